@@ -1,0 +1,1 @@
+"""itmp: approved, provable runs of Ansible and Pulumi."""

@@ -1,0 +1,123 @@
+"""The event: one leaf of the log, as canonical JSON of at most 60 KiB (formats: docs/formats/events.md).
+
+Rules kept here: text enters through `Event.from_bytes`, which returns a valid event or raises; unknown keys and
+types are refused; control characters are data inside JSON strings and never reach a terminal from here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
+
+from itmp import canonical
+from itmp.canonical import Digest
+from itmp.errors import InvalidInputError
+
+VERSION: Final = 1
+MAX_LEAF: Final = 60 * 1024
+
+TYPES: Final = frozenset(
+    """log.created plan.compiled plan.previewed change.opened change.approved change.rejected change.revoked
+    change.refused change.canceled permit.issued statement.recorded run.started run.resumed slice.intended
+    slice.finished action.intended action.finished check.finished ask.answered run.stopped run.finished
+    action.reconciled change.reviewed change.closed policy.changed key.rotated key.revoked redaction.done
+    log.recovered log.full log.read log.exported""".split(),
+)
+"""Every event type, dotted and past tense. Anything else is refused on the way in and on the way out."""
+
+OUTCOMES: Final = frozenset("ok changed failed skipped unreachable unknown not_reached denied".split())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One event. Empty strings and `None` fields are left out of the leaf.
+
+    `id` is 128 bits as 32 hex digits whose first 12 are the UTC milliseconds (sortable). `actor` is
+    `{kind: human|machine|executor, id, key?}`, `target` is `{kind: host|resource|ask, id, env?}`. `intent` names
+    the leaf hash that this result answers. The log fills `t` (UTC microseconds, RFC 3339 with Z), `mono` (ns),
+    `boot`, `cseq` and `cprev`.
+    """
+
+    id: str
+    type: str
+    actor: Mapping[str, str]
+    on_behalf_of: str = field(default="", metadata={"key": "for"})
+    observer: str = ""
+    change: str = ""
+    plan: str = ""
+    run: str = ""
+    step: str = ""
+    action: str = ""
+    target: Mapping[str, str] | None = None
+    intent: str = ""
+    outcome: str = ""
+    rc: int | None = None
+    before: str = ""
+    after: str = ""
+    diff: str = ""
+    itmp: str = ""
+    phase: str = ""
+    data: Mapping[str, Any] | None = None
+    t: str = ""
+    mono: int | None = None
+    boot: str = ""
+    cseq: int | None = None
+    cprev: str = ""
+    v: int = VERSION
+
+    def to_bytes(self) -> bytes:
+        """Return the leaf; raise `InvalidInputError` when it is no valid event."""
+        _validate(self)
+        leaf = canonical.dumps({key: value for key, value in _items(self) if value is not None and value != ""})
+        if len(leaf) > MAX_LEAF:
+            raise InvalidInputError(f"an event of {len(leaf)} bytes; the limit is {MAX_LEAF}", where=self.type)
+        return leaf
+
+    @classmethod
+    def from_bytes(cls, leaf: bytes) -> "Event":
+        """Read a leaf; raise `InvalidInputError` for anything that `to_bytes` would not have written."""
+        if not 0 < len(leaf) <= MAX_LEAF:
+            raise InvalidInputError(f"a leaf of {len(leaf)} bytes; the limit is {MAX_LEAF}")
+        value = canonical.loads(leaf)
+        if not isinstance(value, dict):
+            raise InvalidInputError("a leaf that is not an object")
+        unknown = value.keys() - _NAMES.keys()
+        missing = {"v", "id", "type", "actor"} - value.keys()
+        if unknown or missing:
+            raise InvalidInputError(f"event keys unknown: {sorted(unknown)}, missing: {sorted(missing)}")
+        event = cls(**{_NAMES[key]: item for key, item in value.items()})
+        if event.to_bytes() != leaf:
+            raise InvalidInputError("an event with an empty field")
+        return event
+
+
+_NAMES: Final = {f.metadata.get("key", f.name): f.name for f in fields(Event)}
+_TEXT: Final = frozenset(name for name in _NAMES.values() if name not in {"actor", "target", "rc", "data", "mono", "cseq", "v"})
+
+
+def _items(event: Event) -> list[tuple[str, Any]]:
+    return [(key, getattr(event, name)) for key, name in _NAMES.items()]
+
+
+def _validate(event: Event) -> None:
+    if event.v != VERSION or event.type not in TYPES:
+        raise InvalidInputError(f"no event of this version knows type {event.type!r:.60}, v {event.v!r:.20}")
+    if event.outcome and event.outcome not in OUTCOMES:
+        raise InvalidInputError(f"unknown outcome {event.outcome!r:.40}", where=event.type)
+    for name in _TEXT:
+        if not isinstance(getattr(event, name), str):
+            raise InvalidInputError(f"{name} is not text", where=event.type)
+    for name in ("rc", "mono", "cseq"):
+        value = getattr(event, name)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+            raise InvalidInputError(f"{name} is not an integer", where=event.type)
+    for name in ("actor", "target"):
+        value = getattr(event, name)
+        if value is not None and not (isinstance(value, dict) and all(isinstance(v, str) for v in value.values())):
+            raise InvalidInputError(f"{name} is not an object of texts", where=event.type)
+    if event.data is not None and not isinstance(event.data, dict):
+        raise InvalidInputError("data is not an object", where=event.type)
+
+
+def leaf_digest(leaf: bytes) -> Digest:
+    """Return the RFC 6962 leaf hash, sha256(00 ‖ leaf), in digest form."""
+    return canonical.digest(b"\x00" + leaf)

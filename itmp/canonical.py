@@ -1,0 +1,94 @@
+"""Canonical JSON (a subset of RFC 8785) and digests: the only encoder used for hashing.
+
+Rules kept here: one value has exactly one encoding. Keys are ASCII and sorted, text is UTF-8 without lone
+surrogates, there are no floats, every integer is within ±(2^53 - 1), and no key occurs twice. Within this
+subset the bytes equal RFC 8785's, so any JCS implementation reproduces them.
+"""
+
+import hashlib
+import json
+import re
+from typing import Any, Final, NewType
+
+from itmp.errors import InvalidInputError
+
+Digest = NewType("Digest", str)
+"""`sha256:` and 64 lower-case hex digits. Used for blobs, manifests and leaf hashes alike."""
+
+MAX_INT: Final = 2**53 - 1
+_MAX_DEPTH: Final = 64
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}\Z")
+
+
+def digest(data: bytes) -> Digest:
+    """Return the sha256 of `data` in its one textual form."""
+    return Digest("sha256:" + hashlib.sha256(data).hexdigest())
+
+
+def parse_digest(text: str) -> Digest:
+    """Return `text` as a `Digest`; raise `InvalidInputError` unless it is in its one textual form."""
+    if not isinstance(text, str) or not _DIGEST.match(text):
+        raise InvalidInputError(f"not a digest: {text!r:.80}", do="Expected sha256: and 64 lower-case hex digits.")
+    return Digest(text)
+
+
+def raw(value: Digest) -> bytes:
+    """Return the 32 bytes behind a digest."""
+    return bytes.fromhex(value.removeprefix("sha256:"))
+
+
+def of_raw(value: bytes) -> Digest:
+    """Return the textual form of 32 digest bytes."""
+    return Digest("sha256:" + value.hex())
+
+
+def dumps(value: Any) -> bytes:
+    """Encode a JSON value; raise `InvalidInputError` for anything outside the subset."""
+    _check(value, "$", 0)
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def loads(data: bytes) -> Any:
+    """Decode canonical bytes; raise `InvalidInputError` unless `dumps` would give exactly `data` back."""
+    try:
+        value = json.loads(data.decode(), parse_float=_no_float, parse_constant=_no_float)
+        canonical = dumps(value)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(f"not canonical JSON: {error}") from error
+    if canonical != data:
+        raise InvalidInputError("not canonical JSON: the bytes are another encoding of their value")
+    return value
+
+
+def _no_float(text: str) -> Any:
+    raise ValueError(f"a number that is not an integer: {text:.40}")
+
+
+def _check(value: Any, path: str, depth: int) -> None:
+    if depth > _MAX_DEPTH:
+        raise InvalidInputError(f"nested deeper than {_MAX_DEPTH} levels", where=path)
+    match value:
+        case None | bool():
+            return
+        case int():
+            if abs(value) > MAX_INT:
+                raise InvalidInputError("an integer beyond 2^53 - 1", where=path)
+        case str():
+            _check_text(value, path)
+        case list() | tuple():
+            for index, item in enumerate(value):
+                _check(item, f"{path}[{index}]", depth + 1)
+        case dict():
+            for key, item in value.items():
+                if not isinstance(key, str) or not key.isascii():
+                    raise InvalidInputError(f"a key that is not ASCII text: {key!r:.40}", where=path)
+                _check(item, f"{path}.{key}", depth + 1)
+        case _:
+            raise InvalidInputError(f"a {type(value).__name__} has no canonical form", where=path)
+
+
+def _check_text(value: str, path: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError("text with a lone surrogate", where=path) from error

@@ -1,0 +1,108 @@
+"""The doors through which a run reaches the world: `Runner` causes effects, `Observer` is told of each one.
+
+Contract of `Runner.run`:
+- It is called only with a `Permit`, after the slice's intent is durable, and returns when nothing of the slice is
+  left running here.
+- Before each action it calls `Observer.before` and acts only once that has returned. If it raises, the runner
+  stops the slice at once (no further action) and lets the error through.
+- After each action it calls `Observer.after`, once per host and task (or resource operation).
+- Hosts that never answered are simply absent: accounting names them.
+- An `Error` from `run` says nothing about effects already reported; the run loop turns silence into `unknown`.
+- No concurrency: `before` and `after` are called from one thread.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeAlias
+
+from itmp.canonical import Digest
+from itmp.change import Permit
+from itmp.plan import LeafStep, Plan
+
+Outcome: TypeAlias = Literal["ok", "changed", "failed", "skipped", "unreachable", "unknown", "not_reached", "denied"]
+Phase: TypeAlias = Literal["do", "undo"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """One step on one batch: the unit of intent and resume. `key` is unique within a run, e.g. `restart@2`."""
+
+    key: str
+    step: LeafStep
+    hosts: tuple[str, ...]
+    phase: Phase = "do"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """What is about to happen: on `host` (or resource urn), `action` (FQCN or engine op), written at `path`:`line`.
+
+    `id` is the runner's own id for it (task uuid + host, or urn) and pairs it with its result.
+    """
+
+    id: str
+    host: str
+    action: str
+    path: str = ""
+    line: int = 0
+    name: str = ""
+    delegate: str = ""
+    before: Mapping[str, Any] = field(default_factory=dict)
+    after: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionResult:
+    """What happened: `message` is one masked line for people; `data` is small, masked and JSON."""
+
+    id: str
+    host: str
+    action: str
+    outcome: Outcome
+    rc: int | None = None
+    path: str = ""
+    line: int = 0
+    name: str = ""
+    delegate: str = ""
+    message: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """Where a run may write: `folder` is the run's own fresh folder, `token` marks its processes' environment."""
+
+    folder: Path
+    token: str
+    run: str
+
+
+class Observer(Protocol):
+    """Told of every action; the run loop implements it over the log."""
+
+    def before(self, action: Action) -> None:
+        """Return once `action` may happen; raise `Error` when it may not."""
+
+    def after(self, result: ActionResult) -> None:
+        """Record what happened."""
+
+
+class Runner(Protocol):
+    """Carries out slices of one kind of step."""
+
+    def run(self, permit: Permit, plan: Plan, part: Slice, *, room: Room, observer: Observer) -> None:
+        """Carry out `part`; see the module's contract."""
+
+    def sweep(self, room: Room, part: Slice) -> tuple[str, ...]:
+        """End left-over processes of a dead run (by token, here and on targets); return what was found."""
+
+
+class Prober(Protocol):
+    """Finds out whether a slice's effect is there, without changing anything."""
+
+    def probe(self, plan: Plan, part: Slice, host: str) -> Literal["done", "not_done", "cannot_know"]:
+        """Answer for one host (or resource)."""
+
+
+__all__ = ["Action", "ActionResult", "Digest", "Observer", "Outcome", "Phase", "Prober", "Room", "Runner", "Slice"]
