@@ -1,0 +1,45 @@
+# The one front door. `make setup` prepares everything; each other target sets itself up first.
+SHELL := /bin/bash
+PY ?= python3.11
+BIN := .venv/bin
+PATHS := itmp tests benchmarks stacks
+
+.PHONY: help setup demo test check fmt bench lock clean
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+.venv/.done: requirements/dev.txt pyproject.toml
+	$$(command -v $(PY) || command -v python3) -m venv .venv
+	$(BIN)/python -m pip install -q --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	touch $@
+
+setup: .venv/.done ## a .venv with everything, system packages where allowed, the Pulumi engine
+	bash scripts/system-packages.sh
+	$(BIN)/itmp engine install
+
+demo: setup ## the whole story on throw-away hosts, at most three minutes
+	$(BIN)/itmp demo
+
+test: setup check ## every test, static checks first
+	$(BIN)/python -m pytest -n 3 --dist loadgroup
+
+check: .venv/.done ## format, lint, types, import contracts
+	$(BIN)/ruff format --check $(PATHS)
+	$(BIN)/ruff check $(PATHS)
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+fmt: .venv/.done ## apply format and safe lint fixes
+	$(BIN)/ruff format $(PATHS)
+	$(BIN)/ruff check --fix $(PATHS)
+
+bench: setup ## ratios against the bare tools, in one run
+	$(BIN)/python benchmarks/run.py
+
+lock: ## refresh requirements/ (needs uv)
+	uv pip compile --universal --generate-hashes --no-header --no-annotate -p 3.11 pyproject.toml -o requirements/base.txt
+	uv pip compile --universal --generate-hashes --no-header --no-annotate -p 3.11 pyproject.toml --extra all --group dev -o requirements/dev.txt
+
+clean: ## remove what the targets above made
+	rm -rf .venv .itmp .lab build dist *.egg-info
