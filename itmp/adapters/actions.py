@@ -1,0 +1,308 @@
+"""The action socket: how a child process asks before it acts and tells what happened.
+
+A UNIX stream socket in a private folder carries JSON lines, one answer per message, in order:
+
+| message | answer |
+|---|---|
+| `{"m":"hello","token":…,"role":…}` (first, once) | `{"ok":true}` |
+| `{"m":"before", <fields of Action>}` | `{"ok":true}` once the observer has returned, or `{"ok":false,"why":…}` |
+| `{"m":"after", <fields of ActionResult>}` | `{"ok":true}` |
+| `{"m":"secret","name":…}` | `{"ok":true,"value":…}` |
+
+Rules kept here: an action is acknowledged only after `Observer.before` has returned; after the first refusal
+every later `before` is refused; results of actions that were already acknowledged are still recorded, unless
+recording itself failed. One thread calls the observer. A peer must have our uid and know the token, and a message
+that is not of this protocol ends its connection: a client that loses its connection before an acknowledgement
+must not act.
+
+Secrets cross this socket and never its messages' errors. The client imports nothing but the standard library,
+because it is loaded into Ansible's and the Pulumi provider's processes.
+"""
+
+import dataclasses
+import hmac
+import json
+import os
+import selectors
+import socket
+import struct
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+
+from itmp.errors import Error
+
+if TYPE_CHECKING:
+    from itmp.execution.doors import Action, ActionResult, Observer
+
+MAX_LINE: Final = 4 * 1024 * 1024
+_MAX_PATH: Final = 100  # sun_path holds 108 bytes
+_CHUNK: Final = 65536
+_STUCK: Final = 10.0  # seconds until a peer that does not read its answers is given up
+
+SOCKET_VARIABLE: Final = "ITMP_ACTION_SOCKET"
+TOKEN_VARIABLE: Final = "ITMP_ACTION_TOKEN"  # noqa: S105 -- the name of a variable, not a secret
+
+
+class ActionRefusedError(Error):
+    """The executor refused an action, or can no longer be reached: do not act."""
+
+    exit_code = 14
+
+
+class SecretSource(Protocol):
+    """Gives the value of a secret that the slice may use; raises `Error` for any other name."""
+
+    def __call__(self, name: str, /) -> str:
+        """Return the value."""
+
+
+class ActionClient:
+    """The child's end. Any failure is an `ActionRefusedError`: without an acknowledgement nothing may happen.
+
+    Not for use from two threads at once; each process opens its own.
+    """
+
+    def __init__(self, path: str, *, token: str, role: str, timeout: float | None = None) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(timeout)
+        self._pending = b""
+        try:
+            self._socket.connect(path)
+        except OSError as error:
+            raise ActionRefusedError("the executor cannot be reached", where=path) from error
+        self._ask({"m": "hello", "token": token, "role": role})
+
+    @classmethod
+    def from_environment(cls, role: str, *, timeout: float | None = None) -> "ActionClient":
+        """Connect to the socket that the executor named in the environment."""
+        try:
+            path, token = os.environ[SOCKET_VARIABLE], os.environ[TOKEN_VARIABLE]
+        except KeyError as error:
+            raise ActionRefusedError(f"{error.args[0]} is not set: not started by an executor") from error
+        return cls(path, token=token, role=role, timeout=timeout)
+
+    def before(self, action: "Action | Mapping[str, Any]") -> None:
+        """Return once `action` may happen."""
+        self._ask({"m": "before", **_fields(action)})
+
+    def after(self, result: "ActionResult | Mapping[str, Any]") -> None:
+        """Return once the executor has taken `result`."""
+        self._ask({"m": "after", **_fields(result)})
+
+    def secret(self, name: str) -> str:
+        """Return the value of secret `name`."""
+        return str(self._ask({"m": "secret", "name": name})["value"])
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+    def _ask(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            self._socket.sendall(_line(message))
+            answer = json.loads(self._read_line())
+        except (OSError, ValueError) as error:
+            raise ActionRefusedError(f"no answer from the executor: {error}") from error
+        if not isinstance(answer, dict) or answer.get("ok") is not True:
+            why = answer.get("why", "") if isinstance(answer, dict) else ""
+            raise ActionRefusedError(f"refused by the executor: {why}")
+        return answer
+
+    def _read_line(self) -> bytes:
+        while b"\n" not in self._pending:
+            chunk = self._socket.recv(_CHUNK)
+            if not chunk:
+                raise ConnectionError("the executor closed the action socket")
+            self._pending += chunk
+        line, _, self._pending = self._pending.partition(b"\n")
+        return line
+
+
+class ActionServer:
+    """The executor's end; a context manager that owns the socket file in `folder` (private, short path).
+
+    `failure` is the first exception of the observer: the caller ends its child and raises it. `roles` are the
+    roles that have said hello.
+    """
+
+    def __init__(
+        self, folder: Path, *, token: str, observer: "Observer", secret: SecretSource | None = None
+    ) -> None:
+        self.path = folder / "a.sock"
+        if len(os.fsencode(self.path)) > _MAX_PATH:
+            raise Error("the folder's path is too long for a UNIX socket", where=str(self.path))
+        self.failure: BaseException | None = None
+        self.roles: set[str] = set()
+        self._token, self._observer, self._secret = token, observer, secret
+        self._refusal = ""
+        self._deaf = False
+        self._selector = selectors.DefaultSelector()
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+
+    def __enter__(self) -> Self:
+        self._listener.bind(str(self.path))
+        self.path.chmod(0o600)
+        self._listener.listen(64)
+        self._listener.setblocking(False)
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for key in list(self._selector.get_map().values()):
+            if isinstance(key.fileobj, socket.socket):
+                key.fileobj.close()
+        self._selector.close()
+        self.path.unlink(missing_ok=True)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables with which a child finds and enters the socket."""
+        return {SOCKET_VARIABLE: str(self.path), TOKEN_VARIABLE: self._token}
+
+    def refuse(self, why: str) -> None:
+        """Refuse every further `before`; safe in a signal handler."""
+        self._refusal = self._refusal or why
+
+    def watch(self, fd: int) -> None:
+        """Let `pump` also return when `fd` becomes readable (a child's pidfd)."""
+        self._selector.register(fd, selectors.EVENT_READ)
+
+    def pump(self, timeout: float) -> bool:
+        """Serve what is ready, waiting at most `timeout` seconds for it; return whether there was any."""
+        served = False
+        for key, _ in self._selector.select(timeout):
+            if key.fileobj is self._listener:
+                self._accept()
+                served = True
+            elif isinstance(key.fileobj, socket.socket):
+                self._receive(key.fileobj, key.data)
+                served = True
+        return served
+
+    def drain(self) -> None:
+        """Serve everything that has already been sent (after the child has ended)."""
+        while self.pump(0):
+            pass
+
+    def _accept(self) -> None:
+        with suppress(BlockingIOError):
+            connection, _ = self._listener.accept()
+            connection.settimeout(_STUCK)
+            if _peer_uid(connection) != os.geteuid():
+                connection.close()
+                return
+            self._selector.register(connection, selectors.EVENT_READ, _Peer())
+
+    def _receive(self, connection: socket.socket, peer: "_Peer") -> None:
+        try:
+            chunk = connection.recv(_CHUNK)
+            for line in peer.feed(chunk):
+                connection.sendall(_line(self._answer(peer, json.loads(line))))
+        except OSError:
+            chunk = b""
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            chunk = b""
+            if peer.role:
+                self._fail(ActionRefusedError(f"{peer.role} broke the action protocol: {error!s:.200}"))
+        if not chunk:
+            self._selector.unregister(connection)
+            connection.close()
+
+    def _answer(self, peer: "_Peer", message: dict[str, Any]) -> dict[str, Any]:
+        kind = message.pop("m")
+        if not peer.role:
+            if kind != "hello" or not hmac.compare_digest(str(message["token"]), self._token):
+                raise ValueError("no hello")
+            peer.role = str(message["role"])
+            self.roles.add(peer.role)
+            return {"ok": True}
+        match kind:
+            case "before":
+                return self._before(message)
+            case "after":
+                return self._after(message)
+            case "secret":
+                return self._give(str(message["name"]))
+            case _:
+                raise ValueError("no such message")
+
+    def _before(self, fields: dict[str, Any]) -> dict[str, Any]:
+        from itmp.execution.doors import Action  # noqa: PLC0415 -- keeps the client's imports light
+
+        action = Action(**fields)
+        if not self._refusal:
+            self._guarded(lambda: self._observer.before(action))
+        return {"ok": False, "why": self._refusal} if self._refusal else {"ok": True}
+
+    def _after(self, fields: dict[str, Any]) -> dict[str, Any]:
+        from itmp.execution.doors import ActionResult  # noqa: PLC0415 -- as in _before
+
+        result = ActionResult(**fields)
+        if not self._deaf:
+            self._deaf = not self._guarded(lambda: self._observer.after(result))
+        return {"ok": False, "why": self._refusal} if self._deaf else {"ok": True}
+
+    def _guarded(self, call: Callable[[], None]) -> bool:
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 -- kept and raised by the caller once its child has ended
+            self._fail(error)
+            return False
+        return True
+
+    def _fail(self, error: Exception) -> None:
+        self.failure = self.failure or error
+        self.refuse(str(error).partition("\n")[0] or type(error).__name__)
+
+    def _give(self, name: str) -> dict[str, Any]:
+        if self._secret is None:
+            return {"ok": False, "why": "no secrets here"}
+        try:
+            return {"ok": True, "value": self._secret(name)}
+        except Error as error:
+            return {"ok": False, "why": error.what}
+
+
+class _Peer:
+    """One connection: who it is, and what it has sent without a line's end."""
+
+    def __init__(self) -> None:
+        self.role = ""
+        self._pending = b""
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        *lines, self._pending = (self._pending + chunk).split(b"\n")
+        if len(self._pending) > MAX_LINE or any(len(line) > MAX_LINE for line in lines):
+            raise ValueError("a message that is too long")
+        return lines
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        return dict(value)
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+
+
+def _line(message: Mapping[str, Any]) -> bytes:
+    return json.dumps(message, default=str).encode() + b"\n"
+
+
+def _peer_uid(connection: socket.socket) -> int:
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", credentials)
+    return int(uid)
+
+
+__all__ = [
+    "SOCKET_VARIABLE",
+    "TOKEN_VARIABLE",
+    "ActionClient",
+    "ActionRefusedError",
+    "ActionServer",
+    "SecretSource",
+]
