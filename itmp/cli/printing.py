@@ -1,0 +1,124 @@
+"""How a command answers: results on stdout, errors and progress on stderr, colours only on a terminal.
+
+Rules kept here: text that came from outside (hosts, documents, modules) never reaches a terminal with control or
+bidirectional characters in it; `--json` prints exactly one object, also for an error; an exception that is not an
+`Error` is our bug, says so, and exits 70.
+"""
+
+import functools
+import json
+import os
+import sys
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, ParamSpec
+
+import typer
+
+from itmp.errors import Error
+
+P = ParamSpec("P")
+RESULT_SCHEMA: Final = "itmp-result/v1"
+_STYLES: Final = {
+    "ok": "32", "changed": "33", "failed": "31", "unreachable": "31", "unknown": "35", "refused": "31",
+    "skipped": "36", "not_reached": "36", "denied": "31", "bold": "1", "dim": "2",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a command has to say: `data` for machines, `lines` for people, and its exit code."""
+
+    data: Mapping[str, Any] = field(default_factory=dict)
+    lines: tuple[str, ...] = ()
+    exit_code: int = 0
+
+
+def safe(text: object) -> str:
+    """Return `text` with control, bidirectional and other invisible characters shown as escapes."""
+    return "".join(char if _visible(char) else char.encode("unicode_escape").decode() for char in str(text))
+
+
+def _visible(char: str) -> bool:
+    return char.isascii() and char.isprintable() or unicodedata.category(char)[0] not in "CZ" or char == " "
+
+
+def colour(text: str, style: str, *, stream: Any = None) -> str:
+    """Wrap `text` in a style when the stream is a terminal that wants colour."""
+    stream = stream or sys.stdout
+    wanted = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    code = _STYLES.get(style, "")
+    return f"\x1b[{code}m{text}\x1b[0m" if wanted and code else text
+
+
+def table(rows: Iterable[Sequence[object]], header: Sequence[str] = ()) -> tuple[str, ...]:
+    """Lay out rows in columns as wide as their longest cell; the last column is never padded."""
+    cells = [[safe(cell) for cell in row] for row in rows]
+    shown = ([list(header)] if header and cells else []) + cells
+    widths = [max((len(row[i]) for row in shown if i < len(row)), default=0) for i in range(max(map(len, shown), default=0))]
+    return tuple(
+        "  ".join(cell.ljust(widths[i]) if i < len(row) - 1 else cell for i, cell in enumerate(row)).rstrip()
+        for row in shown
+    )
+
+
+def say(line: str) -> None:
+    """Tell progress on stderr."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - the command line's own voice
+
+
+def verb(function: Callable[P, Answer]) -> Callable[P, None]:
+    """Make a command of a function: print its answer, turn errors into their exit codes."""
+
+    @functools.wraps(function)
+    def command(*args: P.args, **kwargs: P.kwargs) -> None:
+        machine = bool(kwargs.get("json"))
+        try:
+            answer = function(*args, **kwargs)
+        except Error as error:
+            answer = _of_error(error, machine=machine)
+        except BrokenPipeError:
+            raise typer.Exit(0) from None
+        except KeyboardInterrupt:
+            say("interrupted")
+            raise typer.Exit(130) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:  # noqa: BLE001 - the one place where a bug becomes exit code 70
+            answer = _of_bug(error)
+        _print(answer, machine=machine)
+        raise typer.Exit(answer.exit_code)
+
+    return command
+
+
+def _print(answer: Answer, *, machine: bool) -> None:
+    if machine:
+        body = {"schema": RESULT_SCHEMA, "exit_code": answer.exit_code, **answer.data}
+        print(json.dumps(body, ensure_ascii=True, sort_keys=True))  # noqa: T201 - the result itself
+        return
+    for line in answer.lines:
+        print(line)  # noqa: T201 - the result itself
+    sys.stdout.flush()
+
+
+def _of_error(error: Error, *, machine: bool) -> Answer:
+    if not machine:
+        place = f"{safe(error.where)}: " if error.where else ""
+        say(f"{colour('error', 'failed', stream=sys.stderr)}: {place}" + "\n".join(map(safe, error.what.split("\n"))))
+        for line in error.do.splitlines():
+            say(f"  {safe(line)}")
+    data = {
+        "error": {"type": type(error).__name__, "what": error.what, "where": error.where, "do": error.do},
+        "retryable": error.retryable,
+    }
+    return Answer(data=data, exit_code=error.exit_code)
+
+
+def _of_bug(error: Exception) -> Answer:
+    import traceback  # noqa: PLC0415 - only when we failed
+
+    traceback.print_exception(error, file=sys.stderr)
+    say("This is a bug in itmp. Nothing was hidden: the log holds what happened before it.")
+    return Answer(data={"error": {"type": type(error).__name__, "what": str(error)}}, exit_code=70)

@@ -1,0 +1,112 @@
+"""Where a workspace is and what its `itmp.yml` says.
+
+Rules kept here: everything the gate uses is in the logged policy, never here; `itmp.local.yml` (not committed)
+overrides `itmp.yml` key by key; unknown keys are refused, so that a typing error never changes a run silently.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from itmp.errors import InvalidInputError, NotFoundError
+
+FILE: Final = "itmp.yml"
+LOCAL: Final = "itmp.local.yml"
+STATE: Final = ".itmp"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Me(_Part):
+    """Who signs here by default: the signer's id (only shown) and the key file."""
+
+    signer: str = ""
+    key: str = ""
+
+
+class Aws(_Part):
+    """Where the cloud is: credentials come only from the AWS environment or profile."""
+
+    region: str = "us-east-1"
+    endpoint: str = ""
+
+
+class Backends(_Part):
+    """Outside systems."""
+
+    aws: Aws = Aws()
+
+
+class Config(_Part):
+    """`itmp.yml`: organization (a domain), log name, inventories, outside systems, who I am."""
+
+    organization: str
+    log: str = "ops"
+    inventories: tuple[str, ...] = ()
+    known_hosts: str = "inventories/known_hosts"
+    vault: Mapping[str, str] = Field(default_factory=dict)
+    backends: Backends = Backends()
+    me: Me = Me()
+
+
+def find_root(start: Path | None = None) -> Path:
+    """Return the workspace: `ITMP_WORKSPACE`, else the nearest folder upward that holds `itmp.yml`."""
+    named = os.environ.get("ITMP_WORKSPACE", "")
+    if named.startswith("ssh://"):
+        raise InvalidInputError(
+            "a workspace over ssh is not available in this version",
+            where="ITMP_WORKSPACE",
+            do="Log in to that machine and run itmp there.",
+        )
+    if named:
+        return _checked(Path(named))
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / FILE).is_file():
+            return folder
+    raise NotFoundError(
+        f"no {FILE} here or in any folder above", where=str(here), do="Run `itmp init` in the folder of your runbooks."
+    )
+
+
+def _checked(folder: Path) -> Path:
+    if not (folder / FILE).is_file():
+        raise NotFoundError(f"no {FILE} in it", where=str(folder), do="Point ITMP_WORKSPACE at a workspace.")
+    return folder.resolve()
+
+
+def load(root: Path) -> Config:
+    """Read `itmp.yml` and what `itmp.local.yml` overrides; raise `InvalidInputError` with file and key."""
+    merged = _merge(_read(root / FILE), _read(root / LOCAL) if (root / LOCAL).is_file() else {})
+    try:
+        return Config.model_validate(merged, strict=False)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InvalidInputError(
+            f"{key}: {first['msg']}", where=FILE, do="Known keys: " + ", ".join(Config.model_fields)
+        ) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value = yaml.load(path.read_bytes(), Loader=yaml.CSafeLoader)  # noqa: S506 - CSafeLoader is the safe loader in C
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"cannot be read: {error}", where=path.name) from error
+    if not isinstance(value, dict):
+        raise InvalidInputError("is not a mapping of keys", where=path.name, do="Start from `itmp init`.")
+    return value
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
