@@ -1,0 +1,70 @@
+"""One workspace, opened: its folders, its configuration and its log.
+
+Rules kept here: state lives in `.itmp/` and nowhere else; the log is opened by its normal recovery path; the policy in
+force is read from the log, never from a file of the working tree.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from itmp.errors import NotFoundError
+from itmp.workspace import config as configuration
+
+if TYPE_CHECKING:
+    from itmp.audit import Log
+    from itmp.change import PolicyHistory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workspace:
+    """A folder of documents with its state. `Workspace.here()` finds it; everything opens lazily."""
+
+    root: Path
+    config: configuration.Config
+
+    @classmethod
+    def here(cls, start: Path | None = None) -> "Workspace":
+        """Open the workspace around `start` (default: the current folder, or `ITMP_WORKSPACE`)."""
+        root = configuration.find_root(start)
+        return cls(root=root, config=configuration.load(root))
+
+    @property
+    def state(self) -> Path:
+        """Everything that is not a document: log, keys, runs, engine state."""
+        return self.root / configuration.STATE
+
+    @property
+    def runs(self) -> Path:
+        """One folder per run; nothing in it is evidence."""
+        return self.state / "runs"
+
+    @property
+    def has_log(self) -> bool:
+        """Whether `itmp init` has written a genesis here."""
+        return (self.state / "log" / "checkpoint").is_file()
+
+    @cached_property
+    def log(self) -> "Log":
+        """The log, recovered and checked against every head known."""
+        from itmp.adapters import posix_log  # noqa: PLC0415 - commands without a log start faster
+
+        if not self.has_log:
+            raise NotFoundError("this workspace has no log yet", where=str(self.root), do="Run `itmp init`.")
+        return posix_log.open_log(self.state)
+
+    def history(self) -> "PolicyHistory":
+        """Every policy version so far, each verified against the one before."""
+        from itmp.change import policy_history  # noqa: PLC0415 - as above
+
+        return policy_history(self.log.leaves())
+
+    def relative(self, path: Path) -> str:
+        """Return `path` as it stands in plans: relative to the root, with forward slashes."""
+        absolute = path.resolve()
+        if not absolute.is_relative_to(self.root.resolve()):
+            raise NotFoundError(
+                f"{path} is outside the workspace", where=str(self.root), do="Plans hold no machine paths: move it inside."
+            )
+        return absolute.relative_to(self.root.resolve()).as_posix()
