@@ -5,15 +5,16 @@ A UNIX stream socket in a private folder carries JSON lines, one answer per mess
 | message | answer |
 |---|---|
 | `{"m":"hello","token":…,"role":…}` (first, once) | `{"ok":true}` |
-| `{"m":"before", <fields of Action>}` | `{"ok":true}` once the observer has returned, or `{"ok":false,"why":…}` |
+| `{"m":"before", <fields of Action>}` | `{"ok":true}` once the observer has returned, or as below |
 | `{"m":"after", <fields of ActionResult>}` | `{"ok":true}` |
 | `{"m":"secret","name":…}` | `{"ok":true,"value":…}` |
+| any of these, refused | `{"ok":false,"why":…}` |
 
 Rules kept here: an action is acknowledged only after `Observer.before` has returned; after the first refusal
 every later `before` is refused; results of actions that were already acknowledged are still recorded, unless
-recording itself failed. One thread calls the observer. A peer must have our uid and know the token, and a message
-that is not of this protocol ends its connection: a client that loses its connection before an acknowledgement
-must not act.
+recording itself failed. One thread calls the observer. A peer must have our uid and know the token; a message
+that is not of this protocol ends its connection, and a client that loses its connection before an
+acknowledgement must not act.
 
 Secrets cross this socket and never its messages' errors. The client imports nothing but the standard library,
 because it is loaded into Ansible's and the Pulumi provider's processes.
