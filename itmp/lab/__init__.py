@@ -1,0 +1,1 @@
+"""Throw-away SSH fleets for rehearsal, demo and tests."""

@@ -1,14 +1,14 @@
 """The keeper: one small process that owns a fleet's listening sockets and child processes.
 
 Rules kept here:
-- It is run by path and needs the standard library alone, so that starting it costs an interpreter and no more.
-- Nothing outlives it. It is the subreaper of everything it starts; each direct child dies with it (parent-death
-  signal); when told to end, or when the process it is tied to ends, it kills all its descendants.
+- It is run by path and needs the standard library alone: starting it costs an interpreter and no more.
+- Nothing outlives it. It is the subreaper of everything it starts; each direct child dies with it
+  (parent-death signal); told to end, or tied to a process that ends, it kills all its descendants.
 - Ports are held, not guessed: a host's port is reserved by a bound socket from its first start until the end,
   so that a stopped host refuses connections and nobody else can get its port.
-- Each accepted connection is counted before anything answers it: the count is the proof that a host was touched.
-- One thread, one loop; requests are JSON lines on the UNIX socket `control` in the fleet's folder (mode 0700).
-  Who can open that socket can run programs as this user; only this user can.
+- Each accepted connection is counted before anything answers it: a count of 0 proves an untouched host.
+- One thread, one loop; requests are JSON lines on the UNIX socket `control` in the fleet's folder (mode
+  0700). Who can open that socket can run programs as this user; only this user can.
 """
 
 import contextlib
@@ -68,8 +68,8 @@ class Unit:
         with Path(self.log).open("ab") as log:
             child = subprocess.Popen(
                 self.argv,
-                stdin=stdin if stdin is not None else subprocess.DEVNULL,
-                stdout=stdin if stdin is not None else log,
+                stdin=subprocess.DEVNULL if stdin is None else stdin.fileno(),
+                stdout=log if stdin is None else stdin.fileno(),
                 stderr=log,
                 env=self.env,
                 start_new_session=True,
@@ -150,7 +150,7 @@ class Keeper:
             self._ended(pid, os.waitstatus_to_exitcode(status))
 
     def _kill(self, find: Callable[[], list[int]]) -> None:
-        """Kill what `find` finds until it finds nothing (bounded): a process may fork while others are killed."""
+        """Kill what `find` finds until it finds nothing (bounded): a process may fork meanwhile."""
         for _ in range(_KILL_ROUNDS):
             pids = find()
             if not pids:
@@ -244,15 +244,15 @@ class Keeper:
 def descendants(root: int) -> list[int]:
     """Return every living process below `root`, parents first."""
     children: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
             try:
-                stat = Path("/proc", entry, "stat").read_text(encoding="utf-8", errors="replace")
+                stat = (entry / "stat").read_text(encoding="utf-8", errors="replace")
             except OSError:
                 continue
             state, parent = stat.rpartition(")")[2].split()[:2]
             if state != "Z":
-                children.setdefault(int(parent), []).append(int(entry))
+                children.setdefault(int(parent), []).append(int(entry.name))
     found, todo = [], [root]
     while todo:
         below = children.get(todo.pop(), [])

@@ -148,7 +148,7 @@ def ask(folder: Path, **request: Any) -> dict[str, Any]:
 
 
 def end_keeper(folder: Path) -> None:
-    """End the keeper and everything that it started; return when it is gone. Nothing happens when none runs."""
+    """End the keeper and everything that it started; return when it is gone. Without one nothing happens."""
     if not alive(folder):
         return
     pid: int = read_state(folder)["keeper"]

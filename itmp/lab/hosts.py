@@ -1,7 +1,7 @@
 """What a lab tells about its hosts: addresses, pinned host keys, and an inventory that Ansible reads.
 
-Rules kept here: host keys are pinned from the keys that the lab itself made, never scanned; an inventory never
-switches host key checking off.
+Rules kept here: host keys are pinned from the keys that the lab itself made, never scanned; an inventory
+never switches host key checking off.
 """
 
 import shlex

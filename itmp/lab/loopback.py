@@ -1,8 +1,8 @@
 """A fleet of OpenSSH servers on 127.0.0.1, one port and one directory per host, without root.
 
 Rules kept here:
-- Real OpenSSH answers every connection (`sshd -i`, one per connection, its sockets held by the keeper); only the
-  fleet's own client key logs in, as the user who started the fleet.
+- Real OpenSSH answers every connection (`sshd -i`, one per connection, its sockets held by the keeper); only
+  the fleet's own client key logs in, as the user who started the fleet.
 - The hosts share this machine: what makes one a host is its port, its host key, its HOME and its `host_root`.
   Plays written for such a fleet keep their effects below `host_root`.
 - Everything lives in one folder and ends with `down`, or with this process unless the fleet is detached.
@@ -104,8 +104,8 @@ def up(
 ) -> Fleet:
     """Start `count` hosts in `folder`, named `names` or host1, host2, …; `groups` maps a group to its hosts.
 
-    Unless `detached`, they end with this process even if it is killed. Raises `ToolMissingError` without sshd and
-    `BusyError` when a fleet is up in `folder` already.
+    Unless `detached`, they end with this process even if it is killed. Raises `ToolMissingError` without sshd
+    and `BusyError` when a fleet is up in `folder` already.
     """
     names = names or [f"host{number}" for number in range(1, count + 1)]
     if len(names) != count or len(set(names)) != count or count < 1:
@@ -130,7 +130,10 @@ def _start(folder: Path, sshd: str, groups: Mapping[str, tuple[str, ...]]) -> Fl
         make_key(login.key, "itmp-lab")
     line = keeping.Line(folder)
     try:
-        hosts = tuple(_serve(line, folder, sshd, name, member, login) for name, member in groups.items())
+        hosts = tuple(
+            _serve(line, login, own=folder / "hosts" / name, sshd=sshd, name=name, groups=member)
+            for name, member in groups.items()
+        )
     finally:
         line.close()
     keeping.write_state(
@@ -140,9 +143,9 @@ def _start(folder: Path, sshd: str, groups: Mapping[str, tuple[str, ...]]) -> Fl
 
 
 def _serve(
-    line: keeping.Line, folder: Path, sshd: str, name: str, groups: tuple[str, ...], login: Login
+    line: keeping.Line, login: Login, *, own: Path, sshd: str, name: str, groups: tuple[str, ...]
 ) -> Host:
-    own, root = folder / "hosts" / name, folder / "hosts" / name / "root"
+    root = own / "root"
     root.mkdir(parents=True, exist_ok=True)
     public = make_key(own / "host_key", name)
     config = own / "sshd_config"
