@@ -1,0 +1,121 @@
+"""Verification of one SSH signature blob (RFC 8332, RFC 5656, RFC 8709, OpenSSH PROTOCOL.u2f) by one key.
+
+Rules kept here: the algorithm must be the key's own; RSA only with SHA-2 and at full length; ECDSA numbers
+lie in 1..n-1; Ed25519 is verified without cofactor, with canonical S and an R that is canonical and not of
+small order; a hardware signature counts only with the touch flag; trailing bytes are refused.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAlgorithm
+
+from itmp.errors import EvidenceInvalidError
+from itmp.signing import points
+from itmp.signing.keys import RSA, PublicKey
+from itmp.signing.wire import Reader
+
+_RSA_HASHES: Final[dict[str, HashAlgorithm]] = {"rsa-sha2-256": SHA256(), "rsa-sha2-512": SHA512()}
+_EC_HASHES: Final[dict[int, HashAlgorithm]] = {256: SHA256(), 384: SHA384(), 521: SHA512()}
+_EC_ORDERS: Final = {
+    256: 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
+    384: int(
+        "FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973", 16
+    ),
+    521: int(
+        "01FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFA"
+        "51868783BF2F966B7FCC0148F709A5D03BB5C9B8899C47AEBB6FB71E91386409",
+        16,
+    ),
+}
+_TOUCHED: Final = 0x01
+_VERIFIED: Final = 0x04
+_ED25519_SIZE: Final = 64
+
+
+class SignatureError(EvidenceInvalidError):
+    """A signature that does not hold: malformed, another key's or text's, or by a refused method."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presence:
+    """Whether the person touched the hardware, and gave a PIN or finger (`None`: no hardware key)."""
+
+    touched: bool | None
+    pin: bool | None
+
+
+def check_signature(key: PublicKey, blob: bytes, data: bytes) -> Presence:
+    """Verify that `blob` is `key`'s signature over `data`; raise `SignatureError` or `WireError`."""
+    reader = Reader(blob, "signature")
+    algorithm, raw = reader.text(), reader.string()
+    presence = Presence(touched=None, pin=None)
+    if key.hardware:
+        flags, counter = reader.take(1), reader.take(4)
+        presence = _presence(flags[0])
+        data = _digest(key.application.encode()) + flags + counter + _digest(data)
+    reader.end()
+    _check_algorithm(key, algorithm)
+    try:
+        _verify(key, algorithm, raw, data)
+    except InvalidSignature as error:
+        raise SignatureError(f"the signature is not {key.fingerprint}'s over this text") from error
+    return presence
+
+
+def _presence(flags: int) -> Presence:
+    if not flags & _TOUCHED:
+        raise SignatureError("a hardware signature made without touch", do="Sign again and touch the key.")
+    return Presence(touched=True, pin=bool(flags & _VERIFIED))
+
+
+def _check_algorithm(key: PublicKey, algorithm: str) -> None:
+    accepted = tuple(_RSA_HASHES) if key.type == RSA else (key.type,)
+    if algorithm not in accepted:
+        raise SignatureError(
+            f"a {key.type} key with a signature of method {algorithm!r:.60}; accepted: {', '.join(accepted)}"
+        )
+
+
+def _verify(key: PublicKey, algorithm: str, raw: bytes, data: bytes) -> None:
+    match key.native:
+        case Ed25519PublicKey() as native:
+            _check_ed25519(raw)
+            native.verify(raw, data)
+        case EllipticCurvePublicKey() as native:
+            native.verify(
+                _ecdsa_der(native.curve.key_size, raw), data, ECDSA(_EC_HASHES[native.curve.key_size])
+            )
+        case RSAPublicKey() as native:
+            if len(raw) != (native.key_size + 7) // 8:
+                raise SignatureError(
+                    f"an RSA signature of {len(raw)} bytes by a key of {native.key_size} bits"
+                )
+            native.verify(raw, data, PKCS1v15(), _RSA_HASHES[algorithm])
+
+
+def _check_ed25519(raw: bytes) -> None:
+    if len(raw) != _ED25519_SIZE:
+        raise SignatureError(f"an Ed25519 signature of {len(raw)} bytes instead of {_ED25519_SIZE}")
+    if reason := points.fault(raw[:32]) or points.scalar_fault(raw[32:]):
+        raise SignatureError(f"an Ed25519 signature with {reason}")
+
+
+def _ecdsa_der(bits: int, raw: bytes) -> bytes:
+    reader = Reader(raw, "ECDSA signature")
+    r, s = reader.mpint(), reader.mpint()
+    reader.end()
+    if not (0 < r < _EC_ORDERS[bits] and 0 < s < _EC_ORDERS[bits]):
+        raise SignatureError("an ECDSA signature with a number outside 1..n-1")
+    return encode_dss_signature(r, s)
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
