@@ -1,0 +1,88 @@
+"""The small types that all documents use: names, durations, percentages, references to inputs.
+
+Rules kept here: a duration is whole seconds once parsed; where a document may write a reference to an input
+instead of a value (`Templated`), the model holds the reference as text until `bind` has replaced it.
+"""
+
+import re
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+REFERENCE: Final = re.compile(r"\$\{inputs\.([a-z][a-z0-9_]*)\}")
+"""One reference to an input; a value that is exactly one keeps the input's type."""
+
+_DURATION: Final = re.compile(r"(0|[1-9][0-9]{0,8})([smhd])")
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_PERCENT: Final = re.compile(r"(100|[1-9][0-9]?)%")
+
+T = TypeVar("T")
+
+
+def parse_seconds(text: Any) -> int:
+    """Return the seconds of a duration such as `30s` or `4h`; raise `ValueError` for another form."""
+    found = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if not found:
+        raise PydanticCustomError(
+            "duration", "not a duration: write a whole number and s, m, h or d, such as 30s or 4h"
+        )
+    return int(found[1]) * _SECONDS[found[2]]
+
+
+def _percent(text: Any) -> str:
+    if not isinstance(text, str) or not _PERCENT.fullmatch(text):
+        raise PydanticCustomError("percent", "not a percentage: write 1% to 100%")
+    return text
+
+
+class _OrReference:
+    """Lets a reference to an input stand where a value of another type belongs."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def validate(value: Any, inner: core_schema.ValidatorFunctionWrapHandler) -> Any:
+            return value if isinstance(value, str) and REFERENCE.fullmatch(value) else inner(value)
+
+        return core_schema.no_info_wrap_validator_function(validate, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        inner = handler(schema["schema"])
+        return {"anyOf": [inner, {"type": "string", "pattern": f"^{REFERENCE.pattern}$"}]}
+
+
+Templated = Annotated[T, _OrReference()]
+"""`Templated[int]`: an integer, or one reference to an input until `bind` replaces it. For scalars only."""
+
+Duration = Annotated[
+    int,
+    BeforeValidator(parse_seconds),
+    WithJsonSchema(
+        {"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["30s", "15m", "4h", "7d"]}
+    ),
+]
+"""Whole seconds, written `30s`, `15m`, `4h` or `7d`."""
+
+Percent = Annotated[
+    str, BeforeValidator(_percent), WithJsonSchema({"type": "string", "pattern": f"^{_PERCENT.pattern}$"})
+]
+"""Text from `1%` to `100%`."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+"""A lower-case name: letters, digits and hyphens."""
+
+Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\n\t]*$")]
+"""One line of text for people."""
+
+VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+"""The name of an Ansible variable."""
+
+Port = Annotated[int, Field(ge=1, le=65535)]
