@@ -1,0 +1,57 @@
+"""The plan: what people approve and what runs, as one manifest and the artifacts behind its digests."""
+
+from itmp.plan.archive import from_tar, to_tar
+from itmp.plan.bundle import Plan
+from itmp.plan.codec import decode, encode
+from itmp.plan.model import (
+    AnsibleStep,
+    CheckStep,
+    ExpectedTask,
+    Host,
+    LeafStep,
+    Manifest,
+    Operation,
+    Present,
+    Probe,
+    PulumiStep,
+    RollingStep,
+    Source,
+    Step,
+)
+from itmp.plan.order import Part, Scope, all_steps, delegates, resources, scope, slices, step_hosts, targets
+from itmp.plan.rendering import render_play
+from itmp.plan.sources import Facts, Needs, Sources
+
+__all__ = [
+    "AnsibleStep",
+    "CheckStep",
+    "ExpectedTask",
+    "Facts",
+    "Host",
+    "LeafStep",
+    "Manifest",
+    "Needs",
+    "Operation",
+    "Part",
+    "Plan",
+    "Present",
+    "Probe",
+    "PulumiStep",
+    "RollingStep",
+    "Scope",
+    "Source",
+    "Sources",
+    "Step",
+    "all_steps",
+    "decode",
+    "delegates",
+    "encode",
+    "from_tar",
+    "render_play",
+    "resources",
+    "scope",
+    "slices",
+    "step_hosts",
+    "targets",
+    "to_tar",
+]

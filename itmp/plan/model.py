@@ -1,8 +1,9 @@
 """What a plan is made of: frozen values that map one to one onto the manifest `itmp-plan/v1`.
 
 Rules kept here: the manifest holds no clock, no random value and no machine path, so the same inputs give the
-same bytes on any machine, in any folder, under any hash seed. Nothing here reads or writes; `codec` turns these
-values into bytes and back. Collections are tuples and mappings whose order is decided by whoever freezes them.
+same bytes on any machine, in any folder, under any hash seed. Nothing here reads or writes; `codec` turns
+these values into bytes and back. Collections are tuples and mappings whose order is decided by whoever
+freezes them.
 """
 
 from collections.abc import Mapping
@@ -24,8 +25,8 @@ Section: TypeAlias = Literal["task", "handler", "rescue", "always", "facts"]
 class ExpectedTask:
     """One task that a step may perform: where it is written and the resolved action it calls.
 
-    `path` is an artifact path, `line` counts from 1, `action` is a fully qualified collection name. `check` says
-    how far check mode can be trusted for it.
+    `path` is an artifact path, `line` counts from 1, `action` is a fully qualified collection name. `check`
+    says how far check mode can be trusted for it.
     """
 
     path: str
@@ -63,11 +64,11 @@ Probe: TypeAlias = HttpProbe | TcpProbe
 class AnsibleStep:
     """One playbook over frozen hosts.
 
-    `playbook` is an artifact path below `project/`. `hosts` are the frozen targets (inventory names), `delegates`
-    the hosts that tasks may be delegated to. `vars` become extra variables, `secrets` maps a variable's name to a
-    reference (`env:NAME`, `file:PATH`, …) that is resolved at run time. `opaque` names dynamic includes whose
-    content is not knowable before the run. `probes` maps a host to how a person-less resume finds out whether the
-    step's effect is there.
+    `playbook` is an artifact path below `project/`. `hosts` are the frozen targets (inventory names),
+    `delegates` the hosts that tasks may be delegated to. `vars` become extra variables, `secrets` maps a
+    variable's name to a reference (`env:NAME`, `file:PATH`, …) that is resolved at run time. `opaque` names
+    dynamic includes whose content is not knowable before the run. `probes` maps a host to how a person-less
+    resume finds out whether the step's effect is there.
     """
 
     id: str
@@ -137,7 +138,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PulumiStep:
-    """One stack update: program bytes below `program/` in the artifacts, its configuration and its operations."""
+    """One stack update: program bytes below `program/` in the artifacts, configuration and operations."""
 
     id: str
     title: str
@@ -178,7 +179,7 @@ Step: TypeAlias = AnsibleStep | CheckStep | PulumiStep | RollingStep
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """A host of the frozen inventory that the plan touches: name, address, groups, digest of its variables."""
+    """A host of the frozen inventory that the plan touches, with the digest of its variables."""
 
     name: str
     address: str
@@ -215,7 +216,7 @@ class Review:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A file of the workspace that went into the plan: its path there and its digest (for the stale warning)."""
+    """A file of the workspace that went into the plan: path there and digest (for the stale warning)."""
 
     path: str
     digest: Digest

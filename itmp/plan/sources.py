@@ -1,8 +1,9 @@
 """The door `Sources`: what a document needs from the world, and the facts that come back.
 
-`needs(document)` and `freeze(document, facts)` are pure; only `Sources.gather` looks at the world. It reads, in
-child processes with the caller's own rights, and changes nothing; every problem it meets is an `InvalidInputError`
-that names file and line (problems of one gather are reported together). Facts are values: same world, same facts.
+`needs(document)` and `freeze(document, facts)` are pure; only `Sources.gather` looks at the world. It reads,
+in child processes with the caller's own rights, and changes nothing; every problem it meets is an
+`InvalidInputError` that names file and line (problems of one gather are reported together). Facts are
+values: same world, same facts.
 """
 
 from collections.abc import Mapping
@@ -16,10 +17,11 @@ from itmp.plan.model import ExpectedTask, Host, Operation, Present, Source
 class PlayNeed:
     """One playbook run that a plan wants to make.
 
-    `playbook` is a catalog name (`lb_drain` for `playbooks/lb_drain.yml`) or, when `rendered` is given, the name
-    under which those bytes shall stand beside the catalog's playbooks. `pattern` is the host pattern of the step
-    (empty: the playbook's own `hosts:` decide alone). `sliced` says that it runs batch by batch, where `run_once`,
-    `serial` and several host patterns are refused unless `per_slice`. `mark` is file:line:column of the step.
+    `playbook` is a catalog name (`lb_drain` for `playbooks/lb_drain.yml`) or, when `rendered` is given, the
+    name under which those bytes shall stand beside the catalog's playbooks. `pattern` is the host pattern of
+    the step (empty: the playbook's own `hosts:` decide alone). `sliced` says that it runs batch by batch,
+    where `run_once`, `serial` and several host patterns are refused unless `per_slice`. `mark` is
+    file:line:column of the step.
     """
 
     id: str
@@ -46,7 +48,7 @@ class KnobNeed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackNeed:
-    """One stack update to preview: catalog folder `stacks/<program>`, stack name, configuration, knobs to read.
+    """One stack update to preview: catalog folder `stacks/<program>`, stack name, configuration, knobs.
 
     A string value `${present:<knob>:<id>:<field>}` in `config` stands for the value that gather reads.
     """
@@ -62,8 +64,11 @@ class StackNeed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """All that a document needs. `patterns` are host patterns to resolve; `inventories` come from the command line
-    or itmp.yml and are filled in by the caller."""
+    """All that a document needs.
+
+    `patterns` are host patterns to resolve. The inventories come from the command line or itmp.yml and are
+    known to the implementation.
+    """
 
     plays: tuple[PlayNeed, ...] = ()
     stacks: tuple[StackNeed, ...] = ()
@@ -72,8 +77,10 @@ class Needs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InventoryFacts:
-    """The inventory as it is now: `snapshot` are the bytes to freeze, `patterns` maps each asked pattern to hosts in
-    inventory order."""
+    """The inventory as it is now.
+
+    `snapshot` are the bytes to freeze; `patterns` maps each asked pattern to hosts in inventory order.
+    """
 
     sources: tuple[str, ...]
     snapshot: bytes
@@ -83,8 +90,11 @@ class InventoryFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlayFacts:
-    """What Ansible's own parser says of one play need. `playbook` is its artifact path; `hosts` are the hosts that
-    it would act on (its own patterns, cut to the step's pattern), in inventory order."""
+    """What Ansible's own parser says of one play need.
+
+    `playbook` is its artifact path; `hosts` are the hosts that it would act on (its own patterns, cut to the
+    step's pattern), in inventory order.
+    """
 
     playbook: str
     hosts: tuple[str, ...]
@@ -96,7 +106,7 @@ class PlayFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackFacts:
-    """What the engine's preview and our own reading say of one stack need. `program` is the artifact folder."""
+    """What the engine's preview and our own reading say of a stack need; `program` is the artifact folder."""
 
     program: str
     config: Mapping[str, Any]
@@ -106,7 +116,7 @@ class StackFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """Everything gathered. `artifacts` maps an artifact path to bytes; `versions` names tools and their versions.
+    """Everything gathered. `artifacts` maps a path to bytes; `versions` names tools and their versions.
 
     Artifact paths: `project/…` (the Ansible project, catalog at `project/playbooks/`, rendered plays at
     `project/playbooks/_itmp_<id>.yml`), `inventory/snapshot.json`, `inventory/{group_vars,host_vars}/…`,

@@ -1,0 +1,97 @@
+"""Manifest to canonical JSON and back.
+
+Rules kept here: a manifest has exactly one encoding; `decode` accepts only bytes that `encode` would have
+written and that make sense (`checks.refuse`), so unknown keys, other spellings and dangling references never
+get in.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from itmp import canonical
+from itmp.documents.text import visible
+from itmp.errors import InvalidInputError
+from itmp.plan.checks import refuse
+from itmp.plan.model import SCHEMA, Manifest
+
+MAX_MANIFEST: Final = 64 * 1024 * 1024
+"""Bytes. Ten thousand hosts in four steps take about 5 MB."""
+
+
+def encode(manifest: Manifest) -> bytes:
+    """Return the manifest's bytes; raise `InvalidInputError` when it makes no sense as a plan."""
+    refuse(manifest)
+    data = canonical.dumps(_plain(manifest))
+    if len(data) > MAX_MANIFEST:
+        raise InvalidInputError(
+            f"a manifest of {len(data)} bytes; the limit is {MAX_MANIFEST}", do="Plan fewer hosts."
+        )
+    return data
+
+
+def decode(data: bytes) -> Manifest:
+    """Read a manifest; raise `InvalidInputError` for anything that `encode` would not have written."""
+    if len(data) > MAX_MANIFEST:
+        raise InvalidInputError(f"a manifest of {len(data)} bytes; the limit is {MAX_MANIFEST}")
+    value = canonical.loads(data)
+    if not isinstance(value, dict) or value.get("schema") != SCHEMA:
+        raise InvalidInputError(
+            f"not a manifest of {SCHEMA}", do="Compile the document again with this version."
+        )
+    try:
+        manifest = _adapter().validate_json(data, strict=True)
+    except ValidationError as error:
+        raise InvalidInputError(f"not a valid manifest: {_first(error)}") from None
+    again = _plain(manifest)
+    if again != value:
+        raise InvalidInputError(f"not a valid manifest: {visible(_difference(again, value, '$'))[:200]}")
+    refuse(manifest)
+    return manifest
+
+
+@cache
+def _adapter() -> TypeAdapter[Manifest]:
+    return TypeAdapter(Manifest)
+
+
+@cache
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
+def _plain(value: Any) -> Any:
+    """Return the JSON value behind frozen values, tuples as lists."""
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {name: _plain(getattr(value, name)) for name in _names(type(value))}
+    raise InvalidInputError(f"a {type(value).__name__} cannot stand in a plan")
+
+
+def _first(error: ValidationError) -> str:
+    one = error.errors(include_url=False, include_input=False)[0]
+    return visible(f"{'.'.join(str(part) for part in one['loc'])[:160]}: {one['msg']}")
+
+
+def _difference(ours: Any, given: Any, path: str) -> str:
+    """Return where two JSON values first differ."""
+    if isinstance(ours, dict) and isinstance(given, dict):
+        extra = sorted(given.keys() - ours.keys())
+        missing = sorted(ours.keys() - given.keys())
+        if extra or missing:
+            return f"{path}: keys unknown {extra[:3]}, missing {missing[:3]}"
+        return next(
+            _difference(ours[k], given[k], f"{path}.{k}") for k in sorted(ours) if ours[k] != given[k]
+        )
+    if isinstance(ours, list) and isinstance(given, list) and len(ours) == len(given):
+        pairs = zip(ours, given, strict=True)
+        return next(_difference(a, b, f"{path}[{i}]") for i, (a, b) in enumerate(pairs) if a != b)
+    return f"{path}: another form of its value"
