@@ -7,6 +7,15 @@ one encoding; verification is stricter than the stock tools'; nothing here decid
 from itmp.signing.certificates import Certificate
 from itmp.signing.fields import ACTS, lines_of
 from itmp.signing.keys import PublicKey, WeakKeyError
+from itmp.signing.notes import (
+    NoteError,
+    NoteKey,
+    NoteKeyError,
+    NoteSigner,
+    NoteVerifier,
+    OpenedNote,
+    open_note,
+)
 from itmp.signing.signatures import SignatureError
 from itmp.signing.sshsig import PersonalKey, SignedBy, verify_sshsig
 from itmp.signing.statements import (
@@ -24,6 +33,12 @@ from itmp.signing.statements import (
 __all__ = [
     "ACTS",
     "Certificate",
+    "NoteError",
+    "NoteKey",
+    "NoteKeyError",
+    "NoteSigner",
+    "NoteVerifier",
+    "OpenedNote",
     "PersonalKey",
     "PublicKey",
     "Scope",
@@ -37,6 +52,7 @@ __all__ = [
     "check_principal",
     "lines_of",
     "namespace",
+    "open_note",
     "sign_statement",
     "verify_signed",
     "verify_sshsig",

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
+from itmp.errors import InvalidInputError
+from itmp.signing.notes import NoteVerifier
 from itmp.signing.wire import WireError, unbase64
 
 MAX_VALUE: Final = 8192
@@ -142,7 +144,14 @@ def _free(value: str) -> None:
 
 _number: Final = _pattern(_NUMBER, "a whole number without leading zeros")
 _digest: Final = _pattern("sha256:[0-9a-f]{64}", "a digest (sha256: and 64 lower-case hex digits)")
-_vkey: Final = _pattern(r"[!-*,-~]{1,255}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{43,44}={0,2}", "a note verifier key")
+
+
+def _vkey(value: str) -> None:
+    try:
+        NoteVerifier.parse(value)
+    except InvalidInputError as error:
+        raise ValueError(f"no note verifier key: {error.what}") from error
+
 
 _MAY_BE_NONE: Final = frozenset({"window", "external", "limit", "previous"})
 _ABSENT_IN_PREVIEW: Final = frozenset({"change", "request"})

@@ -70,6 +70,15 @@ def check_signature(key: PublicKey, blob: bytes, data: bytes) -> Presence:
     return presence
 
 
+def verify_ed25519(key: Ed25519PublicKey, raw: bytes, data: bytes) -> None:
+    """Verify without cofactor and with strict encodings; raise `SignatureError` or `InvalidSignature`."""
+    if len(raw) != _ED25519_SIZE:
+        raise SignatureError(f"an Ed25519 signature of {len(raw)} bytes instead of {_ED25519_SIZE}")
+    if reason := points.fault(raw[:32]) or points.scalar_fault(raw[32:]):
+        raise SignatureError(f"an Ed25519 signature with {reason}")
+    key.verify(raw, data)
+
+
 def _presence(flags: int) -> Presence:
     if not flags & _TOUCHED:
         raise SignatureError("a hardware signature made without touch", do="Sign again and touch the key.")
@@ -87,8 +96,7 @@ def _check_algorithm(key: PublicKey, algorithm: str) -> None:
 def _verify(key: PublicKey, algorithm: str, raw: bytes, data: bytes) -> None:
     match key.native:
         case Ed25519PublicKey() as native:
-            _check_ed25519(raw)
-            native.verify(raw, data)
+            verify_ed25519(native, raw, data)
         case EllipticCurvePublicKey() as native:
             native.verify(
                 _ecdsa_der(native.curve.key_size, raw), data, ECDSA(_EC_HASHES[native.curve.key_size])
@@ -99,13 +107,6 @@ def _verify(key: PublicKey, algorithm: str, raw: bytes, data: bytes) -> None:
                     f"an RSA signature of {len(raw)} bytes by a key of {native.key_size} bits"
                 )
             native.verify(raw, data, PKCS1v15(), _RSA_HASHES[algorithm])
-
-
-def _check_ed25519(raw: bytes) -> None:
-    if len(raw) != _ED25519_SIZE:
-        raise SignatureError(f"an Ed25519 signature of {len(raw)} bytes instead of {_ED25519_SIZE}")
-    if reason := points.fault(raw[:32]) or points.scalar_fault(raw[32:]):
-        raise SignatureError(f"an Ed25519 signature with {reason}")
 
 
 def _ecdsa_der(bits: int, raw: bytes) -> bytes:

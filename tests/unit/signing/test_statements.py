@@ -7,6 +7,7 @@ import pytest
 
 from itmp.signing import (
     ACTS,
+    NoteKey,
     Scope,
     SignatureError,
     Signed,
@@ -20,7 +21,7 @@ from itmp.signing import (
 from itmp.testing.people import Person
 
 DIGEST = "sha256:" + "0f" * 32
-VKEY = "example.com/ops/2026+0a1b2c3d+" + base64.b64encode(b"\x01" + b"k" * 32).decode()
+VKEY = NoteKey.generate("example.com/ops/2026", b"k" * 32).vkey
 WINDOW = "2026-11-22T22:00:00Z 2026-11-23T02:00:00Z"
 ROOT = base64.b64encode(bytes(range(32))).decode()
 EMPTY = "0 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
