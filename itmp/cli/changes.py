@@ -1,0 +1,202 @@
+"""Commands of the change record: propose, change …, approve, reject, revoke, statement …."""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from itmp.cli.documents import given
+from itmp.cli.options import Document, Id, Inventory, Json, Key, PlanName, Reason, Set, Yes
+from itmp.cli.printing import Answer, colour, safe, say, table, verb
+from itmp.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from itmp.change import ChangeRecord
+    from itmp.workspace import Acted
+
+change_app = typer.Typer(help="The change record: open, list, show, cancel, review, close.", no_args_is_help=True)
+
+Type = Annotated[str, typer.Option("--type", help="standard, normal or emergency.")]
+From = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Start of the window (RFC 3339).")]
+To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="End of the window.")]
+Ref = Annotated[str, typer.Option("--external", metavar="REF", help="Reference in another change system.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    for name, function in (("propose", propose), ("approve", approve), ("reject", reject), ("revoke", revoke), ("statement", statement)):
+        app.command(name)(function)
+    app.add_typer(change_app, name="change")
+
+
+def _window(start: str | None, end: str | None) -> tuple[datetime, datetime] | None:
+    from itmp.calendars import parse_time  # noqa: PLC0415 - help stays fast
+
+    if not start and not end:
+        return None
+    if not start or not end:
+        raise InvalidInputError("a window needs both ends", do="Give --from TIME and --to TIME.")
+    return parse_time(start), parse_time(end)
+
+
+def _facts(record: "ChangeRecord") -> dict[str, Any]:
+    return {"change": record.id, "plan": record.plan, "state": record.state}
+
+
+def _acted(done: "Acted", word: str) -> Answer:
+    record = done.change
+    return Answer(
+        data={**_facts(record), "leaf": done.leaf, "statement": done.text},
+        lines=(f"{colour(record.id, 'bold')}  {word}  ({record.state})", f"  plan  {record.plan}", f"  leaf  {done.leaf}"),
+    )
+
+
+def _confirm(text: str, *, sure: bool) -> None:
+    say(text.rstrip("\n"))
+    if not sure and sys.stdin.isatty() and sys.stderr.isatty():
+        typer.confirm("Sign this statement?", abort=True, err=True)
+
+
+@verb
+def propose(
+    file: Document, reason: Reason, inventory: Inventory = None, set_: Set = None, type_: Type = "normal",
+    start: From = None, end: To = None, external: Ref = "", key: Key = None, json: Json = False,
+) -> Answer:  # fmt: skip
+    """Validate, plan and open a change in one. Example: itmp propose runbooks/operate/restart-web.yml --reason 'memory leak'"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    place = workspace.Workspace.here()
+    plan = workspace.compile_plan(place, file, inventories=inventory or (), given=given(set_))
+    done = workspace.open_change(
+        place, plan, reason=reason, kind=type_, window=_window(start, end), external=external, key=key
+    )
+    return _acted(done, "open" if done.text else "is open already")
+
+
+@change_app.command("open")
+@verb
+def open_(
+    name: PlanName, reason: Reason, type_: Type = "normal", start: From = None, end: To = None, external: Ref = "",
+    key: Key = None, json: Json = False,
+) -> Answer:  # fmt: skip
+    """Open a change over a plan. Example: itmp change open restart-web.plan.tar --reason 'memory leak'"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    place = workspace.Workspace.here()
+    done = workspace.open_change(
+        place, workspace.read_plan(place, name), reason=reason, kind=type_, window=_window(start, end), external=external, key=key
+    )  # fmt: skip
+    return _acted(done, "open" if done.text else "is open already")
+
+
+@change_app.command("list")
+@verb
+def list_(
+    waiting: Annotated[bool, typer.Option("--waiting-for-me", help="Only those that my key could approve now.")] = False,
+    key: Key = None,
+    json: Json = False,
+) -> Answer:
+    """List the changes of this log. Example: itmp change list --waiting-for-me"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    place = workspace.Workspace.here()
+    found = workspace.waiting_for(place, key) if waiting else workspace.records(place)
+    rows = [(r.id, r.state, r.kind, r.requester, r.reason) for r in found]
+    return Answer(
+        data={"changes": [{**_facts(r), "type": r.kind, "requester": r.requester, "reason": r.reason} for r in found]},
+        lines=table(rows, ("CHANGE", "STATE", "TYPE", "REQUESTER", "REASON")) or ("no changes",),
+    )
+
+
+@change_app.command("show")
+@verb
+def show(name: Id, json: Json = False) -> Answer:
+    """Show one change: who asked, who voted, what ran. Example: itmp change show CHG-7f3a90c21b"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    place = workspace.Workspace.here()
+    story = workspace.change_story(place, name)
+    return Answer(data=story.to_json(), lines=tuple(map(safe, story.lines)))
+
+
+@change_app.command("cancel")
+@verb
+def cancel(name: Id, reason: Reason, key: Key = None, json: Json = False) -> Answer:
+    """End a change that shall not run. Example: itmp change cancel CHG-7f3a90c21b --reason 'not needed'"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    return _acted(workspace.cancel(workspace.Workspace.here(), name, reason=reason, key=key), "canceled")
+
+
+@change_app.command("review")
+@verb
+def review(name: Id, reason: Reason, key: Key = None, json: Json = False) -> Answer:
+    """Record the review after a run. Example: itmp change review CHG-7f3a90c21b --reason 'went as planned'"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    return _acted(workspace.review(workspace.Workspace.here(), name, reason=reason, key=key), "reviewed")
+
+
+@change_app.command("close")
+@verb
+def close(name: Id, reason: Reason, key: Key = None, json: Json = False) -> Answer:
+    """Close a change; its evidence is then complete. Example: itmp change close CHG-7f3a90c21b --reason done"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    return _acted(workspace.close(workspace.Workspace.here(), name, reason=reason, key=key), "closed")
+
+
+@verb
+def approve(name: Id, key: Key = None, yes: Yes = False, json: Json = False) -> Answer:
+    """Sign an approval of exactly this plan. Example: itmp approve CHG-7f3a90c21b --key ~/.ssh/id_ed25519"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    done = workspace.approve(workspace.Workspace.here(), name, key=key, confirm=lambda text: _confirm(text, sure=yes or json))
+    return _acted(done, "approved")
+
+
+@verb
+def reject(name: Id, key: Key = None, yes: Yes = False, json: Json = False) -> Answer:
+    """Sign a rejection. Example: itmp reject CHG-7f3a90c21b"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    done = workspace.reject(workspace.Workspace.here(), name, key=key, confirm=lambda text: _confirm(text, sure=yes or json))
+    return _acted(done, "rejected")
+
+
+@verb
+def revoke(name: Id, reason: Reason, key: Key = None, json: Json = False) -> Answer:
+    """Take back one's own vote. Example: itmp revoke CHG-7f3a90c21b --reason 'wrong window'"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    return _acted(workspace.revoke(workspace.Workspace.here(), name, reason=reason, key=key), "vote revoked")
+
+
+@verb
+def statement(
+    words: Annotated[list[str], typer.Argument(metavar="ID | add TEXT SIG", help="A change, or two files to record.")],
+    act: Annotated[str, typer.Option("--act", metavar="ACT", help="approve, reject, cancel, review or close.")] = "approve",
+    signer: Annotated[str, typer.Option("--signer", metavar="ID", help="Who will sign it.")] = "",
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT")] = "",
+    json: Json = False,
+) -> Answer:
+    """Print the text to sign on another machine, or record it. Example: itmp statement CHG-7f3a90c21b --act approve --signer bob@example.com
+
+    itmp statement add approve.txt approve.txt.sig records what was signed elsewhere.
+    """
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    place = workspace.Workspace.here()
+    match words:
+        case ["add", text_file, signature_file]:
+            done = workspace.add_statement(place, Path(text_file).read_text(), Path(signature_file).read_text())
+            return _acted(done, "recorded")
+        case [name]:
+            composed = workspace.statement_text(place, name, act, signer=signer, reason=reason)
+            say(f"sign with: ssh-keygen -Y sign -n {composed.namespace} -f KEY FILE")
+            return Answer(
+                data={"text": composed.text, "namespace": composed.namespace}, lines=(composed.text.rstrip("\n"),)
+            )
+    raise InvalidInputError("neither ID nor `add TEXT SIG`", do="See itmp statement --help.")

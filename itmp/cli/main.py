@@ -1,0 +1,44 @@
+"""`itmp`: one program, one verb per command (docs/formats/cli.md).
+
+Rules kept here: parsing and printing only; every command's work is one function of `itmp.workspace`, imported when the
+command runs, so that help stays fast and a missing extra hurts only the commands that need it.
+"""
+
+from typing import Annotated
+
+import typer
+
+from itmp.cli import changes, documents, people, proof, runs, tools
+
+app = typer.Typer(
+    name="itmp",
+    help="Runbooks, patch schedules and capacity adjustments as approved, provable runs.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback signature
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - only when asked
+
+        typer.echo(version("itmp"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Accept the options that stand before the verb."""
+
+
+for room in (documents, changes, runs, proof, people, tools):
+    room.register(app)
+
+
+def main() -> None:
+    """Run the command line; the exit code is the contract of docs/formats/cli.md."""
+    app()

@@ -1,0 +1,105 @@
+"""Commands of the trail: audit list, show, verify, checkpoint, and evidence."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from itmp.cli.options import Id, Json
+from itmp.cli.printing import Answer, colour, safe, table, verb
+
+audit_app = typer.Typer(help="The audit trail: list, show, verify, checkpoint.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    app.add_typer(audit_app, name="audit")
+    app.command("evidence")(evidence)
+
+
+@audit_app.command("list")
+@verb
+def list_(
+    change: Annotated[str, typer.Option("--change", metavar="ID", help="Only this change.")] = "",
+    json: Json = False,
+) -> Answer:
+    """List events, oldest first. Example: itmp audit list --change CHG-7f3a90c21b"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    leaves = workspace.audit_list(workspace.Workspace.here(), change)
+    rows = [
+        (leaf.index, leaf.event.t, leaf.event.type, leaf.event.actor.get("id", ""), leaf.event.change,
+         leaf.event.step, (leaf.event.target or {}).get("id", ""), leaf.event.outcome)
+        for leaf in leaves
+    ]  # fmt: skip
+    header = ("INDEX", "TIME", "TYPE", "ACTOR", "CHANGE", "STEP", "TARGET", "OUTCOME")
+    return Answer(data={"events": [dict(zip(map(str.lower, header), row, strict=True)) for row in rows]}, lines=table(rows, header))
+
+
+@audit_app.command("show")
+@verb
+def show(
+    name: Annotated[str, typer.Argument(metavar="ID", help="Leaf index or leaf hash.")],
+    json: Json = False,
+) -> Answer:
+    """Print one event, exactly as logged. Example: itmp audit show 12"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    leaf = workspace.audit_show(workspace.Workspace.here(), name)
+    return Answer(
+        data={"index": leaf.index, "leaf_hash": leaf.hash, "leaf": leaf.data.decode()},
+        lines=(f"index      {leaf.index}", f"leaf hash  {leaf.hash}", safe(leaf.data.decode())),
+    )
+
+
+@audit_app.command("verify")
+@verb
+def verify(
+    strict: Annotated[bool, typer.Option("--strict", help="Also ask stock ssh-keygen about every signature.")] = False,
+    json: Json = False,
+) -> Answer:
+    """Recompute the whole log from its raw entries. Example: itmp audit verify"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    report = workspace.audit_verify(workspace.Workspace.here(), strict=strict)
+    findings = [f"  {colour('rule ' + str(f.rule), 'failed')}  {safe(f.name)}  {safe(f.place)}  {safe(f.why)}" for f in report.findings]
+    word = colour("damaged", "failed") if report.findings else colour("sound", "ok")
+    return Answer(
+        data={"size": report.size, "root": report.root, "findings": [f.to_json() for f in report.findings]},
+        lines=(f"{word}  {report.size} events  root {report.root}", *findings),
+        exit_code=report.exit_code,
+    )
+
+
+@audit_app.command("checkpoint")
+@verb
+def checkpoint(
+    vkey: Annotated[bool, typer.Option("--vkey", help="Print the log's public key instead.")] = False,
+    json: Json = False,
+) -> Answer:
+    """Sign and print the newest checkpoint. Example: itmp audit checkpoint > kept.note"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    place = workspace.Workspace.here()
+    if vkey:
+        text = workspace.log_vkey(place)
+        return Answer(data={"vkey": text}, lines=(text,))
+    note = workspace.audit_checkpoint(place)
+    return Answer(data={"note": note}, lines=(note.rstrip("\n"),))
+
+
+@verb
+def evidence(
+    name: Id,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE")],
+    since: Annotated[Path | None, typer.Option("--since", metavar="CHECKPOINT", help="Checkpoint that the auditor kept.")] = None,
+    json: Json = False,
+) -> Answer:
+    """Write one change's evidence. Example: itmp evidence CHG-7f3a90c21b -o CHG-7f3a90c21b.evidence.tar"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    written = workspace.evidence(workspace.Workspace.here(), name, output, since=since)
+    return Answer(
+        data={"file": str(output), "digest": written.digest, "bytes": written.size},
+        lines=(f"{output}", f"  {written.digest}  {written.size} bytes", f"  check it: itmp-verify {output} --trust TRUST"),
+    )

@@ -1,0 +1,142 @@
+"""Commands of a run: run, resume, stop, undo, reconcile, status, logs, wait."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from itmp.cli.narration import Narrator, summary
+from itmp.cli.options import Id, Json, Key, Reason
+from itmp.cli.printing import Answer, safe, say, table, verb
+
+if TYPE_CHECKING:
+    from itmp.workspace import Result
+
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Also print actions that changed nothing.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    for name, function in (
+        ("run", run), ("resume", resume), ("stop", stop), ("undo", undo), ("reconcile", reconcile),
+        ("status", status), ("logs", logs), ("wait", wait),
+    ):  # fmt: skip
+        app.command(name)(function)
+
+
+def _answer(result: "Result") -> Answer:
+    for note in result.notes:
+        say(f"note: {safe(note)}")
+    return Answer(data=result.to_json(), lines=summary(result), exit_code=result.exit_code)
+
+
+@verb
+def run(
+    name: Id,
+    limit: Annotated[str | None, typer.Option("--limit", metavar="HOSTS", help="Comma-separated hosts or globs; narrows only.")] = None,
+    key: Key = None,
+    verbose: Verbose = False,
+    json: Json = False,
+) -> Answer:
+    """Run an approved change. Example: itmp run CHG-7f3a90c21b --key ~/.ssh/id_ed25519"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    place = workspace.Workspace.here()
+    return _answer(workspace.run(place, name, limit=limit, key=key, progress=Narrator(verbose=verbose)))
+
+
+@verb
+def resume(
+    name: Id,
+    retry: Annotated[str, typer.Option("--retry", metavar="STATES", help="failed,unreachable: try these hosts again.")] = "",
+    skip: Annotated[list[str] | None, typer.Option("--skip", metavar="HOST", help="Leave this host out; repeat.")] = None,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why hosts are skipped.")] = "",
+    key: Key = None,
+    verbose: Verbose = False,
+    json: Json = False,
+) -> Answer:
+    """Go on after a crash or a stop. Example: itmp resume CHG-7f3a90c21b --retry failed"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    place = workspace.Workspace.here()
+    states = tuple(part for part in retry.split(",") if part)
+    return _answer(
+        workspace.resume(
+            place, name, retry=states, skip=tuple(skip or ()), reason=reason, key=key, progress=Narrator(verbose=verbose)
+        )
+    )
+
+
+@verb
+def stop(name: Id, reason: Reason, key: Key = None, json: Json = False) -> Answer:
+    """Ask a running change to stop after the action in flight. Example: itmp stop CHG-7f3a90c21b --reason 'errors rise'"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    return _answer(workspace.stop(workspace.Workspace.here(), name, reason=reason, key=key))
+
+
+@verb
+def undo(
+    name: Id,
+    hosts: Annotated[str | None, typer.Option("--hosts", metavar="HOSTS", help="Only these hosts.")] = None,
+    key: Key = None,
+    verbose: Verbose = False,
+    json: Json = False,
+) -> Answer:
+    """Run the plan's undo steps where something was begun. Example: itmp undo CHG-7f3a90c21b"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    place = workspace.Workspace.here()
+    return _answer(workspace.undo(place, name, hosts=hosts, key=key, progress=Narrator(verbose=verbose)))
+
+
+@verb
+def reconcile(
+    name: Id,
+    host: Annotated[str, typer.Argument(metavar="HOST")],
+    outcome: Annotated[str, typer.Argument(metavar="ok|failed")],
+    reason: Reason,
+    key: Key = None,
+    json: Json = False,
+) -> Answer:
+    """Say by hand what became of an unknown host. Example: itmp reconcile CHG-7f3a90c21b web1 ok --reason 'looked at it'"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    return _answer(workspace.reconcile(workspace.Workspace.here(), name, host, outcome, reason=reason, key=key))
+
+
+@verb
+def status(name: Id, json: Json = False) -> Answer:
+    """Say where a change and each of its hosts stand. Example: itmp status CHG-7f3a90c21b"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    result = workspace.status(workspace.Workspace.here(), name)
+    return Answer(data=result.to_json(), lines=summary(result))
+
+
+@verb
+def logs(
+    name: Id,
+    host: Annotated[str, typer.Option("--host", metavar="HOST")] = "",
+    step: Annotated[str, typer.Option("--step", metavar="STEP")] = "",
+    json: Json = False,
+) -> Answer:
+    """Print what happened, by host and step. Example: itmp logs CHG-7f3a90c21b --host web1"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    rows = workspace.logs(workspace.Workspace.here(), name, host=host, step=step)
+    header = ("TIME", "STEP", "HOST", "OUTCOME", "WHAT")
+    return Answer(data={"entries": [dict(zip(map(str.lower, header), row, strict=True)) for row in rows]}, lines=table(rows, header))
+
+
+@verb
+def wait(
+    name: Id,
+    what: Annotated[str, typer.Option("--for", metavar="runnable|finished")] = "finished",
+    timeout: Annotated[str, typer.Option("--timeout", metavar="D", help="Duration such as 10m.")] = "1h",
+    json: Json = False,
+) -> Answer:
+    """Wait until a change may run, or has finished. Example: itmp wait CHG-7f3a90c21b --for runnable --timeout 10m"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    result = workspace.wait(workspace.Workspace.here(), name, what=what, timeout=timeout)
+    return Answer(data=result.to_json(), lines=summary(result), exit_code=result.exit_code)

@@ -1,0 +1,122 @@
+"""Text becomes a plan: validate, plan, read a plan file, compare two.
+
+Rules kept here: what goes into a plan is read once; the environment, risk and quorum that the gate will use come
+from the policy, so nothing here decides them; compiling runs inventory scripts and lookups with the caller's own rights.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from itmp.canonical import Digest, digest, parse_digest
+from itmp.errors import InvalidInputError, NotFoundError
+from itmp.plan import Facts, Needs, Plan, Source, from_tar, to_tar
+from itmp.workspace.place import Workspace
+
+if TYPE_CHECKING:
+    from itmp.capacity import CapacityAdjustment
+    from itmp.patching import PatchSchedule
+    from itmp.runbook import Runbook
+
+SUFFIX = ".plan.tar"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """A plan and where its file was written."""
+
+    plan: Plan
+    file: Path
+
+
+def validate(place: Workspace, file: Path) -> "Runbook | PatchSchedule | CapacityAdjustment":
+    """Parse one document; raise `DocumentError` with every problem, each at file:line:column."""
+    from itmp import capacity, documents, patching, runbook  # noqa: PLC0415 - pydantic models load late
+
+    registry = {**runbook.KINDS, **patching.KINDS, **capacity.KINDS}
+    return documents.parse(place.relative(file), _read(file), registry)
+
+
+def compile_plan(
+    place: Workspace,
+    file: Path,
+    *,
+    inventories: Sequence[str] = (),
+    given: Mapping[str, str] | None = None,
+) -> Plan:
+    """Parse, gather and freeze. Same document, inventory and world give the same digest anywhere."""
+    from itmp import documents  # noqa: PLC0415 - as above
+
+    document = validate(place, file)
+    inputs = documents.resolve_inputs(document.inputs, given or {})
+    source = Source(path=place.relative(file), digest=digest(_read(file)))
+    return _freeze(place, document, inputs, source, tuple(inventories) or place.config.inventories)
+
+
+def write_plan(plan: Plan, file: Path) -> Compiled:
+    """Write the plan's transport file and return where it is."""
+    temporary = file.with_name(file.name + ".tmp")
+    temporary.write_bytes(to_tar(plan))
+    temporary.replace(file)
+    return Compiled(plan=plan, file=file)
+
+
+def read_plan(place: Workspace, name: str) -> Plan:
+    """Return the plan of a file, a digest or a change."""
+    path = Path(name)
+    if path.is_file():
+        return from_tar(path.read_bytes())
+    if name.startswith("sha256:"):
+        return logged_plan(place, parse_digest(name))
+    if name.endswith(SUFFIX) or "/" in name:
+        raise NotFoundError(f"no plan file {name}", do="Write one with `itmp plan FILE`.")
+    from itmp.workspace.changes import find  # noqa: PLC0415 - changes reads plans too
+
+    return logged_plan(place, find(place, name).plan)
+
+
+def logged_plan(place: Workspace, plan: Digest) -> Plan:
+    """Return the plan that the log keeps under this digest; every byte is checked against it."""
+    return Plan.from_bytes(place.log.blob(plan), place.log.blob)
+
+
+def keep_plan(place: Workspace, plan: Plan) -> None:
+    """Store the manifest and every artifact in the log's blobs."""
+    for data in (*plan.artifacts.values(), plan.manifest_bytes):
+        place.log.put_blob(data)
+
+
+def stale_sources(place: Workspace, plan: Plan) -> tuple[str, ...]:
+    """Return the workspace files that no longer are what the plan was made from (a warning, never a refusal)."""
+    manifest = plan.manifest
+    return tuple(
+        source.path
+        for source in (manifest.document, *manifest.sources)
+        if not (place.root / source.path).is_file() or digest(_read(place.root / source.path)) != source.digest
+    )
+
+
+def _freeze(place: Workspace, document: Any, inputs: Mapping[str, Any], source: Source, inventories: tuple[str, ...]) -> Plan:
+    from itmp import capacity, patching, runbook  # noqa: PLC0415 - as above
+    from itmp.workspace.sources import gather  # noqa: PLC0415 - as above
+
+    def facts(needs: Needs) -> Facts:
+        return gather(place, needs, inventories)
+
+    match document:
+        case runbook.Runbook():
+            return runbook.freeze(document, inputs, facts(runbook.needs(document, inputs)), source=source)
+        case capacity.CapacityAdjustment():
+            return capacity.freeze(document, inputs, facts(capacity.needs(document, inputs)), source=source)
+        case patching.PatchSchedule():
+            lock = _read(place.root / document.lock)
+            return patching.freeze(document, inputs, facts(patching.needs(document, inputs)), source=source, lock=lock)
+    raise InvalidInputError(f"no way to freeze a {type(document).__name__}")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise NotFoundError(f"cannot be read: {error.strerror}", where=str(path)) from error

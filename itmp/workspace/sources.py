@@ -1,0 +1,50 @@
+"""The door `Sources` over the real world: Ansible's part and Pulumi's part, merged.
+
+Only the part that a document needs is loaded, so a runbook compiles without the Pulumi extra and a capacity
+adjustment without Ansible.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from itmp.plan import Facts, Needs
+from itmp.workspace.place import Workspace
+
+
+def gather(place: Workspace, needs: Needs, inventories: tuple[str, ...]) -> Facts:
+    """Look at the world for `needs`; raise an `Error` that names every problem."""
+    facts = Facts()
+    if needs.plays or needs.patterns:
+        facts = _merge(facts, _ansible(place, needs, inventories))
+    if needs.stacks:
+        facts = _merge(facts, _pulumi(place, needs))
+    return facts
+
+
+def _ansible(place: Workspace, needs: Needs, inventories: tuple[str, ...]) -> Facts:
+    from itmp.adapters.ansible import AnsibleSources  # noqa: PLC0415 - needs the ansible extra
+
+    return AnsibleSources(place.root, inventories, known_hosts=place.config.known_hosts).gather(needs)
+
+
+def _pulumi(place: Workspace, needs: Needs) -> Facts:
+    from itmp.workspace.engines import pulumi_sources  # noqa: PLC0415 - needs the pulumi extra
+
+    return pulumi_sources(place).gather(needs)
+
+
+def _merge(left: Facts, right: Facts) -> Facts:
+    def both(name: str) -> Mapping[str, Any]:
+        return {**getattr(left, name), **getattr(right, name)}
+
+    return replace(
+        left,
+        inventory=right.inventory or left.inventory,
+        plays=both("plays"),
+        stacks=both("stacks"),
+        artifacts=both("artifacts"),
+        versions=both("versions"),
+        sources=(*left.sources, *right.sources),
+        notes=(*left.notes, *right.notes),
+    )

@@ -1,0 +1,143 @@
+"""Statements: compose one against the log as it is now, have it signed, record it.
+
+Rules kept here: a statement shows the signer everything that it binds; its `seen` line is a published checkpoint of
+this log; the role is one that the policy in force gives this key; what is recorded is the text as signed.
+"""
+
+import base64
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from itmp.adapters.clock import SystemClock, new_id
+from itmp.audit import Event, Expect, Receipt
+from itmp.calendars import format_time
+from itmp.canonical import Digest
+from itmp.errors import InvalidInputError, RefusedError
+from itmp.signing import Signed, Statement, sign_statement
+from itmp.workspace.place import Workspace
+
+if TYPE_CHECKING:
+    from itmp.change import PolicyVersion
+    from itmp.signing import PersonalKey
+
+EVENT_OF_ACT: Final[Mapping[str, str]] = {
+    "open": "change.opened",
+    "approve": "change.approved",
+    "reject": "change.rejected",
+    "revoke": "change.revoked",
+    "cancel": "change.canceled",
+    "review": "change.reviewed",
+    "close": "change.closed",
+}
+VALID: Final = timedelta(hours=24)
+"""How long a statement stays valid when neither the signer nor the policy says otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signer:
+    """Who signs: the id and kind that the policy gives this key, and the key."""
+
+    id: str
+    kind: str
+    key: "PersonalKey"
+
+
+def choose_signer(place: Workspace, policy: "PolicyVersion", option: str | None) -> Signer:
+    """Find the key (`--key`, `ITMP_KEY`, `me`, agent) and who it is by the policy in force."""
+    import os  # noqa: PLC0415 - the environment is read here and nowhere earlier
+
+    from itmp.adapters.ssh_keygen import choose_key  # noqa: PLC0415 - only signing commands need it
+
+    me = place.config.me.key
+    key = choose_key(option, os.environ, str((place.root / Path(me).expanduser())) if me else None)
+    for entry in policy.policy.signers:
+        if any(known.key == key.public for known in entry.keys):
+            return Signer(id=entry.id, kind=entry.kind, key=key)
+    raise RefusedError(
+        f"no signer of the policy has the key {key.public.fingerprint}",
+        where=f"policy {policy.digest}",
+        do="Use another key (--key FILE), or have it enrolled: itmp signers add.",
+    )
+
+
+def compose(
+    place: Workspace,
+    act: str,
+    own: Mapping[str, str],
+    *,
+    signer: str,
+    role: str,
+    valid: tuple[datetime, datetime] | None = None,
+) -> Statement:
+    """Write the text that `signer` shall sign: `own` are the lines of the act itself."""
+    policy = place.history().current
+    now = SystemClock().now()
+    start, end = valid or (now, now + VALID)
+    seen = place.log.checkpoint().checkpoint
+    return Statement.compose(
+        act,
+        {
+            "log": seen.origin,
+            "signer": signer,
+            "role": role,
+            "policy": policy.digest,
+            **own,
+            "valid": f"{format_time(start)} {format_time(end)}",
+            "seen": f"{seen.size} {base64.b64encode(seen.root).decode()}",
+            "nonce": base64.b64encode(secrets.token_bytes(16)).decode(),
+        },
+    )
+
+
+def sign(statement: Statement, signer: Signer) -> Signed:
+    """Have `signer` sign the text, in the namespace of its act."""
+    return sign_statement(statement, signer.key)
+
+
+def role_for(policy: "PolicyVersion", signer: str, act: str) -> str:
+    """Return the role that lets `signer` do `act`; refuse when there is none."""
+    role = policy.policy.role_for(signer, act)
+    if role is None:
+        held = getattr(policy.policy.signer(signer), "roles", ())
+        raise RefusedError(
+            f"{signer} holds {', '.join(held) or 'no role'}, and none of them may {act}",
+            do="Ask somebody whose role may, or change the policy: itmp policy propose.",
+        )
+    return role
+
+
+def record(
+    place: Workspace,
+    statement: Statement,
+    signed: Signed,
+    *,
+    actor: Mapping[str, str],
+    change: str = "",
+    plan: Digest | str = "",
+    expect: Expect | None = None,
+    data: Mapping[str, Any] | None = None,
+) -> Receipt:
+    """Write the signed statement to the log as the event of its act, durably, and publish a checkpoint."""
+    event = Event(
+        id=new_id(),
+        type=EVENT_OF_ACT.get(statement.act, "statement.recorded"),
+        actor=dict(actor),
+        change=change,
+        plan=plan,
+        data={**(data or {}), **signed.to_data()},
+    )
+    receipt = place.log.append(event, expect=expect)
+    place.log.checkpoint()
+    return receipt
+
+
+def parse_offline(text: str, armor: str) -> tuple[Statement, Signed]:
+    """Read what an approver signed elsewhere; raise `InvalidInputError` for any other byte."""
+    statement = Statement.parse(text)
+    if statement.act in {"enrol", "policy", "rotate"}:
+        raise InvalidInputError(f"`{statement.act}` statements are not added one by one", do="See `itmp policy sign`.")
+    return statement, Signed(text=text, signature=armor)
