@@ -125,6 +125,7 @@ class Keeper:
         for unit in self.units.values():
             self._close(unit)
         self._kill(lambda: descendants(os.getpid()))
+        self._reap_last()
 
     def _end(self) -> None:
         self.ending = True
@@ -148,6 +149,14 @@ class Keeper:
             if pid == 0:
                 return
             self._ended(pid, os.waitstatus_to_exitcode(status))
+
+    def _reap_last(self) -> None:
+        """Wait (bounded) for the killed: a namespace ends only when its process 1 has been waited for."""
+        for _ in range(_KILL_ROUNDS):
+            self._reap_all()
+            if not Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii"):
+                return
+            time.sleep(0.005)
 
     def _kill(self, find: Callable[[], list[int]]) -> None:
         """Kill what `find` finds until it finds nothing (bounded): a process may fork meanwhile."""

@@ -10,17 +10,16 @@ Rules kept here:
 
 import os
 import pwd
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
-from itmp.errors import InvalidInputError, NotFoundError, ToolMissingError
+from itmp.errors import ToolMissingError
 from itmp.lab import _keeping as keeping
-from itmp.lab.hosts import Host, Login, from_state, make_key, membership, to_state, write_inventory
+from itmp.lab.fleet import Fleet, Host, Login, check_names, make_key, membership, read_hosts, write_hosts
 
 KIND: Final = "loopback"
 _ADDRESS: Final = "127.0.0.1"
@@ -42,31 +41,8 @@ SetEnv HOME={root} ITMP_LAB_HOST={name}
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fleet:
-    """Hosts that are up. A context manager: leaving it takes them down."""
-
-    folder: Path
-    hosts: tuple[Host, ...]
-    login: Login
-
-    @property
-    def known_hosts(self) -> str:
-        """Pinned host key lines of all hosts."""
-        return "".join(host.known_hosts for host in self.hosts)
-
-    def host(self, name: str) -> Host:
-        """Return the host called `name`; raise `NotFoundError` when there is none."""
-        for host in self.hosts:
-            if host.name == name:
-                return host
-        raise NotFoundError(
-            f"no host {name!r} in this fleet", do=f"Hosts: {', '.join(h.name for h in self.hosts)}"
-        )
-
-    def write_inventory(self, path: Path) -> None:
-        """Write an Ansible inventory of the fleet: INI for `.ini`, YAML otherwise."""
-        write_inventory(path, self.hosts, self.login)
+class LoopbackFleet(Fleet):
+    """Loopback hosts that are up."""
 
     def connections(self, name: str) -> int:
         """Return how many connections `name` has accepted since `up`: 0 proves that nobody touched it."""
@@ -81,17 +57,9 @@ class Fleet:
         """Let `name` answer again, on the same port and with the same key."""
         keeping.ask(self.folder, do="start", name=self.host(name).name)
 
-    def down(self) -> None:
-        """End every host and every process that a session left behind. The files stay."""
-        keeping.end_keeper(self.folder)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.down()
+    def inside(self, name: str, argv: Sequence[str]) -> list[str]:
+        """Return the argument list that runs `argv` on `name`: over ssh, for there is no other way in."""
+        return self.ssh(name, shlex.join(argv))
 
 
 def up(
@@ -101,17 +69,13 @@ def up(
     names: Sequence[str] | None = None,
     groups: Mapping[str, Sequence[str]] | None = None,
     detached: bool = False,
-) -> Fleet:
-    """Start `count` hosts in `folder`, named `names` or host1, host2, …; `groups` maps a group to its hosts.
+) -> LoopbackFleet:
+    """Start `count` hosts in `folder`, named `names` or host1, host2, …; `groups` maps a group to hosts.
 
     Unless `detached`, they end with this process even if it is killed. Raises `ToolMissingError` without sshd
     and `BusyError` when a fleet is up in `folder` already.
     """
-    names = names or [f"host{number}" for number in range(1, count + 1)]
-    if len(names) != count or len(set(names)) != count or count < 1:
-        raise InvalidInputError(
-            f"{count} hosts need {count} different names", do="Give a count of at least 1."
-        )
+    names = check_names(count, names)
     sshd = find_sshd()
     folder = folder.resolve()
     keeping.start_keeper(folder, tied=not detached)
@@ -122,7 +86,7 @@ def up(
         raise
 
 
-def _start(folder: Path, sshd: str, groups: Mapping[str, tuple[str, ...]]) -> Fleet:
+def _start(folder: Path, sshd: str, groups: Mapping[str, tuple[str, ...]]) -> LoopbackFleet:
     login = Login(
         user=pwd.getpwuid(os.getuid()).pw_name, key=folder / "client_key", interpreter=sys.executable
     )
@@ -136,10 +100,8 @@ def _start(folder: Path, sshd: str, groups: Mapping[str, tuple[str, ...]]) -> Fl
         )
     finally:
         line.close()
-    keeping.write_state(
-        folder, {**keeping.read_state(folder), "kind": KIND, "hosts": [to_state(host) for host in hosts]}
-    )
-    return Fleet(folder=folder, hosts=hosts, login=login)
+    write_hosts(folder, KIND, hosts)
+    return LoopbackFleet(folder=folder, hosts=hosts, login=login)
 
 
 def _serve(
@@ -162,16 +124,15 @@ def _serve(
     return Host(name=name, address=_ADDRESS, port=answer["port"], root=root, key=public, groups=groups)
 
 
-def attach(folder: Path) -> Fleet:
+def attach(folder: Path) -> LoopbackFleet:
     """Return the fleet that is up in `folder`, started by whichever process."""
-    folder = folder.resolve()
-    state = keeping.read_state(folder)
-    if state.get("kind") != KIND:
-        raise NotFoundError("no loopback fleet was started here", where=str(folder))
-    login = Login(
-        user=pwd.getpwuid(os.getuid()).pw_name, key=folder / "client_key", interpreter=sys.executable
-    )
-    return Fleet(folder=folder, hosts=tuple(from_state(value) for value in state["hosts"]), login=login)
+    folder, hosts = read_hosts(folder, KIND)
+    return LoopbackFleet(folder=folder, hosts=hosts, login=_login(folder))
+
+
+def _login(folder: Path) -> Login:
+    user = pwd.getpwuid(os.getuid()).pw_name
+    return Login(user=user, key=folder / "client_key", interpreter=sys.executable)
 
 
 def find_sshd() -> str:

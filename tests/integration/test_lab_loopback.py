@@ -19,27 +19,14 @@ pytestmark = [pytest.mark.fleet, pytest.mark.xdist_group("loopback")]
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[loopback.Fleet]:
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[loopback.LoopbackFleet]:
     folder = tmp_path_factory.mktemp("loopback")
     with loopback.up(folder / "fleet", 3, groups={"web": ["host1", "host2"], "db": ["host3"]}) as fleet:
         yield fleet
 
 
-def ssh(fleet: loopback.Fleet, name: str, *command: str) -> subprocess.CompletedProcess[str]:
-    pinned = fleet.folder / "known_hosts"
-    pinned.write_text(fleet.known_hosts)
-    host = fleet.host(name)
-    options = [
-        "BatchMode=yes",
-        "StrictHostKeyChecking=yes",
-        f"UserKnownHostsFile={pinned}",
-        "ConnectTimeout=10",
-    ]
-    return subprocess.run(
-        ["ssh", "-F", "none", "-i", str(fleet.login.key), *(f"-o{option}" for option in options),
-         "-p", str(host.port), f"{fleet.login.user}@{host.address}", *command],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+def ssh(fleet: loopback.LoopbackFleet, name: str, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(fleet.ssh(name, *command), capture_output=True, text=True, timeout=60, check=False)
 
 
 def gone(pid: int) -> bool:
@@ -49,13 +36,13 @@ def gone(pid: int) -> bool:
     return not started(pid)
 
 
-def test_each_host_answers_with_its_pinned_key_and_its_own_home(fleet: loopback.Fleet) -> None:
+def test_each_host_answers_with_its_pinned_key_and_its_own_home(fleet: loopback.LoopbackFleet) -> None:
     seen = [ssh(fleet, host.name, "echo $HOME $ITMP_LAB_HOST").stdout.split() for host in fleet.hosts]
     assert seen == [[str(host.root), host.name] for host in fleet.hosts]
     assert len({host.key for host in fleet.hosts}) == 3
 
 
-def test_connections_are_counted_per_host(fleet: loopback.Fleet) -> None:
+def test_connections_are_counted_per_host(fleet: loopback.LoopbackFleet) -> None:
     before = {host.name: fleet.connections(host.name) for host in fleet.hosts}
     ssh(fleet, "host2", "true")
     ssh(fleet, "host2", "true")
@@ -63,10 +50,10 @@ def test_connections_are_counted_per_host(fleet: loopback.Fleet) -> None:
     assert {name: after[name] - before[name] for name in after} == {"host1": 0, "host2": 2, "host3": 0}
 
 
-def test_a_stranger_is_refused(fleet: loopback.Fleet, tmp_path: Path) -> None:
+def test_a_stranger_is_refused(fleet: loopback.LoopbackFleet, tmp_path: Path) -> None:
     other = tmp_path / "other"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(other)], check=True, timeout=30)
-    stranger = loopback.Fleet(
+    stranger = loopback.LoopbackFleet(
         folder=tmp_path,
         hosts=fleet.hosts,
         login=loopback.Login(user=fleet.login.user, key=other, interpreter=""),
@@ -76,7 +63,9 @@ def test_a_stranger_is_refused(fleet: loopback.Fleet, tmp_path: Path) -> None:
     assert "Permission denied" in answer.stderr
 
 
-def test_a_stopped_host_refuses_ends_its_processes_and_comes_back_on_its_port(fleet: loopback.Fleet) -> None:
+def test_a_stopped_host_refuses_ends_its_processes_and_comes_back_on_its_port(
+    fleet: loopback.LoopbackFleet,
+) -> None:
     left = int(ssh(fleet, "host3", "nohup sleep 600 >/dev/null 2>&1 & echo $!").stdout)
     assert started(left)
     fleet.stop_host("host3")
@@ -88,7 +77,7 @@ def test_a_stopped_host_refuses_ends_its_processes_and_comes_back_on_its_port(fl
 
 @pytest.mark.parametrize("name", ["hosts.ini", "hosts.yml"])
 def test_ansible_reads_the_inventory_and_reaches_the_hosts(
-    fleet: loopback.Fleet, tmp_path: Path, name: str
+    fleet: loopback.LoopbackFleet, tmp_path: Path, name: str
 ) -> None:
     fleet.write_inventory(tmp_path / name)
     (tmp_path / "known_hosts").write_text(fleet.known_hosts)
@@ -151,7 +140,9 @@ def test_a_detached_fleet_survives_its_starter(tmp_path: Path) -> None:
     assert gone(read_state(tmp_path / "fleet")["keeper"])
 
 
-def test_a_second_fleet_in_the_same_folder_is_refused_and_the_first_lives_on(fleet: loopback.Fleet) -> None:
+def test_a_second_fleet_in_the_same_folder_is_refused_and_the_first_lives_on(
+    fleet: loopback.LoopbackFleet,
+) -> None:
     with pytest.raises(BusyError):
         loopback.up(fleet.folder, 1)
     assert ssh(fleet, "host1", "echo here").stdout == "here\n"
