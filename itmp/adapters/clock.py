@@ -1,0 +1,48 @@
+"""This machine's clock and its source of sortable ids.
+
+Rules kept here: times are aware UTC; monotonic time is the kernel's since boot; an id is 48 bits of UTC milliseconds
+and 80 random bits, as 32 hex digits.
+"""
+
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from itmp.errors import ToolMissingError
+
+_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+class SystemClock:
+    """The kernel's clocks. The boot id is read once: a process does not outlive its boot."""
+
+    __slots__ = ("_boot",)
+
+    def __init__(self) -> None:
+        try:
+            self._boot = _BOOT.read_text().strip()
+        except OSError as error:
+            raise ToolMissingError(
+                "this machine's boot id cannot be read",
+                where=str(_BOOT),
+                do="itmp's log needs Linux with /proc.",
+            ) from error
+
+    def now(self) -> datetime:
+        """Return the aware UTC time."""
+        return datetime.now(UTC)
+
+    def mono(self) -> int:
+        """Return monotonic nanoseconds since boot."""
+        return time.monotonic_ns()
+
+    def boot(self) -> str:
+        """Return this boot's id."""
+        return self._boot
+
+
+def new_id() -> str:
+    """Return a fresh event id."""
+    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"

@@ -1,0 +1,10 @@
+"""The log on a local disk of one machine: plain files by C2SP tlog-tiles, a write-ahead journal, SQLite for the head.
+
+Who is trusted: the account that owns the folder. It can lose or rewrite everything; kept checkpoints, witnesses and
+signers' `seen` lines find that out. Network file systems are not supported: `flock` and shared memory must be local.
+"""
+
+from itmp.adapters.posix_log.files import JournalPart, PosixReader
+from itmp.adapters.posix_log.opening import PosixStore, create, open_log, open_reader, read_key
+
+__all__ = ["JournalPart", "PosixReader", "PosixStore", "create", "open_log", "open_reader", "read_key"]

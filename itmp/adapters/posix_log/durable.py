@@ -1,0 +1,101 @@
+"""Durable file operations: what is reported done survives a power cut, what is not leaves the old state.
+
+Rules kept here: content is written to a temporary file on the same file system, synced, renamed, and the folder
+synced; a new folder's parent is synced; a failed sync is never repeated on the same descriptor; reads follow no
+symbolic link and accept regular files within a limit only.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from itmp.errors import EvidenceInvalidError
+
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_CHUNK: Final = 1 << 20
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(folder: Path, *, mode: int = 0o755) -> None:
+    """Make `folder` and its missing parents, each durable."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent, mode=mode)
+    try:
+        folder.mkdir(mode=mode)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+    sync_folder(folder.parent)
+
+
+def place(target: Path, data: bytes, *, temporary: Path, mode: int = 0o644) -> None:
+    """Durably put `data` at `target`, whole or not at all; `temporary` is an unused name on its file system."""
+    make_folder(target.parent)
+    try:
+        with _created(temporary, mode) as descriptor:
+            write_all(descriptor, data)
+            os.fsync(descriptor)
+        temporary.rename(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(target.parent)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of `data` where the descriptor stands."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def read_file(path: Path, limit: int) -> bytes | None:
+    """Return a regular file's content, None when absent; `EvidenceInvalidError` for links, devices, too much."""
+    try:
+        descriptor = os.open(path, _READ)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise EvidenceInvalidError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
+            raise EvidenceInvalidError(f"not a regular file of at most {limit} bytes", where=str(path))
+        return read_at(descriptor, 0, status.st_size)
+    except OSError as error:
+        raise EvidenceInvalidError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    finally:
+        os.close(descriptor)
+
+
+def read_at(descriptor: int, start: int, size: int) -> bytes:
+    """Return `size` bytes from `start`, fewer at the end of the file."""
+    parts = []
+    while size > 0:
+        part = os.pread(descriptor, min(size, _CHUNK), start)
+        if not part:
+            break
+        parts.append(part)
+        start, size = start + len(part), size - len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+@contextmanager
+def _created(path: Path, mode: int) -> Iterator[int]:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,104 @@
+"""Published files below the log's folder: the writer's `PosixFiles`, the auditor's read-only `PosixReader`.
+
+Rules kept here: paths are relative and stay inside; reads follow no link; writes go through `.state/tmp`; the reader
+writes nothing and needs no key, so that it works on a copy of the log made by anyone.
+"""
+
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from itmp.adapters.posix_log import durable, frames
+from itmp.errors import EvidenceInvalidError, LogUnavailableError
+
+STATE: Final = ".state"
+_SEGMENT: Final = "journal."
+_MAX_SEGMENT: Final = 1 << 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalPart:
+    """One journal segment as found: its first leaf's index, its whole frames' leaves, and how it ends."""
+
+    path: str
+    start: int
+    leaves: Sequence[bytes]
+    tail: frames.Tail
+
+
+class PosixReader:
+    """A log's folder, or a copy of it, opened for reading."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get(self, path: str, limit: int) -> bytes | None:
+        """Return a file's content, None when absent; `EvidenceInvalidError` for no regular file or too much."""
+        return durable.read_file(self._inside(path), limit)
+
+    def names(self, folder: str) -> Sequence[str]:
+        """Return the relative paths of everything below `folder` that is no folder, sorted."""
+        return sorted(self._walk(self._inside(folder)))
+
+    def journal(self) -> Iterator[JournalPart]:
+        """Yield each journal segment, oldest first."""
+        for start, path in segments(self._folder / STATE):
+            data = durable.read_file(path, _MAX_SEGMENT) or b""
+            found = frames.scan(data)
+            name = str(path.relative_to(self._folder))
+            yield JournalPart(path=name, start=start, leaves=found.leaves, tail=found.tail)
+
+    def _walk(self, top: Path) -> Iterator[str]:
+        try:
+            entries = list(os.scandir(top))
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._walk(Path(entry.path))
+            else:
+                yield str(Path(entry.path).relative_to(self._folder))
+
+    def _inside(self, path: str) -> Path:
+        pure = PurePosixPath(path)
+        if pure.is_absolute() or ".." in pure.parts:
+            raise EvidenceInvalidError("a path that leaves the log's folder", where=f"{path!r:.120}")
+        return self._folder / pure
+
+
+class PosixFiles(PosixReader):
+    """The same folder with durable writes."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._temporary = folder / STATE / "tmp"
+        self._counter = itertools.count()
+
+    def put(self, path: str, data: bytes) -> None:
+        """Durably place or replace a file."""
+        try:
+            temporary = self._temporary / f"{os.getpid()}-{next(self._counter)}-{os.urandom(8).hex()}"
+            durable.place(self._inside(path), data, temporary=temporary)
+        except OSError as error:
+            raise LogUnavailableError(f"cannot be written: {error.strerror}", where=path) from error
+
+    def remove(self, path: str) -> None:
+        """Remove a file; absent is fine."""
+        try:
+            self._inside(path).unlink(missing_ok=True)
+        except OSError as error:
+            raise LogUnavailableError(f"cannot be removed: {error.strerror}", where=path) from error
+
+
+def segments(state: Path) -> list[tuple[int, Path]]:
+    """Return (first leaf, path) of each journal segment, oldest first."""
+    found = []
+    for path in state.glob(f"{_SEGMENT}*"):
+        number = path.name.removeprefix(_SEGMENT)
+        if not number.isdecimal() or str(int(number)) != number:
+            raise EvidenceInvalidError("not the name of a journal segment", where=str(path))
+        found.append((int(number), path))
+    return sorted(found)

@@ -1,0 +1,72 @@
+"""The compare-and-swap head record: one row in SQLite, beside the log's folder, never inside it.
+
+Rules kept here: each swap is one immediate transaction with a full sync, folder included; a record that is gone is an
+error, never an empty log. Who can write this file and the log together can roll both back: kept checkpoints and
+witnesses find that out.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from itmp.audit import Head
+from itmp.errors import LogUnavailableError
+
+_SCHEMA: Final = """CREATE TABLE head (
+  one INTEGER PRIMARY KEY CHECK (one = 1), origin TEXT NOT NULL, size INTEGER NOT NULL, root BLOB NOT NULL,
+  note BLOB NOT NULL) STRICT"""
+_WAIT_SECONDS: Final = 30.0
+
+
+class SqliteHeads:
+    """The record in one file. Opened for each use: it is read rarely and shared by threads and processes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def create(self, head: Head) -> None:
+        """Make the record; it must not exist."""
+        if self._path.exists():
+            raise LogUnavailableError("a head record exists already", where=str(self._path))
+        with self._open("rwc") as db:
+            db.execute("BEGIN IMMEDIATE")
+            db.execute(_SCHEMA)
+            db.execute(
+                "INSERT INTO head VALUES (1, ?, ?, ?, ?)", (head.origin, head.size, head.root, head.note)
+            )
+            db.execute("COMMIT")
+
+    def read(self) -> Head:
+        """Return the record; `LogUnavailableError` when it is gone or damaged."""
+        with self._open("rw") as db:
+            row = db.execute("SELECT origin, size, root, note FROM head").fetchone()
+        if row is None:
+            raise LogUnavailableError("the head record is empty", where=str(self._path))
+        return Head(origin=row[0], size=row[1], root=row[2], note=row[3])
+
+    def swap(self, old: Head, new: Head) -> bool:
+        """Replace `old` by `new` if it is still the record."""
+        with self._open("rw") as db:
+            db.execute("BEGIN IMMEDIATE")
+            changed = db.execute(
+                "UPDATE head SET size = ?, root = ?, note = ? WHERE origin = ? AND size = ? AND root = ? AND note = ?",
+                (new.size, new.root, new.note, old.origin, old.size, old.root, old.note),
+            ).rowcount
+            db.execute("COMMIT")
+        return changed == 1
+
+    @contextmanager
+    def _open(self, mode: str) -> Iterator[sqlite3.Connection]:
+        try:
+            uri = f"{self._path.absolute().as_uri()}?mode={mode}"
+            with closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_WAIT_SECONDS)) as db:
+                db.execute("PRAGMA synchronous = EXTRA")
+                yield db
+        except sqlite3.Error as error:
+            raise LogUnavailableError(
+                f"the head record cannot be used: {error}",
+                where=str(self._path),
+                do="Restore head.sqlite: without it a rollback of the log could not be seen.",
+            ) from error

@@ -1,0 +1,341 @@
+"""The write-ahead journal: `.state/journal.<first leaf>`, appended under `flock`, synced outside of it by one for many.
+
+Rules kept here:
+1. A turn starts on a whole tail. A torn one is cut only beyond every signed leaf and every leaf that this boot saw
+   written whole; its bytes are kept (`.state/cuts`) until the log has recorded the cut.
+2. A written frame is never overwritten or removed.
+3. A leaf counts as durable only after an `fdatasync` that began after its frame was whole.
+4. A failed sync poisons the segment for every process: the kernel may have dropped the pages and a second sync would
+   lie. Opening the log anew copies what is not known to be durable into a fresh file.
+5. A reserve on disk is kept for one last leaf; without it nobody writes.
+"""
+
+import errno
+import itertools
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from itmp.adapters.posix_log import durable, frames
+from itmp.adapters.posix_log.files import segments
+from itmp.adapters.posix_log.locks import locked
+from itmp.adapters.posix_log.marks import Marks
+from itmp.adapters.posix_log.segment import Segment
+from itmp.audit import Cut, DiskFullError
+from itmp.errors import EvidenceInvalidError, LogUnavailableError
+
+RESERVE: Final = 256 * 1024
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_REPAIR: Final = "Do not append; run itmp audit verify and restore the newest copy."
+
+
+class PosixJournal:
+    """The journal of one log's folder; see `itmp.audit.Journal`. `signed` returns the newest signed size."""
+
+    def __init__(self, state: Path, *, boot: str, signed: Callable[[], int]) -> None:
+        self._state, self._boot, self._signed = state, boot, signed
+        self._mutex = threading.RLock()
+        self._counter = itertools.count()
+        self._segments: list[Segment] = []
+        with _translated("opened", state), locked(self._append_lock), locked(self._sync_lock):
+            self._marks = Marks(state / "marks")
+            self._load()
+            if self._marks.poisoned:
+                self._heal()
+
+    @staticmethod
+    def create(state: Path) -> None:
+        """Make the empty journal of a new log."""
+        durable.make_folder(state / "tmp")
+        durable.make_folder(state / "cuts")
+        durable.place(state / "journal.0", b"", temporary=state / "tmp" / "journal")
+
+    def close(self) -> None:
+        """Close all files."""
+        with self._mutex:
+            for segment in self._segments:
+                segment.close()
+            self._segments = []
+            self._marks.close()
+
+    @contextmanager
+    def exclusive(self) -> Iterator["PosixTurn"]:
+        """Wait for the turn; see the module's rules."""
+        with locked(self._append_lock):
+            with self._mutex, _translated("appended to", self._state):
+                self._begin()
+            yield PosixTurn(self)
+
+    def sync(self, size: int) -> None:
+        """Return once the first `size` leaves are durable."""
+        with locked(self._sync_lock), _translated("synced", self._state):
+            with self._mutex:
+                self._follow()
+            self._refuse_poisoned()
+            if self._marks.synced >= size:
+                return
+            target = max(self._marks.written, size)
+            try:
+                os.fdatasync(self._segments[-1].descriptor)
+            except OSError as error:
+                self._marks.poisoned = error.errno or errno.EIO
+                raise
+            self._marks.synced = target
+
+    def size(self) -> int:
+        """Return how many whole frames there are."""
+        with self._mutex, _translated("read", self._state):
+            self._follow()
+            self._segments[-1].index()
+            return self._total
+
+    def read(self, start: int, end: int) -> Sequence[bytes]:
+        """Return leaves [start, end)."""
+        with self._mutex, _translated("read", self._state):
+            if not 0 <= start <= end <= self._total:
+                raise LogUnavailableError(
+                    f"the journal has no leaves {start} to {end}", where=str(self._state)
+                )
+            leaves: list[bytes] = []
+            for segment, limit in self._bounds():
+                low, high = max(start, segment.start), min(end, limit)
+                if low < high:
+                    leaves += segment.read(low - segment.start, high - segment.start)
+            return leaves
+
+    def complaints(self) -> Sequence[str]:
+        """Return what keeps the journal from taking leaves."""
+        found = []
+        if self._marks.poisoned:
+            found.append(f"a sync failed: {os.strerror(self._marks.poisoned)}; open the log anew")
+        if not _has_reserve(self._state / "reserve"):
+            found.append("the reserve for the last leaf is gone: the disk is or was full")
+        return found
+
+    # Inside; the mutex is held.
+
+    @property
+    def _append_lock(self) -> Path:
+        return self._state / "append.lock"
+
+    @property
+    def _sync_lock(self) -> Path:
+        return self._state / "sync.lock"
+
+    @property
+    def _total(self) -> int:
+        last = self._segments[-1]
+        return last.start + last.count
+
+    def _bounds(self) -> list[tuple[Segment, int]]:
+        """Each segment with the first leaf that is not its own any more."""
+        return [
+            *((one, following.start) for one, following in itertools.pairwise(self._segments)),
+            (self._segments[-1], self._total),
+        ]
+
+    def _load(self) -> None:
+        for segment in self._segments:
+            segment.close()
+        self._segments = [Segment(path, start) for start, path in segments(self._state)]
+        if not self._segments or self._segments[0].start != 0:
+            raise LogUnavailableError("the journal is missing", where=str(self._state), do=_REPAIR)
+        for segment in self._segments:
+            segment.index()
+        for segment, limit in self._bounds():
+            if segment.start + segment.count < limit:
+                raise LogUnavailableError(
+                    f"the journal lacks leaves before {limit}", where=str(segment.path), do=_REPAIR
+                )
+        self._marks.adopt(self._boot, self._segments[-1].identity)
+
+    def _follow(self) -> None:
+        """Load again when another process moved the journal to a fresh segment."""
+        if not self._segments:
+            raise LogUnavailableError("the journal is closed", where=str(self._state))
+        if not self._marks.linked():
+            self._marks.close()
+            self._marks = Marks(self._state / "marks")
+        if not self._marks.owned(self._boot, self._segments[-1].identity):
+            self._load()
+
+    def _refuse_poisoned(self) -> None:
+        if self._marks.poisoned:
+            raise LogUnavailableError(
+                f"an earlier sync failed: {os.strerror(self._marks.poisoned)}",
+                where=str(self._state),
+                do="Check the disk, then start again: opening the log anew saves what can be saved.",
+            )
+
+    def _begin(self) -> None:
+        """Rule 1."""
+        self._follow()
+        self._refuse_poisoned()
+        self._keep_reserve()
+        last = self._segments[-1]
+        last.check_linked()
+        last.check_last()
+        tail = last.index()
+        if self._total < self._marks.written:
+            raise LogUnavailableError(
+                f"the journal has {self._total} whole leaves, {self._marks.written} were written",
+                where=str(last.path),
+                do=_REPAIR,
+            )
+        if tail != "clean":
+            self._cut(tail)
+        self._marks.written = self._total
+
+    def _cut(self, tail: frames.Tail) -> None:
+        last = self._segments[-1]
+        rest = durable.read_at(last.descriptor, last.end, last.length() - last.end)
+        if tail != "torn" or self._total < self._signed():
+            raise LogUnavailableError(
+                f"{len(rest)} damaged bytes after leaf {self._total - 1}", where=str(last.path), do=_REPAIR
+            )
+        name = f"{self._total}-{sha256(rest).hexdigest()}"
+        durable.place(self._state / "cuts" / name, rest, temporary=self._temporary())
+        os.ftruncate(last.descriptor, last.end)
+        os.fsync(last.descriptor)
+
+    def _keep_reserve(self) -> None:
+        path = self._state / "reserve"
+        if _has_reserve(path):
+            return
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, RESERVE)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+            if error.errno in _FULL:
+                raise _full(error, path) from error
+            raise
+
+    def _write(self, leaves: Sequence[bytes], *, last: bool) -> None:
+        segment = self._segments[-1]
+        data = b"".join([frames.encode(leaf) for leaf in leaves])
+        end = segment.end + len(data)
+        if last:
+            (self._state / "reserve").unlink(missing_ok=True)
+        try:
+            durable.write_all(segment.descriptor, data)
+        except OSError as error:
+            self._keep_whole(segment, error)
+            if error.errno in _FULL:
+                raise _full(error, segment.path) from error
+            raise
+        if segment.index() != "clean" or segment.end != end:
+            raise LogUnavailableError(
+                "somebody writes the journal without a turn", where=str(segment.path), do=_REPAIR
+            )
+        self._marks.written = self._total
+
+    def _keep_whole(self, segment: Segment, error: OSError) -> None:
+        """After a failed write: whole frames stay (rule 2), the torn rest goes; poison when even that fails."""
+        try:
+            segment.index()
+            os.ftruncate(segment.descriptor, segment.end)
+            self._marks.written = self._total
+        except OSError:
+            self._marks.poisoned = error.errno or errno.EIO
+        if error.errno not in _FULL:
+            self._marks.poisoned = error.errno or errno.EIO
+
+    def _heal(self) -> None:
+        """Rule 4: what is not known to be durable goes into a fresh file, under the number of its first leaf."""
+        last = self._segments[-1]
+        if last.index() == "damaged":
+            raise LogUnavailableError(
+                "a sync failed and the journal is damaged", where=str(last.path), do=_REPAIR
+            )
+        keep, total = max(self._marks.synced, last.start), self._total
+        data = b"".join([frames.encode(leaf) for leaf in last.read(keep - last.start, total - last.start)])
+        target = self._state / f"journal.{keep}"
+        durable.place(target, data, temporary=self._temporary())
+        if durable.read_file(target, len(data)) != data:
+            raise LogUnavailableError("the fresh journal does not hold what was written", where=str(target))
+        self._load()
+        self._marks.written = self._marks.synced = total
+
+    def _temporary(self) -> Path:
+        return self._state / "tmp" / f"{os.getpid()}-{next(self._counter)}-{os.urandom(8).hex()}"
+
+    def _pending_cut(self) -> Cut | None:
+        for name in sorted(os.listdir(self._state / "cuts")):  # noqa: PTH208 - once per turn; a listing of names is enough
+            size = name.partition("-")[0]
+            data = durable.read_file(self._state / "cuts" / name, frames.MAX_FRAME * 64)
+            if data is None or not size.isdecimal():
+                raise EvidenceInvalidError("not the record of a cut", where=name)
+            return Cut(data=data, size=int(size))
+        return None
+
+    def _forget_cut(self, cut: Cut) -> None:
+        path = self._state / "cuts" / f"{cut.size}-{sha256(cut.data).hexdigest()}"
+        path.unlink(missing_ok=True)
+        durable.sync_folder(path.parent)
+
+
+class PosixTurn:
+    """One writer's turn; see `itmp.audit.Turn`."""
+
+    def __init__(self, journal: PosixJournal) -> None:
+        self._journal = journal
+
+    @property
+    def size(self) -> int:
+        """Whole leaves."""
+        with self._journal._mutex:
+            return self._journal._total
+
+    @property
+    def cut(self) -> Cut | None:
+        """A cut that the log has not recorded."""
+        with self._journal._mutex, _translated("read", self._journal._state):
+            return self._journal._pending_cut()
+
+    def write(self, leaves: Sequence[bytes], *, last: bool = False) -> None:
+        """Append frames."""
+        with self._journal._mutex, _translated("appended to", self._journal._state):
+            self._journal._write(leaves, last=last)
+
+    def forget_cut(self) -> None:
+        """Drop the record of the oldest pending cut."""
+        with self._journal._mutex, _translated("written", self._journal._state):
+            cut = self._journal._pending_cut()
+            if cut is not None:
+                self._journal._forget_cut(cut)
+
+
+def _has_reserve(path: Path) -> bool:
+    try:
+        return path.stat(follow_symlinks=False).st_blocks * 512 >= RESERVE
+    except FileNotFoundError:
+        return False
+
+
+def _full(error: OSError, path: Path) -> DiskFullError:
+    return DiskFullError(
+        f"no room on the disk: {error.strerror}",
+        where=str(path),
+        do="Free space; nothing runs until the log can be written.",
+    )
+
+
+@contextmanager
+def _translated(what: str, place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise LogUnavailableError(
+            f"the journal cannot be {what}: {error.strerror or error}",
+            where=str(place),
+            do="Check the disk and its permissions.",
+        ) from error

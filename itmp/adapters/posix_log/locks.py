@@ -1,0 +1,54 @@
+"""Turns among threads and processes of one machine, by `flock` on a file opened anew each time.
+
+Rules kept here: a fresh open file description per turn, so that threads exclude each other and a forked child
+shares no lock; the lock is given back explicitly, also when a child still holds the descriptor; a lock file that was
+replaced while waiting counts for nothing.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from itmp.errors import LogUnavailableError
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the exclusive lock `path` for the block; wait as long as it takes."""
+    descriptor = _acquire(path)
+    try:
+        yield
+    finally:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        finally:
+            os.close(descriptor)
+
+
+def _acquire(path: Path) -> int:
+    while True:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise LogUnavailableError(
+                f"a lock cannot be opened: {error.strerror}", where=str(path)
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if _is(path, descriptor):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _is(path: Path, descriptor: int) -> bool:
+    try:
+        named = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    held = os.fstat(descriptor)
+    return (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)

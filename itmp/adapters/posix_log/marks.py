@@ -1,0 +1,88 @@
+"""How far the journal is written and synced: three numbers in memory shared by all processes, valid for one boot.
+
+Rules kept here: the numbers count leaves; they belong to one boot and one journal segment (device, inode, first
+leaf), else they count as zero and everything is synced anew; `poisoned` outlives the process that saw a sync fail. Each number
+is one aligned 8-byte store. They are an optimisation and an alarm, never a proof: losing the file costs one sync.
+"""
+
+import mmap
+import os
+import struct
+from pathlib import Path
+from typing import Final
+
+_FILE: Final = 4096
+_OWNER: Final = struct.Struct("=64sQQQ")
+_SLOT: Final = 16  # the numbers start at byte 128
+_WRITTEN, _SYNCED, _POISONED = _SLOT, _SLOT + 1, _SLOT + 2
+
+
+class Marks:
+    """The shared numbers of one journal. Changed only under the journal's locks."""
+
+    __slots__ = ("_identity", "_map", "_numbers", "_path")
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            if os.fstat(descriptor).st_size < _FILE:
+                os.posix_fallocate(descriptor, 0, _FILE)
+            self._map = mmap.mmap(descriptor, _FILE)
+            status = os.fstat(descriptor)
+            self._identity = status.st_dev, status.st_ino
+        finally:
+            os.close(descriptor)
+        self._numbers = memoryview(self._map).cast("Q")
+
+    def adopt(self, boot: str, segment: tuple[int, int, int]) -> None:
+        """Zero the numbers unless they are of this boot and segment (device, inode, first leaf)."""
+        if not self.owned(boot, segment):
+            owner = _OWNER.pack(boot.encode()[:64], *segment)
+            self.written = self.synced = self.poisoned = 0
+            self._map[: len(owner)] = owner
+
+    def owned(self, boot: str, segment: tuple[int, int, int]) -> bool:
+        """Whether the numbers are of this boot and segment."""
+        owner = _OWNER.pack(boot.encode()[:64], *segment)
+        return self._map[: len(owner)] == owner
+
+    def linked(self) -> bool:
+        """Whether other processes still find this file."""
+        try:
+            named = os.stat(self._path, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return (named.st_dev, named.st_ino) == self._identity
+
+    def close(self) -> None:
+        """Unmap."""
+        self._numbers.release()
+        self._map.close()
+
+    @property
+    def written(self) -> int:
+        """Leaves whose frames are whole in the page cache."""
+        return self._numbers[_WRITTEN]
+
+    @written.setter
+    def written(self, value: int) -> None:
+        self._numbers[_WRITTEN] = value
+
+    @property
+    def synced(self) -> int:
+        """Leaves that survive a power cut."""
+        return self._numbers[_SYNCED]
+
+    @synced.setter
+    def synced(self, value: int) -> None:
+        self._numbers[_SYNCED] = value
+
+    @property
+    def poisoned(self) -> int:
+        """The errno of a failed sync, 0 when none failed."""
+        return self._numbers[_POISONED]
+
+    @poisoned.setter
+    def poisoned(self, value: int) -> None:
+        self._numbers[_POISONED] = value

@@ -1,0 +1,139 @@
+"""Making and opening a log on disk, with its key.
+
+Rules kept here: the key is a file of its own (0600, beside the log, never inside it), refused when others can read it;
+a log appears at its place only when it is complete; opening never makes anything up for a part that is missing.
+"""
+
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from itmp.adapters.clock import SystemClock, new_id
+from itmp.adapters.posix_log import durable
+from itmp.adapters.posix_log.files import STATE, PosixFiles, PosixReader
+from itmp.adapters.posix_log.heads import SqliteHeads
+from itmp.adapters.posix_log.journal import PosixJournal
+from itmp.adapters.posix_log.locks import locked
+from itmp.audit import Clock, Event, Log, check_origin, empty_head
+from itmp.errors import InvalidInputError, LogUnavailableError, NotFoundError
+from itmp.signing import NoteKey
+
+LOG: Final = "log"
+HEAD: Final = "head.sqlite"
+KEY: Final = Path("keys") / "log.key"
+_MAX_KEY: Final = 4096
+
+
+class PosixStore:
+    """A log's folder and its head record; see `itmp.audit.LogStore`."""
+
+    def __init__(self, root: Path, *, boot: str) -> None:
+        self._state = root / LOG / STATE
+        self.files = PosixFiles(root / LOG)
+        self.heads = SqliteHeads(root / HEAD)
+        self.journal = PosixJournal(self._state, boot=boot, signed=lambda: self.heads.read().size)
+
+    @contextmanager
+    def publishing(self) -> Iterator[None]:
+        """Wait for the publisher's turn."""
+        with locked(self._state / "publish.lock"):
+            yield
+
+    def complaints(self) -> Sequence[str]:
+        """Return what keeps the store from taking leaves."""
+        return self.journal.complaints()
+
+    def close(self) -> None:
+        """Close all files."""
+        self.journal.close()
+
+
+def create(  # noqa: PLR0913 - all but the first are keywords
+    root: Path,
+    *,
+    origin: str,
+    genesis: Event | Callable[[str], Event],
+    key: NoteKey,
+    clock: Clock | None = None,
+    ids: Callable[[], str] = new_id,
+) -> Log:
+    """Make `<root>/{log,head.sqlite,keys/log.key}` with `genesis` (or what it returns for the log's vkey) as leaf 0.
+
+    Returns the open log with its first checkpoint published. `InvalidInputError` when any part exists already.
+    """
+    if check_origin(origin) != key.name:
+        raise InvalidInputError(
+            f"the key is named {key.name}, the log {origin}", do="Generate the key for the origin."
+        )
+    for part in (LOG, HEAD, str(KEY)):
+        if (root / part).exists():
+            raise InvalidInputError("a log exists here already, or a part of one", where=str(root / part))
+    clock = clock or SystemClock()
+    staging = root / ".creating"
+    shutil.rmtree(staging, ignore_errors=True)
+    _build(staging, origin, genesis if isinstance(genesis, Event) else genesis(key.vkey), key, clock, ids)
+    durable.make_folder(root / KEY.parent, mode=0o700)
+    for part in (str(KEY), HEAD, LOG):  # the log last: it is there only when all is
+        (staging / part).rename(root / part)
+        durable.sync_folder((root / part).parent)
+    shutil.rmtree(staging)
+    return open_log(root, clock=clock, ids=ids)
+
+
+def _build(  # noqa: PLR0913, PLR0917 - the parts of a new log, used in one place
+    root: Path, origin: str, genesis: Event, key: NoteKey, clock: Clock, ids: Callable[[], str]
+) -> None:
+    durable.make_folder(root, mode=0o700)
+    temporary = root / "key.new"
+    durable.make_folder(root / KEY.parent, mode=0o700)
+    durable.place(root / KEY, key.to_text().encode() + b"\n", temporary=temporary, mode=0o600)
+    SqliteHeads(root / HEAD).create(empty_head(origin))
+    PosixJournal.create(root / LOG / STATE)
+    store = PosixStore(root, boot=clock.boot())
+    try:
+        log = Log(store, key, clock, ids)
+        log.append(genesis)
+        log.checkpoint()
+    finally:
+        store.close()
+
+
+def open_log(root: Path, *, clock: Clock | None = None, ids: Callable[[], str] = new_id) -> Log:
+    """Open the log below `root` with its key. Reads every leaf once.
+
+    `NotFoundError`: there is none. `LogUnavailableError`: a part is missing or damaged. `ForkError`: it is older than,
+    or different from, a head that is known.
+    """
+    if not (root / LOG).is_dir():
+        raise NotFoundError("there is no log here", where=str(root / LOG), do="Make one: itmp init.")
+    clock = clock or SystemClock()
+    key = read_key(root / KEY)
+    return Log(PosixStore(root, boot=clock.boot()), key, clock, ids)
+
+
+def open_reader(log_dir: Path) -> PosixReader:
+    """Open a log's folder (or a copy of it) read-only; no key, no head record."""
+    if not log_dir.is_dir():
+        raise NotFoundError("there is no log here", where=str(log_dir))
+    return PosixReader(log_dir)
+
+
+def read_key(path: Path) -> NoteKey:
+    """Read the log's key; refuse a file that others can read, or that is not ours."""
+    data = durable.read_file(path, _MAX_KEY)
+    if data is None:
+        raise LogUnavailableError(
+            "the log's key is missing", where=str(path), do="Restore it, or start a new period."
+        )
+    status = os.stat(path, follow_symlinks=False)
+    if stat.S_IMODE(status.st_mode) & 0o077 or status.st_uid != os.geteuid():
+        raise InvalidInputError(
+            "others can read or own the log's key",
+            where=str(path),
+            do="chmod 600; consider the key stolen and rotate it.",
+        )
+    return NoteKey.from_text(data.decode(errors="replace").removesuffix("\n"))

@@ -1,0 +1,114 @@
+"""One journal segment: an open file of frames and where each frame ends.
+
+Rules kept here: only whole frames are indexed; bytes are checked again each time they are read; a file that is
+shorter than what was indexed, or that is no longer the file of its name, is damage.
+"""
+
+import os
+import stat
+from array import array
+from pathlib import Path
+from typing import Final
+
+from itmp.adapters.posix_log import durable, frames
+from itmp.errors import LogUnavailableError
+
+_CHUNK: Final = 4 * 1024 * 1024
+_REPAIR: Final = "Do not append; run itmp audit verify and restore the newest copy."
+
+
+class Segment:
+    """Frames of leaves `start`, `start` + 1, … in the file `path`. Not safe for threads: its journal locks."""
+
+    __slots__ = ("_header", "descriptor", "ends", "path", "start")
+
+    def __init__(self, path: Path, start: int) -> None:
+        self.path, self.start = path, start
+        self.ends = array("Q")
+        self._header = b""
+        try:
+            self.descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            raise LogUnavailableError(
+                f"the journal cannot be opened: {error.strerror}", where=str(path)
+            ) from error
+        if not stat.S_ISREG(os.fstat(self.descriptor).st_mode):
+            os.close(self.descriptor)
+            raise LogUnavailableError("the journal is no regular file", where=str(path))
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self.descriptor)
+
+    @property
+    def count(self) -> int:
+        """Whole frames indexed."""
+        return len(self.ends)
+
+    @property
+    def end(self) -> int:
+        """Where the last indexed frame ends, in bytes."""
+        return self.ends[-1] if self.ends else 0
+
+    @property
+    def identity(self) -> tuple[int, int, int]:
+        """Device, inode and first leaf."""
+        status = os.fstat(self.descriptor)
+        return status.st_dev, status.st_ino, self.start
+
+    def length(self) -> int:
+        """Return the file's length in bytes; raise when it lost what was indexed."""
+        length = os.fstat(self.descriptor).st_size
+        if length < self.end:
+            raise LogUnavailableError(
+                f"the journal shrank from {self.end} to {length} bytes", where=str(self.path), do=_REPAIR
+            )
+        return length
+
+    def index(self) -> frames.Tail:
+        """Index whole frames that were added since; return how the file ends now."""
+        length = self.length()
+        while self.end < length:
+            data = durable.read_at(self.descriptor, self.end, min(_CHUNK, length - self.end))
+            found = frames.scan(data)
+            if not found.ends:
+                return found.tail if len(data) == length - self.end else "damaged"
+            base = self.end
+            self.ends.extend([base + end for end in found.ends])
+            self._header = data[found.end - len(found.leaves[-1]) - frames.HEADER.size :][
+                : frames.HEADER.size
+            ]
+        return "clean"
+
+    def read(self, low: int, high: int) -> list[bytes]:
+        """Return leaves [low, high), counted within the segment; raise when their bytes changed."""
+        begin = self.ends[low - 1] if low else 0
+        data = durable.read_at(self.descriptor, begin, self.ends[high - 1] - begin) if high > low else b""
+        found = frames.scan(data)
+        if len(found.leaves) != high - low or found.tail != "clean":
+            raise LogUnavailableError(
+                "the journal's bytes changed", where=f"{self.path}: leaf {self.start + low}", do=_REPAIR
+            )
+        return found.leaves
+
+    def check_last(self) -> None:
+        """Raise unless the last indexed frame is still whole and the same."""
+        if not self.ends:
+            return
+        begin = self.ends[-2] if self.count > 1 else 0
+        data = durable.read_at(self.descriptor, begin, self.end - begin)
+        if not data.startswith(self._header) or frames.scan(data).end != len(data):
+            raise LogUnavailableError("the journal's last frame changed", where=str(self.path), do=_REPAIR)
+
+    def check_linked(self) -> None:
+        """Raise unless the open file is still the one its name means."""
+        try:
+            named = os.stat(self.path, follow_symlinks=False)
+        except OSError as error:
+            raise LogUnavailableError(
+                f"the journal is gone: {error.strerror}", where=str(self.path), do=_REPAIR
+            ) from error
+        if (named.st_dev, named.st_ino) != self.identity[:2]:
+            raise LogUnavailableError(
+                "the journal was replaced by another file", where=str(self.path), do=_REPAIR
+            )

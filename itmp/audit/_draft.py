@@ -1,0 +1,124 @@
+"""Events on their way into the log, within one turn: known ones are found again, new ones are completed.
+
+Rules kept here: an event's id is used once; the log alone fills `t`, `mono`, `boot`, `cseq` and `cprev`; the first
+leaf and only the first is `log.created`; `log.*` and `plan.*` events belong to no change; nothing joins a closed
+change; a change's close commits its events truly.
+"""
+
+from dataclasses import replace
+from datetime import UTC
+
+from itmp import canonical
+from itmp.audit._view import View
+from itmp.audit.doors import Clock
+from itmp.audit.event import Event, leaf_digest
+from itmp.audit.merkle import root_of
+from itmp.audit.model import Expect, HeadMovedError
+from itmp.canonical import Digest
+from itmp.errors import InvalidInputError
+
+_FREE = ("log.", "plan.")
+
+
+class Draft:
+    """What one turn is about to write after `view`: `leaves`, in order."""
+
+    __slots__ = ("_changes", "_clock", "_closed", "_ids", "_view", "leaves")
+
+    def __init__(self, view: View, clock: Clock) -> None:
+        self.leaves: list[bytes] = []
+        self._view, self._clock = view, clock
+        self._ids: dict[str, int] = {}
+        self._changes: dict[str, list[Digest]] = {}
+        self._closed: set[str] = set()
+
+    def known(self, event: Event) -> int | None:
+        """Return the index where an event of this id stands (or will stand)."""
+        return self._view.ids.get(event.id, self._ids.get(event.id))
+
+    def add(self, event: Event) -> int:
+        """Complete a new event and take it up; return its index."""
+        index = self._view.size + len(self.leaves)
+        if (event.type == "log.created") != (index == 0):
+            raise InvalidInputError(
+                f"{event.type} cannot be leaf {index}: log.created is the first and only it"
+            )
+        leaf = self._fill(event).to_bytes()
+        self._ids[event.id] = index
+        if event.change:
+            self._changes.setdefault(event.change, []).append(leaf_digest(leaf))
+        if event.type == "change.closed":
+            self._closed.add(event.change)
+        self.leaves.append(leaf)
+        return index
+
+    def _fill(self, event: Event) -> Event:
+        self._check_change(event)
+        stamped = replace(
+            event,
+            t=self._clock.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            mono=self._clock.mono(),
+            boot=self._clock.boot(),
+            cseq=None,
+            cprev="",
+        )
+        if not event.change:
+            return stamped
+        count, head = self._position(event.change)
+        if event.type == "change.closed":
+            self._check_close(event)
+        return replace(stamped, cseq=count, cprev=head or "")
+
+    def _position(self, change: str) -> tuple[int, Digest | None]:
+        drafted = self._changes.get(change, [])
+        count = len(self._view.changes.get(change, ())) + len(drafted)
+        return count, drafted[-1] if drafted else self._view.head_of(change)
+
+    def _check_change(self, event: Event) -> None:
+        if not event.change:
+            return
+        if event.type.startswith(_FREE):
+            raise InvalidInputError(f"{event.type} carries no change", where=event.change)
+        if event.change in self._view.closed or event.change in self._closed:
+            raise InvalidInputError("the change is closed; nothing joins it any more", where=event.change)
+
+    def _check_close(self, event: Event) -> None:
+        data = event.data or {}
+        committed = commitment(self._view, event.change, self._changes.get(event.change, ()))
+        if (data.get("count"), data.get("root")) != committed:
+            raise HeadMovedError(
+                "the close does not commit the change's events as they stand",
+                where=event.change,
+                do="Read the change again and close it anew.",
+            )
+
+
+def commitment(view: View, change: str, more: "list[Digest] | tuple[Digest, ...]" = ()) -> tuple[int, Digest]:
+    """Return how many events the change has and the RFC 6962 root over their leaf hashes."""
+    hashes = [view.tree.leaf(index) for index in view.changes.get(change, ())]
+    hashes += [canonical.raw(item) for item in more]
+    return len(hashes), canonical.of_raw(root_of(hashes))
+
+
+def check_expected(view: View, expect: Expect | None) -> None:
+    """Raise `HeadMovedError` unless every head stands where the caller saw it."""
+    if expect is None:
+        return
+    policy = view.hash_of(view.policy) if view.policy >= 0 else None
+    head = policy if expect.change is None else view.head_of(expect.change)
+    if head != expect.head or (expect.policy is not None and policy != expect.policy):
+        raise HeadMovedError(
+            "somebody appended since this was read; nothing was written",
+            where=expect.change or "policy",
+            do="Fold the new events, repeat the checks and try again.",
+        )
+
+
+def same_event(old: bytes, new: Event) -> bool:
+    """Whether leaf `old` is `new` as the log completed it."""
+    blank = {"t": "", "mono": None, "boot": "", "cseq": None, "cprev": ""}
+    return replace(Event.from_bytes(old), **blank) == replace(_round(new), **blank)  # type: ignore[arg-type]  # five literal fields
+
+
+def _round(event: Event) -> Event:
+    return Event.from_bytes(event.to_bytes())

@@ -1,0 +1,165 @@
+"""From journal to published head, in one order that survives a crash after any step.
+
+Rules kept here: (1) what is signed is durable, re-opened and re-hashed first; (2) a root is computed by two routes, from the
+leaves and from the files, and both agree; (3) the new head continues the recorded one, by proof; (4) the head record
+moves by compare-and-swap before anything is signed, so that no size ever has two roots and no size shrinks; (5) a
+partial tile is removed only when the full one is published.
+"""
+
+from collections.abc import Sequence
+
+from itmp.audit.checkpoint import MAX_NOTE, Checkpoint, SignedCheckpoint
+from itmp.audit.doors import Files, Head, Heads, Journal, LogStore
+from itmp.audit.merkle import EMPTY_ROOT, HASH, Tree, leaf_hashes, node_hash, root_of, verify_consistency
+from itmp.audit.tiles import (
+    ENTRIES,
+    HEIGHT,
+    MAX_BUNDLE,
+    WIDTH,
+    Tile,
+    TileError,
+    decode_bundle,
+    decode_tile,
+    encode_bundle,
+    tiles_of,
+)
+from itmp.errors import ForkError, LogUnavailableError
+from itmp.signing import NoteKey
+
+
+def integrate(store: LogStore, key: NoteKey, tree: Tree, size: int) -> SignedCheckpoint:
+    """Publish the head of the first `size` leaves (`tree` holds them); return it, or the newer one decided already.
+
+    Called by one publisher at a time. `ForkError`: the tree is not a continuation of what was decided.
+    """
+    head = store.heads.read()
+    size = max(size, head.size)
+    continues(tree, head)
+    store.journal.sync(size)  # 1. the leaves survive a power cut
+    if size > head.size:
+        land(store.journal, store.files, tree, since=head.size, size=size)  # 2. bundles and tiles
+        reread(store.files, tree, since=head.size, size=size)  # 3. what landed is what was meant
+        root = root_from_files(store.files, size)  # 4. the second route to the root
+        if root != tree.root(size):
+            raise LogUnavailableError(
+                "the tiles on disk do not give the tree's root", do="Run itmp audit verify."
+            )
+        head = _swap(store.heads, head, Head(origin=head.origin, size=size, root=root))  # 5. decided
+    return _sign(store, key, head)
+
+
+def continues(tree: Tree, head: Head, *, name: str = "the head record") -> None:
+    """Raise `ForkError` unless `tree` is the tree of `head` or continues it, shown by a verified proof."""
+    if head.size > tree.size:
+        raise ForkError(
+            f"the log has {tree.size} leaves, {name} knows {head.size}",
+            do="An older copy was put back, or leaves were lost. Restore the newest log; never sign on.",
+        )
+    if head.size == 0:
+        if head.root != EMPTY_ROOT:
+            raise ForkError(f"{name} holds a root for an empty log that is not the empty root")
+        return
+    if tree.root(head.size) != head.root:
+        raise ForkError(
+            f"two histories: the log's first {head.size} leaves are not those of {name}",
+            do="Keep both copies and compare them; never sign on.",
+        )
+    proof = tree.consistency(head.size, tree.size)
+    verify_consistency(old=head.size, new=tree.size, old_root=head.root, new_root=tree.root(), proof=proof)
+
+
+def land(journal: Journal, files: Files, tree: Tree, *, since: int, size: int) -> None:
+    """Write every bundle and tile that `size` has and `since` has not; each is durable on return."""
+    for tile in tiles_of(size, since=since):
+        if tile.level != ENTRIES:
+            files.put(tile.path, tile.content(tree))
+            continue
+        leaves = journal.read(tile.start, tile.start + tile.width)
+        if b"".join(leaf_hashes(leaves)) != tree.hashes(0, tile.start, tile.width):
+            raise LogUnavailableError(
+                "the journal changed under the log", where=tile.path, do="Run itmp audit verify."
+            )
+        files.put(tile.path, encode_bundle(leaves))
+
+
+def reread(files: Files, tree: Tree, *, since: int, size: int) -> None:
+    """Open again what `land` wrote and hash it: each entry to its leaf hash, each tile's 256 hashes to the one above."""
+    lifted: dict[tuple[int, int], bytes] = {}
+    for tile in tiles_of(size, since=since):
+        hashes = _hashes_on_disk(files, tile)
+        level = max(tile.level, 0)
+        if b"".join(hashes) != tree.hashes(level * HEIGHT, tile.start, tile.width):
+            raise LogUnavailableError("what landed is not what was written", where=tile.path)
+        if tile.width == WIDTH and tile.level != ENTRIES:
+            lifted[level + 1, tile.n] = root_of(hashes)
+        for at, item in enumerate(hashes):
+            if lifted.get((tile.level, tile.start + at), item) != item:
+                raise LogUnavailableError("a tile does not hash to the one above it", where=tile.path)
+
+
+def root_from_files(files: Files, size: int) -> bytes:
+    """Return the root of `size` from the tiles at the right edge alone."""
+    acc: bytes | None = None
+    level = 0
+    while size >> (HEIGHT * level):
+        count = size >> (HEIGHT * level)
+        if count % WIDTH:
+            tile = Tile(level=level, n=count // WIDTH, width=count % WIDTH)
+            for part in reversed(_perfect_parts(_hashes_on_disk(files, tile))):
+                acc = part if acc is None else node_hash(part, acc)
+        level += 1
+    return EMPTY_ROOT if acc is None else acc
+
+
+def prune(files: Files, *, since: int, size: int) -> None:
+    """Remove partial tiles and bundles whose full ones became part of the published `size`."""
+    for tile in tiles_of(size, since=since):
+        if tile.width == WIDTH:
+            for name in files.names(tile.path + ".p"):
+                files.remove(name)
+
+
+def _hashes_on_disk(files: Files, tile: Tile) -> list[bytes]:
+    limit = MAX_BUNDLE if tile.level == ENTRIES else WIDTH * HASH
+    data = files.get(tile.path, limit)
+    if data is None:
+        raise TileError("a tile is missing", where=tile.path)
+    if tile.level == ENTRIES:
+        return leaf_hashes(decode_bundle(data, tile.width, where=tile.path))
+    return decode_tile(data, tile.width, where=tile.path)
+
+
+def _perfect_parts(hashes: Sequence[bytes]) -> list[bytes]:
+    parts, at = [], 0
+    while at < len(hashes):
+        width = 1 << ((len(hashes) - at).bit_length() - 1)
+        parts.append(root_of(hashes[at : at + width]))
+        at += width
+    return parts
+
+
+def _swap(heads: Heads, old: Head, new: Head) -> Head:
+    if not heads.swap(old, new):
+        raise ForkError(
+            "the head record moved under the publisher",
+            do="Another machine writes this log: stop one of them.",
+        )
+    return new
+
+
+def _sign(store: LogStore, key: NoteKey, head: Head) -> SignedCheckpoint:
+    """Steps 6 to 9: sign, keep the note in the record, in the history, and as the checkpoint; each may be repeated."""
+    checkpoint = Checkpoint(origin=head.origin, size=head.size, root=head.root)
+    signed = SignedCheckpoint.sign(
+        checkpoint, key
+    )  # 6. Ed25519 is deterministic: a repeat gives the same bytes
+    if not head.note:
+        head = _swap(
+            store.heads, head, Head(origin=head.origin, size=head.size, root=head.root, note=signed.note)
+        )  # 7.
+    signed = SignedCheckpoint(checkpoint=checkpoint, note=head.note)
+    published = store.files.get("checkpoint", MAX_NOTE)
+    if published is None or not published.startswith(head.note):  # witnesses may have added lines
+        store.files.put(f"history/{head.size}.note", head.note)  # 8.
+        store.files.put("checkpoint", head.note)  # 9. published
+    return signed

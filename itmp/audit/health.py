@@ -1,0 +1,53 @@
+"""Whether the log is fit to be run on now: the gate's check 8.
+
+Rules kept here: every problem is reported; a clock behind the log, a head that the leaves do not continue, and a
+store that cannot take another leaf are grave.
+"""
+
+from datetime import datetime
+
+from itmp.audit._integrate import continues
+from itmp.audit._view import View
+from itmp.audit.checkpoint import MAX_NOTE, SignedCheckpoint
+from itmp.audit.doors import Head, LogStore
+from itmp.audit.model import Finding, Health
+from itmp.errors import EvidenceInvalidError, ForkError, LogUnavailableError
+from itmp.signing import NoteVerifier
+
+RULE = 8
+"""The gate's number for this check."""
+
+
+def judge_health(store: LogStore, view: View, verifier: NoteVerifier, now: datetime) -> Health:
+    """Return all that speaks against going on; `now` is an aware time."""
+    findings = [*_clock(view, now), *_heads(store, view, verifier)]
+    findings += [_finding("store", "the log's folder", complaint) for complaint in store.complaints()]
+    return Health(findings=tuple(findings))
+
+
+def _finding(name: str, place: str, message: str) -> Finding:
+    return Finding(rule=RULE, name=name, place=place, message=message)
+
+
+def _clock(view: View, now: datetime) -> list[Finding]:
+    if not view.newest or now >= datetime.fromisoformat(view.newest):
+        return []
+    return [
+        _finding(
+            "clock-behind", "clock", f"now is {now.isoformat()}, the log's newest event is of {view.newest}"
+        )
+    ]
+
+
+def _heads(store: LogStore, view: View, verifier: NoteVerifier) -> list[Finding]:
+    try:
+        continues(view.tree, store.heads.read())
+        note = store.files.get("checkpoint", MAX_NOTE)
+        if note is not None:
+            seen = SignedCheckpoint.open(note, (verifier,), where="checkpoint").checkpoint
+            continues(view.tree, Head(origin=seen.origin, size=seen.size, root=seen.root), name="checkpoint")
+    except ForkError as error:
+        return [_finding("rolled-back", error.where or "head", error.what)]
+    except (EvidenceInvalidError, LogUnavailableError) as error:
+        return [_finding("damaged", error.where or "head", error.what)]
+    return []

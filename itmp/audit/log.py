@@ -1,0 +1,326 @@
+"""The log: append, read, prove, publish.
+
+Rules kept here:
+1. A receipt marked durable is given only after the leaf survives a power cut.
+2. Judgement happens inside the writer's turn, on leaves read in that turn: ids, heads, chains, time.
+3. An error from the store means "perhaps written"; the same event may be appended again and is found by its id.
+4. On open the leaves must continue every head that is known (the record, the checkpoint, the newest history entry);
+   otherwise `ForkError`, and nothing is written.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from itmp import canonical
+from itmp.audit._draft import Draft, check_expected, commitment, same_event
+from itmp.audit._integrate import continues, integrate, prune
+from itmp.audit._view import View
+from itmp.audit.checkpoint import MAX_NOTE, SignedCheckpoint
+from itmp.audit.doors import Clock, Cut, Head, LogStore, Turn
+from itmp.audit.event import Event
+from itmp.audit.health import judge_health
+from itmp.audit.merkle import EMPTY_ROOT
+from itmp.audit.model import DiskFullError, Expect, Health, Leaf, Receipt
+from itmp.canonical import Digest
+from itmp.errors import EvidenceInvalidError, ForkError, InvalidInputError, LogUnavailableError, NotFoundError
+from itmp.signing import NoteKey
+
+MAX_BLOB: Final = 256 * 1024 * 1024
+_CHUNK: Final = 1024
+_ACTOR: Final = {"kind": "executor", "id": "itmp"}
+
+
+class Log:
+    """One log and its key. Safe for threads; any number of `Log`s and processes may share one store."""
+
+    def __init__(self, store: LogStore, key: NoteKey, clock: Clock, ids: Callable[[], str]) -> None:
+        self._store, self._key, self._clock, self._ids = store, key, clock, ids
+        self._view = View()
+        self._lock = threading.RLock()
+        self._refresh()
+        self._check_heads()
+
+    @property
+    def origin(self) -> str:
+        """The log's name, `<org-domain>/<name>/<period>`."""
+        return self._key.name
+
+    @property
+    def vkey(self) -> str:
+        """The text of the log's verifier key."""
+        return self._key.vkey
+
+    # Writing.
+
+    def append(self, event: Event, *, expect: Expect | None = None, durable: bool = True) -> Receipt:
+        """Append one event, or find it again by its id; see `extend`."""
+        return self.extend((event,), expect=expect, durable=durable)[0]
+
+    def extend(
+        self, events: Sequence[Event], *, expect: Expect | None = None, durable: bool = True
+    ) -> tuple[Receipt, ...]:
+        """Append events in order, in one turn and one write; a crash may keep a prefix of them.
+
+        `HeadMovedError`: `expect` does not hold, nothing written. `InvalidInputError`: an event is wrong, or its id is
+        taken by another event, nothing written. `LogUnavailableError`: perhaps written; append the same again later.
+        With `durable=False` the leaf rides along with a later sync and may be lost in a power cut until then.
+        """
+        with self._lock, self._store.journal.exclusive() as turn:
+            self._catch_up(turn.size)
+            self._record_cut(turn)
+            indexes, fresh = self._settle(turn, events, expect)
+            leaves = [Leaf(index=index, data=self._read(index, fresh)) for index in indexes]
+        if durable and indexes:
+            self._store.journal.sync(max(indexes) + 1)
+        return tuple(Receipt(index=leaf.index, hash=leaf.hash, leaf=leaf, durable=durable) for leaf in leaves)
+
+    def checkpoint(self) -> SignedCheckpoint:
+        """Sign and publish the head over everything appended so far; `ForkError` when the log contradicts its record."""
+        with self._store.publishing(), self._lock:
+            self._refresh()
+            before = self._published_size()
+            signed = integrate(self._store, self._key, self._view.tree, self._view.size)
+            prune(self._store.files, since=before, size=signed.checkpoint.size)
+            return signed
+
+    def put_blob(self, data: bytes) -> Digest:
+        """Durably store content by its digest; at most 256 MiB."""
+        if len(data) > MAX_BLOB:
+            raise InvalidInputError(f"a blob of {len(data)} bytes; the limit is {MAX_BLOB}")
+        name = canonical.digest(data)
+        if self._stored(name) is None:
+            self._store.files.put(blob_path(name), data)
+        return name
+
+    # Reading.
+
+    def size(self) -> int:
+        """Return how many leaves the log has; the newest may not be durable yet."""
+        with self._lock:
+            self._refresh()
+            return self._view.size
+
+    def leaf(self, index: int) -> Leaf:
+        """Return leaf `index`; `NotFoundError` beyond the end."""
+        return next(self.leaves(index, index + 1))
+
+    def leaves(self, start: int = 0, end: int | None = None) -> Iterator[Leaf]:
+        """Yield leaves [start, end), end being the size at the call when None; each matches its hash."""
+        size = self.size()
+        end = size if end is None else end
+        if not 0 <= start <= end <= size:
+            raise NotFoundError(f"the log has {size} leaves, not {start} to {end}")
+        return self._yield(start, end)
+
+    def of_change(self, change: str) -> tuple[Leaf, ...]:
+        """Return the change's events in order; empty when there is none."""
+        with self._lock:
+            self._refresh()
+            indexes = tuple(self._view.changes.get(change, ()))
+        return tuple(Leaf(index=index, data=self._read(index, {})) for index in indexes)
+
+    def head_of(self, change: str) -> Digest | None:
+        """Return the hash of the change's newest event, for `Expect`."""
+        with self._lock:
+            self._refresh()
+            return self._view.head_of(change)
+
+    def policy_head(self) -> Digest:
+        """Return the hash of the newest `policy.changed` or `log.created` leaf, for `Expect`."""
+        with self._lock:
+            self._refresh()
+            return self._view.hash_of(self._view.policy)
+
+    def changes(self) -> tuple[str, ...]:
+        """Return every change in the log, in the order of their first events."""
+        with self._lock:
+            self._refresh()
+            return tuple(self._view.changes)
+
+    def commitment(self, change: str) -> tuple[int, Digest]:
+        """Return (count, root) over the change's events so far, as `change.closed` commits them."""
+        with self._lock:
+            self._refresh()
+            return commitment(self._view, change)
+
+    def published(self) -> SignedCheckpoint | None:
+        """Return the newest signed head, None before the first."""
+        head = self._store.heads.read()
+        return (
+            SignedCheckpoint.open(head.note, (self._key.verifier,), where="the head record")
+            if head.note
+            else None
+        )
+
+    def prove_inclusion(self, index: int, size: int) -> tuple[bytes, ...]:
+        """Return the 32-byte hashes from leaf `index` to the root of `size`."""
+        with self._lock:
+            self._refresh()
+            return self._view.tree.inclusion(index, size)
+
+    def prove_consistency(self, old: int, new: int) -> tuple[bytes, ...]:
+        """Return the proof that `new` leaves continue `old` ones; 0 < old ≤ new."""
+        with self._lock:
+            self._refresh()
+            return self._view.tree.consistency(old, new)
+
+    def root(self, size: int) -> bytes:
+        """Return the 32-byte root of the first `size` leaves."""
+        with self._lock:
+            self._refresh()
+            return self._view.tree.root(size)
+
+    def blob(self, digest: Digest) -> bytes:
+        """Return content by its digest, verified; `NotFoundError` when absent."""
+        data = self._stored(canonical.parse_digest(digest))
+        if data is None:
+            raise NotFoundError("no such blob", where=digest, do="It may have been redacted.")
+        return data
+
+    def health(self, now: datetime) -> Health:
+        """Judge whether the log is fit to be run on: clock, rollback, store."""
+        with self._lock:
+            self._refresh()
+            return judge_health(self._store, self._view, self._key.verifier, now)
+
+    # Inside.
+
+    def _refresh(self) -> None:
+        self._catch_up(self._store.journal.size())
+
+    def _catch_up(self, size: int) -> None:
+        if size < self._view.size:
+            raise LogUnavailableError(
+                f"the journal has {size} leaves, {self._view.size} were there before",
+                do="Do not append; run itmp audit verify and restore the newest copy.",
+            )
+        while self._view.size < size:
+            self._view.extend(self._store.journal.read(self._view.size, min(size, self._view.size + _CHUNK)))
+
+    def _settle(
+        self, turn: Turn, events: Sequence[Event], expect: Expect | None
+    ) -> tuple[list[int], dict[int, bytes]]:
+        """Find or write each event; return their indexes and the new leaves by index."""
+        draft = Draft(self._view, self._clock)
+        indexes = [self._place(draft, event, expect) for event in events]
+        start = self._view.size
+        if draft.leaves:
+            self._write(turn, draft.leaves)
+        return indexes, dict(enumerate(draft.leaves, start))
+
+    def _place(self, draft: Draft, event: Event, expect: Expect | None) -> int:
+        known = draft.known(event)
+        if known is None:
+            if not draft.leaves:
+                check_expected(self._view, expect)
+            return draft.add(event)
+        old = draft.leaves[known - self._view.size] if known >= self._view.size else self._read(known, {})
+        if not same_event(old, event):
+            raise InvalidInputError(
+                "the id is taken by another event", where=f"leaf {known}", do="Use a new id."
+            )
+        return known
+
+    def _write(self, turn: Turn, leaves: Sequence[bytes]) -> None:
+        try:
+            turn.write(leaves)
+        except DiskFullError:
+            self._record_full(turn)
+            raise
+        self._view.extend(leaves)
+
+    def _record_full(self, turn: Turn) -> None:
+        self._catch_up(turn.size)
+        if self._view.last_type == "log.full" or self._view.size == 0:
+            return
+        draft = Draft(self._view, self._clock)
+        draft.add(Event(id=self._ids(), type="log.full", actor=_ACTOR))
+        turn.write(draft.leaves, last=True)
+        self._view.extend(draft.leaves)
+        self._store.journal.sync(self._view.size)
+
+    def _record_cut(self, turn: Turn) -> None:
+        cut = turn.cut
+        if cut is None:
+            return
+        blob = self.put_blob(cut.data)
+        if self._view.size and (cut.size, blob) not in self._view.recovered:
+            draft = Draft(self._view, self._clock)
+            draft.add(_recovered(self._ids(), cut, blob))
+            self._write(turn, draft.leaves)
+            self._store.journal.sync(self._view.size)
+        turn.forget_cut()
+
+    def _read(self, index: int, fresh: dict[int, bytes]) -> bytes:
+        if index in fresh:
+            return fresh[index]
+        return next(self._yield(index, index + 1)).data
+
+    def _yield(self, start: int, end: int) -> Iterator[Leaf]:
+        for low in range(start, end, _CHUNK):
+            for index, data in enumerate(self._store.journal.read(low, min(end, low + _CHUNK)), low):
+                leaf = Leaf(index=index, data=data)
+                if leaf.hash != self._view.hash_of(index):
+                    raise EvidenceInvalidError("a leaf is not what it was", where=f"leaf {index}")
+                yield leaf
+
+    def _stored(self, name: Digest) -> bytes | None:
+        data = self._store.files.get(blob_path(name), MAX_BLOB)
+        if data is not None and canonical.digest(data) != name:
+            raise EvidenceInvalidError("a blob's content is not that of its name", where=name)
+        return data
+
+    def _published_size(self) -> int:
+        note = self._store.files.get("checkpoint", MAX_NOTE)
+        return 0 if note is None else self._open_note(note, "checkpoint").checkpoint.size
+
+    def _open_note(self, note: bytes, where: str) -> SignedCheckpoint:
+        return SignedCheckpoint.open(note, (self._key.verifier,), where=where)
+
+    def _check_heads(self) -> None:
+        """Rule 4."""
+        head = self._store.heads.read()
+        if head.origin != self._key.name:
+            raise InvalidInputError(f"the key is of {self._key.name}, the log is {head.origin}")
+        continues(self._view.tree, head)
+        for name in ("checkpoint", *newest_history(self._store)):
+            note = self._store.files.get(name, MAX_NOTE)
+            if note is not None:
+                seen = self._open_note(note, name).checkpoint
+                continues(
+                    self._view.tree, Head(origin=seen.origin, size=seen.size, root=seen.root), name=name
+                )
+        if self._view.size:
+            self._check_genesis()
+
+    def _check_genesis(self) -> None:
+        data = next(self._yield(0, 1)).event.data or {}
+        if (data.get("origin"), data.get("log_key")) != (self.origin, self.vkey):
+            raise ForkError("the first leaf names another log or another key", where=self.origin)
+
+
+def blob_path(name: Digest) -> str:
+    """Return a blob's path below the log's folder."""
+    plain = name.removeprefix("sha256:")
+    return f"blobs/sha256/{plain[:2]}/{plain}"
+
+
+def newest_history(store: LogStore) -> Sequence[str]:
+    """Return the name of the history entry with the greatest size, if there is any."""
+    names = [
+        name for name in store.files.names("history") if name[8:-5].isdecimal() and name.endswith(".note")
+    ]
+    return [max(names, key=lambda name: int(name[8:-5]))] if names else []
+
+
+def empty_head(origin: str) -> Head:
+    """Return the record of a log without leaves."""
+    return Head(origin=origin, size=0, root=EMPTY_ROOT)
+
+
+def _recovered(name: str, cut: Cut, blob: Digest) -> Event:
+    data = {"cut": len(cut.data), "size": cut.size, "blob": blob}
+    return replace(Event(id=name, type="log.recovered", actor=_ACTOR), data=data)

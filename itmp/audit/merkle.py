@@ -1,0 +1,257 @@
+"""The RFC 6962 tree hash, its proofs and their verification.
+
+Rules kept here: a leaf is hashed as sha256(00 ‖ leaf), a node as sha256(01 ‖ left ‖ right), the empty tree as
+sha256(""). A proof is accepted only in its one shape: no hash missing, none left over, each 32 bytes. A consistency
+proof from size 0 is an error; between equal sizes the roots must be equal and the proof empty. Verification follows
+the bit-walking algorithms of RFC 9162 §2.1.3.2 and §2.1.4.2, making follows the recursive definition of RFC 6962:
+the two share no code, so that one checks the other.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from itmp.errors import EvidenceInvalidError
+
+HASH: Final = 32
+"""Bytes in a hash."""
+
+EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
+
+_sha = hashlib.sha256
+
+
+class ProofError(EvidenceInvalidError):
+    """A Merkle proof does not prove what it claims."""
+
+
+def leaf_hash(leaf: bytes) -> bytes:
+    """Return the 32-byte hash of a leaf's bytes."""
+    return _sha(b"\x00" + leaf).digest()
+
+
+def leaf_hashes(leaves: Iterable[bytes]) -> list[bytes]:
+    """Return the hashes of many leaves; one pass without a call per leaf."""
+    return [_sha(b"\x00" + leaf).digest() for leaf in leaves]
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """Return the 32-byte hash of an inner node."""
+    return _sha(b"\x01" + left + right).digest()
+
+
+def root_of(hashes: Sequence[bytes]) -> bytes:
+    """Return the tree hash over leaf hashes (taken as they are, not hashed again)."""
+    frontier = Frontier()
+    for item in hashes:
+        frontier.append(item)
+    return frontier.root()
+
+
+class Frontier:
+    """The compact range [0, size): one hash per set bit of `size`. O(log n) memory."""
+
+    __slots__ = ("_peaks", "size")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._peaks: list[bytes] = []
+
+    def append(self, leaf: bytes) -> None:
+        """Add one leaf hash."""
+        rest = self.size
+        while rest & 1:
+            leaf = node_hash(self._peaks.pop(), leaf)
+            rest >>= 1
+        self._peaks.append(leaf)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """Return the root at the current size."""
+        if not self._peaks:
+            return EMPTY_ROOT
+        acc = self._peaks[-1]
+        for peak in reversed(self._peaks[:-1]):
+            acc = node_hash(peak, acc)
+        return acc
+
+
+class Tree:
+    """Every complete subtree's hash, level by level: 64 bytes a leaf, proofs and any older root in O(log² n)."""
+
+    __slots__ = ("_levels",)
+
+    def __init__(self) -> None:
+        self._levels: list[bytearray] = [bytearray()]
+
+    @property
+    def size(self) -> int:
+        """Leaves in the tree."""
+        return len(self._levels[0]) // HASH
+
+    def extend(self, hashes: Sequence[bytes]) -> None:
+        """Add leaf hashes (32 bytes each)."""
+        joined = b"".join(hashes)
+        if len(joined) != HASH * len(hashes):
+            raise ValueError("a leaf hash that is not 32 bytes")
+        self._levels[0] += joined
+        depth = 0
+        while (pairs := len(self._levels[depth]) // (2 * HASH)) > self._width(depth + 1):
+            self._lift(depth, pairs)
+            depth += 1
+
+    def _width(self, level: int) -> int:
+        return len(self._levels[level]) // HASH if level < len(self._levels) else 0
+
+    def _lift(self, depth: int, pairs: int) -> None:
+        if depth + 1 == len(self._levels):
+            self._levels.append(bytearray())
+        above = self._levels[depth + 1]
+        chunk = bytes(self._levels[depth][2 * len(above) : pairs * 2 * HASH])
+        step = 2 * HASH
+        above += b"".join(
+            [_sha(b"\x01" + chunk[at : at + step]).digest() for at in range(0, len(chunk), step)]
+        )
+
+    def leaf(self, index: int) -> bytes:
+        """Return the hash of leaf `index`."""
+        return bytes(self.hashes(0, index, 1))
+
+    def hashes(self, level: int, start: int, count: int) -> bytes:
+        """Return `count` joined hashes of complete subtrees of 2^`level` leaves; raise IndexError when absent."""
+        if start < 0 or count < 0 or start + count > self._width(level):
+            raise IndexError(f"level {level} has no hashes {start}..{start + count}")
+        return bytes(self._levels[level][start * HASH : (start + count) * HASH]) if count else b""
+
+    def root(self, size: int | None = None) -> bytes:
+        """Return the root at `size` (now, when None)."""
+        size = self.size if size is None else size
+        self._check(size)
+        return self._range(0, size) if size else EMPTY_ROOT
+
+    def inclusion(self, index: int, size: int) -> tuple[bytes, ...]:
+        """Return the proof that leaf `index` is in the tree of `size` leaves, from the leaf upwards."""
+        self._check(size)
+        if not 0 <= index < size:
+            raise IndexError(f"a tree of {size} has no leaf {index}")
+        proof, low, high = [], 0, size
+        while high - low > 1:
+            middle = low + _split(high - low)
+            if index < middle:
+                proof.append(self._range(middle, high))
+                high = middle
+            else:
+                proof.append(self._range(low, middle))
+                low = middle
+        return tuple(reversed(proof))
+
+    def consistency(self, old: int, new: int) -> tuple[bytes, ...]:
+        """Return the proof that the tree of `old` leaves is a prefix of that of `new`; 0 < old ≤ new."""
+        self._check(new)
+        if not 0 < old <= new:
+            raise IndexError(f"no consistency proof from {old} to {new}")
+        proof, low, high, whole = [], 0, new, True
+        while old != high:
+            middle = low + _split(high - low)
+            if old <= middle:
+                proof.append(self._range(middle, high))
+                high = middle
+            else:
+                proof.append(self._range(low, middle))
+                low, whole = middle, False
+        if not whole:
+            proof.append(self._range(low, high))
+        return tuple(reversed(proof))
+
+    def _check(self, size: int) -> None:
+        if not 0 <= size <= self.size:
+            raise IndexError(f"the tree has {self.size} leaves, not {size}")
+
+    def _range(self, low: int, high: int) -> bytes:
+        """Hash of leaves [low, high) where low is aligned as the tree's own splits align it."""
+        parts = []
+        while low < high:
+            level = (high - low).bit_length() - 1
+            at = (low >> level) * HASH
+            parts.append(bytes(self._levels[level][at : at + HASH]))
+            low += 1 << level
+        acc = parts.pop()
+        while parts:
+            acc = node_hash(parts.pop(), acc)
+        return acc
+
+
+def _split(count: int) -> int:
+    """Largest power of two below `count`."""
+    return 1 << ((count - 1).bit_length() - 1)
+
+
+def verify_inclusion(*, index: int, size: int, leaf: bytes, proof: Sequence[bytes], root: bytes) -> None:
+    """Raise `ProofError` unless `proof` shows leaf hash `leaf` at `index` of the tree (`size`, `root`)."""
+    _check_shape(proof, leaf, root)
+    if not 0 <= index < size:
+        raise ProofError(f"leaf {index} is outside a tree of {size}")
+    at, last, acc = index, size - 1, leaf
+    for item in proof:
+        if last == 0:
+            raise ProofError("an inclusion proof with hashes left over")
+        if at & 1 or at == last:
+            acc = node_hash(item, acc)
+            at, last = _climb(at, last)
+        else:
+            acc = node_hash(acc, item)
+        at, last = at >> 1, last >> 1
+    if last != 0:
+        raise ProofError("an inclusion proof with hashes missing")
+    if acc != root:
+        raise ProofError(f"leaf {index} is not in the tree of {size} with this root")
+
+
+def verify_consistency(
+    *, old: int, new: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]
+) -> None:
+    """Raise `ProofError` unless `proof` shows that tree (`old`, `old_root`) is a prefix of (`new`, `new_root`)."""
+    _check_shape(proof, old_root, new_root)
+    if not 0 < old <= new:
+        raise ProofError(f"no consistency is defined from size {old} to size {new}")
+    if old == new:
+        if proof:
+            raise ProofError("a consistency proof between equal sizes must be empty")
+        if old_root != new_root:
+            raise ProofError(f"two roots for size {old}")
+        return
+    _walk(old, new, (old_root, new_root), proof)
+
+
+def _walk(old: int, new: int, roots: tuple[bytes, bytes], proof: Sequence[bytes]) -> None:
+    path = [roots[0], *proof] if old & (old - 1) == 0 else list(proof)
+    if not path or not proof:
+        raise ProofError("a consistency proof with hashes missing")
+    at, last = old - 1, new - 1
+    while at & 1:
+        at, last = at >> 1, last >> 1
+    first = second = path[0]
+    for item in path[1:]:
+        if last == 0:
+            raise ProofError("a consistency proof with hashes left over")
+        if at & 1 or at == last:
+            first, second = node_hash(item, first), node_hash(item, second)
+            at, last = _climb(at, last)
+        else:
+            second = node_hash(second, item)
+        at, last = at >> 1, last >> 1
+    if last != 0:
+        raise ProofError("a consistency proof with hashes missing")
+    if (first, second) != roots:
+        raise ProofError(f"the tree of {new} does not continue the tree of {old}")
+
+
+def _climb(at: int, last: int) -> tuple[int, int]:
+    while at and not at & 1:
+        at, last = at >> 1, last >> 1
+    return at, last
+
+
+def _check_shape(proof: Sequence[bytes], *others: bytes) -> None:
+    if any(len(item) != HASH for item in (*proof, *others)):
+        raise ProofError("a hash that is not 32 bytes")

@@ -1,0 +1,86 @@
+"""Values that the log hands out and takes: leaves, receipts, expectations, findings and its own errors.
+
+Rules kept here: a leaf is the bytes that were read, never a re-encoding; a receipt is given only for a durable leaf
+or one that says so (`durable`).
+"""
+
+from dataclasses import dataclass
+
+from itmp.audit.event import Event, leaf_digest
+from itmp.canonical import Digest
+from itmp.errors import BusyError, LogUnavailableError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaf:
+    """Leaf `index` of the log: `data` are its exact bytes."""
+
+    index: int
+    data: bytes
+
+    @property
+    def hash(self) -> Digest:
+        """The RFC 6962 leaf hash."""
+        return leaf_digest(self.data)
+
+    @property
+    def event(self) -> Event:
+        """The parsed event; raises `InvalidInputError` when the bytes are no canonical event."""
+        return Event.from_bytes(self.data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """The promise that an event is leaf `index` with hash `hash`; `durable` says whether it survives a power cut."""
+
+    index: int
+    hash: Digest
+    leaf: Leaf
+    durable: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expect:
+    """Append only if the head has not moved. `head` None: the change must have no event yet.
+
+    With `change` None, `head` is the policy's head (the newest `policy.changed` or `log.created` leaf). `policy`, when
+    given, is compared as well, so that one append can depend on both.
+    """
+
+    change: str | None
+    head: Digest | None
+    policy: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing found wrong: the verifier's `rule` number, a `name` to search for, where, and what is wrong.
+
+    `grave` is False for what an honest log may show (leaves not signed yet, a machine that slept).
+    """
+
+    rule: int
+    name: str
+    place: str
+    message: str
+    grave: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """What the log thinks of itself before a run; no grave finding means fit to go on."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing grave was found."""
+        return not any(finding.grave for finding in self.findings)
+
+
+class HeadMovedError(BusyError):
+    """Somebody appended to the change (or the policy) since it was read; nothing was written."""
+
+
+class DiskFullError(LogUnavailableError):
+    """There is no room for the frame; of a batch, the first leaves may have been written."""
