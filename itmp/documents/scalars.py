@@ -37,9 +37,10 @@ def parse_seconds(text: Any) -> int:
     return int(found[1]) * _SECONDS[found[2]]
 
 
-def _percent(text: Any) -> str:
+def parse_percent(text: Any) -> str:
+    """Return a percentage from `1%` to `100%` as it stands; raise `ValueError` for anything else."""
     if not isinstance(text, str) or not _PERCENT.fullmatch(text):
-        raise PydanticCustomError("percent", "not a percentage: write 1% to 100%")
+        raise PydanticCustomError("percent", "write a whole number, or a percentage from 1% to 100%")
     return text
 
 
@@ -72,7 +73,9 @@ Duration = Annotated[
 """Whole seconds, written `30s`, `15m`, `4h` or `7d`."""
 
 Percent = Annotated[
-    str, BeforeValidator(_percent), WithJsonSchema({"type": "string", "pattern": f"^{_PERCENT.pattern}$"})
+    str,
+    BeforeValidator(parse_percent),
+    WithJsonSchema({"type": "string", "pattern": f"^{_PERCENT.pattern}$"}),
 ]
 """Text from `1%` to `100%`."""
 

@@ -39,6 +39,14 @@ def is_reference(value: Any) -> bool:
     return isinstance(value, Mapping) and set(value) == {"secret"}
 
 
+def holds_reference(value: Any) -> bool:
+    """Say whether a secret reference stands anywhere in `value`."""
+    if is_reference(value):
+        return True
+    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return any(holds_reference(item) for item in items)
+
+
 def parse_reference(text: Any) -> str:
     """Return a reference that this version can resolve; raise `InvalidInputError` for any other."""
     kind, colon, rest = text.partition(":") if isinstance(text, str) else ("", "", "")

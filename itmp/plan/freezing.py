@@ -1,0 +1,64 @@
+"""What every kind of document does the same way when it becomes a plan.
+
+Rules kept here: pure; only hosts that the plan touches (or may delegate to) are frozen by name, in inventory
+order.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from itmp.documents import Document
+from itmp.plan.model import AnsibleStep, CheckStep, Inventory, Moved, PulumiStep, Review, RollingStep, Step
+from itmp.plan.sources import Facts
+
+SNAPSHOT: Final = "inventory/snapshot.json"
+"""The artifact path of the frozen inventory."""
+
+
+def batch_hosts(hosts: tuple[str, ...], sizes: Sequence[int | str]) -> tuple[tuple[str, ...], ...]:
+    """Return `hosts` cut into batches; each size is a number of hosts or a percentage such as `25%`.
+
+    A percentage is of all hosts, rounded down, but at least one host. The last size repeats until no host is
+    left.
+    """
+    batches: list[tuple[str, ...]] = []
+    at = 0
+    while at < len(hosts):
+        size = sizes[min(len(batches), len(sizes) - 1)]
+        count = size if isinstance(size, int) else len(hosts) * int(size.removesuffix("%")) // 100
+        batches.append(hosts[at : at + max(count, 1)])
+        at += max(count, 1)
+    return tuple(batches)
+
+
+def freeze_inventory(facts: Facts, steps: Sequence[Step]) -> Inventory | None:
+    """Return the frozen inventory for `steps` (undo included), or `None` when no inventory was gathered."""
+    if facts.inventory is None:
+        return None
+    wanted = {host for step in steps for host in _touched(step)}
+    hosts = tuple(host for host in facts.inventory.hosts if host.name in wanted)
+    return Inventory(sources=facts.inventory.sources, snapshot=SNAPSHOT, hosts=hosts)
+
+
+def freeze_review(document: Document) -> Review | None:
+    """Return when the document was reviewed and the last day on which that counts."""
+    reviewed = document.reviewed
+    return Review(on=reviewed.on.isoformat(), due=reviewed.due.isoformat()) if reviewed else None
+
+
+def freeze_moved(document: Document) -> Moved:
+    """Return what the gate does when hosts are gone or new."""
+    rule = document.moved
+    return Moved(gone="skip" if rule.gone else "refuse", skip=rule.gone, new=rule.new)
+
+
+def _touched(step: Step) -> tuple[str, ...]:
+    match step:
+        case AnsibleStep():
+            return (*step.hosts, *step.delegates)
+        case CheckStep():
+            return step.hosts
+        case RollingStep():
+            return (*step.hosts, *(host for inner in step.steps for host in _touched(inner)))
+        case PulumiStep():
+            return ()

@@ -1,0 +1,252 @@
+"""Document and facts become a plan.
+
+Rules kept here: pure and deterministic, so the same document, inputs and facts give the same bytes; whatever
+the facts leave open (a pattern that matches no host, an address that is missing) is a problem at the place
+in the document.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+from itmp import canonical
+from itmp.documents import DocumentError, Problem, bind
+from itmp.documents.inputs import replace
+from itmp.documents.model import Loc
+from itmp.plan import model as plan
+from itmp.plan.bundle import Plan
+from itmp.plan.freezing import batch_hosts, freeze_inventory, freeze_moved, freeze_review
+from itmp.plan.sources import Facts, PlayFacts
+from itmp.runbook.model import (
+    Check,
+    CheckStep,
+    FlatStep,
+    Http,
+    PlaybookStep,
+    Probe,
+    RollingStep,
+    Runbook,
+    TasksStep,
+    Tcp,
+)
+from itmp.runbook.needs import pattern_of, plain_vars, play_need, secret_vars
+
+_GRACE: Final = 300
+"""Seconds that a command check may take beyond its `within`: connecting to many hosts takes time too."""
+
+_URL: Final = re.compile(r"https?://[^\s/]+(/\S*)?")
+_NO_VARS: Final = canonical.digest(b"{}")
+
+
+def freeze(document: Runbook, inputs: Mapping[str, Any], facts: Facts, *, source: plan.Source) -> Plan:
+    """Return the plan; raise `DocumentError` naming every place that the facts do not fit.
+
+    `inputs` as `resolve_inputs` gives them, `facts` as gathered for `needs(document, inputs)`, `source` the
+    document's path in the workspace and the digest of its bytes.
+    """
+    bound = bind(document, inputs)
+    freezer = _Freezer(bound, facts)
+    steps, undo = freezer.steps(), freezer.undo()
+    if freezer.problems:
+        raise DocumentError(freezer.problems)
+    manifest = plan.Manifest(
+        kind="runbook",
+        name=bound.name,
+        title=bound.title,
+        owner=bound.owner,
+        environment=bound.environment,
+        risk=bound.risk,
+        document=source,
+        inputs=dict(sorted(inputs.items())),
+        steps=steps,
+        undo=undo,
+        artifacts={},
+        versions=dict(facts.versions),
+        sources=facts.sources,
+        inventory=freeze_inventory(facts, (*steps, *undo)),
+        reviewed=freeze_review(bound),
+        moved=freeze_moved(bound),
+        notes=facts.notes,
+    )
+    return Plan.build(manifest, facts.artifacts)
+
+
+@dataclass(slots=True)
+class _Freezer:
+    """Freezes step by step and keeps every problem met on the way."""
+
+    document: Runbook
+    facts: Facts
+    problems: list[Problem] = field(default_factory=list)
+
+    def steps(self) -> tuple[plan.Step, ...]:
+        frozen: list[plan.Step] = []
+        for index, step in enumerate(self.document.steps):
+            loc: Loc = ("steps", index)
+            one = (
+                self._rolling(loc, step)
+                if isinstance(step, RollingStep)
+                else self._leaf(loc, cast("FlatStep", step))
+            )
+            frozen += [one] if one else []
+        return tuple(frozen)
+
+    def undo(self) -> tuple[plan.LeafStep, ...]:
+        made = [
+            self._leaf(("undo", index), cast("FlatStep", step))
+            for index, step in enumerate(self.document.undo)
+        ]
+        return tuple(step for step in made if step)
+
+    def _rolling(self, loc: Loc, step: RollingStep) -> plan.RollingStep | None:
+        hosts = self._pattern((*loc, "rolling", "hosts"), step.rolling.hosts)
+        made = [
+            self._leaf((*loc, "steps", i), cast("FlatStep", one), step, hosts)
+            for i, one in enumerate(step.steps)
+        ]
+        if not hosts or not all(made):
+            return None
+        return plan.RollingStep(
+            id=self.document.step_id(loc),
+            title=step.title or f"Rolling over {step.rolling.hosts}",
+            hosts=hosts,
+            batches=batch_hosts(hosts, step.rolling.batches),
+            max_failures=step.rolling.max_failures,
+            steps=tuple(one for one in made if one),
+            on_failure=step.on_failure,
+        )
+
+    def _pattern(self, loc: Loc, pattern: str) -> tuple[str, ...]:
+        known = self.facts.inventory.patterns if self.facts.inventory else {}
+        hosts = known.get(pattern, ())
+        if not hosts:
+            self._problem(
+                loc, f"the pattern {pattern!r:.80} matches no host of the inventory", "see: itmp hosts list"
+            )
+        return hosts
+
+    def _leaf(
+        self,
+        loc: Loc,
+        step: FlatStep,
+        block: RollingStep | None = None,
+        around: tuple[str, ...] | None = None,
+    ) -> plan.AnsibleStep | plan.CheckStep | None:
+        if isinstance(step, CheckStep) and step.check.command is None:
+            return self._check(loc, step, block, around)
+        need = play_need(self.document, loc, step, block)
+        play = self.facts.plays.get(need.id) if need else None
+        if need is None or play is None:
+            self._problem(loc, "no facts were gathered for this step", "this is a defect of itmp; report it")
+            return None
+        hosts = _within(play.hosts, around)
+        if not hosts:
+            wanted = f"within {need.pattern!r:.80} " if need.pattern else ""
+            self._problem(
+                loc, f"this step {wanted}acts on no host", "compare hosts: of the playbook with the inventory"
+            )
+            return None
+        return self._ansible(loc, step, play, hosts)
+
+    def _ansible(self, loc: Loc, step: FlatStep, play: PlayFacts, hosts: tuple[str, ...]) -> plan.AnsibleStep:
+        name = self.document.step_id(loc)
+        acting = {} if isinstance(step, CheckStep) else self._acting(loc, step, play, hosts)
+        return plan.AnsibleStep(
+            id=name,
+            title=step.title or (f"Run {step.playbook}" if isinstance(step, PlaybookStep) else f"Run {name}"),
+            playbook=play.playbook,
+            hosts=hosts,
+            expected=play.expected,
+            opaque=play.opaque,
+            outside=play.outside,
+            always=step.always,
+            on_failure=step.on_failure,
+            **{"delegates": play.delegates, "timeout": _timeout(step), **acting},
+        )
+
+    def _acting(
+        self, loc: Loc, step: PlaybookStep | TasksStep, play: PlayFacts, hosts: tuple[str, ...]
+    ) -> Mapping[str, Any]:
+        return {
+            "delegates": tuple(dict.fromkeys((*step.delegates, *play.delegates))),
+            "vars": plain_vars(step),
+            "secrets": secret_vars(step),
+            "probes": self._probes((*loc, "probe"), step.probe, hosts) if step.probe else {},
+        }
+
+    def _check(
+        self, loc: Loc, step: CheckStep, block: RollingStep | None, around: tuple[str, ...] | None
+    ) -> plan.CheckStep | None:
+        place = (*loc, "hosts") if step.hosts else loc
+        hosts = _within(self._pattern(place, pattern_of(step, block)), around)
+        if not hosts:
+            self._problem(place, "this step asks no host of the block around it", "compare the host patterns")
+            return None
+        name = self.document.step_id(loc)
+        return plan.CheckStep(
+            id=name,
+            title=step.title or f"Check {name}",
+            hosts=hosts,
+            probes=self._probes((*loc, "check"), step.check, hosts),
+            within=step.within,
+            always=step.always,
+            on_failure=step.on_failure,
+        )
+
+    def _probes(self, loc: Loc, probe: Check | Probe, hosts: Iterable[str]) -> Mapping[str, plan.Probe]:
+        known = {host.name: host for host in self.facts.inventory.hosts} if self.facts.inventory else {}
+        probes: dict[str, plan.Probe] = {}
+        for name in hosts:
+            host = known.get(name) or plan.Host(name=name, address=name, port=22, groups=(), vars=_NO_VARS)
+            made = (
+                _http(probe.http, host)
+                if probe.http
+                else _tcp(probe.tcp, host)
+                if probe.tcp
+                else "nothing to ask"
+            )
+            if isinstance(made, str):
+                self._problem(
+                    loc, f"{made} for host {name!r:.80}", "give the host an address in the inventory"
+                )
+                return {}
+            probes[name] = made
+        return probes
+
+    def _problem(self, loc: Loc, message: str, suggestion: str = "") -> None:
+        self.problems.append(self.document.problem(loc, message, suggestion))
+
+
+def _timeout(step: FlatStep) -> int:
+    return step.within + _GRACE if isinstance(step, CheckStep) else step.timeout
+
+
+def _within(hosts: tuple[str, ...], around: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Return the `hosts` that lie in `around`, in its order; without one, `hosts` as they are."""
+    if around is None:
+        return hosts
+    chosen = frozenset(hosts)
+    return tuple(host for host in around if host in chosen)
+
+
+def _http(ask: Http, host: plan.Host) -> plan.HttpProbe | str:
+    address = f"[{host.address}]" if ":" in host.address else host.address
+    url = _fill(ask.url, host, address)
+    if not address or not _URL.fullmatch(url):
+        return "not a URL"
+    return plan.HttpProbe(url=url, status=ask.status, contains=_fill(ask.contains, host, host.address))
+
+
+def _tcp(ask: Tcp, host: plan.Host) -> plan.TcpProbe | str:
+    target = _fill(ask.host, host, host.address)
+    return (
+        plan.TcpProbe(host=target, port=host.port if isinstance(ask.port, str) else ask.port)
+        if target
+        else "no address"
+    )
+
+
+def _fill(text: str, host: plan.Host, address: str) -> str:
+    known = {"name": host.name, "address": address, "port": str(host.port)}
+    return replace(text, lambda space, name: known.get(name) if space == "host" else None)

@@ -1,0 +1,325 @@
+"""The runbook document, `itmp: runbook/v1`.
+
+Rules kept here: a step has exactly one kind, seen by its key; a key or value that belongs to a later version
+is refused by name, not as unknown; every finding of the document is reported at once, at its place.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Final, Literal, TypeAlias, cast
+
+from pydantic import BeforeValidator, Discriminator, Field, StringConstraints, Tag, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError
+
+from itmp.documents import Block, Document, Problem
+from itmp.documents.model import Loc
+from itmp.documents.scalars import (
+    REFERENCE,
+    Duration,
+    Line,
+    Name,
+    Port,
+    Templated,
+    VariableName,
+    parse_percent,
+)
+from itmp.documents.secrecy import holds_reference, is_reference, parse_reference
+from itmp.errors import InvalidInputError
+
+NOT_YET: Final = "is not available in this version"
+
+_KINDS: Final = ("playbook", "tasks", "check", "rolling")
+_LATER: Final = ("ask", "wait")
+
+CatalogName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+(/[a-z0-9_]+)*$", max_length=120)]
+Pattern = Annotated[str, StringConstraints(pattern=r"^[^\s@-][^\n\t]*$", max_length=500)]
+HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=253)]
+
+
+def _not_yet(_value: Any) -> Any:
+    raise PydanticCustomError("not_yet", f"this key {NOT_YET}")
+
+
+def _on_failure(value: Any) -> Any:
+    if (
+        isinstance(value, str)
+        and value not in {"stop", "continue", "undo"}
+        and not REFERENCE.fullmatch(value)
+    ):
+        raise PydanticCustomError(
+            "not_yet", f"write stop, continue or undo; going on at another step {NOT_YET}"
+        )
+    return value
+
+
+def _batch(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    if isinstance(value, str) and REFERENCE.fullmatch(value):
+        return value
+    return parse_percent(value)
+
+
+Later = Annotated[None, BeforeValidator(_not_yet)]
+OnFailureWord = Annotated[Literal["stop", "continue", "undo"], BeforeValidator(_on_failure)]
+
+BatchSize = Annotated[
+    int | str,
+    BeforeValidator(_batch),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "%$"}]}),
+]
+
+
+class Http(Block):
+    """Ask `url` until it answers `status` and, where `contains` is given, its body holds that text."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^(https?://|\$\{)[^\s]+$", max_length=2000)]
+    status: Templated[Annotated[int, Field(ge=100, le=599)]] = 200
+    contains: str = ""
+
+
+class Tcp(Block):
+    """Connect to `port` of `host`."""
+
+    port: Templated[Port] | Literal["${host.port}"]
+    host: str = "${host.address}"
+
+
+class Command(Block):
+    """Run `argv` on the host until it exits with `rc` and, where `contains` is given, prints that text."""
+
+    argv: Annotated[tuple[str | int, ...], Field(min_length=1)]
+    rc: Templated[Annotated[int, Field(ge=0, le=255)]] = 0
+    contains: str = ""
+    every: Templated[Duration] = 2
+
+
+class Check(Block):
+    """Exactly one of: http and tcp from the controller, command on the host."""
+
+    http: Http | None = None
+    tcp: Tcp | None = None
+    command: Command | None = None
+
+
+class Probe(Block):
+    """How a resume finds out whether a step's effect is there: exactly one of http and tcp."""
+
+    http: Http | None = None
+    tcp: Tcp | None = None
+
+
+class _Step(Block):
+    """What all steps share."""
+
+    id: Name | None = None
+    title: Line | None = None
+    on_failure: OnFailureWord = "stop"
+    when: SkipJsonSchema[Later] = None
+
+
+class _HostStep(_Step):
+    """A step that acts on hosts or asks them."""
+
+    hosts: Pattern | None = None
+    always: bool = False
+
+
+class _Acting(_HostStep):
+    """A step that runs Ansible."""
+
+    vars: dict[VariableName, Any] = Field(default_factory=dict)
+    delegates: tuple[HostName, ...] = ()
+    probe: Probe | None = None
+    per_slice: bool = False
+    timeout: Templated[Duration] = 3600
+
+
+class NotYet(_Step):
+    """A kind of step that a later version has."""
+
+
+class PlaybookStep(_Acting):
+    """Run a playbook of the catalog."""
+
+    playbook: CatalogName
+
+
+class TasksStep(_Acting):
+    """Run tasks written in the runbook."""
+
+    tasks: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]
+    gather_facts: bool = False
+
+
+class CheckStep(_HostStep):
+    """Ask until the answer is right or `within` has passed."""
+
+    check: Check
+    within: Templated[Duration] = 60
+
+
+class Rolling(Block):
+    """Which hosts, in batches of which sizes, and how many may fail over the whole run."""
+
+    hosts: Pattern
+    batches: Annotated[tuple[BatchSize, ...], Field(min_length=1)]
+    max_failures: Templated[Annotated[int, Field(ge=0)]] = 0
+
+
+def _kind(value: Any) -> str | None:
+    keys = value if isinstance(value, dict) else ()
+    if any(key in keys for key in _LATER):
+        return "<later>"
+    return next((f"<{kind}>" for kind in _KINDS if kind in keys), None)
+
+
+def _flat_kind(value: Any) -> str | None:
+    kind = _kind(value)
+    return "<nested>" if kind == "<rolling>" else kind
+
+
+def _refuse_kind(value: Any) -> Any:
+    name = next((key for key in _LATER if isinstance(value, dict) and key in value), "this")
+    raise PydanticCustomError("not_yet", f"a step of kind {name} {NOT_YET}")
+
+
+def _refuse_nested(_value: Any) -> Any:
+    raise PydanticCustomError("nested", "rolling cannot stand here")
+
+
+_NO_KIND: Final = f"a step has one of the keys {', '.join(_KINDS)}"
+_LaterStep = Annotated[SkipJsonSchema[NotYet], BeforeValidator(_refuse_kind), Tag("<later>")]
+_NestedStep = Annotated[SkipJsonSchema[NotYet], BeforeValidator(_refuse_nested), Tag("<nested>")]
+_Playbook = Annotated[PlaybookStep, Tag("<playbook>")]
+_Tasks = Annotated[TasksStep, Tag("<tasks>")]
+_Check = Annotated[CheckStep, Tag("<check>")]
+_FlatStep = Annotated[
+    _Playbook | _Tasks | _Check | _LaterStep | _NestedStep,
+    Discriminator(_flat_kind, custom_error_type="kind", custom_error_message=_NO_KIND),
+]
+
+
+class RollingStep(_Step):
+    """Steps that each batch passes through together before the next batch starts."""
+
+    rolling: Rolling
+    steps: Annotated[tuple[_FlatStep, ...], Field(min_length=1)]
+
+
+_AnyStep = Annotated[
+    _Playbook | _Tasks | _Check | Annotated[RollingStep, Tag("<rolling>")] | _LaterStep,
+    Discriminator(_kind, custom_error_type="kind", custom_error_message=_NO_KIND),
+]
+FlatStep: TypeAlias = PlaybookStep | TasksStep | CheckStep
+
+
+class Runbook(Document):
+    """Steps over hosts, in order, and how to take them back."""
+
+    itmp: Annotated[Literal["runbook/v1"], WithJsonSchema({"const": "runbook/v1"})]
+    steps: Annotated[tuple[_AnyStep, ...], Field(min_length=1)]
+    undo: tuple[_FlatStep, ...] = ()
+
+    def placed(self) -> Iterator[tuple[Loc, FlatStep, RollingStep | None]]:
+        """Yield each step that is no block, its place and the rolling block around it; undo steps last."""
+        for index, step in enumerate(self.steps):
+            if isinstance(step, RollingStep):
+                for inner, flat in enumerate(step.steps):
+                    yield ("steps", index, "steps", inner), cast("FlatStep", flat), step
+            else:
+                yield ("steps", index), cast("FlatStep", step), None
+        for index, flat in enumerate(self.undo):
+            yield ("undo", index), cast("FlatStep", flat), None
+
+    def step_id(self, loc: Loc) -> str:
+        """Return the id of the step at `loc`: its own, or `undo-1`, `rolling-1` and so on by position."""
+        if loc[0] == "undo":
+            return self.undo[int(loc[1])].id or f"undo-{int(loc[1]) + 1}"
+        step = self.steps[int(loc[1])]
+        if isinstance(step, RollingStep) and len(loc) > 2:  # noqa: PLR2004  # (steps, i, steps, j) lies inside a block
+            return step.steps[int(loc[3])].id or ""
+        earlier = [one for one in self.steps[: int(loc[1]) + 1] if isinstance(one, RollingStep)]
+        return step.id or (f"rolling-{len(earlier)}" if isinstance(step, RollingStep) else "")
+
+    def host_references(self, loc: Loc) -> bool:
+        """Say whether `${host.…}` may stand at `loc`: inside http and tcp, of checks and probes."""
+        return bool({"http", "tcp"} & set(loc)) and bool({"check", "probe"} & set(loc))
+
+    def findings(self) -> Iterator[Problem]:
+        """Yield what is wrong beyond the types."""
+        yield from super().findings()
+        yield from self._id_findings()
+        for loc, step, block in self.placed():
+            yield from self._step_findings(loc, step, block)
+        if not self.undo:
+            for index, one in enumerate(self.steps):
+                inner = one.steps if isinstance(one, RollingStep) else ()
+                if any(step.on_failure == "undo" for step in (one, *inner)):
+                    yield self.problem(
+                        ("steps", index), "on_failure: undo, but there is no undo", "write undo:"
+                    )
+
+    def _id_findings(self) -> Iterator[Problem]:
+        places: list[Loc] = [("steps", i) for i, one in enumerate(self.steps) if isinstance(one, RollingStep)]
+        seen: set[str] = set()
+        for loc in [*places, *(loc for loc, _, _ in self.placed())]:
+            name = self.step_id(loc)
+            if not name:
+                yield self.problem(loc, "the key 'id' is missing", "name the step: id: drain")
+            elif name in seen:
+                yield self.problem(
+                    (*loc, "id"), f"the step id {name!r} occurs twice", "name each step differently"
+                )
+            seen.add(name)
+
+    def _step_findings(self, loc: Loc, step: FlatStep, block: RollingStep | None) -> Iterator[Problem]:
+        if isinstance(step, CheckStep):
+            yield from self._check_findings((*loc, "check"), step.check)
+        else:
+            yield from self._acting_findings(loc, step)
+        if not isinstance(step, PlaybookStep) and step.hosts is None and block is None:
+            yield self.problem(
+                loc, "which hosts? this step needs the key 'hosts' outside rolling", "hosts: web"
+            )
+        if loc[0] == "undo" and (step.always or step.on_failure == "undo"):
+            yield self.problem(loc, "an undo step has neither always nor on_failure: undo", "remove the key")
+
+    def _check_findings(self, loc: Loc, check: Check | Probe) -> Iterator[Problem]:
+        given = [name for name in ("http", "tcp", "command") if getattr(check, name, None) is not None]
+        if len(given) != 1:
+            names = "http, tcp and command" if isinstance(check, Check) else "http and tcp"
+            yield self.problem(loc, f"exactly one of {names} expected")
+        command = getattr(check, "command", None)
+        if isinstance(command, Command) and ("{{" in command.contains or "{%" in command.contains):
+            yield self.problem(
+                (*loc, "command", "contains"), "a template cannot stand here", "write plain text"
+            )
+
+    def _acting_findings(self, loc: Loc, step: PlaybookStep | TasksStep) -> Iterator[Problem]:
+        if step.probe is not None:
+            yield from self._check_findings((*loc, "probe"), step.probe)
+        for name, value in step.vars.items():
+            if is_reference(value):
+                yield from self._reference_problem((*loc, "vars", name), value["secret"])
+            elif holds_reference(value):
+                message = "a secret reference is the whole value of one variable"
+                yield self.problem((*loc, "vars", name), message, f"write {name}: {{secret: env:NAME}}")
+        yield from self.plaintext_findings(step.vars, (*loc, "vars"))
+        if isinstance(step, TasksStep):
+            yield from self._tasks_findings((*loc, "tasks"), step)
+
+    def _reference_problem(self, loc: Loc, reference: Any) -> Iterator[Problem]:
+        if isinstance(reference, str) and "${inputs." in reference and not self._bound:
+            return
+        try:
+            parse_reference(reference)
+        except InvalidInputError as error:
+            yield self.problem((*loc, "secret"), error.what, error.do)
+
+    def _tasks_findings(self, loc: Loc, step: TasksStep) -> Iterator[Problem]:
+        for index, task in enumerate(step.tasks):
+            if holds_reference(task):
+                message = "a secret reference stands in the step's vars, not in a task"
+                yield self.problem((*loc, index), message, "name a variable under vars: and use it here")
+            yield from self.plaintext_findings(task, (*loc, index))

@@ -1,0 +1,104 @@
+"""What a runbook needs from the world before it can become a plan.
+
+Rules kept here: pure and deterministic; needs stand in the order of the document; every need knows its place.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from itmp.documents import bind
+from itmp.documents.model import Loc
+from itmp.documents.secrecy import is_reference, parse_reference
+from itmp.plan.rendering import render_play
+from itmp.plan.sources import Needs, PlayNeed
+from itmp.runbook.model import CheckStep, Command, FlatStep, PlaybookStep, RollingStep, Runbook, TasksStep
+
+
+def needs(document: Runbook, inputs: Mapping[str, Any]) -> Needs:
+    """Return the plays to parse and the host patterns to resolve; `inputs` as `resolve_inputs` gives them."""
+    bound = bind(document, inputs)
+    plays = [one for loc, step, block in bound.placed() if (one := play_need(bound, loc, step, block))]
+    patterns = [block.rolling.hosts for block in bound.steps if isinstance(block, RollingStep)]
+    patterns += [step.hosts for _, step, _ in bound.placed() if step.hosts is not None]
+    return Needs(plays=tuple(plays), patterns=tuple(dict.fromkeys(patterns)))
+
+
+def pattern_of(step: FlatStep, block: RollingStep | None) -> str:
+    """Return the host pattern of a step: its own, else that of the block around it, else none."""
+    return step.hosts or (block.rolling.hosts if block else "")
+
+
+def play_need(document: Runbook, loc: Loc, step: FlatStep, block: RollingStep | None) -> PlayNeed | None:
+    """Return the play that a step needs, or `None` for a check from the controller."""
+    name = document.step_id(loc)
+    mark = document.mark(*loc)
+    pattern = pattern_of(step, block)
+    if isinstance(step, CheckStep):
+        if step.check.command is None:
+            return None
+        play = render_play(step.title or name, pattern, [command_task(name, step.check.command, step.within)])
+        return PlayNeed(
+            id=name,
+            playbook=rendered_name(name),
+            mark=mark,
+            pattern=pattern,
+            rendered=play,
+            sliced=bool(block),
+        )
+    rendered = None
+    if isinstance(step, TasksStep):
+        rendered = render_play(step.title or name, pattern, step.tasks, gather_facts=step.gather_facts)
+    return PlayNeed(
+        id=name,
+        playbook=step.playbook if isinstance(step, PlaybookStep) else rendered_name(name),
+        mark=mark,
+        pattern=pattern,
+        rendered=rendered,
+        vars=plain_vars(step),
+        secrets=secret_vars(step),
+        delegates=step.delegates,
+        public_vars=document.public_vars,
+        sliced=block is not None,
+        per_slice=step.per_slice,
+    )
+
+
+def rendered_name(step: str) -> str:
+    """Return the catalog name under which a rendered play stands."""
+    return f"_itmp_{step}"
+
+
+def plain_vars(step: PlaybookStep | TasksStep) -> Mapping[str, Any]:
+    """Return the variables of a step that are no secrets, by name."""
+    return {name: value for name, value in sorted(step.vars.items()) if not is_reference(value)}
+
+
+def secret_vars(step: PlaybookStep | TasksStep) -> Mapping[str, str]:
+    """Return the secret references of a step, by variable."""
+    return {
+        name: parse_reference(value["secret"])
+        for name, value in sorted(step.vars.items())
+        if is_reference(value)
+    }
+
+
+def command_task(name: str, command: Command, within: int) -> Mapping[str, Any]:
+    """Return the task that repeats a command until its answer is right, for about `within` seconds."""
+    right = f"itmp_check.rc | default(-1) == {command.rc}"
+    task: dict[str, Any] = {
+        "name": f"Check {name}",
+        "ansible.builtin.command": {"argv": [str(part) for part in command.argv]},
+        "register": "itmp_check",
+        "changed_when": False,
+    }
+    if command.contains:
+        right += " and itmp_contains in (itmp_check.stdout | default(''))"
+        task["vars"] = {"itmp_contains": command.contains}
+    delay = max(command.every, 1)
+    return {
+        **task,
+        "until": right,
+        "failed_when": f"not ({right})",
+        "retries": max(within // delay, 1),
+        "delay": delay,
+    }
