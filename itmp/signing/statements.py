@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from itmp.errors import InvalidInputError
 from itmp.signing import fields as grammar
+from itmp.signing.keys import PublicKey
 from itmp.signing.signatures import SignatureError
 from itmp.signing.sshsig import PersonalKey, SignedBy, unarmor, verify_sshsig
 from itmp.signing.wire import WireError
@@ -168,6 +169,16 @@ def check_principal(text: str) -> str:
     except ValueError as error:
         raise StatementError(str(error)) from error
     return text
+
+
+def allowed_signers_line(principal: str, key: PublicKey, *, namespaces: str, authority: bool = False) -> str:
+    """Return the line for stock `ssh-keygen -Y verify`: this principal, these namespaces, this key (or CA).
+
+    `namespaces` is one namespace or an OpenSSH pattern list such as `itmp-*@example.com`.
+    """
+    check_principal(principal)
+    option = "cert-authority," if authority else ""
+    return f'{principal} {option}namespaces="{namespaces}" {key.line}'
 
 
 def _read(text: str) -> tuple[str, dict[str, str]]:
