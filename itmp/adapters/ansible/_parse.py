@@ -1,0 +1,235 @@
+"""What one play need comes to, by Ansible's own parser. Runs in the `inspect` child only, which imports Ansible.
+
+Rules kept here: nothing is executed. Lookups are switched off, so a `hosts:` or an import that needs one is a
+problem, not an effect; vaulted files read as empty. Every task, handler, rescue and always task, and every include
+with a static name, becomes one expected task; what cannot be known before the run is named as opaque.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.vault import is_encrypted
+from ansible.playbook import Playbook
+from ansible.playbook.block import Block
+from ansible.playbook.helpers import load_list_of_blocks
+from ansible.template import Templar
+from ansible.vars.manager import VariableManager
+
+from itmp.adapters.ansible import _check_mode, _outside, _tasks
+
+_DIRECT: Final = frozenset({"", "smart", "ssh", "ansible.builtin.ssh", "local", "ansible.builtin.local"})
+_UNCHECKED: Final = re.compile(r"(ansible\.(builtin|netcommon)\.)?(paramiko|paramiko_ssh|libssh)\Z")
+_MAX_TASKS: Final = 20_000
+
+
+class Loader(DataLoader):  # type: ignore[misc]  # Ansible ships no types
+    """Ansible's file loader, without vault secrets: an encrypted file reads as an empty mapping."""
+
+    def _decrypt_if_vault_data(self, b_data: bytes) -> tuple[bytes, bool]:
+        return (b"{}", False) if is_encrypted(b_data) else (b_data, True)
+
+
+class PlayParser:
+    """Parses one play need; `problems` collects what is wrong with it, as (place, what, what to do)."""
+
+    def __init__(self, root: str, loader: Loader, inventory: InventoryManager, need: Mapping[str, Any]) -> None:
+        self.problems: list[tuple[str, str, str]] = []
+        self._root, self._loader, self._inventory, self._need = root, loader, inventory, need
+        self._variables = VariableManager(loader=loader, inventory=inventory)
+        self._variables._extra_vars = {**need["vars"], **dict.fromkeys(need["secrets"], "")}  # noqa: SLF001 -- its property parses the command line
+        self._expected: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self._delegates: dict[str, None] = {}
+        self._opaque: dict[str, None] = {}
+        self._outside: dict[str, None] = {}
+        self._hosts: set[str] = set()
+        self._patterns: set[str] = set()
+        self.files: set[str] = set()
+
+    def parse(self) -> dict[str, Any]:
+        """Return the facts of the play need; see `itmp.plan.sources.PlayFacts`."""
+        playbook = os.path.join(self._root, self._need["playbook"])  # noqa: PTH118 -- Ansible speaks in texts
+        book = Playbook.load(playbook, variable_manager=self._variables, loader=self._loader)
+        plays = book.get_plays()
+        for play in plays:
+            self._play(play)
+        if self._need["sliced"] and not self._need["per_slice"] and len(self._patterns) > 1:
+            self._problem(self._need["playbook"], "several host patterns in a step that runs batch by batch", _SLICED)
+        return {
+            "playbook": self._need["playbook"],
+            "hosts": [host for host in self._ordered() if host in self._hosts],
+            "expected": list(self._expected.values()),
+            "delegates": self._all_delegates(),
+            "opaque": list(self._opaque),
+            "outside": list(self._outside),
+        }
+
+    def _play(self, play: Any) -> None:
+        where = self._where(play)
+        hosts = self._play_hosts(play, where)
+        self._patterns.add(str(hosts))
+        self._targets(hosts)
+        if play.vars_prompt:
+            self._problem(where, "vars_prompt asks a person during the run", "Make it an input of the document.")
+        if str(play.strategy) in {"debug", "ansible.builtin.debug"}:
+            self._problem(where, "the debug strategy asks a person during the run", "Remove `strategy: debug`.")
+        if play.serial and self._need["sliced"] and not self._need["per_slice"]:
+            self._problem(where, "`serial` in a step that runs batch by batch", _SLICED)
+        self._connection(play, where)
+        if play.gather_facts is not False:
+            self._add(where, {"action": _tasks.GATHER, "name": "Gathering Facts", "check": "full"}, "facts", play)
+        self._blocks(play.compile(), "task", ())
+        self._blocks([*play.handlers, *play.compile_roles_handlers()], "handler", ())
+
+    def _play_hosts(self, play: Any, where: str) -> Any:
+        hosts = play.hosts
+        if "{{" not in str(hosts):
+            return hosts
+        try:
+            return Templar(loader=self._loader, variables=self._variables.get_vars(play=play)).template(hosts)
+        except Exception as error:  # noqa: BLE001 -- Ansible raises many kinds; each becomes one problem
+            self._problem(where, f"hosts cannot be known before the run: {_line(error)}", _HOSTS)
+            return []
+
+    def _targets(self, pattern: Any) -> None:
+        names = {host.name for host in self._inventory.get_hosts(pattern)} if pattern else set()
+        if self._need["pattern"]:
+            names &= {host.name for host in self._inventory.get_hosts(self._need["pattern"])}
+        self._hosts |= names
+
+    def _ordered(self) -> list[str]:
+        names = [host.name for host in self._inventory.get_hosts("all")]
+        return names + sorted(self._hosts - set(names))  # the implicit localhost comes last
+
+    def _blocks(self, blocks: list[Any], section: str, chain: tuple[str, ...]) -> None:
+        for block in blocks:
+            for items, inner in ((block.block, section), (block.rescue, "rescue"), (block.always, "always")):
+                for item in items:
+                    if isinstance(item, Block):
+                        self._blocks([item], inner, chain)
+                    else:
+                        self._task(item, inner, chain)
+
+    def _task(self, task: Any, section: str, chain: tuple[str, ...]) -> None:
+        if task.implicit or task.action in _tasks.META:
+            return
+        where = self._where(task)
+        action = _tasks.action(task)
+        if "{{" in action:
+            self._opaque[f"{where} {action}"] = None
+        elif task.resolved_action is None:
+            self._problem(where, f"no module or action is called {action}", _COLLECTION)
+        check = "none" if task.check_mode is False else _check_mode.trust(action)
+        self._add(where, {"action": action, "name": _tasks.title(task), "check": check}, section, task)
+        self._limits(task, where)
+        self._connection(task, where)
+        self._outside |= dict.fromkeys(f"{where} {found}" for found in _outside.of(task))
+        if str(task.action) in _tasks.INCLUDES:
+            self._include(task, section, chain, where)
+
+    def _add(self, where: str, more: dict[str, Any], section: str, item: Any) -> None:
+        path, line = _tasks.place(item, self._root)
+        self.files.add(path)
+        no_log = section != "facts" and bool(item.no_log)
+        key = (path, line, more["action"], section)
+        self._expected.setdefault(key, {"path": path, "line": line, "section": section, "no_log": no_log, **more})
+        if len(self._expected) > _MAX_TASKS:
+            raise ValueError(f"{where}: more than {_MAX_TASKS} tasks")
+
+    def _limits(self, task: Any, where: str) -> None:
+        if task.run_once and self._need["sliced"] and not self._need["per_slice"]:
+            self._problem(where, "`run_once` in a step that runs batch by batch", _SLICED)
+        text = str(task.delegate_to or "")
+        if "{{" in text:
+            if not self._need["delegates"]:
+                self._problem(where, f"delegate_to {text} is not known before the run", _DELEGATES)
+        elif text:
+            if text not in {"localhost", "127.0.0.1", "::1"} and self._inventory.get_host(text) is None:
+                self._problem(where, f"delegate_to {text}: no such host", "Add the host to the inventory.")
+            self._delegates[text] = None
+
+    def _connection(self, item: Any, where: str) -> None:
+        name = str(item.connection or "")
+        if _UNCHECKED.match(name):
+            self._problem(where, f"connection {name} does not check host keys as the plan asks", "Use ssh.")
+        elif name not in _DIRECT:
+            self._outside[f"{where} connection {name}"] = None
+
+    def _include(self, task: Any, section: str, chain: tuple[str, ...], where: str) -> None:
+        name = str(task.args.get("name") or task.args.get("role") or task.args.get("_raw_params") or task.args.get("file") or "")
+        parts = f"{name} {task.args.get('tasks_from', '')} {task.args.get('handlers_from', '')}"
+        mark = f"{where} {name}"
+        if "{{" in parts or mark in chain:
+            self._opaque[mark] = None
+            return
+        if str(task.action).endswith("include_role"):
+            blocks = self._role(task)
+        else:
+            blocks = self._file(task, name, where)
+        self._blocks(blocks, section, (*chain, mark))
+
+    def _role(self, task: Any) -> list[Any]:
+        copy = task.copy()
+        blocks, handlers = copy.get_block_list(
+            play=_tasks.play_of(task), variable_manager=self._variables, loader=self._loader
+        )
+        self._blocks(handlers, "handler", ())
+        return list(blocks)
+
+    def _file(self, task: Any, name: str, where: str) -> list[Any]:
+        for candidate in self._candidates(task, name):
+            if Path(candidate).is_file():
+                break
+        else:
+            self._problem(where, f"include_tasks {name}: no such file", "Put it beside the including file.")
+            return []
+        self.files.add(os.path.relpath(candidate, self._root))
+        data = self._loader.load_from_file(candidate, trusted_as_template=True)
+        copy = task.copy()
+        blocks = load_list_of_blocks(
+            data or [],
+            play=_tasks.play_of(task),
+            parent_block=copy.build_parent_block(),
+            role=task._role,  # noqa: SLF001 -- Ansible has no public accessor
+            use_handlers=type(task).__name__.startswith("Handler"),
+            loader=self._loader,
+            variable_manager=self._variables,
+        )
+        return list(blocks)
+
+    def _candidates(self, task: Any, name: str) -> Iterator[str]:
+        written, _, _ = str(task.get_path()).rpartition(":")
+        yield os.path.join(os.path.dirname(written), name)  # noqa: PTH118, PTH120 -- Ansible speaks in texts
+        if task._role:  # noqa: SLF001 -- Ansible has no public accessor
+            yield self._loader.path_dwim_relative(task._role._role_path, "tasks", name)  # noqa: SLF001 -- as above
+        yield self._loader.path_dwim(name)
+
+    def _all_delegates(self) -> list[str]:
+        for pattern in self._need["delegates"]:
+            found = [host.name for host in self._inventory.get_hosts(pattern)]
+            if not found:
+                self._problem(self._need["mark"], f"delegates: {pattern} is no host of the inventory", _DELEGATES)
+            self._delegates |= dict.fromkeys(found)
+        order = {name: index for index, name in enumerate(self._ordered())}
+        return sorted(self._delegates, key=lambda name: (order.get(name, len(order)), name))
+
+    def _where(self, item: Any) -> str:
+        path, line = _tasks.place(item, self._root)
+        return f"{path}:{line}"
+
+    def _problem(self, where: str, what: str, do: str) -> None:
+        self.problems.append((where, what, do))
+
+
+_SLICED: Final = "Move it out of `rolling`, or set `per_slice: true` to have it once per batch."
+_HOSTS: Final = "Use a host pattern, or a variable that the document or the play sets."
+_DELEGATES: Final = "List the possible hosts under `delegates:` of the step."
+_COLLECTION: Final = "Install its collection into collections/: ansible-galaxy collection install NAME -p collections."
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:300]

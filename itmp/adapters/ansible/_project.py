@@ -1,0 +1,119 @@
+"""Collects the bytes of an Ansible project that a plan can reach.
+
+Rules kept here: the whole of the folders that Ansible searches beside the playbooks is taken, and of the playbooks
+those that are asked for or imported; everything else stays out. A symlink is followed only inside the workspace. What
+is collected does not depend on the order of directories, on modes or on times.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+import yaml
+
+from itmp.adapters.ansible.layout import PROJECT_CONFIG
+from itmp.documents import Problem
+from itmp.errors import InvalidInputError
+
+MAX_BYTES: Final = 256 * 1024 * 1024
+MAX_FILES: Final = 50_000
+_SKIPPED: Final = frozenset({".git", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".DS_Store"})
+_LINK_DO: Final = "Copy the file into the project, or remove the link."
+
+
+def collect(root: Path, catalog: str) -> tuple[dict[str, bytes], list[Problem]]:
+    """Return the artifacts `project/…` of the workspace at `root` with its `catalog` folder, and what is wrong."""
+    problems: list[Problem] = []
+    artifacts: dict[str, bytes] = {}
+    size = 0
+    for path, source in _walk(root.resolve(), catalog):
+        if not _inside(source, root.resolve()):
+            text = str(source.relative_to(root.resolve()))
+            problems.append(Problem(path=text, line=0, column=0, message="a symlink that leaves the project", suggestion=_LINK_DO))
+            continue
+        data = source.read_bytes()
+        size += len(data)
+        if size > MAX_BYTES or len(artifacts) >= MAX_FILES:
+            raise InvalidInputError(
+                f"the Ansible project holds more than {MAX_BYTES >> 20} MiB or {MAX_FILES} files",
+                where=str(root / catalog),
+                do="Move what the playbooks do not need out of it.",
+            )
+        artifacts[path] = data
+    config = root / "ansible.cfg"
+    if config.is_file():
+        artifacts[PROJECT_CONFIG] = config.read_bytes()
+    return artifacts, problems
+
+
+def _walk(root: Path, catalog: str) -> Iterator[tuple[str, Path]]:
+    """Yield artifact path and file: the catalog, and roles and collections of the workspace."""
+    for folder, prefix in ((catalog, "playbooks"), ("roles", "roles"), ("collections", "collections")):
+        for file in _files(root / folder, ()):
+            inner = file.relative_to(root / folder)
+            yield str(PurePosixPath("project", prefix, *inner.parts)), file
+
+
+def _files(folder: Path, seen: tuple[Path, ...]) -> Iterator[Path]:
+    real = folder.resolve()
+    if not folder.is_dir() or real in seen:
+        return
+    for entry in sorted(os.scandir(folder), key=lambda item: item.name):
+        if entry.name in _SKIPPED or entry.name.endswith((".pyc", ".pyo", ".retry", "~", ".swp")):
+            continue
+        path = Path(entry.path)
+        if entry.is_dir():
+            outside = entry.is_symlink() and not _inside(path, seen[0] if seen else real)
+            yield from [path] if outside else _files(path, (*seen, real))
+        elif entry.is_file() or entry.is_symlink():
+            yield path
+
+
+def _inside(path: Path, root: Path) -> bool:
+    try:
+        return path.resolve(strict=True).is_relative_to(root)
+    except OSError:
+        return False
+
+
+def is_playbook(data: bytes) -> bool:
+    """Tell whether a YAML file holds plays (and not tasks, variables or anything else)."""
+    try:
+        value: Any = yaml.compose(data, Loader=yaml.CSafeLoader)
+    except yaml.YAMLError:
+        return False
+    if not isinstance(value, yaml.SequenceNode) or not value.value:
+        return False
+    first = value.value[0]
+    names = {key.value for key, _ in first.value} if isinstance(first, yaml.MappingNode) else set()
+    return any(name.rpartition(".")[2] in {"hosts", "import_playbook"} for name in names)
+
+
+def prune(artifacts: dict[str, bytes], asked: set[str]) -> dict[str, bytes]:
+    """Leave out the catalog's playbooks that are neither `asked` nor imported by one that is."""
+    books = {path for path, data in artifacts.items() if _at_top(path) and is_playbook(data)}
+    reached: set[str] = set()
+    waiting = [path for path in asked if path in artifacts]
+    while waiting:
+        path = waiting.pop()
+        if path not in reached:
+            reached.add(path)
+            waiting += [found for found in _imports(path, artifacts[path]) if found in artifacts]
+    return {path: data for path, data in sorted(artifacts.items()) if path not in books or path in reached}
+
+
+def _at_top(path: str) -> bool:
+    parts = PurePosixPath(path).parts
+    return parts[:2] == ("project", "playbooks") and path.endswith((".yml", ".yaml")) and not _VARS & set(parts)
+
+
+_VARS: Final = frozenset({"roles", "tasks", "handlers", "vars", "group_vars", "host_vars", "templates", "files", "collections"})
+
+
+def _imports(path: str, data: bytes) -> Iterator[str]:
+    node = yaml.compose(data, Loader=yaml.CSafeLoader)
+    for play in node.value if isinstance(node, yaml.SequenceNode) else ():
+        for key, value in play.value if isinstance(play, yaml.MappingNode) else ():
+            if str(key.value).rpartition(".")[2] == "import_playbook" and isinstance(value, yaml.ScalarNode):
+                yield os.path.normpath(str(PurePosixPath(path).parent / value.value))

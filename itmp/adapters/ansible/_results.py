@@ -1,0 +1,59 @@
+"""Turns Ansible's result objects into plain values for the action socket. Imports nothing of Ansible.
+
+Rules kept here: a result says its outcome, exit code, one line for people and a few small facts; it never carries
+arguments, variables or output at length, and with `no_log` it carries nothing but the outcome.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Final
+
+_MAX_MESSAGE: Final = 400
+_ITEMS: Final = ("failed", "unreachable", "skipped", "changed")
+
+
+def describe(result: Any, outcome: str, more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of `ActionResult` that only the result knows."""
+    raw: Mapping[str, Any] = result.result
+    task = result.task
+    hidden = bool(task.no_log) or "censored" in raw
+    data = dict(more)
+    if isinstance(raw.get("results"), list):
+        data["items"] = dict(Counter(_item_outcome(item) for item in raw["results"] if isinstance(item, Mapping)))
+    if raw.get("ansible_job_id") and not raw.get("finished"):
+        outcome = "unknown"  # started in the background: not known until it is checked
+    fields: dict[str, Any] = {"outcome": outcome, "data": data, "action": str(task.resolved_action or task.action)}
+    if task.action == "gather_facts":
+        del fields["action"]
+    delegated = raw.get("_ansible_delegated_vars")
+    if isinstance(delegated, Mapping) and delegated.get("ansible_delegated_host"):
+        fields["delegate"] = str(delegated["ansible_delegated_host"])
+    if not hidden:
+        fields["message"] = message(raw, outcome)
+        if isinstance(raw.get("rc"), int):
+            fields["rc"] = raw["rc"]
+    return fields
+
+
+def message(raw: Mapping[str, Any], outcome: str) -> str:
+    """Return one line for people: what Ansible says, and for a failure what the command said last."""
+    parts = [str(raw.get("msg") or raw.get("reason") or "")]
+    if outcome == "skipped":
+        parts.append(str(raw.get("skip_reason") or ""))
+    if outcome in {"failed", "unreachable"}:
+        parts.append(_last(raw.get("stderr")) or _last(raw.get("module_stderr")) or _last(raw.get("stdout")))
+        for item in raw.get("results") or ():
+            if isinstance(item, Mapping) and item.get("failed"):
+                parts.append(message(item, outcome))
+                break
+    seen = list(dict.fromkeys(part.strip() for part in parts if part.strip()))
+    return ": ".join(seen).replace("\n", " ")[:_MAX_MESSAGE]
+
+
+def _item_outcome(item: Mapping[str, Any]) -> str:
+    return next((name for name in _ITEMS if item.get(name)), "ok")
+
+
+def _last(text: Any) -> str:
+    lines = str(text or "").strip().splitlines()
+    return lines[-1] if lines else ""

@@ -1,0 +1,72 @@
+"""Reads Ansible's task objects, the same way when a plan is made and when it runs.
+
+Rules kept here: a task's place is `artifact path:line` of the mapping that wrote it; its action is the resolved
+fully qualified name; its name is the untemplated text of the file, so that no value of a variable gets in. The
+functions take Ansible's own objects and import nothing of Ansible.
+"""
+
+import os
+from typing import Any, Final
+
+GATHER: Final = "ansible.builtin.gather_facts"
+META: Final = frozenset({"meta", "ansible.builtin.meta", "ansible.legacy.meta"})
+INCLUDES: Final = frozenset(f"{prefix}include_{what}" for prefix in ("", "ansible.builtin.", "ansible.legacy.") for what in ("tasks", "role"))
+
+
+def place(item: Any, root: str) -> tuple[str, int]:
+    """Return the artifact path and line of a task or play; ("", 0) when Ansible does not know."""
+    path, _, line = str(item.get_path() or "").rpartition(":")
+    if not path or not line.isdigit():
+        return "", 0
+    relative = os.path.relpath(os.path.realpath(path), os.path.realpath(root))
+    return (path if relative.startswith("..") else relative), int(line)
+
+
+def is_gathering(task: Any) -> bool:
+    """Tell whether `task` is a play's implicit fact gathering, which is written nowhere."""
+    return task.action == "gather_facts" and task._origin is None  # noqa: SLF001 -- Ansible's only mark of it
+
+
+def action(task: Any) -> str:
+    """Return the task's resolved action, or its text as written when that is a template."""
+    if is_gathering(task):
+        return GATHER
+    text = str(task.action)
+    if "{{" in text:
+        return text
+    return str(task.resolved_action or text)
+
+
+def title(task: Any) -> str:
+    """Return the task's name as written (with its role), or its action when it has none."""
+    written = task._ds.get("name") if isinstance(task._ds, dict) else None  # noqa: SLF001 -- the text before templating
+    name = str(written or task.action)
+    role = task._role.get_name() if task._role else ""  # noqa: SLF001 -- Ansible has no public accessor
+    return f"{role} : {name}" if role else name
+
+
+def delegate(task: Any) -> str:
+    """Return the static host that the task is delegated to; "" when there is none or it is a template."""
+    text = str(task.delegate_to or "")
+    return "" if "{{" in text else text
+
+
+def play_of(task: Any) -> Any:
+    """Return the play that holds `task`."""
+    node = task
+    while node is not None:
+        play = getattr(node, "_play", None)
+        if play is not None:
+            return play
+        node = getattr(node, "_parent", None)
+    return None
+
+
+def rescued(task: Any) -> bool:
+    """Tell whether a failure of `task` leads to a rescue section instead of failing the host."""
+    child, parent = task, task._parent  # noqa: SLF001 -- the only way up
+    while parent is not None:
+        if getattr(parent, "rescue", None) and any(child._uuid == item._uuid for item in parent.block):  # noqa: SLF001
+            return True
+        child, parent = parent, parent._parent  # noqa: SLF001 -- as above
+    return False

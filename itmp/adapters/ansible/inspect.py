@@ -1,0 +1,128 @@
+"""The parser child: `python -m itmp.adapters.ansible.inspect` reads a request from stdin and answers on stdout.
+
+Request: `{root, inventory, plays: [{id, playbook, mark, pattern, vars, secrets, delegates, sliced, per_slice}],
+patterns: [text]}`. Answer: `{hosts: [{name, address, port, groups}], patterns: {text: [host]}, plays: {id: facts},
+files: [artifact path], problems: [[where, what, do]], versions: {name: version}}`.
+
+It runs in a child because importing Ansible costs 0.6 s and leaves global state; it prints nothing else on stdout.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+_SSH_PORT: Final = 22
+
+
+def main() -> int:
+    """Answer one request."""
+    answer_to = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    request = json.load(sys.stdin)
+    _prepare()
+    answer = _inspect(request)
+    answer_to.write(json.dumps(answer, default=str).encode())
+    answer_to.close()
+    return 0
+
+
+def _prepare() -> None:
+    """Start Ansible's plugin loading, with lookups switched off: parsing must not execute anything."""
+    from ansible import context  # noqa: PLC0415 -- Ansible is imported in this process's main only
+    from ansible.errors import AnsibleError  # noqa: PLC0415 -- as above
+    from ansible.plugins import loader  # noqa: PLC0415 -- as above
+    from ansible.utils.context_objects import CLIArgs  # noqa: PLC0415 -- as above
+
+    def refuse(name: str, *_: Any, **__: Any) -> Any:
+        raise AnsibleError(f"it needs the lookup {name}, and lookups do not run while a plan is made")
+
+    context.CLIARGS = CLIArgs({"tags": ["all"], "skip_tags": [], "check": True, "diff": False, "verbosity": 0})
+    loader.init_plugin_loader([])
+    loader.lookup_loader.get = refuse
+
+
+def _inspect(request: Mapping[str, Any]) -> dict[str, Any]:
+    from ansible.inventory.manager import InventoryManager  # noqa: PLC0415 -- as in _prepare
+
+    from itmp.adapters.ansible import _parse  # noqa: PLC0415 -- as in _prepare
+
+    root = request["root"]
+    loader = _parse.Loader()
+    loader.set_basedir(os.path.join(root, "project", "playbooks"))  # noqa: PTH118 -- Ansible speaks in texts
+    inventory = InventoryManager(loader=loader, sources=[request["inventory"]])
+    plays: dict[str, Any] = {}
+    problems: list[tuple[str, str, str]] = []
+    files: set[str] = set()
+    for need in request["plays"]:
+        parser = _parse.PlayParser(root, loader, inventory, need)
+        try:
+            plays[need["id"]] = parser.parse()
+        except Exception as error:  # noqa: BLE001 -- Ansible raises many kinds; each becomes one problem
+            problems.append((need["mark"], _explain(error, root), "Correct the playbook."))
+        problems += parser.problems
+        files |= parser.files
+    return {
+        "hosts": _hosts(loader, inventory),
+        "patterns": {text: _match(inventory, text) for text in request["patterns"]},
+        "plays": plays,
+        "files": sorted(files),
+        "problems": problems,
+        "versions": _versions(),
+    }
+
+
+def _match(inventory: Any, pattern: str) -> list[str]:
+    found = {host.name for host in inventory.get_hosts(pattern)}
+    ordered = [host.name for host in inventory.get_hosts("all")]
+    return [name for name in ordered if name in found] + sorted(found - set(ordered))
+
+
+def _hosts(loader: Any, inventory: Any) -> list[dict[str, Any]]:
+    """Return all hosts in inventory order, each with the address and port that a connection would use."""
+    from ansible.template import Templar  # noqa: PLC0415 -- as in _prepare
+    from ansible.vars.manager import VariableManager  # noqa: PLC0415 -- as in _prepare
+
+    variables = VariableManager(loader=loader, inventory=inventory)
+
+    def read(host: Any) -> dict[str, Any]:
+        values = variables.get_vars(host=host, include_hostvars=False)
+        templar = Templar(loader=loader, variables=values)
+
+        def value(name: str, otherwise: Any) -> Any:
+            written = values.get(name, otherwise)
+            try:
+                return templar.template(written) if "{{" in str(written) else written
+            except Exception:  # noqa: BLE001 -- not knowable before the run: the text says so
+                return written
+
+        port = str(value("ansible_port", value("ansible_ssh_port", _SSH_PORT)))
+        return {
+            "name": host.name,
+            "address": str(value("ansible_host", value("ansible_ssh_host", host.name))),
+            "port": int(port) if port.isdigit() else _SSH_PORT,
+            "groups": sorted(group.name for group in host.get_groups()),
+        }
+
+    return [read(host) for host in inventory.get_hosts("all")]
+
+
+def _explain(error: Exception, root: str) -> str:
+    lines = [line.strip() for line in str(error).replace(root + os.sep, "").splitlines() if line.strip()]
+    return " ".join(lines[:6])[:600] or type(error).__name__
+
+
+def _versions() -> dict[str, str]:
+    import jinja2  # noqa: PLC0415 -- as in _prepare
+    from ansible.release import __version__  # noqa: PLC0415 -- as in _prepare
+
+    return {
+        "ansible_core": __version__,
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "jinja2": jinja2.__version__,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

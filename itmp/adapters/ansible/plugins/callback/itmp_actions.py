@@ -1,0 +1,127 @@
+"""Ansible's stdout callback: asks the executor before each action and tells it each result.
+
+Rules kept here: no action starts before the executor has acknowledged it; a refusal, an error or a lost
+connection ends the play (an ordinary exception would be swallowed and the action would run, so only SystemExit is
+raised). Before it ends the play, results of actions that are still under way are awaited and told. Nothing is
+printed. Results of `no_log` tasks carry nothing.
+
+Loaded by Ansible, in Ansible's main process. It sends plain values; masking happens in the executor.
+"""
+
+import os
+import sys
+from typing import Any, NoReturn
+
+from ansible.plugins.callback import CallbackBase
+
+from itmp.adapters.actions import ActionClient, ActionRefusedError
+from itmp.adapters.ansible import _results, _tasks
+
+DOCUMENTATION = """
+name: itmp_actions
+type: stdout
+short_description: asks itmp before each action
+description: Blocks each action until the executor has acknowledged it, and tells the executor each result.
+"""
+
+_REFUSED = 99
+
+
+class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no types
+    """One connection to the action socket for the whole playbook run."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "stdout"
+    CALLBACK_NAME = "itmp_actions"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.wants_implicit_tasks = True  # fact gathering is an action too
+        self._root = os.environ["ITMP_LAYOUT"]
+        self._waiting: dict[str, dict[str, Any]] = {}
+        self._notified: dict[str, list[str]] = {}
+        self._draining = False
+        self._pid = os.getpid()
+        try:
+            self._client = ActionClient.from_environment("ansible")
+        except ActionRefusedError as error:
+            self._end(error)
+
+    def v2_runner_on_start(self, host: Any, task: Any) -> None:
+        """Block until the executor acknowledges `task` on `host`; end the play when it refuses."""
+        if task.action in _tasks.META:
+            return
+        path, line = _tasks.place(task, self._root)
+        action = {
+            "id": f"{task._uuid}@{host.name}",  # noqa: SLF001 -- Ansible's only id of a task
+            "host": host.name,
+            "action": _tasks.action(task),
+            "path": path,
+            "line": line,
+            "name": _tasks.title(task),
+            "delegate": _tasks.delegate(task),
+        }
+        try:
+            self._client.before(action)
+        except BaseException as error:  # noqa: BLE001 -- whatever it is, the action must not run
+            self._drain()
+            self._end(error)
+        self._waiting[action["id"]] = action
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        """Tell a result."""
+        self._tell(result, "changed" if result.is_changed() else "ok")
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:  # noqa: FBT001, FBT002 -- Ansible's signature
+        """Tell a failure, and whether the play goes on."""
+        more = {"ignored": True} if ignore_errors else {"rescued": True} if _tasks.rescued(result.task) else {}
+        self._tell(result, "failed", more)
+
+    def v2_runner_on_skipped(self, result: Any) -> None:
+        """Tell that a condition was not met."""
+        self._tell(result, "skipped")
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        """Tell that the host could not be reached."""
+        self._tell(result, "unreachable", {"ignored": True} if result.task.ignore_unreachable else {})
+
+    def v2_playbook_on_include(self, included_file: Any) -> None:
+        """Tell that an include was read: Ansible reports no other result for it."""
+        for host in included_file._hosts:  # noqa: SLF001 -- Ansible's own callbacks read it
+            id_ = f"{included_file._task._uuid}@{host.name}"  # noqa: SLF001 -- as above
+            if id_ in self._waiting:
+                self._send({**self._waiting.pop(id_), "outcome": "ok"})
+
+    def v2_playbook_on_notify(self, handler: Any, host: Any) -> None:
+        """Remember a notified handler: the next result of that host says so."""
+        self._notified.setdefault(host.name, []).append(handler.get_name())
+
+    def _tell(self, result: Any, outcome: str, more: dict[str, Any] | None = None) -> None:
+        action = self._waiting.pop(f"{result.task._uuid}@{result.host.name}", None)  # noqa: SLF001 -- as above
+        if action is None:  # a meta task, or an include that failed after its result
+            return
+        notified = self._notified.pop(result.host.name, [])
+        self._send({**action, **_results.describe(result, outcome, {**(more or {}), **({"notified": notified} if notified else {})})})
+
+    def _send(self, result: dict[str, Any]) -> None:
+        try:
+            self._client.after(result)
+        except BaseException as error:  # noqa: BLE001 -- a result that nobody takes must end the play
+            self._end(error)
+
+    def _drain(self) -> None:
+        """Wait for the results of actions under way: the strategy is up the stack, at the point of queueing."""
+        if self._draining:
+            return
+        self._draining = True
+        frame = sys._getframe(1)  # noqa: SLF001 -- Ansible hands no strategy to callbacks
+        while frame is not None:
+            strategy, iterator = frame.f_locals.get("self"), frame.f_locals.get("iterator")
+            if iterator is not None and hasattr(strategy, "_wait_on_pending_results"):
+                strategy._wait_on_pending_results(iterator)  # noqa: SLF001 -- as above
+                return
+            frame = frame.f_back
+
+    def _end(self, error: BaseException) -> NoReturn:
+        sys.stderr.write(f"itmp: {error}\n")
+        raise SystemExit(_REFUSED)

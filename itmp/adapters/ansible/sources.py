@@ -1,0 +1,251 @@
+"""`AnsibleSources`: the Ansible part of `gather` (door: `itmp.plan.sources.Sources`).
+
+Rules kept here: the world is read once, laid out in a private folder, and Ansible's parser reads that layout, so
+the bytes that are judged are the bytes that are frozen. Every problem of one gather is reported together. Nothing is
+changed and nothing of the project is executed, except what an inventory plugin or script does by being read.
+"""
+
+import json
+import secrets
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from itmp.adapters import supervisor
+from itmp.adapters.ansible import _guards, _project, _snapshot, layout
+from itmp.canonical import digest
+from itmp.documents import DocumentError, Problem
+from itmp.errors import Error, InvalidInputError
+from itmp.plan.model import ExpectedTask, Host, Source
+from itmp.plan.sources import Facts, InventoryFacts, Needs, PlayFacts, PlayNeed
+
+_INSPECT_TIMEOUT: Final = 600.0
+_RESERVED: Final = "itmp_"
+_USERS: Final = Path("~/.ansible/collections")
+_SYSTEM: Final = Path("/usr/share/ansible/collections")
+
+
+class AnsibleSources:
+    """Gathers inventory, project bytes and expected work of the workspace at `root`.
+
+    `inventories` are paths relative to `root`, in Ansible's order of precedence; `playbooks` is the catalog folder;
+    `known_hosts` the committed host keys. `passed` names environment variables that inventory plugins may see.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        inventories: tuple[str, ...],
+        *,
+        playbooks: str = "playbooks",
+        known_hosts: str = "inventories/known_hosts",
+        passed: tuple[str, ...] = (),
+    ) -> None:
+        self._root, self._inventories, self._catalog = root.resolve(), inventories, playbooks
+        self._known_hosts, self._passed = known_hosts, passed
+
+    def gather(self, needs: Needs) -> Facts:
+        """Return the Ansible part of the facts for `needs`.
+
+        Raises `DocumentError` with every problem found, `NotFoundError` for a missing inventory.
+        """
+        if not (needs.plays or needs.patterns):
+            return Facts()
+        public = frozenset(name for play in needs.plays for name in play.public_vars)
+        artifacts, problems = self._bytes(needs)
+        notes = self._notes(artifacts)
+        with tempfile.TemporaryDirectory(prefix="itmp-plan-") as scratch:
+            folder, temporary = Path(scratch) / "layout", Path(scratch) / "tmp"
+            environment = self._environment(folder, temporary)
+            snapshot = _snapshot.take(
+                self._root, self._inventories, environment=self._for_reading(environment), token=secrets.token_hex(16)
+            )
+            artifacts[layout.SNAPSHOT] = _snapshot.to_bytes(snapshot)
+            problems += self._judge(snapshot, artifacts, needs, public)
+            if problems:
+                raise DocumentError(problems)
+            folder.mkdir(mode=0o700)
+            layout.lay_out(folder, artifacts.items())
+            answer = _ask(folder, environment, needs, self._root)
+        _refuse(answer["problems"], self._catalog)
+        return self._facts(needs, answer, snapshot, artifacts, notes)
+
+    def _environment(self, folder: Path, temporary: Path) -> dict[str, str]:
+        for name in ("home", "local"):
+            (temporary / name).mkdir(parents=True, mode=0o700)
+        return layout.environment(folder, temporary=temporary, passed=self._passed)
+
+    def _for_reading(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """Inventory plugins come from the workspace's or the user's own installation: reading is not running."""
+        places = [self._root / self._catalog / "collections", self._root / "collections", _USERS, _SYSTEM]
+        changed = {"ANSIBLE_VARS_ENABLED": "", "ANSIBLE_COLLECTIONS_PATH": ":".join(map(str, places))}
+        if (self._root / "ansible.cfg").is_file():
+            changed["ANSIBLE_CONFIG"] = str(self._root / "ansible.cfg")
+        dropped = {"ANSIBLE_INVENTORY_ENABLED", "ANSIBLE_COLLECTIONS_SCAN_SYS_PATH"}
+        return {name: value for name, value in {**environment, **changed}.items() if name not in dropped}
+
+    def _bytes(self, needs: Needs) -> tuple[dict[str, bytes], list[Problem]]:
+        collected, problems = _project.collect(self._root, self._catalog)
+        rendered = {artifact_path(need): need.rendered for need in needs.plays if need.rendered is not None}
+        asked = {_find(need, collected) or artifact_path(need) for need in needs.plays}
+        project = _project.prune({**collected, **rendered}, asked)
+        for need in needs.plays:
+            if need.rendered is None and _find(need, collected) is None:
+                where = f"{self._catalog}/{need.playbook}.yml"
+                problems.append(_at(need.mark, f"no playbook {need.playbook!r:.80}", f"Write {where}."))
+        files, wrong = _snapshot.vars_files(self._root, self._inventories)
+        keys = self._root / self._known_hosts
+        known = {layout.KNOWN_HOSTS: keys.read_bytes() if keys.is_file() else b""}
+        return {**project, **files, **known}, problems + wrong
+
+    def _notes(self, artifacts: Mapping[str, bytes]) -> tuple[str, ...]:
+        _, ignored = layout.settings(artifacts.get(layout.PROJECT_CONFIG, b""))
+        notes = [f"ansible.cfg: {name} is not honoured" for name in ignored]
+        if not artifacts[layout.KNOWN_HOSTS].strip():
+            notes.append(f"{self._known_hosts} is empty: SSH refuses every host (itmp hosts scan)")
+        return tuple(notes)
+
+    def _judge(
+        self, snapshot: Mapping[str, Any], artifacts: Mapping[str, bytes], needs: Needs, public: frozenset[str]
+    ) -> list[Problem]:
+        problems = list(_snapshot.check(snapshot, ", ".join(self._inventories), public))
+        for path, data in artifacts.items():
+            place = self._place(path)
+            if path.rpartition("/")[2].startswith(_RESERVED) and "_plugins/" in path:
+                problems.append(_at(place, f"plugin names that start with {_RESERVED} are ours", "Rename it."))
+            if path != layout.SNAPSHOT and "/_itmp_" not in path:
+                problems += _guards.check_file(place, data, public)
+        for need in needs.plays:
+            problems += _guards.check_values(need.mark, dict(need.vars), public)
+            both = sorted(need.vars.keys() & need.secrets.keys())
+            problems += [_at(need.mark, f"{name} is a variable and a secret", "Keep one.") for name in both]
+        return problems
+
+    def _place(self, path: str) -> str:
+        if path.startswith("project/playbooks/"):
+            return f"{self._catalog}/{path.removeprefix('project/playbooks/')}"
+        if path.startswith("inventory/") and self._inventories:
+            return str(Path(self._inventories[0]).parent / path.removeprefix("inventory/"))
+        return path.removeprefix("project/")
+
+    def _facts(
+        self,
+        needs: Needs,
+        answer: Mapping[str, Any],
+        snapshot: Mapping[str, Any],
+        artifacts: Mapping[str, bytes],
+        notes: tuple[str, ...],
+    ) -> Facts:
+        files = {path: data for path, data in artifacts.items() if path.startswith("inventory/")}
+        groups = {host["name"]: host["groups"] for host in answer["hosts"]}
+        digests = _snapshot.digests(snapshot, files, groups)
+        hosts = tuple(
+            Host(
+                name=host["name"],
+                address=host["address"],
+                port=host["port"],
+                groups=tuple(name for name in host["groups"] if name not in {"all", "ungrouped"}),
+                vars=digests[host["name"]],
+            )
+            for host in answer["hosts"]
+        )
+        return Facts(
+            inventory=InventoryFacts(
+                sources=self._inventories,
+                snapshot=artifacts[layout.SNAPSHOT],
+                hosts=hosts,
+                patterns={text: tuple(found) for text, found in answer["patterns"].items()},
+            ),
+            plays={name: _play_facts(value) for name, value in answer["plays"].items()},
+            artifacts=artifacts,
+            versions=answer["versions"],
+            sources=self._sources(artifacts),
+            notes=notes,
+        )
+
+    def _sources(self, artifacts: Mapping[str, bytes]) -> tuple[Source, ...]:
+        places = {
+            self._place(path): data
+            for path, data in artifacts.items()
+            if path != layout.SNAPSHOT and "/_itmp_" not in path and path != layout.KNOWN_HOSTS
+        }
+        return tuple(Source(path=place, digest=digest(data)) for place, data in sorted(places.items()))
+
+
+def artifact_path(need: PlayNeed) -> str:
+    """Return where the playbook of `need` stands among the artifacts."""
+    if need.rendered is not None:
+        return f"project/playbooks/_itmp_{need.id}.yml"
+    return f"project/playbooks/{need.playbook}.yml"
+
+
+def _find(need: PlayNeed, collected: Mapping[str, bytes]) -> str | None:
+    stem = f"project/playbooks/{need.playbook}"
+    return next((path for path in (f"{stem}.yml", f"{stem}.yaml", stem) if path in collected), None)
+
+
+def _ask(folder: Path, environment: Mapping[str, str], needs: Needs, root: Path) -> dict[str, Any]:
+    artifacts = {str(path.relative_to(folder)): b"" for path in (folder / "project").rglob("*") if path.is_file()}
+    request = {
+        "root": str(folder),
+        "inventory": str(folder / layout.INVENTORY),
+        "patterns": sorted(set(needs.patterns) | {need.pattern for need in needs.plays if need.pattern}),
+        "plays": [
+            {
+                "id": need.id,
+                "playbook": _find(need, artifacts) if need.rendered is None else artifact_path(need),
+                "mark": need.mark,
+                "pattern": need.pattern,
+                "vars": dict(need.vars),
+                "secrets": sorted(need.secrets),
+                "delegates": list(need.delegates),
+                "sliced": need.sliced,
+                "per_slice": need.per_slice,
+            }
+            for need in needs.plays
+        ],
+    }
+    done = supervisor.run(
+        [sys.executable, "-m", "itmp.adapters.ansible.inspect"],
+        token=secrets.token_hex(16),
+        environment=environment,
+        folder=folder,
+        data=json.dumps(request).encode(),
+        timeout=_INSPECT_TIMEOUT,
+    )
+    if done.rc != 0:
+        text = done.stderr.decode(errors="replace").replace(str(folder), "").strip()
+        raise Error(f"Ansible's parser ended with {done.rc}: {text[-800:]}", where=str(root))
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def _refuse(found: list[list[str]], catalog: str) -> None:
+    if found:
+        raise DocumentError(_at(where.replace("project/playbooks", catalog), what, do) for where, what, do in found)
+
+
+def _at(mark: str, message: str, do: str) -> Problem:
+    path, line, column = mark, 0, 0
+    parts = mark.rsplit(":", 2)
+    if len(parts) == 3 and parts[1].isdigit() and parts[2].isdigit():  # noqa: PLR2004 -- file:line:column
+        path, line, column = parts[0], int(parts[1]), int(parts[2])
+    elif len(parts) > 1 and parts[-1].isdigit():
+        path, line = mark.rpartition(":")[0], int(parts[-1])
+    return Problem(path=path, line=line, column=column, message=message, suggestion=do)
+
+
+def _play_facts(value: Mapping[str, Any]) -> PlayFacts:
+    try:
+        return PlayFacts(
+            playbook=value["playbook"],
+            hosts=tuple(value["hosts"]),
+            expected=tuple(ExpectedTask(**task) for task in value["expected"]),
+            delegates=tuple(value["delegates"]),
+            opaque=tuple(value["opaque"]),
+            outside=tuple(value["outside"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise InvalidInputError(f"the parser's answer is not understood: {error}") from error
