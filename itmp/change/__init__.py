@@ -1,0 +1,56 @@
+"""Change: the record folded from the log, the policy, the gate, and the permit that it alone leads to.
+
+Where to look: `policy` and `history` (who may), `statements` (whether a signature counts in its place),
+`record` and `fold` (what has happened), `gate` (may this run now), `permit` (leave to run), `external` (a
+door).
+"""
+
+from itmp.change._checks import Check
+from itmp.change._world import World
+from itmp.change.external import ExternalRecord, ExternalState, Note
+from itmp.change.fold import RecordDamagedError, fold
+from itmp.change.gate import Admission, GateInput, Judgement, NeedsWorld, Refusal, judge
+from itmp.change.history import (
+    PolicyHistory,
+    PolicyHistoryError,
+    PolicyVersion,
+    check_amendment,
+    policy_history,
+)
+from itmp.change.permit import Permit, permit_event
+from itmp.change.policy import Policy, Reading
+from itmp.change.record import ChangeRecord, RunRecord, SliceRecord
+from itmp.change.starter import starter_policy, team_policy
+from itmp.change.statements import StatementRefusedError, check_submission
+
+__all__ = [
+    "Admission",
+    "ChangeRecord",
+    "Check",
+    "ExternalRecord",
+    "ExternalState",
+    "GateInput",
+    "Judgement",
+    "NeedsWorld",
+    "Note",
+    "Permit",
+    "Policy",
+    "PolicyHistory",
+    "PolicyHistoryError",
+    "PolicyVersion",
+    "Reading",
+    "RecordDamagedError",
+    "Refusal",
+    "RunRecord",
+    "SliceRecord",
+    "StatementRefusedError",
+    "World",
+    "check_amendment",
+    "check_submission",
+    "fold",
+    "judge",
+    "permit_event",
+    "policy_history",
+    "starter_policy",
+    "team_policy",
+]

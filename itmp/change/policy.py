@@ -1,0 +1,204 @@
+"""The policy: one logged, versioned object that says who may do what, and reads a plan's targets.
+
+Rules kept here: a policy is its bytes (they are hashed as received); what it does not allow it refuses: a
+missing quorum rule is a refusal and never 0; targets that no environment claims belong to the strictest
+one; where several claim them, the strictest wins; a document can raise environment and risk and never lower
+them.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import Final
+
+from itmp import canonical
+from itmp.calendars import Freeze, Weekly
+from itmp.canonical import Digest
+from itmp.change import _shape
+from itmp.change._shape import (
+    Amendment,
+    ChangeType,
+    Environment,
+    Key,
+    Quorum,
+    Separation,
+    Signer,
+)
+from itmp.errors import RefusedError
+from itmp.plan import Manifest, delegates, resources, targets
+from itmp.plan.model import Risk
+from itmp.signing import PublicKey
+
+RISKS: Final[tuple[Risk, ...]] = ("low", "moderate", "high")
+_KINDS: Final = frozenset({"group", "address", "resource", "host"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Something a plan acts on, as the policy sees it: a host with its groups and address, or a resource."""
+
+    name: str
+    kind: str = "host"
+    groups: tuple[str, ...] = ()
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The policy's reading of a plan: the environment and the risk that the gate goes by."""
+
+    environment: str
+    risk: Risk
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One version of the policy. Compare versions by `digest`."""
+
+    data: bytes
+    digest: Digest = field(init=False)
+    document: _shape.Document = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "document", _shape.read(self.data))
+        object.__setattr__(self, "digest", canonical.digest(self.data))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Policy":
+        """Read `policy.yml`; raise `InvalidInputError` that lists every problem."""
+        return cls(data)
+
+    @property
+    def amend(self) -> Amendment:
+        """Who may change this version."""
+        return self.document.amend
+
+    @property
+    def approval_limit(self) -> timedelta:
+        """The longest time for which one approval may be valid."""
+        return self.document.limits.approval
+
+    @property
+    def permit_limit(self) -> timedelta:
+        """The longest time for which one permit may last."""
+        return self.document.limits.permit
+
+    @property
+    def signers(self) -> tuple[Signer, ...]:
+        """Everybody that this version knows."""
+        return self.document.signers
+
+    def signer(self, name: str) -> Signer | None:
+        """The signer with exactly this id."""
+        return next((signer for signer in self.document.signers if signer.id == name), None)
+
+    def key_of(self, name: str, key: PublicKey) -> Key | None:
+        """The entry of `key` among the keys of signer `name`."""
+        signer = self.signer(name)
+        return next((entry for entry in signer.keys if entry.key == key), None) if signer else None
+
+    def holds(self, name: str, role: str) -> bool:
+        """Whether signer `name` holds `role` in this version."""
+        signer = self.signer(name)
+        return signer is not None and role in signer.roles
+
+    def may(self, role: str, act: str) -> bool:
+        """Whether `role` grants `act`."""
+        return act in self.document.roles.get(role, ())
+
+    def environment_of(self, targets: Iterable[Target]) -> str:
+        """The strictest environment that any of `targets` belongs to; the strictest of all without targets.
+
+        A glob of `match` reads the target's host name, or `group:…`, `address:…`, `resource:…`. Names come
+        from the inventory, so a policy that must not trust its authors matches addresses.
+        """
+        found = [self._environment(target) for target in targets]
+        return max(found, key=_rank, default=self._strictest()).name
+
+    def read(self, manifest: Manifest) -> Reading:
+        """The environment and risk of a plan: the reading of its frozen targets, raised by the document."""
+        names = {environment.name: environment for environment in self.document.environments}
+        said = names.get(manifest.environment, self._strictest())
+        targeted = names[self.environment_of(targets_of(manifest))]
+        environment = max(said, targeted, key=_rank)
+        risk = max(manifest.risk, environment.minimum_risk, key=RISKS.index)
+        return Reading(environment=environment.name, risk=risk)
+
+    def quorum_for(self, environment: str, risk: Risk, kind: ChangeType = "normal") -> Quorum:
+        """The rule for a change of type `kind`; raise `RefusedError` where the policy has none."""
+        for rule in self.document.quorum:
+            if rule.environment == environment and risk in rule.risk and kind in rule.types:
+                return rule
+        raise RefusedError(
+            f"the policy has no quorum rule for {kind} changes of {risk} risk in {environment}",
+            do="Such a change cannot run. Propose a policy that has a rule for it: itmp policy propose",
+        )
+
+    def separation_for(self, environment: str) -> Separation | None:
+        """What this policy says in writing about one person doing several things; `None`: nothing."""
+        return next((rule for rule in self.document.separation if rule.environment == environment), None)
+
+    def windows_for(self, environment: str) -> tuple[Weekly, ...]:
+        """The weekly windows of `environment`; none means that any time will do."""
+        return tuple(window.weekly for window in self.document.windows if environment in window.environments)
+
+    def freezes_for(self, environment: str, kind: ChangeType) -> tuple[Freeze, ...]:
+        """The freezes that bind a change of type `kind` in `environment`."""
+        return tuple(
+            Freeze(name=freeze.name, window=freeze.window)
+            for freeze in self.document.freezes
+            if kind not in freeze.except_types and {"all", environment} & set(freeze.environments)
+        )
+
+    def role_for(self, name: str, act: str) -> str | None:
+        """A role of signer `name` that grants `act` (the first in the policy's order)."""
+        signer = self.signer(name)
+        return next((role for role in signer.roles if self.may(role, act)), None) if signer else None
+
+    def _strictest(self) -> Environment:
+        return max(self.document.environments, key=_rank)
+
+    def _environment(self, target: Target) -> Environment:
+        matching = [
+            environment
+            for environment in self.document.environments
+            if any(_matches(glob, target) for glob in environment.match)
+        ]
+        return max(matching, key=_rank, default=self._strictest())
+
+
+def targets_of(manifest: Manifest) -> tuple[Target, ...]:
+    """Everything that a plan acts on: hosts of both phases, delegates, changed resources."""
+    known = {host.name: host for host in manifest.inventory.hosts} if manifest.inventory else {}
+    names = dict.fromkeys((*targets(manifest), *delegates(manifest)))
+    hosts = [
+        Target(name=name, groups=known[name].groups, address=known[name].address)
+        if name in known
+        else Target(name=name)
+        for name in names
+    ]
+    return (*hosts, *(Target(name=urn, kind="resource") for urn in resources(manifest)))
+
+
+def _matches(glob: str, target: Target) -> bool:
+    kind, colon, pattern = glob.partition(":")
+    if not colon or kind not in _KINDS:
+        kind, pattern = "host", glob
+    values: Mapping[str, tuple[str, ...]] = {
+        "host": (target.name,) if target.kind == "host" else (),
+        "resource": (target.name,) if target.kind == "resource" else (),
+        "group": target.groups,
+        "address": (target.address,) if target.address else (),
+    }
+    return any(fnmatchcase(value, pattern) for value in values[kind])
+
+
+def _rank(environment: Environment) -> int:
+    return environment.rank
+
+
+def still_valid(policy: Policy, name: str, role: str, now: datetime) -> bool:
+    """Whether `name` holds `role` in `policy` and has a key that is valid at `now`."""
+    signer = policy.signer(name)
+    return signer is not None and role in signer.roles and any(key.valid_at(now) for key in signer.keys)
