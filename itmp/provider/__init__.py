@@ -1,0 +1,1 @@
+"""The Pulumi resource provider process, `pulumi-resource-itmp`."""
