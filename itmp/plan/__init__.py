@@ -3,6 +3,7 @@
 from itmp.plan.archive import from_tar, to_tar
 from itmp.plan.bundle import Plan
 from itmp.plan.codec import decode, encode
+from itmp.plan.differing import Difference, diff
 from itmp.plan.model import (
     AnsibleStep,
     CheckStep,
@@ -20,11 +21,13 @@ from itmp.plan.model import (
 )
 from itmp.plan.order import Part, Scope, all_steps, delegates, resources, scope, slices, step_hosts, targets
 from itmp.plan.rendering import render_play
+from itmp.plan.showing import Section, show
 from itmp.plan.sources import Facts, Needs, Sources
 
 __all__ = [
     "AnsibleStep",
     "CheckStep",
+    "Difference",
     "ExpectedTask",
     "Facts",
     "Host",
@@ -39,17 +42,20 @@ __all__ = [
     "PulumiStep",
     "RollingStep",
     "Scope",
+    "Section",
     "Source",
     "Sources",
     "Step",
     "all_steps",
     "decode",
     "delegates",
+    "diff",
     "encode",
     "from_tar",
     "render_play",
     "resources",
     "scope",
+    "show",
     "slices",
     "step_hosts",
     "targets",

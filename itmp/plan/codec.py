@@ -25,7 +25,7 @@ MAX_MANIFEST: Final = 64 * 1024 * 1024
 def encode(manifest: Manifest) -> bytes:
     """Return the manifest's bytes; raise `InvalidInputError` when it makes no sense as a plan."""
     refuse(manifest)
-    data = canonical.dumps(_plain(manifest))
+    data = canonical.dumps(plain(manifest))
     if len(data) > MAX_MANIFEST:
         raise InvalidInputError(
             f"a manifest of {len(data)} bytes; the limit is {MAX_MANIFEST}", do="Plan fewer hosts."
@@ -46,7 +46,7 @@ def decode(data: bytes) -> Manifest:
         manifest = _adapter().validate_json(data, strict=True)
     except ValidationError as error:
         raise InvalidInputError(f"not a valid manifest: {_first(error)}") from None
-    again = _plain(manifest)
+    again = plain(manifest)
     if again != value:
         raise InvalidInputError(f"not a valid manifest: {visible(_difference(again, value, '$'))[:200]}")
     refuse(manifest)
@@ -63,16 +63,16 @@ def _names(kind: type[Any]) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return the JSON value behind frozen values, tuples as lists."""
     if value is None or isinstance(value, str | int):
         return value
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        return {name: _plain(getattr(value, name)) for name in _names(type(value))}
+        return {name: plain(getattr(value, name)) for name in _names(type(value))}
     raise InvalidInputError(f"a {type(value).__name__} cannot stand in a plan")
 
 

@@ -37,7 +37,8 @@ def freeze_inventory(facts: Facts, steps: Sequence[Step]) -> Inventory | None:
         return None
     wanted = {host for step in steps for host in _touched(step)}
     hosts = tuple(host for host in facts.inventory.hosts if host.name in wanted)
-    return Inventory(sources=facts.inventory.sources, snapshot=SNAPSHOT, hosts=hosts)
+    patterns = tuple(sorted(facts.inventory.patterns))
+    return Inventory(sources=facts.inventory.sources, snapshot=SNAPSHOT, hosts=hosts, patterns=patterns)
 
 
 def freeze_review(document: Document) -> Review | None:

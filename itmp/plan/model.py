@@ -190,11 +190,15 @@ class Host:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
-    """The frozen inventory: `snapshot` is the artifact path of its JSON, `sources` the paths it came from."""
+    """The frozen inventory: `snapshot` is the artifact path of its JSON, `sources` the paths it came from.
+
+    `patterns` are the host patterns that were resolved: the gate resolves them again to see who is new.
+    """
 
     sources: tuple[str, ...]
     snapshot: str
     hosts: tuple[Host, ...]
+    patterns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,245 @@
+"""What an approver sees of a plan, as tables; printing them is the command line's business.
+
+Rules kept here: everything that the digest covers and a person can judge is shown, and so is what nobody can
+know before the run; every cell is one line in which no character can hide or move another.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from itmp.documents.text import visible
+from itmp.plan.bundle import Plan
+from itmp.plan.model import (
+    AnsibleStep,
+    CheckStep,
+    HttpProbe,
+    LeafStep,
+    Manifest,
+    Probe,
+    PulumiStep,
+    RollingStep,
+)
+from itmp.plan.order import all_steps, resources, scope
+
+Row = tuple[str, ...]
+
+_SIZES: Final = 12
+"""How many batch sizes fit on a line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """One table: `key` is stable for programs, `title` and `columns` are for people."""
+
+    key: str
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def show(plan: Plan) -> tuple[Section, ...]:
+    """Return the sections of `plan` that have something to say, in reading order."""
+    manifest = plan.manifest
+    sections = (
+        _section("plan", "Plan", ("what", "value"), _head(plan)),
+        _section("inputs", "Inputs", ("name", "value"), ((k, _json(v)) for k, v in manifest.inputs.items())),
+        _section(
+            "order", "Order of work", ("step", "title", "hosts", "kind", "when it fails"), _order(manifest)
+        ),
+        _section("hosts", "Hosts", ("name", "address", "port", "groups", "steps"), _hosts(manifest)),
+        _section("delegates", "Delegates", ("step", "host"), _delegates(manifest)),
+        _section("variables", "Variables", ("step", "name", "value"), _variables(manifest)),
+        _section("tasks", "Tasks", ("step", "written at", "action", "name", "preview"), _tasks(manifest)),
+        _section("checks", "Checks", ("step", "host", "asks"), _checks(manifest)),
+        _section(
+            "operations",
+            "Resource operations",
+            ("step", "operation", "input", "old", "new"),
+            _operations(manifest),
+        ),
+        _section(
+            "present", "Present values", ("step", "value", "read", "unmoved within"), _present(manifest)
+        ),
+        _section("undo", "Undo", ("step", "title", "hosts"), _undo(manifest)),
+        _section("limits", "Limits", ("what", "value"), _limits(manifest)),
+        _section("outside", "Outside the plan", ("step", "reaches"), _outside(manifest)),
+        _section("unknown", "Not knowable before the run", ("step", "what"), _unknown(manifest)),
+        _section("versions", "Versions", ("tool", "version"), manifest.versions.items()),
+        _section("artifacts", "Artifacts", ("path", "digest"), manifest.artifacts.items()),
+    )
+    return tuple(section for section in sections if section.rows)
+
+
+def describe_probe(probe: Probe) -> str:
+    """Return a probe as one line."""
+    if isinstance(probe, HttpProbe):
+        holds = f" and holds {_json(probe.contains)}" if probe.contains else ""
+        return f"GET {probe.url} answers {probe.status}{holds}"
+    return f"TCP connection to {probe.host} port {probe.port}"
+
+
+def _section(key: str, title: str, columns: tuple[str, ...], rows: Iterable[Row]) -> Section:
+    cells = tuple(tuple(visible(cell) for cell in row) for row in rows)
+    return Section(key=key, title=title, columns=columns, rows=cells)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def _head(plan: Plan) -> Iterator[Row]:
+    manifest = plan.manifest
+    yield "name", f"{manifest.name}: {manifest.title}"
+    yield "kind", manifest.kind
+    yield "owner", manifest.owner
+    yield "environment", manifest.environment
+    yield "risk", manifest.risk
+    yield "scope", scope(manifest).text
+    yield "document", f"{manifest.document.path} {manifest.document.digest}"
+    if manifest.reviewed:
+        yield "reviewed", f"{manifest.reviewed.on}, counts until {manifest.reviewed.due}"
+    yield "digest", plan.digest
+    yield from (("note", note) for note in manifest.notes)
+
+
+def _order(manifest: Manifest) -> Iterator[Row]:
+    for step in manifest.steps:
+        if not isinstance(step, RollingStep):
+            yield _ordered(step)
+            continue
+        more = " + …" if len(step.batches) > _SIZES else ""
+        sizes = " + ".join(str(len(batch)) for batch in step.batches[:_SIZES]) + more
+        yield step.id, step.title, f"{len(step.hosts)} in batches of {sizes}", "rolling", step.on_failure
+        yield from (_ordered(inner, "  ") for inner in step.steps)
+
+
+def _ordered(step: LeafStep, pad: str = "") -> Row:
+    reach = f"{len(step.operations)} operations" if isinstance(step, PulumiStep) else str(len(step.hosts))
+    kind = f"{step.kind}, always" if step.always else step.kind
+    return f"{pad}{step.id}", step.title, reach, kind, step.on_failure
+
+
+def _hosts(manifest: Manifest) -> Iterator[Row]:
+    steps: dict[str, list[str]] = {}
+    for step in all_steps(manifest):
+        for host in () if isinstance(step, PulumiStep) else step.hosts:
+            steps.setdefault(host, []).append(step.id)
+    for one in manifest.inventory.hosts if manifest.inventory else ():
+        used = ", ".join(steps.pop(one.name, ["delegate only"]))
+        yield one.name, one.address, str(one.port), ", ".join(one.groups), used
+    yield from ((name, "", "", "not in the inventory", ", ".join(ids)) for name, ids in sorted(steps.items()))
+
+
+def _delegates(manifest: Manifest) -> Iterator[Row]:
+    for step in all_steps(manifest):
+        if isinstance(step, AnsibleStep):
+            yield from ((step.id, host) for host in step.delegates)
+
+
+def _variables(manifest: Manifest) -> Iterator[Row]:
+    for step in all_steps(manifest):
+        if isinstance(step, CheckStep):
+            continue
+        plain = step.config if isinstance(step, PulumiStep) else step.vars
+        yield from ((step.id, name, _json(value)) for name, value in sorted(plain.items()))
+        yield from (
+            (step.id, name, f"secret, read at run time from {ref}")
+            for name, ref in sorted(step.secrets.items())
+        )
+
+
+def _tasks(manifest: Manifest) -> Iterator[Row]:
+    says = {"full": "exact", "none": "skipped or empty", "unknown": "cannot be trusted"}
+    for step in all_steps(manifest):
+        for task in step.expected if isinstance(step, AnsibleStep) else ():
+            kind = "" if task.section == "task" else f" ({task.section})"
+            name = f"{task.name}{kind}" + (", no_log" if task.no_log else "")
+            yield step.id, f"{task.path}:{task.line}", task.action, name, says[task.check]
+
+
+def _checks(manifest: Manifest) -> Iterator[Row]:
+    for step in all_steps(manifest):
+        if isinstance(step, PulumiStep):
+            continue
+        within = f", within {step.within} s" if isinstance(step, CheckStep) else ", to find out after a crash"
+        for host in step.hosts:
+            if host in step.probes:
+                yield step.id, host, describe_probe(step.probes[host]) + within
+
+
+def _operations(manifest: Manifest) -> Iterator[Row]:
+    for step in all_steps(manifest):
+        for one in step.operations if isinstance(step, PulumiStep) else ():
+            what = f"{one.op} {one.type} {one.name}"
+            if not one.inputs:
+                yield step.id, what, one.urn, "", ""
+            for name, change in sorted(one.inputs.items()):
+                yield (
+                    step.id,
+                    what,
+                    name,
+                    "unknown to the engine" if change.old is None else _json(change.old),
+                    _json(change.new),
+                )
+
+
+def _present(manifest: Manifest) -> Iterator[Row]:
+    for step in all_steps(manifest):
+        for one in step.present if isinstance(step, PulumiStep) else ():
+            yield step.id, f"{one.knob} {one.id} {one.field}", str(one.value), f"{one.low}..{one.high}"
+
+
+def _undo(manifest: Manifest) -> Iterator[Row]:
+    for step in manifest.undo:
+        yield step.id, step.title, "" if isinstance(step, PulumiStep) else str(len(step.hosts))
+    if not manifest.undo:
+        yield "none", "this plan cannot be taken back by itmp", ""
+
+
+def _limits(manifest: Manifest) -> Iterator[Row]:
+    for step in manifest.steps:
+        if isinstance(step, RollingStep):
+            largest = max(len(batch) for batch in step.batches)
+            yield (
+                f"{step.id}: failures",
+                f"stops after more than {step.max_failures} failed hosts of {len(step.hosts)}",
+            )
+            past = f"hosts of one batch run side by side, so up to {largest} may have failed when it stops"
+            yield f"{step.id}: overshoot", past
+    for leaf in all_steps(manifest):
+        if not isinstance(leaf, CheckStep):
+            yield f"{leaf.id}: time", f"at most {leaf.timeout} s for each slice"
+    gone = "refuse" if manifest.moved.gone == "refuse" else f"skip up to {manifest.moved.skip}"
+    yield "hosts gone since", gone
+    yield "hosts new since", manifest.moved.new
+    yield "resources changed", str(len(resources(manifest)))
+
+
+def _outside(manifest: Manifest) -> Iterator[Row]:
+    for step in all_steps(manifest):
+        if isinstance(step, AnsibleStep):
+            yield from ((step.id, what) for what in step.outside)
+
+
+def _unknown(manifest: Manifest) -> Iterator[Row]:
+    for step in all_steps(manifest):
+        if isinstance(step, AnsibleStep):
+            yield from _unknown_ansible(step)
+        elif isinstance(step, PulumiStep):
+            fresh = [one.name for one in step.operations if any(c.old is None for c in one.inputs.values())]
+            yield from (
+                (step.id, f"old values of {name}: the engine sees it for the first time") for name in fresh
+            )
+
+
+def _unknown_ansible(step: AnsibleStep) -> Iterator[Row]:
+    yield from ((step.id, f"included while it runs: {what}") for what in step.opaque)
+    blind = sum(task.check != "full" for task in step.expected)
+    if blind:
+        yield step.id, f"what {blind} of {len(step.expected)} tasks would change: a preview cannot tell"
+    if step.secrets:
+        yield step.id, f"the values behind {len(step.secrets)} secret references"
+    if not step.probes:
+        yield step.id, "whether it took effect on a host that fell silent: no probe, so a person is asked"
