@@ -19,7 +19,7 @@ from itmp.change.history import (
 )
 from itmp.change.permit import Permit, permit_event
 from itmp.change.policy import Policy, Reading
-from itmp.change.record import ChangeRecord, RunRecord, SliceRecord
+from itmp.change.record import ChangeRecord, Request, Revocation, RunRecord, SliceRecord, Vote
 from itmp.change.starter import starter_policy, team_policy
 from itmp.change.statements import StatementRefusedError, check_submission
 
@@ -41,9 +41,12 @@ __all__ = [
     "Reading",
     "RecordDamagedError",
     "Refusal",
+    "Request",
+    "Revocation",
     "RunRecord",
     "SliceRecord",
     "StatementRefusedError",
+    "Vote",
     "World",
     "check_amendment",
     "check_submission",
