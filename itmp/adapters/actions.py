@@ -165,6 +165,16 @@ class ActionServer:
         """Variables with which a child finds and enters the socket."""
         return {SOCKET_VARIABLE: str(self.path), TOKEN_VARIABLE: self._token}
 
+    @property
+    def refused(self) -> bool:
+        """Whether every further `before` is refused."""
+        return bool(self._refusal)
+
+    @property
+    def deaf(self) -> bool:
+        """Whether results can no longer be recorded, so that waiting for them is useless."""
+        return self._deaf
+
     def refuse(self, why: str) -> None:
         """Refuse every further `before`; safe in a signal handler."""
         self._refusal = self._refusal or why

@@ -19,7 +19,8 @@ _SENDS: Final = frozenset({"copy", "template", "unarchive", "script", "assemble"
 
 def of(task: Any) -> Iterator[str]:
     """Yield one text per thing that `task`, as written, reaches outside the plan."""
-    written = task._ds if isinstance(task._ds, dict) else {}  # noqa: SLF001 -- the text before templating
+    written = getattr(task, "_ds", None)  # the text before templating
+    written = written if isinstance(written, dict) else {}
     for key in written:
         name = str(key).removeprefix("with_")
         if str(key).startswith("with_") and name not in _LOOP_PURE:

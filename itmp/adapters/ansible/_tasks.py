@@ -39,8 +39,10 @@ def action(task: Any) -> str:
 
 def title(task: Any) -> str:
     """Return the task's name as written (with its role), or its action when it has none."""
-    written = task._ds.get("name") if isinstance(task._ds, dict) else None  # noqa: SLF001 -- the text before templating
-    name = str(written or task.action)
+    if is_gathering(task):
+        return "Gathering Facts"
+    written = getattr(task, "_ds", None)  # the text before templating
+    name = str((written.get("name") if isinstance(written, dict) else None) or task.action)
     role = task._role.get_name() if task._role else ""  # noqa: SLF001 -- Ansible has no public accessor
     return f"{role} : {name}" if role else name
 

@@ -130,7 +130,6 @@ def environment(folder: Path, *, temporary: Path, passed: tuple[str, ...] = ()) 
         "ANSIBLE_INVENTORY_UNPARSED_FAILED": "True",
         "ANSIBLE_VARS_ENABLED": "host_group_vars",
         "ANSIBLE_CACHE_PLUGIN": "memory",
-        "ANSIBLE_CALLBACKS_ENABLED": "",
         "ANSIBLE_CALLBACK_PLUGINS": str(PLUGINS / "callback"),
         "ANSIBLE_LOOKUP_PLUGINS": str(PLUGINS / "lookup"),
         "ANSIBLE_RETRY_FILES_ENABLED": "False",

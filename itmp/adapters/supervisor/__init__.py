@@ -120,6 +120,14 @@ class Supervised:
         rc = self.wait()
         return 0 if rc is None else rc
 
+    def feed(self, data: bytes) -> None:
+        """Write `data` to the child's standard input (a pipe) and close it; a child that has ended is no error."""
+        stream = self._process.stdin
+        if stream is not None:
+            with suppress(BrokenPipeError):
+                stream.write(data)
+                stream.close()
+
     def communicate(self, data: bytes, timeout: float) -> Completed:
         """Feed `data`, collect both outputs; raise `Error` after `timeout` seconds, with everything ended."""
         try:

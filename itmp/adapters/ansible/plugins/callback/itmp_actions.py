@@ -41,7 +41,6 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
         self._waiting: dict[str, dict[str, Any]] = {}
         self._notified: dict[str, list[str]] = {}
         self._draining = False
-        self._pid = os.getpid()
         try:
             self._client = ActionClient.from_environment("ansible")
         except ActionRefusedError as error:
@@ -49,10 +48,18 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
         """Block until the executor acknowledges `task` on `host`; end the play when it refuses."""
-        if task.action in _tasks.META:
-            return
+        try:
+            if task.action not in _tasks.META:
+                action = self._describe(host, task)
+                self._client.before(action)
+                self._waiting[action["id"]] = action
+        except BaseException as error:  # noqa: BLE001 -- whatever it is, the action must not run
+            self._drain()
+            self._end(error)
+
+    def _describe(self, host: Any, task: Any) -> dict[str, Any]:
         path, line = _tasks.place(task, self._root)
-        action = {
+        return {
             "id": f"{task._uuid}@{host.name}",  # noqa: SLF001 -- Ansible's only id of a task
             "host": host.name,
             "action": _tasks.action(task),
@@ -61,12 +68,6 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
             "name": _tasks.title(task),
             "delegate": _tasks.delegate(task),
         }
-        try:
-            self._client.before(action)
-        except BaseException as error:  # noqa: BLE001 -- whatever it is, the action must not run
-            self._drain()
-            self._end(error)
-        self._waiting[action["id"]] = action
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """Tell a result."""

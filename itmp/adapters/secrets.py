@@ -1,0 +1,112 @@
+"""Secrets by reference, and the masking of their values in everything that leaves a runner.
+
+Rules kept here: a reference (`env:NAME`, `file:PATH`) is resolved when a slice starts and its value is kept in
+memory only; errors name the reference, never the value. A masked text holds no known value in clear, nor in base64,
+JSON or URL encoding.
+"""
+
+import base64
+import json
+import os
+import re
+import urllib.parse
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from itmp.errors import InvalidInputError, NotFoundError
+
+MASK: Final = "********"
+_SHORT: Final = 4  # shorter values are masked in clear only: their encodings are too common
+_MAX: Final = 1024 * 1024
+_SCHEMES: Final = "env:NAME or file:PATH"
+
+
+def resolve(reference: str) -> str:
+    """Return the value behind `reference`; one trailing line end of a file is not part of it.
+
+    Raises `NotFoundError` when it is not there and `InvalidInputError` for a reference that is not understood.
+    """
+    scheme, colon, rest = reference.partition(":")
+    if not colon or not rest:
+        raise InvalidInputError(f"not a secret reference: {scheme!r:.40}", do=f"Use {_SCHEMES}.")
+    match scheme:
+        case "env":
+            return _from_environment(rest)
+        case "file":
+            return _from_file(rest)
+        case _:
+            raise InvalidInputError(f"secret references of kind {scheme!r:.40} cannot be resolved here", do=f"Use {_SCHEMES}.")
+
+
+def _from_environment(name: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise NotFoundError("the secret is not set", where=f"env:{name}", do=f"Set {name} for the executor.")
+    return value
+
+
+def _from_file(name: str) -> str:
+    path = Path(name).expanduser()
+    try:
+        data = path.read_bytes()
+        text = data.decode()
+    except OSError as error:
+        reason = error.strerror or "not readable"
+        raise NotFoundError(f"the secret cannot be read: {reason}", where=f"file:{name}", do="Put it there.") from error
+    except UnicodeDecodeError:
+        raise InvalidInputError("the secret is not UTF-8 text", where=f"file:{name}") from None
+    if len(data) > _MAX or not text.strip():
+        raise InvalidInputError("the secret is empty or larger than 1 MiB", where=f"file:{name}")
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+class Masker:
+    """Replaces known secret values, in every encoding that we know, by a fixed mask."""
+
+    def __init__(self, values: Iterable[str]) -> None:
+        forms = {form for value in values for form in _forms(value) if form}
+        ordered = sorted(forms, key=lambda form: (-len(form), form))
+        self._pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+
+    def text(self, value: str) -> str:
+        """Return `value` with every known secret masked."""
+        return self._pattern.sub(MASK, value) if self._pattern else value
+
+    def value(self, value: Any) -> Any:
+        """Return a JSON value with every text in it masked, keys included."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {self.text(str(key)): self.value(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.value(item) for item in value]
+        if isinstance(value, bool) or value is None:
+            return value
+        return value if self.text(str(value)) == str(value) else MASK
+
+
+def _forms(value: str) -> Iterator[str]:
+    yield value
+    if len(value) < _SHORT:
+        return
+    for line in value.splitlines():
+        if len(line.strip()) >= 2 * _SHORT:
+            yield line.strip()
+    quoted = json.dumps(value)[1:-1]
+    yield from (quoted, json.dumps(value, ensure_ascii=False)[1:-1], json.dumps(quoted)[1:-1], repr(value)[1:-1])
+    yield from (urllib.parse.quote(value), urllib.parse.quote(value, safe=""), urllib.parse.quote_plus(value))
+    yield from _base64_forms(value.encode())
+
+
+def _base64_forms(data: bytes) -> Iterator[str]:
+    """Yield what base64 makes of `data` at each of its three alignments in a longer text, without the edges."""
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        for shift in range(3):
+            text = encode(b"\0" * shift + data).decode()
+            inner = text[(0, 2, 3)[shift] : 8 * (shift + len(data)) // 6]
+            if len(inner) >= _SHORT:
+                yield inner
+
+
+__all__ = ["MASK", "Masker", "resolve"]
