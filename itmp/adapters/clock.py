@@ -1,7 +1,7 @@
 """This machine's clock and its source of sortable ids.
 
-Rules kept here: times are aware UTC; monotonic time is the kernel's since boot; an id is 48 bits of UTC milliseconds
-and 80 random bits, as 32 hex digits.
+Rules kept here: times are aware UTC; monotonic time is the kernel's since boot; an id is 48 bits of UTC
+milliseconds and 80 random bits, as 32 hex digits.
 """
 
 import os

@@ -1,14 +1,16 @@
 """The audit trail: event schema, Merkle tree, tiles, checkpoint, proofs, append and verify logic.
 
-Rules kept here: this room judges and never touches a disk or a clock itself; its doors are `LogStore` and `Clock`.
+Rules kept here: this room judges and never touches a disk or a clock itself; its doors are `LogStore` and
+`Clock`.
 """
 
 from itmp.audit.checkpoint import Checkpoint, CheckpointError, SignedCheckpoint, check_origin
-from itmp.audit.doors import Clock, Cut, Files, Head, Heads, Journal, LogStore, Turn
+from itmp.audit.doors import Clock, Cut, Files, Head, Heads, Journal, LogReader, LogStore, Turn
 from itmp.audit.event import Event, leaf_digest
 from itmp.audit.log import Log, empty_head
 from itmp.audit.merkle import ProofError, verify_consistency, verify_inclusion
 from itmp.audit.model import DiskFullError, Expect, Finding, HeadMovedError, Health, Leaf, Receipt
+from itmp.audit.verify import verify
 
 __all__ = [
     "Checkpoint",
@@ -27,6 +29,7 @@ __all__ = [
     "Journal",
     "Leaf",
     "Log",
+    "LogReader",
     "LogStore",
     "ProofError",
     "Receipt",
@@ -35,6 +38,7 @@ __all__ = [
     "check_origin",
     "empty_head",
     "leaf_digest",
+    "verify",
     "verify_consistency",
     "verify_inclusion",
 ]

@@ -1,9 +1,9 @@
 """From journal to published head, in one order that survives a crash after any step.
 
-Rules kept here: (1) what is signed is durable, re-opened and re-hashed first; (2) a root is computed by two routes, from the
-leaves and from the files, and both agree; (3) the new head continues the recorded one, by proof; (4) the head record
-moves by compare-and-swap before anything is signed, so that no size ever has two roots and no size shrinks; (5) a
-partial tile is removed only when the full one is published.
+Rules kept here: (1) what is signed is durable, re-opened and re-hashed first; (2) a root is computed by two
+routes, from the leaves and from the files, and both agree; (3) the new head continues the recorded one, by
+proof; (4) the head record moves by compare-and-swap before anything is signed, so that no size ever has two
+roots and no size shrinks; (5) a partial tile is removed only when the full one is published.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ from itmp.signing import NoteKey
 
 
 def integrate(store: LogStore, key: NoteKey, tree: Tree, size: int) -> SignedCheckpoint:
-    """Publish the head of the first `size` leaves (`tree` holds them); return it, or the newer one decided already.
+    """Publish the head of the first `size` leaves of `tree`; return it, or the newer one decided already.
 
     Called by one publisher at a time. `ForkError`: the tree is not a continuation of what was decided.
     """
@@ -83,7 +83,7 @@ def land(journal: Journal, files: Files, tree: Tree, *, since: int, size: int) -
 
 
 def reread(files: Files, tree: Tree, *, since: int, size: int) -> None:
-    """Open again what `land` wrote and hash it: each entry to its leaf hash, each tile's 256 hashes to the one above."""
+    """Open again what `land` wrote and hash it: entries to leaf hashes, 256 hashes to the one above."""
     lifted: dict[tuple[int, int], bytes] = {}
     for tile in tiles_of(size, since=since):
         hashes = _hashes_on_disk(files, tile)
@@ -148,7 +148,7 @@ def _swap(heads: Heads, old: Head, new: Head) -> Head:
 
 
 def _sign(store: LogStore, key: NoteKey, head: Head) -> SignedCheckpoint:
-    """Steps 6 to 9: sign, keep the note in the record, in the history, and as the checkpoint; each may be repeated."""
+    """Steps 6 to 9: sign, keep the note in record, history and checkpoint; each may be repeated."""
     checkpoint = Checkpoint(origin=head.origin, size=head.size, root=head.root)
     signed = SignedCheckpoint.sign(
         checkpoint, key

@@ -1,8 +1,8 @@
 """What a `Log` remembers of its leaves: hashes, ids, each change's events. Derived from raw leaves alone.
 
-Rules kept here: nothing enters but leaves, in order; a leaf that breaks its change's chain is refused, so that no
-event is ever written on top of a contradiction. Reading an id, a time and a chain needs no full parse of the event:
-the verifier does that.
+Rules kept here: nothing enters but leaves, in order; a leaf that breaks its change's chain is refused, so
+that no event is ever written on top of a contradiction. Reading an id, a time and a chain needs no full parse
+of the event: the verifier does that.
 """
 
 import json

@@ -1,7 +1,7 @@
 """The signed head of the log: a C2SP tlog-checkpoint as a signed note.
 
-Rules kept here: the text is origin, size and root, nothing else (no extension lines); one encoding per value; the
-origin is the name of the key that signs; a note counts only when the log's own key signed it.
+Rules kept here: the text is origin, size and root, nothing else (no extension lines); one encoding per value;
+the origin is the name of the key that signs; a note counts only when the log's own key signed it.
 """
 
 import base64
@@ -41,7 +41,9 @@ class Checkpoint:
     def parse(cls, text: str) -> "Checkpoint":
         """Read the three lines; raise `CheckpointError` for any other encoding of them."""
         lines = text.split("\n")
-        if len(lines) != 4 or lines[3] or not _ORIGIN.match(lines[0]) or not _SIZE.match(lines[1]):  # noqa: PLR2004 - three lines and the end after the last LF
+        if [bool(line) for line in lines] != [True, True, True, False]:
+            raise CheckpointError("not a checkpoint of exactly three lines")
+        if not _ORIGIN.match(lines[0]) or not _SIZE.match(lines[1]):
             raise CheckpointError("not a checkpoint of exactly origin, size and root")
         try:
             root = base64.b64decode(lines[2], validate=True)

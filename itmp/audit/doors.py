@@ -1,14 +1,15 @@
 """The doors of the log: where leaves become durable (`LogStore`) and what time it is (`Clock`).
 
-Who is trusted: the store keeps bytes and order; it never signs and never judges. Whoever controls the store can lose
-or damage leaves, and is found out by the signed head, by the record in `Heads`, or by any kept checkpoint.
+Who is trusted: the store keeps bytes and order; it never signs and never judges. Whoever controls the store
+can lose or damage leaves, and is found out by the signed head, by the record in `Heads`, or by any kept
+checkpoint.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 
 class Clock(Protocol):
@@ -46,8 +47,8 @@ class Turn(Protocol):
     def write(self, leaves: Sequence[bytes], *, last: bool = False) -> None:
         """Append leaves, in order, visible to every reader, not yet durable.
 
-        `DiskFullError`: a prefix of them may be there (see `size`). `last` spends the reserve that is kept for one
-        final leaf. Any other error: unknown; the journal refuses all writers until it is opened anew.
+        `DiskFullError`: a prefix of them may be there (see `size`). `last` spends the reserve that is kept
+        for one final leaf. Any other error: unknown; the journal refuses all writers until it is opened anew.
         """
 
     def forget_cut(self) -> None:
@@ -61,7 +62,7 @@ class Journal(Protocol):
     """
 
     def exclusive(self) -> AbstractContextManager[Turn]:
-        """Wait for the turn to write; on entry the tail is whole (a torn one is cut) and the file still linked."""
+        """Wait for the turn to write; on entry the tail is whole (a torn one is cut), the file linked."""
 
     def sync(self, size: int) -> None:
         """Return once the first `size` leaves survive a power cut; one sync may serve many callers."""
@@ -77,7 +78,7 @@ class Files(Protocol):
     """Static files below the log's folder, by relative path. Nothing is ever changed in place."""
 
     def get(self, path: str, limit: int) -> bytes | None:
-        """Return the content, None when absent; raise `EvidenceInvalidError` above `limit` bytes or for no file."""
+        """Return the content, None when absent; `EvidenceInvalidError` above `limit` bytes or for no file."""
 
     def put(self, path: str, data: bytes) -> None:
         """Durably place or replace `path`: a crash leaves the old content or the new, never a mixture."""
@@ -100,13 +101,46 @@ class Head:
 
 
 class Heads(Protocol):
-    """The one durable compare-and-swap record, kept outside the log's folder: it forbids two heads and rollback."""
+    """The durable compare-and-swap record, outside the log's folder: it forbids two heads and rollback."""
 
     def read(self) -> Head:
         """Return the record; `LogUnavailableError` when it is gone."""
 
     def swap(self, old: Head, new: Head) -> bool:
         """Durably replace `old` by `new`; False (and nothing done) when the record is not `old`."""
+
+
+class JournalPart(Protocol):
+    """One journal segment as a reader finds it."""
+
+    @property
+    def path(self) -> str:
+        """Its name."""
+
+    @property
+    def start(self) -> int:
+        """Index of its first leaf."""
+
+    @property
+    def leaves(self) -> Sequence[bytes]:
+        """The leaves of its whole frames."""
+
+    @property
+    def tail(self) -> Literal["clean", "torn", "damaged"]:
+        """What follows them: nothing, an interrupted write, or damage."""
+
+
+class LogReader(Protocol):
+    """A log's folder, or a copy of one, read-only: the auditor's door. All that it returns may be hostile."""
+
+    def get(self, path: str, limit: int) -> bytes | None:
+        """Return the content, None when absent; `EvidenceInvalidError` above `limit` bytes or for no file."""
+
+    def names(self, folder: str) -> Sequence[str]:
+        """Return the paths of all files below `folder`, sorted."""
+
+    def journal(self) -> Iterable[JournalPart]:
+        """Yield the journal's segments, oldest first; none for a copy without them."""
 
 
 class LogStore(Protocol):

@@ -1,7 +1,7 @@
 """The event: one leaf of the log, as canonical JSON of at most 60 KiB (formats: docs/formats/events.md).
 
-Rules kept here: text enters through `Event.from_bytes`, which returns a valid event or raises; unknown keys and
-types are refused; control characters are data inside JSON strings and never reach a terminal from here.
+Rules kept here: text enters through `Event.from_bytes`, which returns a valid event or raises; unknown keys
+and types are refused; control characters are data inside JSON strings and never reach a terminal from here.
 """
 
 from collections.abc import Mapping
@@ -16,15 +16,46 @@ VERSION: Final = 1
 MAX_LEAF: Final = 60 * 1024
 
 TYPES: Final = frozenset(
-    """log.created plan.compiled plan.previewed change.opened change.approved change.rejected change.revoked
-    change.refused change.canceled permit.issued statement.recorded run.started run.resumed slice.intended
-    slice.finished action.intended action.finished check.finished ask.answered run.stopped run.finished
-    action.reconciled change.reviewed change.closed policy.changed key.rotated key.revoked redaction.done
-    log.recovered log.full log.read log.exported""".split(),
+    {
+        "log.created",
+        "plan.compiled",
+        "plan.previewed",
+        "change.opened",
+        "change.approved",
+        "change.rejected",
+        "change.revoked",
+        "change.refused",
+        "change.canceled",
+        "permit.issued",
+        "statement.recorded",
+        "run.started",
+        "run.resumed",
+        "slice.intended",
+        "slice.finished",
+        "action.intended",
+        "action.finished",
+        "check.finished",
+        "ask.answered",
+        "run.stopped",
+        "run.finished",
+        "action.reconciled",
+        "change.reviewed",
+        "change.closed",
+        "policy.changed",
+        "key.rotated",
+        "key.revoked",
+        "redaction.done",
+        "log.recovered",
+        "log.full",
+        "log.read",
+        "log.exported",
+    }
 )
 """Every event type, dotted and past tense. Anything else is refused on the way in and on the way out."""
 
-OUTCOMES: Final = frozenset("ok changed failed skipped unreachable unknown not_reached denied".split())
+OUTCOMES: Final = frozenset(
+    {"ok", "changed", "failed", "skipped", "unreachable", "unknown", "not_reached", "denied"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +63,9 @@ class Event:
     """One event. Empty strings and `None` fields are left out of the leaf.
 
     `id` is 128 bits as 32 hex digits whose first 12 are the UTC milliseconds (sortable). `actor` is
-    `{kind: human|machine|executor, id, key?}`, `target` is `{kind: host|resource|ask, id, env?}`. `intent` names
-    the leaf hash that this result answers. The log fills `t` (UTC microseconds, RFC 3339 with Z), `mono` (ns),
-    `boot`, `cseq` and `cprev`.
+    `{kind: human|machine|executor, id, key?}`, `target` is `{kind: host|resource|ask, id, env?}`. `intent`
+    names the leaf hash that this result answers. The log fills `t` (UTC microseconds, RFC 3339 with Z),
+    `mono` (ns), `boot`, `cseq` and `cprev`.
     """
 
     id: str
@@ -67,9 +98,10 @@ class Event:
     def to_bytes(self) -> bytes:
         """Return the leaf; raise `InvalidInputError` when it is no valid event."""
         _validate(self)
-        leaf = canonical.dumps({key: value for key, value in _items(self) if value is not None and value != ""})
+        leaf = canonical.dumps({key: value for key, value in _items(self) if value not in (None, "")})
         if len(leaf) > MAX_LEAF:
-            raise InvalidInputError(f"an event of {len(leaf)} bytes; the limit is {MAX_LEAF}", where=self.type)
+            reason = f"an event of {len(leaf)} bytes; the limit is {MAX_LEAF}"
+            raise InvalidInputError(reason, where=self.type, do="Put large content into a blob.")
         return leaf
 
     @classmethod
@@ -91,7 +123,9 @@ class Event:
 
 
 _NAMES: Final = {f.metadata.get("key", f.name): f.name for f in fields(Event)}
-_TEXT: Final = frozenset(name for name in _NAMES.values() if name not in {"actor", "target", "rc", "data", "mono", "cseq", "v"})
+_INTEGERS: Final = ("rc", "mono", "cseq")
+_OBJECTS: Final = ("actor", "target")
+_TEXT: Final = frozenset(_NAMES.values()) - {*_INTEGERS, *_OBJECTS, "data", "v"}
 
 
 def _items(event: Event) -> list[tuple[str, Any]]:
@@ -99,23 +133,33 @@ def _items(event: Event) -> list[tuple[str, Any]]:
 
 
 def _validate(event: Event) -> None:
-    if event.v != VERSION or event.type not in TYPES:
-        raise InvalidInputError(f"no event of this version knows type {event.type!r:.60}, v {event.v!r:.20}")
-    if event.outcome and event.outcome not in OUTCOMES:
-        raise InvalidInputError(f"unknown outcome {event.outcome!r:.40}", where=event.type)
     for name in _TEXT:
         if not isinstance(getattr(event, name), str):
-            raise InvalidInputError(f"{name} is not text", where=event.type)
-    for name in ("rc", "mono", "cseq"):
+            raise InvalidInputError(f"{name} is not text", where="event")
+    if type(event.v) is not int or event.v != VERSION or event.type not in TYPES:
+        raise InvalidInputError(f"no event of this version knows type {event.type!r:.60}, v {event.v!r:.20}")
+    if not event.id:
+        raise InvalidInputError("an event without an id", where=event.type)
+    if event.outcome and event.outcome not in OUTCOMES:
+        raise InvalidInputError(f"unknown outcome {event.outcome!r:.40}", where=event.type)
+    _validate_parts(event)
+
+
+def _validate_parts(event: Event) -> None:
+    for name in _INTEGERS:
         value = getattr(event, name)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+        if value is not None and type(value) is not int:
             raise InvalidInputError(f"{name} is not an integer", where=event.type)
-    for name in ("actor", "target"):
+    for name in _OBJECTS:
         value = getattr(event, name)
-        if value is not None and not (isinstance(value, dict) and all(isinstance(v, str) for v in value.values())):
+        if value is not None and not _is_texts(value):
             raise InvalidInputError(f"{name} is not an object of texts", where=event.type)
     if event.data is not None and not isinstance(event.data, dict):
         raise InvalidInputError("data is not an object", where=event.type)
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
 
 
 def leaf_digest(leaf: bytes) -> Digest:

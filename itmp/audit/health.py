@@ -1,7 +1,7 @@
 """Whether the log is fit to be run on now: the gate's check 8.
 
-Rules kept here: every problem is reported; a clock behind the log, a head that the leaves do not continue, and a
-store that cannot take another leaf are grave.
+Rules kept here: every problem is reported; a clock behind the log, a head that the leaves do not continue,
+and a store that cannot take another leaf are grave.
 """
 
 from datetime import datetime

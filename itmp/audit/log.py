@@ -3,9 +3,10 @@
 Rules kept here:
 1. A receipt marked durable is given only after the leaf survives a power cut.
 2. Judgement happens inside the writer's turn, on leaves read in that turn: ids, heads, chains, time.
-3. An error from the store means "perhaps written"; the same event may be appended again and is found by its id.
-4. On open the leaves must continue every head that is known (the record, the checkpoint, the newest history entry);
-   otherwise `ForkError`, and nothing is written.
+3. An error from the store means "perhaps written"; the same event may be appended again and is found by its
+   id.
+4. On open the leaves must continue every head that is known (the record, the checkpoint, the newest history
+   entry); otherwise `ForkError`, and nothing is written.
 """
 
 import threading
@@ -64,9 +65,10 @@ class Log:
     ) -> tuple[Receipt, ...]:
         """Append events in order, in one turn and one write; a crash may keep a prefix of them.
 
-        `HeadMovedError`: `expect` does not hold, nothing written. `InvalidInputError`: an event is wrong, or its id is
-        taken by another event, nothing written. `LogUnavailableError`: perhaps written; append the same again later.
-        With `durable=False` the leaf rides along with a later sync and may be lost in a power cut until then.
+        `HeadMovedError`: `expect` does not hold, nothing written. `InvalidInputError`: an event is wrong, or
+        its id is taken by another event, nothing written. `LogUnavailableError`: perhaps written; append the
+        same again later. With `durable=False` the leaf rides along with a later sync and may be lost in a
+        power cut until then.
         """
         with self._lock, self._store.journal.exclusive() as turn:
             self._catch_up(turn.size)
@@ -78,7 +80,7 @@ class Log:
         return tuple(Receipt(index=leaf.index, hash=leaf.hash, leaf=leaf, durable=durable) for leaf in leaves)
 
     def checkpoint(self) -> SignedCheckpoint:
-        """Sign and publish the head over everything appended so far; `ForkError` when the log contradicts its record."""
+        """Sign and publish the head over all leaves; `ForkError` when they contradict an earlier one."""
         with self._store.publishing(), self._lock:
             self._refresh()
             before = self._published_size()

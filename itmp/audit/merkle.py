@@ -1,10 +1,10 @@
 """The RFC 6962 tree hash, its proofs and their verification.
 
 Rules kept here: a leaf is hashed as sha256(00 ‖ leaf), a node as sha256(01 ‖ left ‖ right), the empty tree as
-sha256(""). A proof is accepted only in its one shape: no hash missing, none left over, each 32 bytes. A consistency
-proof from size 0 is an error; between equal sizes the roots must be equal and the proof empty. Verification follows
-the bit-walking algorithms of RFC 9162 §2.1.3.2 and §2.1.4.2, making follows the recursive definition of RFC 6962:
-the two share no code, so that one checks the other.
+sha256(""). A proof is accepted only in its one shape: no hash missing, none left over, each 32 bytes. A
+consistency proof from size 0 is an error; between equal sizes the roots must be equal and the proof empty.
+Verification follows the bit-walking algorithms of RFC 9162 §2.1.3.2 and §2.1.4.2, making follows the
+recursive definition of RFC 6962: the two share no code, so that one checks the other.
 """
 
 import hashlib
@@ -77,7 +77,7 @@ class Frontier:
 
 
 class Tree:
-    """Every complete subtree's hash, level by level: 64 bytes a leaf, proofs and any older root in O(log² n)."""
+    """Every complete subtree's hash, level by level: 64 bytes a leaf, proofs and older roots in O(log² n)."""
 
     __slots__ = ("_levels",)
 
@@ -118,7 +118,7 @@ class Tree:
         return bytes(self.hashes(0, index, 1))
 
     def hashes(self, level: int, start: int, count: int) -> bytes:
-        """Return `count` joined hashes of complete subtrees of 2^`level` leaves; raise IndexError when absent."""
+        """Return `count` joined hashes of complete subtrees of 2^`level` leaves; IndexError when absent."""
         if start < 0 or count < 0 or start + count > self._width(level):
             raise IndexError(f"level {level} has no hashes {start}..{start + count}")
         return bytes(self._levels[level][start * HASH : (start + count) * HASH]) if count else b""
@@ -210,7 +210,7 @@ def verify_inclusion(*, index: int, size: int, leaf: bytes, proof: Sequence[byte
 def verify_consistency(
     *, old: int, new: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]
 ) -> None:
-    """Raise `ProofError` unless `proof` shows that tree (`old`, `old_root`) is a prefix of (`new`, `new_root`)."""
+    """Raise `ProofError` unless `proof` shows that (`old`, `old_root`) is a prefix of (`new`, `new_root`)."""
     _check_shape(proof, old_root, new_root)
     if not 0 < old <= new:
         raise ProofError(f"no consistency is defined from size {old} to size {new}")

@@ -1,7 +1,7 @@
 """Values that the log hands out and takes: leaves, receipts, expectations, findings and its own errors.
 
-Rules kept here: a leaf is the bytes that were read, never a re-encoding; a receipt is given only for a durable leaf
-or one that says so (`durable`).
+Rules kept here: a leaf is the bytes that were read, never a re-encoding; a receipt is given only for a
+durable leaf or one that says so (`durable`).
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """The promise that an event is leaf `index` with hash `hash`; `durable` says whether it survives a power cut."""
+    """The promise that an event is leaf `index`; `durable` says whether it survives a power cut."""
 
     index: int
     hash: Digest
@@ -43,8 +43,8 @@ class Receipt:
 class Expect:
     """Append only if the head has not moved. `head` None: the change must have no event yet.
 
-    With `change` None, `head` is the policy's head (the newest `policy.changed` or `log.created` leaf). `policy`, when
-    given, is compared as well, so that one append can depend on both.
+    With `change` None, `head` is the policy's head (the newest `policy.changed` or `log.created` leaf).
+    `policy`, when given, is compared as well, so that one append can depend on both.
     """
 
     change: str | None

@@ -1,8 +1,8 @@
 """C2SP tlog-tiles: names and contents of Merkle tiles and entry bundles, as static files.
 
-Rules kept here: tiles have height 8; one name per tile (`tile/<L>/<N>[.p/<W>]`, N in groups of three digits, all but
-the last prefixed with x; W in 1..255); an entry bundle is repeated uint16be length ‖ leaf, nothing before or after,
-and no leaf is empty or above 60 KiB.
+Rules kept here: tiles have height 8; one name per tile (`tile/<L>/<N>[.p/<W>]`, N in groups of three digits,
+all but the last prefixed with x; W in 1..255); an entry bundle is repeated uint16be length ‖ leaf, nothing
+before or after, and no leaf is empty or above 60 KiB.
 """
 
 import re
@@ -72,7 +72,7 @@ class Tile:
 
 
 def tiles_of(size: int, *, since: int = 0) -> Iterator[Tile]:
-    """Yield each tile and bundle that the tree of `size` has and that of `since` has not, lowest level first."""
+    """Yield each tile and bundle that the tree of `size` has and that of `since` has not, lowest first."""
     for level in (ENTRIES, *range(_MAX_LEVEL + 1)):
         shift = HEIGHT * max(level, 0)
         width, done = size >> shift, since >> shift

@@ -1,7 +1,8 @@
-"""The log on a local disk of one machine: plain files by C2SP tlog-tiles, a write-ahead journal, SQLite for the head.
+"""The log on a local disk of one machine: C2SP tlog-tiles as plain files, a journal, SQLite for the head.
 
-Who is trusted: the account that owns the folder. It can lose or rewrite everything; kept checkpoints, witnesses and
-signers' `seen` lines find that out. Network file systems are not supported: `flock` and shared memory must be local.
+Who is trusted: the account that owns the folder. It can lose or rewrite everything; kept checkpoints,
+witnesses and signers' `seen` lines find that out. Network file systems are not supported: `flock` and shared
+memory must be local.
 """
 
 from itmp.adapters.posix_log.files import JournalPart, PosixReader

@@ -1,8 +1,8 @@
 """Durable file operations: what is reported done survives a power cut, what is not leaves the old state.
 
-Rules kept here: content is written to a temporary file on the same file system, synced, renamed, and the folder
-synced; a new folder's parent is synced; a failed sync is never repeated on the same descriptor; reads follow no
-symbolic link and accept regular files within a limit only.
+Rules kept here: content is written to a temporary file on the same file system, synced, renamed, and the
+folder synced; a new folder's parent is synced; a failed sync is never repeated on the same descriptor; reads
+follow no symbolic link and accept regular files within a limit only.
 """
 
 import os
@@ -16,6 +16,11 @@ from itmp.errors import EvidenceInvalidError
 
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK: Final = 1 << 20
+
+
+def temporary(state: Path) -> Path:
+    """Return a name below `state` that nobody else uses."""
+    return state / "tmp" / f"{os.getpid()}-{os.urandom(8).hex()}"
 
 
 def sync_folder(folder: Path) -> None:
@@ -41,7 +46,7 @@ def make_folder(folder: Path, *, mode: int = 0o755) -> None:
 
 
 def place(target: Path, data: bytes, *, temporary: Path, mode: int = 0o644) -> None:
-    """Durably put `data` at `target`, whole or not at all; `temporary` is an unused name on its file system."""
+    """Durably put `data` at `target`, whole or not at all; `temporary` is a free name on its file system."""
     make_folder(target.parent)
     try:
         with _created(temporary, mode) as descriptor:
@@ -62,7 +67,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def read_file(path: Path, limit: int) -> bytes | None:
-    """Return a regular file's content, None when absent; `EvidenceInvalidError` for links, devices, too much."""
+    """Return a file's content, None when absent; `EvidenceInvalidError` for links, devices, too much."""
     try:
         descriptor = os.open(path, _READ)
     except (FileNotFoundError, NotADirectoryError):

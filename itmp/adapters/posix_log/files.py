@@ -1,10 +1,9 @@
 """Published files below the log's folder: the writer's `PosixFiles`, the auditor's read-only `PosixReader`.
 
-Rules kept here: paths are relative and stay inside; reads follow no link; writes go through `.state/tmp`; the reader
-writes nothing and needs no key, so that it works on a copy of the log made by anyone.
+Rules kept here: paths are relative and stay inside; reads follow no link; writes go through `.state/tmp`; the
+reader writes nothing and needs no key, so that it works on a copy of the log made by anyone.
 """
 
-import itertools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -36,7 +35,7 @@ class PosixReader:
         self._folder = folder
 
     def get(self, path: str, limit: int) -> bytes | None:
-        """Return a file's content, None when absent; `EvidenceInvalidError` for no regular file or too much."""
+        """Return a file's content, None when absent; `EvidenceInvalidError` for no file or too much."""
         return durable.read_file(self._inside(path), limit)
 
     def names(self, folder: str) -> Sequence[str]:
@@ -74,14 +73,12 @@ class PosixFiles(PosixReader):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self._temporary = folder / STATE / "tmp"
-        self._counter = itertools.count()
+        self._state = folder / STATE
 
     def put(self, path: str, data: bytes) -> None:
         """Durably place or replace a file."""
         try:
-            temporary = self._temporary / f"{os.getpid()}-{next(self._counter)}-{os.urandom(8).hex()}"
-            durable.place(self._inside(path), data, temporary=temporary)
+            durable.place(self._inside(path), data, temporary=durable.temporary(self._state))
         except OSError as error:
             raise LogUnavailableError(f"cannot be written: {error.strerror}", where=path) from error
 

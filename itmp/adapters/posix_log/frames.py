@@ -1,12 +1,13 @@
 """Frames of the journal: uint32be length ‖ uint32be CRC-32 ‖ leaf. Frame n is leaf n.
 
-Rules kept here: the checksum covers length and leaf, so that neither can rot alone; it finds accidents, the Merkle
-tree finds liars. A tail is called torn only when it can be what an interrupted write of ours leaves: a prefix of
-one frame, that frame with a bad checksum as the very last bytes, or zeros. Anything else is damage and is never cut:
-leaves are JSON without control characters, so a NUL inside a torn leaf betrays a later frame.
+Rules kept here: the checksum covers length and leaf, so that neither can rot alone; it finds accidents, the
+Merkle tree finds liars. A tail is called torn only when it can be what an interrupted write of ours leaves: a
+prefix of one frame, that frame with a bad checksum as the very last bytes, or zeros. Anything else is damage
+and is never cut: leaves are JSON without control characters, so a NUL inside a torn leaf betrays a later
+frame.
 
-The checksum is the CRC-32 of zlib, computed at memory speed by the standard library; the Castagnoli polynomial has no
-implementation there.
+The checksum is the CRC-32 of zlib, computed at memory speed by the standard library; the Castagnoli
+polynomial has no implementation there.
 """
 
 import zlib
@@ -19,6 +20,7 @@ from itmp.audit.event import MAX_LEAF
 HEADER: Final = Struct(">II")
 MAX_FRAME: Final = HEADER.size + MAX_LEAF
 _LENGTH: Final = Struct(">I")
+_NUL: Final = b"\x00"
 
 Tail: TypeAlias = Literal["clean", "torn", "damaged"]
 
@@ -64,16 +66,18 @@ def judge_tail(rest: bytes) -> Tail:
     """Say what the bytes after the last whole frame of a file are."""
     if not rest:
         return "clean"
-    if not rest.strip(b"\x00"):
-        return "torn"
-    if rest[:2].strip(b"\x00"):
-        return "damaged"  # every length is below 2^16
+    return "torn" if _is_torn(rest) else "damaged"
+
+
+def _is_torn(rest: bytes) -> bool:
+    if not rest.strip(_NUL):
+        return True
+    if rest[:2].strip(_NUL):  # every length is below 2^16
+        return False
     if len(rest) < HEADER.size:
-        return "torn"
+        return True
     length, _ = HEADER.unpack_from(rest)
     body = rest[HEADER.size :]
-    if not 0 < length <= MAX_LEAF:
-        return "damaged"
-    if len(body) < length:
-        return "damaged" if b"\x00" in body.rstrip(b"\x00") else "torn"
-    return "damaged" if body[length:].strip(b"\x00") else "torn"
+    if len(body) < length <= MAX_LEAF:
+        return _NUL not in body.rstrip(_NUL)
+    return 0 < length <= MAX_LEAF and not body[length:].strip(_NUL)

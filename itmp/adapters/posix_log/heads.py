@@ -1,8 +1,8 @@
 """The compare-and-swap head record: one row in SQLite, beside the log's folder, never inside it.
 
-Rules kept here: each swap is one immediate transaction with a full sync, folder included; a record that is gone is an
-error, never an empty log. Who can write this file and the log together can roll both back: kept checkpoints and
-witnesses find that out.
+Rules kept here: each swap is one immediate transaction with a full sync, folder included; a record that is
+gone is an error, never an empty log. Who can write this file and the log together can roll both back: kept
+checkpoints and witnesses find that out.
 """
 
 import sqlite3
@@ -51,7 +51,8 @@ class SqliteHeads:
         with self._open("rw") as db:
             db.execute("BEGIN IMMEDIATE")
             changed = db.execute(
-                "UPDATE head SET size = ?, root = ?, note = ? WHERE origin = ? AND size = ? AND root = ? AND note = ?",
+                "UPDATE head SET size = ?, root = ?, note = ?"
+                " WHERE origin = ? AND size = ? AND root = ? AND note = ?",
                 (new.size, new.root, new.note, old.origin, old.size, old.root, old.note),
             ).rowcount
             db.execute("COMMIT")

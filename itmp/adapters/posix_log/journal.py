@@ -1,12 +1,12 @@
-"""The write-ahead journal: `.state/journal.<first leaf>`, appended under `flock`, synced outside of it by one for many.
+"""The write-ahead journal `.state/journal.<first leaf>`: appended under `flock`, synced by one for many.
 
 Rules kept here:
-1. A turn starts on a whole tail. A torn one is cut only beyond every signed leaf and every leaf that this boot saw
-   written whole; its bytes are kept (`.state/cuts`) until the log has recorded the cut.
+1. A turn starts on a whole tail. A torn one is cut only beyond every signed leaf and every leaf that this
+   boot saw written whole; its bytes are kept (`.state/cuts`) until the log has recorded the cut.
 2. A written frame is never overwritten or removed.
 3. A leaf counts as durable only after an `fdatasync` that began after its frame was whole.
-4. A failed sync poisons the segment for every process: the kernel may have dropped the pages and a second sync would
-   lie. Opening the log anew copies what is not known to be durable into a fresh file.
+4. A failed sync poisons the segment for every process: the kernel may have dropped the pages and a second
+   sync would lie. Opening the log anew copies what is not known to be durable into a fresh file.
 5. A reserve on disk is kept for one last leaf; without it nobody writes.
 """
 
@@ -15,21 +15,20 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from hashlib import sha256
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from itmp.adapters.posix_log import durable, frames
+from itmp.adapters.posix_log.cuts import Cuts
 from itmp.adapters.posix_log.files import segments
 from itmp.adapters.posix_log.locks import locked
 from itmp.adapters.posix_log.marks import Marks
+from itmp.adapters.posix_log.reserve import FULL, Reserve, full
 from itmp.adapters.posix_log.segment import Segment
-from itmp.audit import Cut, DiskFullError
-from itmp.errors import EvidenceInvalidError, LogUnavailableError
+from itmp.audit import Cut
+from itmp.errors import LogUnavailableError
 
-RESERVE: Final = 256 * 1024
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _REPAIR: Final = "Do not append; run itmp audit verify and restore the newest copy."
 
 
@@ -39,7 +38,7 @@ class PosixJournal:
     def __init__(self, state: Path, *, boot: str, signed: Callable[[], int]) -> None:
         self._state, self._boot, self._signed = state, boot, signed
         self._mutex = threading.RLock()
-        self._counter = itertools.count()
+        self._cuts, self._reserve = Cuts(state), Reserve(state / "reserve")
         self._segments: list[Segment] = []
         with _translated("opened", state), locked(self._append_lock), locked(self._sync_lock):
             self._marks = Marks(state / "marks")
@@ -52,7 +51,7 @@ class PosixJournal:
         """Make the empty journal of a new log."""
         durable.make_folder(state / "tmp")
         durable.make_folder(state / "cuts")
-        durable.place(state / "journal.0", b"", temporary=state / "tmp" / "journal")
+        durable.place(state / "journal.0", b"", temporary=durable.temporary(state))
 
     def close(self) -> None:
         """Close all files."""
@@ -68,7 +67,7 @@ class PosixJournal:
         with locked(self._append_lock):
             with self._mutex, _translated("appended to", self._state):
                 self._begin()
-            yield PosixTurn(self)
+            yield PosixTurn(size=lambda: self._total, write=self._append, cuts=self._cuts)
 
     def sync(self, size: int) -> None:
         """Return once the first `size` leaves are durable."""
@@ -112,7 +111,7 @@ class PosixJournal:
         found = []
         if self._marks.poisoned:
             found.append(f"a sync failed: {os.strerror(self._marks.poisoned)}; open the log anew")
-        if not _has_reserve(self._state / "reserve"):
+        if not self._reserve.present:
             found.append("the reserve for the last leaf is gone: the disk is or was full")
         return found
 
@@ -175,7 +174,7 @@ class PosixJournal:
         """Rule 1."""
         self._follow()
         self._refuse_poisoned()
-        self._keep_reserve()
+        self._reserve.keep()
         last = self._segments[-1]
         last.check_linked()
         last.check_last()
@@ -197,40 +196,26 @@ class PosixJournal:
             raise LogUnavailableError(
                 f"{len(rest)} damaged bytes after leaf {self._total - 1}", where=str(last.path), do=_REPAIR
             )
-        name = f"{self._total}-{sha256(rest).hexdigest()}"
-        durable.place(self._state / "cuts" / name, rest, temporary=self._temporary())
+        self._cuts.keep(Cut(data=rest, size=self._total))
         os.ftruncate(last.descriptor, last.end)
         os.fsync(last.descriptor)
 
-    def _keep_reserve(self) -> None:
-        path = self._state / "reserve"
-        if _has_reserve(path):
-            return
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            try:
-                os.posix_fallocate(descriptor, 0, RESERVE)
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-            if error.errno in _FULL:
-                raise _full(error, path) from error
-            raise
+    def _append(self, leaves: Sequence[bytes], *, last: bool) -> None:
+        with self._mutex, _translated("appended to", self._state):
+            self._write(leaves, last=last)
 
     def _write(self, leaves: Sequence[bytes], *, last: bool) -> None:
         segment = self._segments[-1]
         data = b"".join([frames.encode(leaf) for leaf in leaves])
         end = segment.end + len(data)
         if last:
-            (self._state / "reserve").unlink(missing_ok=True)
+            self._reserve.spend()
         try:
             durable.write_all(segment.descriptor, data)
         except OSError as error:
             self._keep_whole(segment, error)
-            if error.errno in _FULL:
-                raise _full(error, segment.path) from error
+            if error.errno in FULL:
+                raise full(error, segment.path) from error
             raise
         if segment.index() != "clean" or segment.end != end:
             raise LogUnavailableError(
@@ -239,18 +224,18 @@ class PosixJournal:
         self._marks.written = self._total
 
     def _keep_whole(self, segment: Segment, error: OSError) -> None:
-        """After a failed write: whole frames stay (rule 2), the torn rest goes; poison when even that fails."""
+        """After a failed write: whole frames stay (rule 2), the torn rest goes; else poison."""
         try:
             segment.index()
             os.ftruncate(segment.descriptor, segment.end)
             self._marks.written = self._total
         except OSError:
             self._marks.poisoned = error.errno or errno.EIO
-        if error.errno not in _FULL:
+        if error.errno not in FULL:
             self._marks.poisoned = error.errno or errno.EIO
 
     def _heal(self) -> None:
-        """Rule 4: what is not known to be durable goes into a fresh file, under the number of its first leaf."""
+        """Rule 4: what is not known to be durable goes into a fresh file, named by its first leaf."""
         last = self._segments[-1]
         if last.index() == "damaged":
             raise LogUnavailableError(
@@ -259,74 +244,36 @@ class PosixJournal:
         keep, total = max(self._marks.synced, last.start), self._total
         data = b"".join([frames.encode(leaf) for leaf in last.read(keep - last.start, total - last.start)])
         target = self._state / f"journal.{keep}"
-        durable.place(target, data, temporary=self._temporary())
+        durable.place(target, data, temporary=durable.temporary(self._state))
         if durable.read_file(target, len(data)) != data:
             raise LogUnavailableError("the fresh journal does not hold what was written", where=str(target))
         self._load()
         self._marks.written = self._marks.synced = total
 
-    def _temporary(self) -> Path:
-        return self._state / "tmp" / f"{os.getpid()}-{next(self._counter)}-{os.urandom(8).hex()}"
-
-    def _pending_cut(self) -> Cut | None:
-        for name in sorted(os.listdir(self._state / "cuts")):  # noqa: PTH208 - once per turn; a listing of names is enough
-            size = name.partition("-")[0]
-            data = durable.read_file(self._state / "cuts" / name, frames.MAX_FRAME * 64)
-            if data is None or not size.isdecimal():
-                raise EvidenceInvalidError("not the record of a cut", where=name)
-            return Cut(data=data, size=int(size))
-        return None
-
-    def _forget_cut(self, cut: Cut) -> None:
-        path = self._state / "cuts" / f"{cut.size}-{sha256(cut.data).hexdigest()}"
-        path.unlink(missing_ok=True)
-        durable.sync_folder(path.parent)
-
 
 class PosixTurn:
     """One writer's turn; see `itmp.audit.Turn`."""
 
-    def __init__(self, journal: PosixJournal) -> None:
-        self._journal = journal
+    def __init__(self, *, size: Callable[[], int], write: Callable[..., None], cuts: Cuts) -> None:
+        self._size, self._write, self._cuts = size, write, cuts
 
     @property
     def size(self) -> int:
         """Whole leaves."""
-        with self._journal._mutex:
-            return self._journal._total
+        return self._size()
 
     @property
     def cut(self) -> Cut | None:
-        """A cut that the log has not recorded."""
-        with self._journal._mutex, _translated("read", self._journal._state):
-            return self._journal._pending_cut()
+        """The oldest cut that the log has not recorded."""
+        return self._cuts.pending()
 
     def write(self, leaves: Sequence[bytes], *, last: bool = False) -> None:
         """Append frames."""
-        with self._journal._mutex, _translated("appended to", self._journal._state):
-            self._journal._write(leaves, last=last)
+        self._write(leaves, last=last)
 
     def forget_cut(self) -> None:
-        """Drop the record of the oldest pending cut."""
-        with self._journal._mutex, _translated("written", self._journal._state):
-            cut = self._journal._pending_cut()
-            if cut is not None:
-                self._journal._forget_cut(cut)
-
-
-def _has_reserve(path: Path) -> bool:
-    try:
-        return path.stat(follow_symlinks=False).st_blocks * 512 >= RESERVE
-    except FileNotFoundError:
-        return False
-
-
-def _full(error: OSError, path: Path) -> DiskFullError:
-    return DiskFullError(
-        f"no room on the disk: {error.strerror}",
-        where=str(path),
-        do="Free space; nothing runs until the log can be written.",
-    )
+        """Drop the oldest pending cut."""
+        self._cuts.forget()
 
 
 @contextmanager

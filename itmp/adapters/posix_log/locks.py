@@ -1,8 +1,8 @@
 """Turns among threads and processes of one machine, by `flock` on a file opened anew each time.
 
 Rules kept here: a fresh open file description per turn, so that threads exclude each other and a forked child
-shares no lock; the lock is given back explicitly, also when a child still holds the descriptor; a lock file that was
-replaced while waiting counts for nothing.
+shares no lock; the lock is given back explicitly, also when a child still holds the descriptor; a lock file
+that was replaced while waiting counts for nothing.
 """
 
 import fcntl
@@ -47,7 +47,7 @@ def _acquire(path: Path) -> int:
 
 def _is(path: Path, descriptor: int) -> bool:
     try:
-        named = os.stat(path, follow_symlinks=False)
+        named = path.stat(follow_symlinks=False)
     except FileNotFoundError:
         return False
     held = os.fstat(descriptor)

@@ -1,8 +1,9 @@
-"""How far the journal is written and synced: three numbers in memory shared by all processes, valid for one boot.
+"""How far the journal is written and synced: numbers in memory shared by all processes of one boot.
 
-Rules kept here: the numbers count leaves; they belong to one boot and one journal segment (device, inode, first
-leaf), else they count as zero and everything is synced anew; `poisoned` outlives the process that saw a sync fail. Each number
-is one aligned 8-byte store. They are an optimisation and an alarm, never a proof: losing the file costs one sync.
+Rules kept here: the numbers count leaves; they belong to one boot and one journal segment (device, inode,
+first leaf), else they count as zero and everything is synced anew; `poisoned` outlives the process that saw a
+sync fail. Each number is one aligned 8-byte store. They are an optimisation and an alarm, never a proof:
+losing the file costs one sync.
 """
 
 import mmap
@@ -50,7 +51,7 @@ class Marks:
     def linked(self) -> bool:
         """Whether other processes still find this file."""
         try:
-            named = os.stat(self._path, follow_symlinks=False)
+            named = self._path.stat(follow_symlinks=False)
         except FileNotFoundError:
             return False
         return (named.st_dev, named.st_ino) == self._identity

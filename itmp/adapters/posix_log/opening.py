@@ -1,7 +1,8 @@
 """Making and opening a log on disk, with its key.
 
-Rules kept here: the key is a file of its own (0600, beside the log, never inside it), refused when others can read it;
-a log appears at its place only when it is complete; opening never makes anything up for a part that is missing.
+Rules kept here: the key is a file of its own (0600, beside the log, never inside it), refused when others can
+read it; a log appears at its place only when it is complete; opening never makes anything up for a part that
+is missing.
 """
 
 import os
@@ -52,7 +53,7 @@ class PosixStore:
         self.journal.close()
 
 
-def create(  # noqa: PLR0913 - all but the first are keywords
+def create(
     root: Path,
     *,
     origin: str,
@@ -61,9 +62,10 @@ def create(  # noqa: PLR0913 - all but the first are keywords
     clock: Clock | None = None,
     ids: Callable[[], str] = new_id,
 ) -> Log:
-    """Make `<root>/{log,head.sqlite,keys/log.key}` with `genesis` (or what it returns for the log's vkey) as leaf 0.
+    """Make `<root>/{log,head.sqlite,keys/log.key}` with `genesis` (or what it returns for the vkey) first.
 
-    Returns the open log with its first checkpoint published. `InvalidInputError` when any part exists already.
+    Returns the open log with its first checkpoint published. `InvalidInputError` when any part exists
+    already.
     """
     if check_origin(origin) != key.name:
         raise InvalidInputError(
@@ -75,7 +77,8 @@ def create(  # noqa: PLR0913 - all but the first are keywords
     clock = clock or SystemClock()
     staging = root / ".creating"
     shutil.rmtree(staging, ignore_errors=True)
-    _build(staging, origin, genesis if isinstance(genesis, Event) else genesis(key.vkey), key, clock, ids)
+    first = genesis if isinstance(genesis, Event) else genesis(key.vkey)
+    _build(staging, origin=origin, genesis=first, key=key, clock=clock, ids=ids)
     durable.make_folder(root / KEY.parent, mode=0o700)
     for part in (str(KEY), HEAD, LOG):  # the log last: it is there only when all is
         (staging / part).rename(root / part)
@@ -84,8 +87,8 @@ def create(  # noqa: PLR0913 - all but the first are keywords
     return open_log(root, clock=clock, ids=ids)
 
 
-def _build(  # noqa: PLR0913, PLR0917 - the parts of a new log, used in one place
-    root: Path, origin: str, genesis: Event, key: NoteKey, clock: Clock, ids: Callable[[], str]
+def _build(
+    root: Path, *, origin: str, genesis: Event, key: NoteKey, clock: Clock, ids: Callable[[], str]
 ) -> None:
     durable.make_folder(root, mode=0o700)
     temporary = root / "key.new"
@@ -105,8 +108,8 @@ def _build(  # noqa: PLR0913, PLR0917 - the parts of a new log, used in one plac
 def open_log(root: Path, *, clock: Clock | None = None, ids: Callable[[], str] = new_id) -> Log:
     """Open the log below `root` with its key. Reads every leaf once.
 
-    `NotFoundError`: there is none. `LogUnavailableError`: a part is missing or damaged. `ForkError`: it is older than,
-    or different from, a head that is known.
+    `NotFoundError`: there is none. `LogUnavailableError`: a part is missing or damaged. `ForkError`: it is
+    older than, or different from, a head that is known.
     """
     if not (root / LOG).is_dir():
         raise NotFoundError("there is no log here", where=str(root / LOG), do="Make one: itmp init.")
@@ -129,7 +132,7 @@ def read_key(path: Path) -> NoteKey:
         raise LogUnavailableError(
             "the log's key is missing", where=str(path), do="Restore it, or start a new period."
         )
-    status = os.stat(path, follow_symlinks=False)
+    status = path.stat(follow_symlinks=False)
     if stat.S_IMODE(status.st_mode) & 0o077 or status.st_uid != os.geteuid():
         raise InvalidInputError(
             "others can read or own the log's key",

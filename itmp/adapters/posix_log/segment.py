@@ -1,7 +1,7 @@
 """One journal segment: an open file of frames and where each frame ends.
 
-Rules kept here: only whole frames are indexed; bytes are checked again each time they are read; a file that is
-shorter than what was indexed, or that is no longer the file of its name, is damage.
+Rules kept here: only whole frames are indexed; bytes are checked again each time they are read; a file that
+is shorter than what was indexed, or that is no longer the file of its name, is damage.
 """
 
 import os
@@ -18,7 +18,7 @@ _REPAIR: Final = "Do not append; run itmp audit verify and restore the newest co
 
 
 class Segment:
-    """Frames of leaves `start`, `start` + 1, … in the file `path`. Not safe for threads: its journal locks."""
+    """Frames of leaves `start`, `start` + 1, … in the file `path`. The journal does the locking."""
 
     __slots__ = ("_header", "descriptor", "ends", "path", "start")
 
@@ -103,7 +103,7 @@ class Segment:
     def check_linked(self) -> None:
         """Raise unless the open file is still the one its name means."""
         try:
-            named = os.stat(self.path, follow_symlinks=False)
+            named = self.path.stat(follow_symlinks=False)
         except OSError as error:
             raise LogUnavailableError(
                 f"the journal is gone: {error.strerror}", where=str(self.path), do=_REPAIR

@@ -1,0 +1,283 @@
+"""Whether a log's folder, as found, is one honest log. Needs the log's verifier key and nothing of ours.
+
+The numbered rules; every finding names its rule:
+ 1 the checkpoint is signed by the log's key and is of the log that was asked for;
+ 2 every entry bundle is there and exact;
+ 3 the root recomputed from the raw entries is the signed one;
+ 4 every tile holds the hashes recomputed from the entries, older partial tiles included;
+ 5 every history entry is signed, named by its size, and its root is that of the same tree;
+ 6 the checkpoint that the auditor kept is a prefix of this log;
+ 7 the first leaf names this log and its key, and is the one that the auditor trusts;
+ 8 every leaf is one canonical event, ids occur once;
+ 9 each change's events are numbered without gaps and chained, and its close commits them;
+10 clocks are monotone per boot;
+11 the journal holds the same leaves; those beyond the checkpoint are counted and judged by 8 to 10;
+12 every blob is what its name says;
+13 nothing else lies among the tiles and the history.
+
+All problems are reported; only a checkpoint that cannot be opened or entries that cannot be read end the work
+early.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, TypeVar
+
+from itmp import canonical
+from itmp.audit._stories import Stories
+from itmp.audit.checkpoint import MAX_NOTE, Checkpoint, CheckpointError, SignedCheckpoint
+from itmp.audit.doors import LogReader
+from itmp.audit.event import Event
+from itmp.audit.merkle import HASH, Tree, leaf_hash, leaf_hashes
+from itmp.audit.model import Finding
+from itmp.audit.tiles import ENTRIES, HEIGHT, MAX_BUNDLE, WIDTH, Tile, TileError, decode_bundle, tiles_of
+from itmp.canonical import Digest
+from itmp.errors import EvidenceInvalidError, InvalidInputError
+from itmp.signing import NoteVerifier
+
+T = TypeVar("T")
+
+MAX_BLOB: Final = 256 * 1024 * 1024
+
+
+def verify(
+    reader: LogReader,
+    verifiers: Sequence[NoteVerifier],
+    *,
+    genesis: Digest | None = None,
+    kept: Checkpoint | None = None,
+    events: bool = True,
+) -> tuple[Finding, ...]:
+    """Return everything that is wrong with the log; nothing grave means that it holds.
+
+    `verifiers` holds the log's key (and any witnesses'). `genesis` is the trusted leaf hash of leaf 0, `kept`
+    a checkpoint the auditor kept. Without `events` rules 8 to 10 are not judged: only hashes and signatures.
+    """
+    audit = _Audit(reader, verifiers, stories=Stories() if events else None)
+    head = audit.newest_head()
+    if head is not None and audit.read_entries(head):
+        audit.check_root(head)
+        audit.check_genesis(head, genesis)
+        audit.check_kept(head, kept)
+        audit.check_history(head)
+        audit.check_journal(head)
+        audit.check_tiles(head)
+    audit.check_blobs()
+    return tuple(audit.findings + (audit.stories.findings if audit.stories else []))
+
+
+class _Audit:
+    """One verification: what was read so far and what was found."""
+
+    def __init__(
+        self, reader: LogReader, verifiers: Sequence[NoteVerifier], *, stories: Stories | None
+    ) -> None:
+        self.findings: list[Finding] = []
+        self.stories = stories
+        self._reader, self._verifiers = reader, verifiers
+        self._tree = Tree()
+        self._history: dict[int, Checkpoint] = {}
+        self._has_journal = False
+
+    def newest_head(self) -> Checkpoint | None:
+        """Rules 1 and 5: the newest signed head, from the checkpoint and the history."""
+        self._read_history()
+        current = self._open("checkpoint", rule=1)
+        if current is None:
+            return None
+        newer = [
+            head
+            for size, head in self._history.items()
+            if size > current.size and head.origin == current.origin
+        ]
+        if not newer:
+            return current
+        behind = f"the checkpoint is of {current.size} leaves, the history knows {max(head.size for head in newer)}"
+        interrupted = len(newer) == 1 and current.size in self._history
+        self._find(1, "checkpoint-behind", "checkpoint", behind, grave=not interrupted)
+        return max(newer, key=lambda head: head.size)
+
+    def read_entries(self, head: Checkpoint) -> bool:
+        """Rule 2, and rules 8 to 10 on the way; whether all entries could be read."""
+        for tile in tiles_of(head.size):
+            if tile.level != ENTRIES:
+                break
+            leaves = self._attempt(2, "entries-damaged", tile.path, partial(self._bundle, tile))
+            if leaves is None:
+                self._find(3, "root-unknown", "checkpoint", f"entries from {tile.start} on cannot be read")
+                return False
+            self._take(leaves)
+        return True
+
+    def check_root(self, head: Checkpoint) -> None:
+        """Rule 3."""
+        if self._tree.root(head.size) != head.root:
+            self._find(
+                3, "root-mismatch", "checkpoint", f"the entries do not give the root signed for {head.size}"
+            )
+
+    def check_genesis(self, head: Checkpoint, trusted: Digest | None) -> None:
+        """Rule 7."""
+        first = self._attempt(7, "genesis-missing", "leaf 0", self._first_leaf) if head.size else None
+        if first is None:
+            return
+        event = self._attempt(7, "genesis-invalid", "leaf 0", partial(Event.from_bytes, first))
+        if event is not None and not self._names_key(event, head.origin):
+            self._find(7, "genesis-foreign", "leaf 0", "the first leaf names another log or another key")
+        if trusted is not None and canonical.of_raw(leaf_hash(first)) != trusted:
+            self._find(7, "genesis-untrusted", "leaf 0", "the first leaf is not the one that is trusted")
+
+    def check_kept(self, head: Checkpoint, kept: Checkpoint | None) -> None:
+        """Rule 6."""
+        if kept is None:
+            return
+        if kept.origin != head.origin:
+            self._find(
+                6, "kept-foreign", "kept checkpoint", f"it is of {kept.origin}, the log is {head.origin}"
+            )
+        elif kept.size > head.size:
+            self._find(
+                6, "rolled-back", "kept checkpoint", f"{kept.size} leaves were known, {head.size} are here"
+            )
+        elif self._tree.root(kept.size) != kept.root:
+            self._find(6, "forked", "kept checkpoint", f"another history of the first {kept.size} leaves")
+
+    def check_history(self, head: Checkpoint) -> None:
+        """Rule 5: every signed head is a prefix of the newest."""
+        for size, old in sorted(self._history.items()):
+            place = f"history/{size}.note"
+            if old.origin != head.origin:
+                self._find(5, "history-foreign", place, f"it is of {old.origin}")
+            elif size <= head.size and self._tree.root(size) != old.root:
+                self._find(5, "forked", place, f"two roots for size {size}")
+        if self._history and head.size not in self._history:
+            self._find(
+                5, "history-missing", f"history/{head.size}.note", "the newest head is not in the history"
+            )
+
+    def check_journal(self, head: Checkpoint) -> None:
+        """Rule 11."""
+        parts = self._attempt(11, "journal-unreadable", ".state", lambda: list(self._reader.journal())) or []
+        self._has_journal = bool(parts)
+        for part in parts:
+            if part.start > self._tree.size:
+                self._find(
+                    11, "journal-gap", part.path, f"it starts at {part.start}, {self._tree.size} are known"
+                )
+                return
+            self._compare(part.path, part.start, part.leaves)
+            if part.tail != "clean":
+                self._find(
+                    11,
+                    f"journal-{part.tail}",
+                    part.path,
+                    "bytes after the last whole frame",
+                    grave=part.tail == "damaged",
+                )
+        ends = max((part.start + len(part.leaves) for part in parts), default=head.size)
+        if ends < head.size:
+            self._find(11, "journal-short", parts[-1].path, f"it ends at leaf {ends}, {head.size} are signed")
+        if ends > head.size:
+            self._find(
+                11, "unsigned", parts[-1].path, f"{ends - head.size} leaves are not signed yet", grave=False
+            )
+
+    def check_tiles(self, head: Checkpoint) -> None:
+        """Rules 4 and 13: what must be there, then what else is there."""
+        expected = {tile.path: tile for tile in tiles_of(head.size)}
+        for path, tile in expected.items():
+            if tile.level != ENTRIES:
+                self._attempt(4, "tile-missing", path, partial(self._check_tile, tile))
+        for path in self._reader.names("tile"):
+            if path not in expected:
+                self._attempt(13, "stray-file", path, partial(self._check_other, path))
+
+    def check_blobs(self) -> None:
+        """Rule 12. Absence is no finding: content may be redacted."""
+        for path in self._reader.names("blobs"):
+            data = self._attempt(12, "blob-unreadable", path, partial(self._reader.get, path, MAX_BLOB))
+            name = canonical.digest(data or b"").removeprefix("sha256:")
+            if data is not None and path != f"blobs/sha256/{name[:2]}/{name}":
+                self._find(12, "blob-altered", path, "the content is not that of its name")
+
+    # Inside.
+
+    def _read_history(self) -> None:
+        for path in self._reader.names("history"):
+            checkpoint = self._open(path, rule=5)
+            if checkpoint is None:
+                continue
+            if path != f"history/{checkpoint.size}.note":
+                self._find(5, "history-misnamed", path, f"it is the head of {checkpoint.size} leaves")
+                continue
+            self._history[checkpoint.size] = checkpoint
+
+    def _open(self, path: str, *, rule: int) -> Checkpoint | None:
+        def read() -> Checkpoint:
+            note = self._reader.get(path, MAX_NOTE)
+            if note is None:
+                raise CheckpointError("missing", where=path)
+            return SignedCheckpoint.open(note, self._verifiers, where=path).checkpoint
+
+        return self._attempt(rule, "note-invalid", path, read)
+
+    def _bundle(self, tile: Tile) -> list[bytes]:
+        data, width = self._fetch(tile, MAX_BUNDLE)
+        return decode_bundle(data, width, where=tile.path)[: tile.width]
+
+    def _fetch(self, tile: Tile, limit: int) -> tuple[bytes, int]:
+        """Return the file of `tile`, or the full one that took its place, and that file's width."""
+        for width in {tile.width: None, WIDTH: None}:
+            data = self._reader.get(Tile(level=tile.level, n=tile.n, width=width).path, limit)
+            if data is not None:
+                return data, width
+        raise TileError("missing", where=tile.path)
+
+    def _take(self, leaves: Sequence[bytes]) -> None:
+        start, hashes = self._tree.size, leaf_hashes(leaves)
+        self._tree.extend(hashes)
+        if self.stories:
+            for index, (leaf, hashed) in enumerate(zip(leaves, hashes, strict=True), start):
+                self.stories.take(index, leaf, hashed)
+
+    def _compare(self, path: str, start: int, leaves: Sequence[bytes]) -> None:
+        known = self._tree.size - start
+        for index, hashed in enumerate(leaf_hashes(leaves[:known]), start):
+            if hashed != self._tree.leaf(index):
+                self._find(11, "journal-differs", f"{path}: leaf {index}", "the journal holds another leaf")
+        self._take(leaves[known:])
+
+    def _check_tile(self, tile: Tile) -> None:
+        data, width = self._fetch(tile, WIDTH * HASH)
+        if len(data) != width * HASH or data[: tile.width * HASH] != tile.content(self._tree):
+            self._find(4, "tile-differs", tile.path, "it does not hold the hashes of the entries")
+
+    def _check_other(self, path: str) -> None:
+        """A tile that the newest head does not need: an older partial one, or one of unsigned leaves."""
+        tile = Tile.parse(path)
+        if tile.start + tile.width > self._tree.size >> (HEIGHT * max(tile.level, 0)):
+            beyond = "a tile beyond every leaf that is here"
+            self._find(13, "tile-beyond", tile.path, beyond, grave=self._has_journal)
+        elif tile.level != ENTRIES:
+            self._check_tile(tile)
+        elif b"".join(leaf_hashes(self._bundle(tile))) != self._tree.hashes(0, tile.start, tile.width):
+            self._find(2, "entries-differ", tile.path, "an older bundle holds other leaves")
+
+    def _first_leaf(self) -> bytes:
+        tile = Tile(level=ENTRIES, n=0, width=min(self._tree.size, WIDTH))
+        return self._bundle(tile)[0]
+
+    def _names_key(self, event: Event, origin: str) -> bool:
+        data = event.data or {}
+        keys = {verifier.vkey for verifier in self._verifiers if verifier.name == origin}
+        return event.type == "log.created" and data.get("origin") == origin and data.get("log_key") in keys
+
+    def _attempt(self, rule: int, name: str, place: str, read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except (EvidenceInvalidError, InvalidInputError) as error:
+            self._find(rule, name, place, error.what)
+            return None
+
+    def _find(self, rule: int, name: str, place: str, message: str, *, grave: bool = True) -> None:
+        self.findings.append(Finding(rule=rule, name=name, place=place, message=message, grave=grave))
