@@ -1,14 +1,20 @@
 """The doors through which a run reaches the world: `Runner` causes effects, `Observer` is told of each one.
 
 Contract of `Runner.run`:
-- It is called only with a `Permit`, after the slice's intent is durable, and returns when nothing of the slice is
-  left running here.
+- It is called only with a `Permit`, after the slice's intent is durable, and returns when nothing of the
+  slice is left running here.
 - Before each action it calls `Observer.before` and acts only once that has returned. If it raises, the runner
   stops the slice at once (no further action) and lets the error through.
 - After each action it calls `Observer.after`, once per host and task (or resource operation).
 - Hosts that never answered are simply absent: accounting names them.
-- An `Error` from `run` says nothing about effects already reported; the run loop turns silence into `unknown`.
+- An `Error` from `run` says nothing about effects already reported; the run loop turns silence into
+`unknown`.
 - No concurrency: `before` and `after` are called from one thread.
+- `ActionResult.data["ignored"]` is true when the step itself says that this failure does not matter
+  (`ignore_errors`, `ignore_unreachable`): accounting needs it where no later task shows it.
+
+The run itself needs two more doors: `Journal`, the part of the log that it writes, and `Recheck`, the gate's
+checks that repeat before each slice.
 """
 
 from collections.abc import Mapping
@@ -16,17 +22,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
+from itmp.audit import Expect, Leaf, Receipt
+from itmp.audit.event import Event
 from itmp.canonical import Digest
 from itmp.change import Permit
 from itmp.plan import LeafStep, Plan
 
-Outcome: TypeAlias = Literal["ok", "changed", "failed", "skipped", "unreachable", "unknown", "not_reached", "denied"]
+Outcome: TypeAlias = Literal[
+    "ok", "changed", "failed", "skipped", "unreachable", "unknown", "not_reached", "denied"
+]
 Phase: TypeAlias = Literal["do", "undo"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
-    """One step on one batch: the unit of intent and resume. `key` is unique within a run, e.g. `restart@2`."""
+    """One step on one batch: the unit of intent and resume. `key` is unique in a run, e.g. `restart@2`."""
 
     key: str
     step: LeafStep
@@ -36,7 +46,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """What is about to happen: on `host` (or resource urn), `action` (FQCN or engine op), written at `path`:`line`.
+    """What is about to happen: `action` (FQCN or engine op) on `host` (or urn), from `path`:`line`.
 
     `id` is the runner's own id for it (task uuid + host, or urn) and pairs it with its result.
     """
@@ -71,7 +81,7 @@ class ActionResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """Where a run may write: `folder` is the run's own fresh folder, `token` marks its processes' environment."""
+    """Where a run may write: `folder` is its own fresh folder, `token` marks its processes' environment."""
 
     folder: Path
     token: str
@@ -105,4 +115,48 @@ class Prober(Protocol):
         """Answer for one host (or resource)."""
 
 
-__all__ = ["Action", "ActionResult", "Digest", "Observer", "Outcome", "Phase", "Prober", "Room", "Runner", "Slice"]
+class Journal(Protocol):
+    """The log, as far as a run needs it; `audit.Log` is one.
+
+    Contract: with `durable`, `append` returns only once the event survives a power cut; without, it rides
+    along with the next durable one. An event whose `id` is already there is not written again. An `Error`
+    means that the event may or may not be there: nothing more may run.
+    """
+
+    def append(self, event: Event, *, expect: Expect | None = None, durable: bool = True) -> Receipt:
+        """Write `event`; raise `audit.HeadMovedError`, writing nothing, when `expect` does not hold."""
+
+    def head_of(self, change: str) -> Digest | None:
+        """Return the leaf hash of the newest event of `change`."""
+
+    def of_change(self, change: str) -> tuple[Leaf, ...]:
+        """Return every leaf of `change`, oldest first."""
+
+    def put_blob(self, data: bytes) -> Digest:
+        """Keep data that is too large for a leaf, durably; return its digest."""
+
+
+class Recheck(Protocol):
+    """The gate's checks that repeat before each slice, on the leaves as they are now."""
+
+    def __call__(self, part: Slice, *, exempt: bool) -> None:
+        """Return when `part` may run; raise `Error` when it may not.
+
+        `exempt` slices (`always` and undo of an admitted run) meet check 8, the health of the log, alone.
+        """
+
+
+__all__ = [
+    "Action",
+    "ActionResult",
+    "Digest",
+    "Journal",
+    "Observer",
+    "Outcome",
+    "Phase",
+    "Prober",
+    "Recheck",
+    "Room",
+    "Runner",
+    "Slice",
+]

@@ -1,0 +1,106 @@
+"""What is about to happen must be what was approved.
+
+Rules kept here, for each action, before it happens:
+1. its target belongs to the slice, and a delegate was declared;
+2. Ansible: (path, line, action) is in the step's expected work. Only where the plan says that a dynamic
+   include is opaque may a task come from another artifact of the plan, and never from a file whose tasks are
+   all known;
+3. Pulumi: the operation on that resource is one of the plan's.
+The first rule that is broken raises `ConformanceError`.
+"""
+
+from typing import Final, assert_never
+
+from itmp.errors import RefusedError
+from itmp.execution.doors import Action, Slice
+from itmp.plan import AnsibleStep, CheckStep, LeafStep, Plan, PulumiStep
+
+_PROJECT: Final = "project/"
+# How one planned operation of the engine is reported while it is carried out.
+_STAGES: Final = {"replace": frozenset({"replace", "create-replacement", "delete-replaced"})}
+# Implicit fact gathering is written nowhere; the engine names it in either way.
+_FACTS: Final = frozenset(
+    f"ansible.{collection}.{name}"
+    for collection in ("builtin", "legacy")
+    for name in ("setup", "gather_facts")
+)
+
+
+class ConformanceError(RefusedError):
+    """Something outside the approved plan was about to happen; the slice was stopped before it."""
+
+
+class Conformance:
+    """The rules of one slice, indexed once because every action meets them."""
+
+    def __init__(self, plan: Plan, part: Slice) -> None:
+        step: LeafStep = part.step
+        self._part = part
+        self._targets = frozenset(targets(part))
+        self._delegates = self._targets
+        self._work: frozenset[tuple[str, int, str]] = frozenset()
+        self._files: frozenset[str] = frozenset()
+        self._unknown: frozenset[str] = frozenset()
+        self._operations: frozenset[tuple[str, str]] = frozenset()
+        match step:
+            case AnsibleStep():
+                self._index(plan, step)
+            case PulumiStep():
+                self._operations = frozenset(
+                    (operation.urn, op)
+                    for operation in step.operations
+                    for op in (*_STAGES.get(operation.op, ()), operation.op, "same")
+                )
+            case CheckStep():
+                self._targets &= frozenset(step.probes)
+            case _:
+                assert_never(step)
+
+    def _index(self, plan: Plan, step: AnsibleStep) -> None:
+        self._delegates |= frozenset(step.delegates)
+        facts = [task for task in step.expected if task.section == "facts"]
+        self._work = frozenset((task.path, task.line, task.action) for task in step.expected) | frozenset(
+            (task.path, task.line, action) for task in facts for action in _FACTS
+        )
+        self._files = frozenset(task.path for task in step.expected)
+        if step.opaque:
+            self._unknown = (
+                frozenset(p for p in plan.manifest.artifacts if p.startswith(_PROJECT)) - self._files
+            )
+
+    def check(self, action: Action) -> None:
+        """Return when `action` conforms; raise `ConformanceError` when it does not."""
+        step = self._part.step
+        if action.host not in self._targets:
+            self._refuse(action, f"{action.host!r:.120} is not a target of {self._part.key}")
+        if isinstance(step, PulumiStep):
+            if (action.host, action.action) not in self._operations:
+                self._refuse(action, f"operation {action.action!r:.60} on it was not approved")
+        elif action.delegate and action.delegate not in self._delegates:
+            self._refuse(action, f"delegation to {action.delegate!r:.120} was not declared")
+        elif isinstance(step, AnsibleStep) and not self._expected(action):
+            self._refuse(
+                action, f"{action.action!r:.120} at {action.path!r:.200}:{action.line} was not approved"
+            )
+
+    def _expected(self, action: Action) -> bool:
+        return (action.path, action.line, action.action) in self._work or action.path in self._unknown
+
+    def _refuse(self, action: Action, why: str) -> None:
+        raise ConformanceError(
+            f"outside the approved plan: {why}",
+            where=f"{self._part.key} on {action.host}"[:300],
+            do="It was not done. Compare `itmp show` with the playbook, correct it, plan and approve again.",
+        )
+
+
+def conform(plan: Plan, part: Slice, action: Action) -> None:
+    """Return when `action` of slice `part` is what `plan` says; raise `ConformanceError` when it is not."""
+    Conformance(plan, part).check(action)
+
+
+def targets(part: Slice) -> tuple[str, ...]:
+    """Return what a slice acts on: its hosts, or the resources that its operations would change."""
+    if isinstance(part.step, PulumiStep):
+        return tuple(operation.urn for operation in part.step.operations if operation.op != "same")
+    return part.hosts

@@ -1,0 +1,240 @@
+"""Where a run is and what it does next: an immutable value and two pure functions over it.
+
+Rules kept here:
+- Order is the plan's. Inside `rolling` a batch passes all its steps before the next batch begins.
+- A host that failed takes part in no later step, except `always` ones, unless its step says `on_failure:
+continue`.
+- Failures count over the whole run; beyond a rolling block's budget its `on_failure` decides, as does that of
+  any step outside `rolling` at its first failure. A host whose outcome is unknown counts as failed.
+- After a halt only `always` steps run, and only those of batches (outside `rolling`: of a run) that had
+begun.
+- Undo comes last, only where something was begun, and only when no outcome is unknown.
+- Nothing here widens: hosts outside the permit's limit, or skipped by a person, are never chosen.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from itmp.execution.accounting import GOOD, HostState
+from itmp.execution.conformance import targets
+from itmp.execution.doors import Phase, Slice
+from itmp.execution.states import StepMove, StepState, next_state
+from itmp.plan import LeafStep, Manifest, Part, PulumiStep, RollingStep, slices
+
+_PHASES: Final[tuple[Phase, Phase]] = ("do", "undo")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """One slice as the plan knows it: `batch` counts from 1 within its rolling `block`, and is 0 outside."""
+
+    key: str
+    step: LeafStep
+    hosts: tuple[str, ...]
+    phase: Phase = "do"
+    block: RollingStep | None = None
+    batch: int = 0
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Hosts, or the resources that its operations change."""
+        return targets(self.part(self.hosts))
+
+    def part(self, hosts: tuple[str, ...]) -> Slice:
+        """Return the slice that carries this out on `hosts`."""
+        return Slice(key=self.key, step=self.step, hosts=hosts, phase=self.phase)
+
+
+def order(manifest: Manifest) -> tuple[Unit, ...]:
+    """Return the plan's slices in the order of work, undo last."""
+    blocks = {
+        id(inner): step for step in manifest.steps if isinstance(step, RollingStep) for inner in step.steps
+    }
+    return tuple(
+        Unit(
+            key=_key(part, phase),
+            step=part.step,
+            hosts=part.hosts,
+            phase=phase,
+            block=blocks.get(id(part.step)),
+            batch=part.batch,
+        )
+        for phase in _PHASES
+        for part in slices(manifest, phase)
+    )
+
+
+def _key(part: Part, phase: Phase) -> str:
+    name = part.step.id if phase == "do" else f"undo:{part.step.id}"
+    return f"{name}@{part.batch}" if part.batch else name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """A run's progress. `done` maps a begun slice to its targets' states; a target absent there is open.
+
+    `left_out` maps a host that must not be acted on to the reason. `halt` says why no ordinary slice starts
+    any more; `dead` that nothing at all does, because the log failed. `undo` asks for the undo phase,
+    `undoing` is it; `command` says that a person asked for undo alone.
+    """
+
+    units: tuple[Unit, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    at: int = 0
+    done: Mapping[str, Mapping[str, HostState]] = field(default_factory=dict)
+    steps: Mapping[str, StepState] = field(default_factory=dict)
+    dropped: frozenset[str] = frozenset()
+    failures: frozenset[str] = frozenset()
+    closed: frozenset[str] = frozenset()
+    halt: str = ""
+    dead: bool = False
+    undo: bool = False
+    undoing: bool = False
+    command: bool = False
+
+    def halted(self, why: str) -> "Course":
+        """Return the course on which no ordinary slice starts any more; the first reason stays."""
+        return replace(self, halt=self.halt or why)
+
+    def state_of(self, unit: Unit) -> StepState:
+        """Return where a slice is."""
+        return self.steps.get(unit.key, StepState.PENDING)
+
+    @property
+    def unknown(self) -> bool:
+        """Whether any outcome is not known."""
+        return any("unknown" in states.values() for states in self.done.values())
+
+
+def advance(course: Course) -> tuple[Unit, Slice, Course] | None:
+    """Return the next slice to carry out and the course from which to carry it out; `None` at the end."""
+    while not course.dead:
+        for index in range(course.at, len(course.units)):
+            unit = course.units[index]
+            hosts = _hosts_now(course, unit)
+            if hosts is not None:
+                return unit, unit.part(hosts), replace(course, at=index + 1)
+        if not _undo_begins(course):
+            return None
+        course = begin_undo(course)
+    return None
+
+
+def begin_undo(course: Course) -> Course:
+    """Return the course at the start of its undo phase: what was done is now being undone."""
+    steps = dict(course.steps)
+    for unit in course.units:
+        if unit.phase == "do" and course.state_of(unit) not in {StepState.PENDING, StepState.UNDO_STARTED}:
+            steps[unit.key] = next_state(steps[unit.key], StepMove.UNDO)
+    return replace(course, undoing=True, at=0, steps=steps)
+
+
+def start(course: Course, unit: Unit) -> Course:
+    """Return the course after the intent of `unit`: its step has started."""
+    state = course.state_of(unit)
+    if state is not StepState.PENDING:
+        state = next_state(state, StepMove.RETRY)
+    return replace(course, steps={**course.steps, unit.key: next_state(state, StepMove.START)})
+
+
+def absorb(course: Course, unit: Unit, states: Mapping[str, HostState], *, past: bool = False) -> Course:
+    """Return the course after `unit` (started) ended with `states` for the targets it was carried out on.
+
+    In the `past`, of a run that is taken up again, what was not reached is still to come and no failure.
+    """
+    done = {**course.done.get(unit.key, {}), **states}
+    course = replace(
+        course,
+        done={**course.done, unit.key: done},
+        steps={**course.steps, unit.key: next_state(course.state_of(unit), _move(done.values()))},
+    )
+    fine = GOOD | {"not_reached"} if past else GOOD
+    bad = frozenset(t for t, state in states.items() if state not in fine and t not in course.left_out)
+    if not bad or unit.phase == "undo" or unit.step.on_failure == "continue":
+        return course
+    course = replace(course, dropped=course.dropped | bad, failures=course.failures | bad)
+    return _react(course, unit, bad)
+
+
+def _react(course: Course, unit: Unit, bad: frozenset[str]) -> Course:
+    block, reaction = unit.block, unit.step.on_failure
+    if block is not None:
+        if len(course.failures) <= block.max_failures:
+            return course
+        reaction = "undo" if "undo" in {reaction, block.on_failure} else block.on_failure
+        course = replace(course, closed=course.closed | {block.id})
+        if reaction == "continue":
+            return course
+    why = f"{unit.key}: {len(bad)} of its targets did not succeed" + (
+        f", {len(course.failures)} in the run and {block.max_failures} allowed" if block else ""
+    )
+    return replace(course.halted(why), undo=course.undo or reaction == "undo")
+
+
+def _move(states: Collection[HostState]) -> StepMove:
+    if "unknown" in states:
+        return StepMove.LOSE
+    return StepMove.SUCCEED if all(state in GOOD for state in states) else StepMove.FAIL
+
+
+def _hosts_now(course: Course, unit: Unit) -> tuple[str, ...] | None:
+    """Return the hosts on which `unit` is to be carried out now; `None` when it is not."""
+    if not _may_start(course, unit):
+        return None
+    settled = course.done.get(unit.key, {})
+    left = tuple(target for target in unit.targets if settled.get(target, "not_reached") == "not_reached")
+    if isinstance(unit.step, PulumiStep):
+        return () if left else None
+    touched = begun(course) if unit.phase == "undo" else None
+    return tuple(host for host in left if _takes_part(course, unit, host, touched)) or None
+
+
+def _takes_part(course: Course, unit: Unit, host: str, touched: frozenset[str] | None) -> bool:
+    if host in course.left_out:
+        return False
+    if touched is not None:
+        return host in touched
+    return unit.step.always or host not in course.dropped
+
+
+def _may_start(course: Course, unit: Unit) -> bool:
+    if unit.phase == "undo" or course.undoing:
+        return unit.phase == "undo" and course.undoing and _undoable(course, unit)
+    blocked = bool(course.halt) or (unit.block is not None and unit.block.id in course.closed)
+    return not blocked or (unit.step.always and _admitted(course, unit))
+
+
+def _admitted(course: Course, unit: Unit) -> bool:
+    """Whether something of the same batch (outside `rolling`: of the same run) was begun."""
+    if unit.block is None:
+        return bool(course.done)
+    return any(
+        other.block is unit.block and other.batch == unit.batch and other.key in course.done
+        for other in course.units
+    )
+
+
+def exempt(course: Course, unit: Unit) -> bool:
+    """Whether window, freeze, budget and approval no longer bind `unit`, because its work had begun."""
+    return unit.phase == "undo" or (unit.step.always and _admitted(course, unit))
+
+
+def _undo_begins(course: Course) -> bool:
+    return course.undo and not course.undoing and not course.unknown
+
+
+def _undoable(course: Course, unit: Unit) -> bool:
+    if not isinstance(unit.step, PulumiStep):
+        return True
+    return any(
+        other.phase == "do" and isinstance(other.step, PulumiStep) and other.key in course.done
+        for other in course.units
+    )
+
+
+def begun(course: Course) -> frozenset[str]:
+    """Return the hosts on which anything was begun in the do phase."""
+    return frozenset(
+        host for unit in course.units if unit.phase == "do" for host in course.done.get(unit.key, {})
+    )

@@ -1,0 +1,278 @@
+"""The run: a thin driver around the pure course.
+
+Rules kept here, for each slice:
+1. stop requests and the permit's end come first, then the gate's repeated checks, then the durable intent;
+2. only then the runner acts, watched action by action;
+3. then one state per target, and the durable barrier. When the log fails nothing further runs, `always` and
+undo included; when anything else fails the course decides. An exception that is not an `Error` passes through
+untouched, like a kill: the log shows an open intent, and a resume finds it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from itmp.canonical import Digest
+from itmp.change import Permit
+from itmp.errors import (
+    BusyError,
+    Error,
+    ForkError,
+    InvalidInputError,
+    LogUnavailableError,
+    OutsideWindowError,
+    RefusedError,
+    ToolMissingError,
+)
+from itmp.execution.conformance import ConformanceError
+from itmp.execution.course import Course, Unit, absorb, advance, exempt, order, start
+from itmp.execution.doors import Journal, Recheck, Room, Runner, Slice
+from itmp.execution.progress import Progress, RunFinished, RunStarted, RunStopped, SliceFinished, SliceStarted
+from itmp.execution.record import Author, Recorder
+from itmp.execution.summary import RunSummary, close_undo, summarise
+from itmp.execution.watch import StopRequestedError, Teller, Watch
+from itmp.plan import Manifest, Plan
+
+Mode: TypeAlias = Literal["run", "resume", "undo"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wiring:
+    """What a run needs. `runners` maps a step's kind (`ansible`, `pulumi`, `check`) to its runner.
+
+    `stopping` says whether somebody asked to stop; it is called between actions and must be quick. `ids`
+    gives a fresh event id, `now` the aware UTC time. `room` is fresh for each run.
+    """
+
+    journal: Journal
+    runners: Mapping[str, Runner]
+    recheck: Recheck
+    room: Room
+    progress: Progress
+    stopping: Callable[[], bool]
+    ids: Callable[[], str]
+    now: Callable[[], datetime]
+    author: Author = field(repr=False)
+
+
+def execute(permit: Permit, plan: Plan, *, wiring: Wiring, limit: Iterable[str] | None = None) -> RunSummary:
+    """Carry out `plan` under `permit`, slice by slice, and return how it ended.
+
+    `limit` names hosts of the plan and may narrow the permit's own limit, never widen it. Raises `Error` only
+    while nothing has been done: a permit that is not this plan's or has been used (`RefusedError`), a limit
+    that names a host outside the plan (`InvalidInputError`), a runner that is missing (`ToolMissingError`), a
+    log that cannot be written. Afterwards every failure is in the summary.
+    """
+    admit(permit, plan, wiring, mode="run")
+    course = Course(units=order(plan.manifest), left_out=outside(plan.manifest, permit, limit))
+    return Drive(permit, plan, wiring).begin(course, resumed=False)
+
+
+def admit(permit: Permit, plan: Plan, wiring: Wiring, *, mode: Mode) -> None:
+    """Return when `permit` is for exactly this plan, run and mode, and every kind of step has its runner."""
+    if (permit.plan, permit.run, permit.mode) != (plan.digest, wiring.room.run, mode):
+        raise RefusedError(
+            "the permit is for another plan, run or mode", where=permit.change, do="Ask the gate for one."
+        )
+    kinds = {unit.step.kind for unit in order(plan.manifest) if mode != "undo" or unit.phase == "undo"}
+    if missing := sorted(kinds - wiring.runners.keys()):
+        raise ToolMissingError(
+            f"nothing here can carry out steps of kind {', '.join(missing)}", do="See `itmp doctor`."
+        )
+
+
+def outside(manifest: Manifest, permit: Permit, limit: Iterable[str] | None) -> dict[str, str]:
+    """Return the plan's hosts that the permit, or `limit`, leaves out, each with the reason."""
+    hosts = plan_hosts(manifest)
+    wanted = frozenset(hosts if limit is None else limit)
+    if strangers := sorted(wanted.difference(hosts)):
+        raise InvalidInputError(
+            f"the limit names hosts that are not in the plan: {', '.join(strangers)}",
+            do="A limit narrows a run; `itmp show` lists the plan's hosts.",
+        )
+    return {host: "outside the limit of this run" for host in hosts if host not in wanted & permit.hosts}
+
+
+def plan_hosts(manifest: Manifest) -> tuple[str, ...]:
+    """Return every host that a step or an undo step acts on, in the plan's order, once."""
+    return tuple(dict.fromkeys(host for unit in order(manifest) for host in unit.hosts))
+
+
+class _Refused(Exception):  # noqa: N818 -- never leaves this module: it carries the gate's error past the log's
+    def __init__(self, error: Error) -> None:
+        self.error = error
+
+
+class Drive:
+    """Carries one course to its end."""
+
+    def __init__(self, permit: Permit, plan: Plan, wiring: Wiring, *, notes: Iterable[str] = ()) -> None:
+        self._permit, self._plan, self._wiring = permit, plan, wiring
+        self._cause: Error | None = None
+        self.notes = list(notes)
+        self.tell = Teller(wiring.progress)
+        self.recorder = Recorder(
+            wiring.journal,
+            permit=permit,
+            author=wiring.author,
+            environment=plan.manifest.environment,
+            ids=wiring.ids,
+        )
+
+    def begin(self, course: Course, *, resumed: bool) -> RunSummary:
+        """Use the permit up and carry `course` to its end."""
+        self.open(course, resumed=resumed)
+        return self.go(course)
+
+    def open(self, course: Course, *, resumed: bool) -> None:
+        """Write that the run starts; from here on failures are summarised, not raised."""
+        self.recorder.begun(resumed=resumed)
+        self.tell(
+            RunStarted(
+                change=self._permit.change,
+                plan=self._permit.plan,
+                run=self._permit.run,
+                hosts=tuple(host for host in plan_hosts(self._plan.manifest) if host not in course.left_out),
+                slices=sum(unit.phase == "do" for unit in course.units),
+                event="run.resumed" if resumed else "run.started",
+            )
+        )
+
+    def go(self, course: Course) -> RunSummary:
+        """Carry out slice after slice until the course knows no further one."""
+        while (found := advance(course)) is not None:
+            unit, part, onward = found
+            course = self._carry(course, onward, unit, part)
+        return self.close(close_undo(course))
+
+    def close(self, course: Course) -> RunSummary:
+        """Write how the run ended, unless the log has failed, and return it."""
+        summary = self._summary(course)
+        if not course.dead:
+            try:
+                self.recorder.run_finished(
+                    summary.state.value, hosts=summary.hosts, resources=summary.resources
+                )
+            except Error as error:
+                self._cause = error
+                summary = self._summary(replace(course, dead=True))
+        self.tell(
+            RunFinished(
+                state=summary.state.value,
+                exit_code=summary.exit_code,
+                hosts=dict(summary.hosts),
+                notes=summary.notes,
+            )
+        )
+        return summary
+
+    def stop(self, course: Course, error: Error, *, record: bool = True) -> Course:
+        """Return the halted course, `error` being the cause; write why."""
+        if self._cause is None or isinstance(error, ConformanceError):
+            self._cause = error
+        why = f"{error.where}: {error.what}" if error.where else error.what
+        self.tell(RunStopped(why=why))
+        course = course.halted(why)
+        if not record:
+            return course
+        try:
+            self.recorder.run_stopped(why)
+        except Error as failure:
+            return self._die(course, failure)
+        return course
+
+    def _summary(self, course: Course) -> RunSummary:
+        return summarise(self._permit.run, course, cause=self._cause, notes=self.notes)
+
+    def _carry(self, course: Course, onward: Course, unit: Unit, part: Slice) -> Course:
+        free = exempt(course, unit)
+        try:
+            intent = self.recorder.slice_intended(part, lambda: self._check(part, exempt=free))
+        except _Refused as refused:
+            return self._refuse(course, refused.error, exempt=free)
+        except BusyError as error:
+            return self._refuse(course, error, exempt=free)
+        except Error as error:
+            return self._die(course, error)
+        self.tell(
+            SliceStarted(
+                slice=part.key, step=part.step.id, title=part.step.title, hosts=part.hosts, phase=part.phase
+            )
+        )
+        return self._finish(start(onward, unit), unit, part, self._effect(part, intent, exempt=free))
+
+    def _check(self, part: Slice, *, exempt: bool) -> None:
+        try:
+            if not exempt:
+                self._check_ordinary()
+            self._wiring.recheck(part, exempt=exempt)
+        except Error as error:
+            raise _Refused(error) from error
+
+    def _check_ordinary(self) -> None:
+        if self._wiring.stopping():
+            raise StopRequestedError
+        if self._wiring.now() >= self._permit.not_after:
+            raise OutsideWindowError(
+                "the permit has run out", do="Resume inside the window, with a new permit."
+            )
+
+    def _refuse(self, course: Course, error: Error, *, exempt: bool) -> Course:
+        """Halt before a slice: the course is then asked again, for what must run in spite of it."""
+        if exempt or isinstance(error, LogUnavailableError | ForkError):
+            return self._die(course, error)
+        return self.stop(course, error)
+
+    def _effect(self, part: Slice, intent: Digest, *, exempt: bool) -> "_Effect":
+        stopping = _never if exempt else self._wiring.stopping
+        watch = Watch(self._plan, part, intent, recorder=self.recorder, tell=self.tell, stopping=stopping)
+        failure: Error | None = None
+        try:
+            self._wiring.runners[part.step.kind].run(
+                self._permit, self._plan, part, room=self._wiring.room, observer=watch
+            )
+        except Error as error:
+            failure = error
+        return _Effect(intent=intent, watch=watch, failure=failure)
+
+    def _finish(self, course: Course, unit: Unit, part: Slice, effect: "_Effect") -> Course:
+        states = effect.watch.states(effect.failure)
+        broken = effect.watch.broken
+        if broken is None:
+            try:
+                self.recorder.slice_finished(part, effect.intent, states)
+            except Error as error:
+                broken = error
+        if broken is not None:
+            states = dict.fromkeys(states, "unknown")
+        self.tell(SliceFinished(slice=part.key, states=states))
+        course = absorb(course, unit, states)
+        if broken is not None:
+            return self._die(course, broken)
+        if cause := effect.watch.refusal or effect.failure:
+            return self.stop(course, cause, record=not effect.recorded)
+        return course
+
+    def _die(self, course: Course, error: Error) -> Course:
+        """Nothing further runs: without its log a run may not act."""
+        self._cause = error
+        return replace(course.halted(error.what), dead=True)
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Effect:
+    """One slice's effect: who watched it, under which intent, and what its runner raised."""
+
+    intent: Digest
+    watch: Watch
+    failure: Error | None
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the log already says why it was cut off."""
+        return self.watch.refusal is not None and not isinstance(self.watch.refusal, StopRequestedError)

@@ -1,0 +1,123 @@
+"""What a run says of itself while it goes: typed values for a live view or for JSON lines.
+
+Rules kept here: these values are for watching only; nothing is judged or proven by them, and the log never
+depends on them. Text in them may come from a target: whoever prints it removes control characters.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
+
+from itmp.execution.accounting import HostState
+from itmp.execution.doors import Phase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    """The run was admitted: `slices` is how many it consists of if nothing stops it."""
+
+    change: str
+    plan: str
+    run: str
+    hosts: tuple[str, ...]
+    slices: int
+    event: Literal["run.started", "run.resumed"] = "run.started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceStarted:
+    """A slice's intent is durable and its effect begins."""
+
+    slice: str
+    step: str
+    title: str
+    hosts: tuple[str, ...]
+    phase: Phase = "do"
+    event: Literal["slice.started"] = "slice.started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionStarted:
+    """An action was allowed to happen on `host` (or resource)."""
+
+    slice: str
+    host: str
+    action: str
+    name: str
+    delegate: str = ""
+    event: Literal["action.started"] = "action.started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionFinished:
+    """An action's result; `message` is one masked line."""
+
+    slice: str
+    host: str
+    action: str
+    name: str
+    outcome: str
+    message: str = ""
+    event: Literal["action.finished"] = "action.finished"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostChanged:
+    """What is known so far about `host` within this slice has changed."""
+
+    slice: str
+    host: str
+    state: HostState
+    event: Literal["host.changed"] = "host.changed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceFinished:
+    """The slice's results are durable (unless the log failed, when every state is `unknown`)."""
+
+    slice: str
+    states: Mapping[str, HostState]
+    event: Literal["slice.finished"] = "slice.finished"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStopped:
+    """No further ordinary slice will start; `always` slices of what has begun still do."""
+
+    why: str
+    event: Literal["run.stopped"] = "run.stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished:
+    """The end: one state per targeted host."""
+
+    state: str
+    exit_code: int
+    hosts: Mapping[str, HostState]
+    notes: tuple[str, ...] = field(default=())
+    event: Literal["run.finished"] = "run.finished"
+
+
+RunEvent: TypeAlias = (
+    RunStarted
+    | SliceStarted
+    | ActionStarted
+    | ActionFinished
+    | HostChanged
+    | SliceFinished
+    | RunStopped
+    | RunFinished
+)
+
+
+class Progress(Protocol):
+    """Watches a run. What it raises ends the watching and never the run."""
+
+    def on_event(self, event: RunEvent, /) -> None:
+        """Take note of `event`; return soon, because the run waits."""
+
+
+def to_json(event: RunEvent) -> dict[str, Any]:
+    """Return the object that a JSON line shows: the value's fields, `event` naming its kind."""
+    return asdict(event)

@@ -1,0 +1,222 @@
+"""Taking up what a dead, stopped or failed run left; and undo on request.
+
+Rules kept here, in this order:
+1. a new permit is used up: a resume is admitted like a run;
+2. left-over processes of the dead run are ended, before anything is asked or done;
+3. every unknown outcome is probed; `done` counts as ok, `not_done` runs again, and what cannot be known needs
+   a person: then nothing runs;
+4. the run goes on through the same loop with what is left. A failed host is taken up only on request
+   (`retry`), and no action is repeated, with one exception: a host whose `always` steps have already closed
+   its batch (drained, stopped, undrained) passes the batch from its beginning.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from itmp.change import Permit
+from itmp.errors import Error, InvalidInputError, UnknownOutcomeError
+from itmp.execution.accounting import HostState
+from itmp.execution.course import Course, Unit, absorb, begin_undo, order, start
+from itmp.execution.doors import Prober, Room
+from itmp.execution.loop import Drive, Wiring, admit, outside, plan_hosts
+from itmp.execution.story import RunStory
+from itmp.execution.summary import RunSummary
+from itmp.plan import Plan
+
+RETRYABLE: Final = frozenset({"failed", "unreachable"})
+Prior = dict[str, dict[str, HostState]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reprise:
+    """What a person asks of a resume.
+
+    `retry` are the states (`failed`, `unreachable`) whose hosts run again; `skip` the hosts to go on without;
+    `dead` is the room of the run that is taken up, whose left-overs are ended (`None`: this run's own).
+    """
+
+    retry: frozenset[str] = field(default_factory=frozenset)
+    skip: frozenset[str] = field(default_factory=frozenset)
+    dead: Room | None = None
+
+
+def resume(
+    permit: Permit,
+    plan: Plan,
+    *,
+    wiring: Wiring,
+    story: RunStory,
+    prober: Prober,
+    reprise: Reprise | None = None,
+    limit: Iterable[str] | None = None,
+) -> RunSummary:
+    """Take up the run that `story` tells of, under a new permit, and return how it ended.
+
+    Where an outcome cannot be known the summary's `cause` is an `UnknownOutcomeError` that lists the commands
+    with which a person says what happened; nothing has run then. Raises like `execute`.
+    """
+    reprise = reprise or Reprise()
+    admit(permit, plan, wiring, mode="resume")
+    left_out = {**_skipped(plan, reprise), **outside(plan.manifest, permit, limit)}
+    drive = Drive(permit, plan, wiring, notes=story.handlers)
+    drive.open(Course(units=order(plan.manifest), left_out=left_out), resumed=True)
+    try:
+        drive.notes += _sweep(plan, story, wiring, reprise)
+        story = _probe(plan, story, drive, prober, left_out)
+    except Error as error:
+        return drive.close(drive.stop(_fold(plan, _prior(story, frozenset(), left_out), left_out), error))
+    course = take_up(plan, story, left_out=left_out, retry=reprise.retry)
+    lost = [(key, target) for key, target in story.unknown() if target not in left_out]
+    if lost:
+        return drive.close(drive.stop(course, _needs_person(permit.change, lost)))
+    return drive.go(course)
+
+
+def undo(
+    permit: Permit, plan: Plan, *, wiring: Wiring, story: RunStory, hosts: Iterable[str] | None = None
+) -> RunSummary:
+    """Carry out the plan's undo where the run that `story` tells of began anything; `hosts` narrows it.
+
+    Undo steps that succeeded before are not repeated. Exit code 0 means undone. Raises like `execute`, and
+    `InvalidInputError` when there is nothing to undo.
+    """
+    admit(permit, plan, wiring, mode="undo")
+    if not plan.manifest.undo or not story.slices:
+        raise InvalidInputError("there is nothing to undo: no undo steps in the plan, or nothing was begun")
+    left_out = outside(plan.manifest, permit, hosts)
+    course = take_up(plan, story, left_out=left_out, retry=RETRYABLE | {"unknown"}, undoing=True)
+    drive = Drive(permit, plan, wiring)
+    drive.notes += [f"{key}: what became of {target} is not known" for key, target in story.unknown()]
+    return drive.begin(replace(course, command=True), resumed=False)
+
+
+def take_up(
+    plan: Plan,
+    story: RunStory,
+    *,
+    left_out: Mapping[str, str],
+    retry: Iterable[str] = (),
+    undoing: bool = False,
+) -> Course:
+    """Return the course on which the run that `story` tells of goes on; `undoing`: in its undo phase."""
+    prior = _prior(story, frozenset(retry), left_out, undoing=undoing)
+    course = _fold(plan, prior, left_out, undoing=undoing)
+    if course.halt or course.undoing:
+        return course
+    return _fold(plan, _reopen(course, prior), left_out)
+
+
+def _skipped(plan: Plan, reprise: Reprise) -> dict[str, str]:
+    if wrong := sorted(reprise.retry - RETRYABLE):
+        raise InvalidInputError(f"cannot retry {', '.join(wrong)}", do="Retry failed, unreachable, or both.")
+    if strangers := sorted(reprise.skip - set(plan_hosts(plan.manifest))):
+        raise InvalidInputError(
+            f"not in the plan: {', '.join(strangers)}", do="`itmp show` lists the plan's hosts."
+        )
+    return dict.fromkeys(sorted(reprise.skip), "skipped by a person")
+
+
+def _sweep(plan: Plan, story: RunStory, wiring: Wiring, reprise: Reprise) -> list[str]:
+    """End left-overs of every slice that never ended; return a line for each."""
+    found: list[str] = []
+    for unit in order(plan.manifest):
+        begun = story.slices.get(unit.key)
+        if begun is not None and begun.open:
+            part = unit.part(tuple(host for host in unit.hosts if host in begun.states))
+            lines = wiring.runners[unit.step.kind].sweep(reprise.dead or wiring.room, part)
+            found += [f"{unit.key}: left over and ended: {line}" for line in lines]
+    return found
+
+
+def _probe(
+    plan: Plan, story: RunStory, drive: Drive, prober: Prober, left_out: Mapping[str, str]
+) -> RunStory:
+    units = {unit.key: unit for unit in order(plan.manifest)}
+    for key, target in story.unknown():
+        if target in left_out:
+            continue
+        part = units[key].part((target,) if target in units[key].hosts else ())
+        answer = _ask(plan, units[key], target, prober)
+        if answer == "cannot_know":
+            continue
+        state: HostState = "ok" if answer == "done" else "not_reached"
+        drive.recorder.reconciled(
+            part, story.slices[key].intents[target], target, outcome=state, probe=answer
+        )
+        story = story.with_state(key, target, state)
+    return story
+
+
+def _ask(plan: Plan, unit: Unit, target: str, prober: Prober) -> str:
+    """Return the prober's answer; a probe that fails has found out nothing."""
+    try:
+        return prober.probe(plan, unit.part((target,) if target in unit.hosts else ()), target)
+    except Error:
+        return "cannot_know"
+
+
+def _needs_person(change: str, lost: Iterable[tuple[str, str]]) -> UnknownOutcomeError:
+    pairs = list(lost)
+    names = dict.fromkeys(target for _, target in pairs)
+    commands = "\n  ".join(f"itmp reconcile {change} {name} ok|failed --reason …" for name in names)
+    return UnknownOutcomeError(
+        "what became of "
+        + ", ".join(f"{target} in {key}" for key, target in pairs)
+        + " cannot be known from here",
+        where=change,
+        do=f"Look there, say what you found, then resume (or go on without: --skip HOST):\n  {commands}",
+    )
+
+
+def _prior(
+    story: RunStory, retry: frozenset[str], left_out: Mapping[str, str], *, undoing: bool = False
+) -> Prior:
+    """Return what is settled: the story's states, those to be retried counting as never reached.
+
+    Once undo has begun only undo is retried: there is no way forward through a half-undone run.
+    """
+    undone = undoing or any(key.startswith("undo:") for key in story.slices)
+    return {
+        key: {
+            target: "not_reached"
+            if state in retry and target not in left_out and (not undone or key.startswith("undo:"))
+            else state
+            for target, state in begun.states.items()
+        }
+        for key, begun in story.slices.items()
+    }
+
+
+def _fold(plan: Plan, prior: Prior, left_out: Mapping[str, str], *, undoing: bool = False) -> Course:
+    """Return the course after everything in `prior`, judged as if it had just happened."""
+    course = Course(units=order(plan.manifest), left_out=left_out)
+    for unit in course.units:
+        if unit.phase == "undo" and not course.undoing and (undoing or unit.key in prior):
+            course = begin_undo(replace(course.halted("its undo has begun"), undo=True))
+        if unit.key in prior:
+            course = absorb(start(course, unit), unit, prior[unit.key], past=True)
+    return course
+
+
+def _reopen(course: Course, prior: Prior) -> Prior:
+    """Return `prior` without what a host did in a batch that was closed before the host had passed it."""
+    prior = {key: dict(states) for key, states in prior.items()}
+    for unit in course.units:
+        if unit.block is None or unit.block.id in course.closed or not unit.step.always:
+            continue
+        batch = [other for other in course.units if other.block is unit.block and other.batch == unit.batch]
+        earlier = [other for other in batch[: batch.index(unit)] if not other.step.always]
+        for host in unit.hosts:
+            closed = (
+                _settled(prior, unit, host) and host not in course.dropped and host not in course.left_out
+            )
+            if closed and any(host in other.hosts and not _settled(prior, other, host) for other in earlier):
+                for other in batch:
+                    if host in prior.get(other.key, {}):
+                        prior[other.key][host] = "not_reached"
+    return prior
+
+
+def _settled(prior: Mapping[str, Mapping[str, HostState]], unit: Unit, host: str) -> bool:
+    return prior.get(unit.key, {}).get(host, "not_reached") != "not_reached"
