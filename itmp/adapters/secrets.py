@@ -1,8 +1,8 @@
 """Secrets by reference, and the masking of their values in everything that leaves a runner.
 
-Rules kept here: a reference (`env:NAME`, `file:PATH`) is resolved when a slice starts and its value is kept in
-memory only; errors name the reference, never the value. A masked text holds no known value in clear, nor in base64,
-JSON or URL encoding.
+Rules kept here: a reference (`env:NAME`, `file:PATH`) is resolved when a slice starts and its value is
+kept in memory only; errors name the reference, never the value. A masked text holds no known value in
+clear, nor in base64, JSON or URL encoding.
 """
 
 import base64
@@ -25,7 +25,8 @@ _SCHEMES: Final = "env:NAME or file:PATH"
 def resolve(reference: str) -> str:
     """Return the value behind `reference`; one trailing line end of a file is not part of it.
 
-    Raises `NotFoundError` when it is not there and `InvalidInputError` for a reference that is not understood.
+    Raises `NotFoundError` when it is not there and `InvalidInputError` for a reference that is not
+    understood.
     """
     scheme, colon, rest = reference.partition(":")
     if not colon or not rest:
@@ -36,7 +37,9 @@ def resolve(reference: str) -> str:
         case "file":
             return _from_file(rest)
         case _:
-            raise InvalidInputError(f"secret references of kind {scheme!r:.40} cannot be resolved here", do=f"Use {_SCHEMES}.")
+            raise InvalidInputError(
+                f"secret references of kind {scheme!r:.40} cannot be resolved here", do=f"Use {_SCHEMES}."
+            )
 
 
 def _from_environment(name: str) -> str:
@@ -53,7 +56,9 @@ def _from_file(name: str) -> str:
         text = data.decode()
     except OSError as error:
         reason = error.strerror or "not readable"
-        raise NotFoundError(f"the secret cannot be read: {reason}", where=f"file:{name}", do="Put it there.") from error
+        raise NotFoundError(
+            f"the secret cannot be read: {reason}", where=f"file:{name}", do="Put it there."
+        ) from error
     except UnicodeDecodeError:
         raise InvalidInputError("the secret is not UTF-8 text", where=f"file:{name}") from None
     if len(data) > _MAX or not text.strip():
@@ -94,13 +99,18 @@ def _forms(value: str) -> Iterator[str]:
         if len(line.strip()) >= 2 * _SHORT:
             yield line.strip()
     quoted = json.dumps(value)[1:-1]
-    yield from (quoted, json.dumps(value, ensure_ascii=False)[1:-1], json.dumps(quoted)[1:-1], repr(value)[1:-1])
+    yield from (
+        quoted,
+        json.dumps(value, ensure_ascii=False)[1:-1],
+        json.dumps(quoted)[1:-1],
+        repr(value)[1:-1],
+    )
     yield from (urllib.parse.quote(value), urllib.parse.quote(value, safe=""), urllib.parse.quote_plus(value))
     yield from _base64_forms(value.encode())
 
 
 def _base64_forms(data: bytes) -> Iterator[str]:
-    """Yield what base64 makes of `data` at each of its three alignments in a longer text, without the edges."""
+    """Yield what base64 makes of `data` at each of its three alignments in a text, without the edges."""
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         for shift in range(3):
             text = encode(b"\0" * shift + data).decode()

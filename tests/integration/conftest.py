@@ -90,14 +90,20 @@ class World:
             undo=(),
             artifacts={},
             versions=facts.versions,
-            inventory=Inventory(sources=facts.inventory.sources, snapshot="inventory/snapshot.json", hosts=facts.inventory.hosts),
+            inventory=Inventory(
+                sources=facts.inventory.sources,
+                snapshot="inventory/snapshot.json",
+                hosts=facts.inventory.hosts,
+            ),
         )
         return Plan.build(manifest, facts.artifacts)
 
     def room(self) -> Room:
         return Room(folder=self.root / ".run", token=self.token, run="r1")
 
-    def run(self, plan: Plan, recorder: Recorder | None = None, *, hosts: tuple[str, ...] = (), **options: Any) -> Recorder:
+    def run(
+        self, plan: Plan, recorder: Recorder | None = None, *, hosts: tuple[str, ...] = (), **options: Any
+    ) -> Recorder:
         recorder = recorder or Recorder()
         step = plan.manifest.steps[0]
         assert isinstance(step, AnsibleStep)
@@ -105,14 +111,26 @@ class World:
         AnsibleRunner(**options).run(PERMIT, plan, part, room=self.room(), observer=recorder)
         return recorder
 
-    def play(self, text: str, recorder: Recorder | None = None, *, options: Mapping[str, Any] | None = None, **need: Any) -> Recorder:
+    def play(
+        self,
+        text: str,
+        recorder: Recorder | None = None,
+        *,
+        options: Mapping[str, Any] | None = None,
+        **need: Any,
+    ) -> Recorder:
         self.write("playbooks/play.yml", text)
         return self.run(self.plan(**need), recorder, **(options or {}))
 
 
 @pytest.fixture(scope="session")
 def ansible_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[loopback.Fleet]:
-    with loopback.up(tmp_path_factory.mktemp("fleet"), 3, names=["web1", "web2", "lb1"], groups={"web": ["web1", "web2"], "lb": ["lb1"]}) as fleet:
+    with loopback.up(
+        tmp_path_factory.mktemp("fleet"),
+        3,
+        names=["web1", "web2", "lb1"],
+        groups={"web": ["web1", "web2"], "lb": ["lb1"]},
+    ) as fleet:
         yield fleet
 
 

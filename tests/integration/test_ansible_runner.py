@@ -1,4 +1,5 @@
 import pytest
+from conftest import Recorder
 
 from itmp.errors import RefusedError
 
@@ -72,10 +73,9 @@ def test_a_refused_action_does_not_happen_and_the_refusal_comes_through(world):
             raise RefusedError("not in the plan")
 
     marks = "".join(
-        f"    - {{name: {n}, ansible.builtin.command: 'touch {{{{ host_root }}}}/{n}'}}\n" for n in ("First", "Second", "Third")
+        f"    - {{name: {n}, ansible.builtin.command: 'touch {{{{ host_root }}}}/{n}'}}\n"
+        for n in ("First", "Second", "Third")
     )
-    from conftest import Recorder
-
     recorder = Recorder(veto=veto)
     with pytest.raises(RefusedError, match="not in the plan"):
         world.play(f"- hosts: web1\n  gather_facts: false\n  tasks:\n{marks}", recorder)

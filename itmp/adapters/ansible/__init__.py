@@ -1,7 +1,7 @@
 """Ansible: reading a project into facts, and carrying out Ansible steps.
 
-`AnsibleSources` and `AnsibleRunner` are loaded when first used, because this package is also imported by the child
-processes that import Ansible and need neither.
+`AnsibleSources` and `AnsibleRunner` are loaded when first used, because this package is also imported by
+the child processes that import Ansible and need neither.
 """
 
 from typing import TYPE_CHECKING, Any

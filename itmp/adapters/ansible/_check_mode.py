@@ -1,7 +1,7 @@
 """How far check mode can be trusted for an action: by what Ansible's own modules declare.
 
-Runs in the `inspect` child only. `none`: the module does nothing in check mode, or anything. `full`: it declares
-support. `unknown`: it says neither.
+Runs in the `inspect` child only. `none`: the module does nothing in check mode, or anything. `full`: it
+declares support. `unknown`: it says neither.
 """
 
 import functools
@@ -14,14 +14,35 @@ from ansible.plugins.loader import module_loader
 from itmp.plan.model import CheckMode
 
 # These take a command: check mode skips them or (raw, script) cannot know what they would do.
-_NONE: Final = frozenset(f"ansible.builtin.{name}" for name in ("command", "shell", "raw", "script", "expect", "async_status"))
+_NONE: Final = frozenset(
+    f"ansible.builtin.{name}" for name in ("command", "shell", "raw", "script", "expect", "async_status")
+)
 # Pure controller actions, and actions whose own code handles check mode.
 _FULL: Final = frozenset(
     f"ansible.builtin.{name}"
-    for name in (
-        "add_host assert copy debug fail gather_facts group_by include_role include_tasks include_vars meta "
-        "package pause reboot service set_fact set_stats setup template validate_argument_spec wait_for_connection"
-    ).split()
+    for name in [
+        "add_host",
+        "assert",
+        "copy",
+        "debug",
+        "fail",
+        "gather_facts",
+        "group_by",
+        "include_role",
+        "include_tasks",
+        "include_vars",
+        "meta",
+        "package",
+        "pause",
+        "reboot",
+        "service",
+        "set_fact",
+        "set_stats",
+        "setup",
+        "template",
+        "validate_argument_spec",
+        "wait_for_connection",
+    ]
 )
 _DECLARES: Final = re.compile(rb"supports_check_mode\s*=\s*(True|False)")
 

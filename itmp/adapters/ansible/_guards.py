@@ -1,12 +1,14 @@
-"""What may not be in an Ansible project or inventory: secrets in clear, and variables that weaken host key checks.
+"""What may not be in a project or inventory: clear secrets, weakened host key checks.
 
-Rules kept here: a variable named like a secret holds ciphertext, a reference (a template) or nothing, unless it is
-listed in `public_vars`; a found value is never printed. Host keys are checked by the plan's known_hosts alone.
-Vars files are read as trees of nodes, never constructed, so no tag in them does anything.
+Rules kept here: a variable named like a secret holds ciphertext, a reference (a template) or nothing,
+unless it is listed in `public_vars`; a found value is never printed. Host keys are checked by the plan's
+known_hosts alone. Vars files are read as trees of nodes, never constructed, so no tag in them does
+anything.
 """
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import yaml
@@ -20,7 +22,9 @@ _SECRET: Final = re.compile(
     re.IGNORECASE,
 )
 _SSH_OPTIONS: Final = re.compile(r"ansible_(?:ssh_(?:common_|extra_)?|scp_extra_|sftp_extra_)args\Z")
-_WEAKENS: Final = re.compile(r"StrictHostKeyChecking|KnownHosts(?:File|Command)|VerifyHostKeyDNS|(?:^|\s)-F", re.IGNORECASE)
+_WEAKENS: Final = re.compile(
+    r"StrictHostKeyChecking|KnownHosts(?:File|Command)|VerifyHostKeyDNS|(?:^|\s)-F", re.IGNORECASE
+)
 _FORBIDDEN: Final = frozenset(
     {
         "ansible_host_key_checking",
@@ -34,7 +38,9 @@ _FORBIDDEN: Final = frozenset(
 )
 _UNCHECKED: Final = re.compile(r"(?:\w+\.)*(?:paramiko|paramiko_ssh|libssh)\Z")
 _VARS_FOLDERS: Final = frozenset({"group_vars", "host_vars", "vars", "defaults"})
-_ENCRYPT_DO: Final = "Encrypt it with ansible-vault, pass it as a secret of the step, or list it in `public_vars`."
+_ENCRYPT_DO: Final = (
+    "Encrypt it with ansible-vault, pass it as a secret of the step, or list it in `public_vars`."
+)
 _KEYS_DO: Final = "Remove it: pin the host's key in inventories/known_hosts (itmp hosts scan)."
 
 
@@ -46,7 +52,9 @@ def check_values(place: str, values: Any, public: frozenset[str]) -> Iterator[Pr
             if isinstance(value, Mapping) and "__ansible_unsafe" in value:
                 inner = value["__ansible_unsafe"]
             if isinstance(inner, str | int) and not isinstance(inner, bool):
-                yield from _variable(place, 0, 0, str(name), str(inner), isinstance(inner, str), public)
+                yield from _Variable(
+                    path=place, name=str(name), value=str(inner), text=isinstance(inner, str)
+                ).problems(public)
             else:
                 yield from check_values(place, inner, public)
     elif isinstance(values, list):
@@ -55,7 +63,7 @@ def check_values(place: str, values: Any, public: frozenset[str]) -> Iterator[Pr
 
 
 def check_file(path: str, data: bytes, public: frozenset[str]) -> Iterator[Problem]:
-    """Yield what is wrong with one file of a project: the whole of a vars file, the `vars:` of any other YAML."""
+    """Yield what is wrong with one file: the whole of a vars file, the `vars:` of any other YAML."""
     folders = path.split("/")[:-1]
     whole = any(folder in _VARS_FOLDERS for folder in folders)
     if data.startswith(VAULT_HEADER) or not (whole or path.endswith((".yml", ".yaml"))):
@@ -67,7 +75,9 @@ def check_file(path: str, data: bytes, public: frozenset[str]) -> Iterator[Probl
     except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        yield Problem(path=path, line=line, column=column, message="not readable as YAML", suggestion="Correct it.")
+        yield Problem(
+            path=path, line=line, column=column, message="not readable as YAML", suggestion="Correct it."
+        )
         return
     for node in documents:
         yield from _node(path, node, whole, public)
@@ -77,30 +87,57 @@ def _node(path: str, node: Any, active: bool, public: frozenset[str]) -> Iterato
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             name = key.value if isinstance(key, yaml.ScalarNode) else ""
-            if active and isinstance(value, yaml.ScalarNode) and value.tag not in {"!vault", "!vault-encrypted"}:
+            if (
+                active
+                and isinstance(value, yaml.ScalarNode)
+                and value.tag not in {"!vault", "!vault-encrypted"}
+            ):
                 text = value.tag in {"tag:yaml.org,2002:str", "!unsafe"}
                 mark = key.start_mark
-                yield from _variable(path, mark.line + 1, mark.column + 1, name, value.value, text, public)
+                found = _Variable(
+                    path=path,
+                    line=mark.line + 1,
+                    column=mark.column + 1,
+                    name=name,
+                    value=value.value,
+                    text=text,
+                )
+                yield from found.problems(public)
             yield from _node(path, value, active or name == "vars", public)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
             yield from _node(path, item, active, public)
 
 
-def _variable(
-    path: str, line: int, column: int, name: str, value: str, text: bool, public: frozenset[str]  # noqa: FBT001 -- private
-) -> Iterator[Problem]:
-    def problem(message: str, do: str) -> Problem:
-        return Problem(path=path, line=line, column=column, message=message, suggestion=do)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Variable:
+    """One variable with a scalar value; `text` says whether that is text (and not a number or boolean)."""
 
-    if name in _FORBIDDEN:
-        yield problem(f"{name} takes the plan's control over host key checking away", _KEYS_DO)
-    elif _SSH_OPTIONS.match(name) and _WEAKENS.search(value):
-        yield problem(f"{name} changes how host keys are checked", _KEYS_DO)
-    elif name == "ansible_connection" and _UNCHECKED.match(value):
-        yield problem(f"connection {value} does not check host keys as the plan asks", "Use ssh.")
-    elif _SECRET.search(name) and name not in public and text and value and "{{" not in value:
-        yield problem(f"{name} is named like a secret and stands in clear", _ENCRYPT_DO)
+    path: str
+    line: int = 0
+    column: int = 0
+    name: str
+    value: str
+    text: bool
+
+    def problems(self, public: frozenset[str]) -> Iterator[Problem]:
+        if self.name in _FORBIDDEN:
+            yield self._problem("takes the plan's control over host key checking away", _KEYS_DO)
+        elif _SSH_OPTIONS.match(self.name) and _WEAKENS.search(self.value):
+            yield self._problem("changes how host keys are checked", _KEYS_DO)
+        elif self.name == "ansible_connection" and _UNCHECKED.match(self.value):
+            yield self._problem(
+                "names a connection that does not check host keys as the plan asks", "Use ssh."
+            )
+        elif self.text and self._is_clear_secret() and self.name not in public:
+            yield self._problem("is named like a secret and stands in clear", _ENCRYPT_DO)
+
+    def _is_clear_secret(self) -> bool:
+        return bool(self.value) and bool(_SECRET.search(self.name)) and "{{" not in self.value
+
+    def _problem(self, what: str, do: str) -> Problem:
+        message = f"{self.name} {what}"
+        return Problem(path=self.path, line=self.line, column=self.column, message=message, suggestion=do)
 
 
 def _is_marked(value: Any) -> bool:

@@ -4,11 +4,13 @@ import unicodedata
 from typing import Final
 
 MAX: Final = 400
-_CONTROL: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})  # controls, bidi and other format marks, surrogates
+_CONTROL: Final = frozenset(
+    {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+)  # controls, bidi and other format marks, surrogates
 
 
 def one_line(text: str, *, limit: int = MAX) -> str:
-    """Return `text` on one line: white space joined, control and format characters written as `\\u{…}`."""
+    r"""Return `text` on one line: white space joined, control and format characters written as `\u{…}`."""
     joined = " ".join(text.split())
     shown = "".join(f"\\u{{{ord(c):x}}}" if unicodedata.category(c) in _CONTROL else c for c in joined)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"

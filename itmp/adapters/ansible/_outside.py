@@ -1,6 +1,7 @@
 """Names what a task reaches outside the plan's bytes: lookups, URLs, absolute paths of the controller.
 
-Runs in the `inspect` child only. It names, it does not judge: a template may still build a path at run time.
+Runs in the `inspect` child only. It names, it does not judge: a template may still build a path at run
+time.
 """
 
 import re
@@ -9,7 +10,19 @@ from typing import Any, Final
 
 _LOOKUP: Final = re.compile(r"\b(?:lookup|query|q)\s*\(\s*['\"]([\w.]+)['\"]")
 _LOOP_PURE: Final = frozenset(
-    "items dict list indexed_items flattened nested together subelements sequence random_choice cartesian".split()
+    [
+        "items",
+        "dict",
+        "list",
+        "indexed_items",
+        "flattened",
+        "nested",
+        "together",
+        "subelements",
+        "sequence",
+        "random_choice",
+        "cartesian",
+    ]
 )
 _LOOKUP_PURE: Final = _LOOP_PURE | {"vars", "varnames", "itmp_secret"}
 _USERINFO: Final = re.compile(r"//[^/@\s]*@")
@@ -40,7 +53,12 @@ def _arguments(task: Any) -> Iterator[str]:
             yield f"url {_USERINFO.sub('//…@', value)}"
     short = str(task.action).rpartition(".")[2]
     source = arguments.get("src")
-    if short in _SENDS and isinstance(source, str) and source.startswith(("/", "~")) and not arguments.get("remote_src"):
+    if (
+        short in _SENDS
+        and isinstance(source, str)
+        and source.startswith(("/", "~"))
+        and not arguments.get("remote_src")
+    ):
         yield f"path {source}"
 
 

@@ -1,8 +1,9 @@
-"""What one play need comes to, by Ansible's own parser. Runs in the `inspect` child only, which imports Ansible.
+"""What one play need comes to, by Ansible's own parser; runs in the `inspect` child only.
 
-Rules kept here: nothing is executed. Lookups are switched off, so a `hosts:` or an import that needs one is a
-problem, not an effect; vaulted files read as empty. Every task, handler, rescue and always task, and every include
-with a static name, becomes one expected task; what cannot be known before the run is named as opaque.
+Rules kept here: nothing is executed. Lookups are switched off, so a `hosts:` or an import that needs one
+is a problem, not an effect; vaulted files read as empty. Every task, handler, rescue and always task, and
+every include with a static name, becomes one expected task; what cannot be known before the run is named
+as opaque.
 """
 
 import os
@@ -37,7 +38,9 @@ class Loader(DataLoader):  # type: ignore[misc]  # Ansible ships no types
 class PlayParser:
     """Parses one play need; `problems` collects what is wrong with it, as (place, what, what to do)."""
 
-    def __init__(self, root: str, loader: Loader, inventory: InventoryManager, need: Mapping[str, Any]) -> None:
+    def __init__(
+        self, root: str, loader: Loader, inventory: InventoryManager, need: Mapping[str, Any]
+    ) -> None:
         self.problems: list[tuple[str, str, str]] = []
         self._root, self._loader, self._inventory, self._need = root, loader, inventory, need
         self._variables = VariableManager(loader=loader, inventory=inventory)
@@ -58,7 +61,9 @@ class PlayParser:
         for play in plays:
             self._play(play)
         if self._need["sliced"] and not self._need["per_slice"] and len(self._patterns) > 1:
-            self._problem(self._need["playbook"], "several host patterns in a step that runs batch by batch", _SLICED)
+            self._problem(
+                self._need["playbook"], "several host patterns in a step that runs batch by batch", _SLICED
+            )
         return {
             "playbook": self._need["playbook"],
             "hosts": [host for host in self._ordered() if host in self._hosts],
@@ -74,14 +79,20 @@ class PlayParser:
         self._patterns.add(str(hosts))
         self._targets(hosts)
         if play.vars_prompt:
-            self._problem(where, "vars_prompt asks a person during the run", "Make it an input of the document.")
+            self._problem(
+                where, "vars_prompt asks a person during the run", "Make it an input of the document."
+            )
         if str(play.strategy) in {"debug", "ansible.builtin.debug"}:
-            self._problem(where, "the debug strategy asks a person during the run", "Remove `strategy: debug`.")
+            self._problem(
+                where, "the debug strategy asks a person during the run", "Remove `strategy: debug`."
+            )
         if play.serial and self._need["sliced"] and not self._need["per_slice"]:
             self._problem(where, "`serial` in a step that runs batch by batch", _SLICED)
         self._connection(play, where)
         if play.gather_facts is not False:
-            self._add(where, {"action": _tasks.GATHER, "name": "Gathering Facts", "check": "full"}, "facts", play)
+            self._add(
+                where, {"action": _tasks.GATHER, "name": "Gathering Facts", "check": "full"}, "facts", play
+            )
         self._blocks(play.compile(), "task", ())
         self._blocks([*play.handlers, *play.compile_roles_handlers()], "handler", ())
 
@@ -136,7 +147,9 @@ class PlayParser:
         self.files.add(path)
         no_log = section != "facts" and bool(item.no_log)
         key = (path, line, more["action"], section)
-        self._expected.setdefault(key, {"path": path, "line": line, "section": section, "no_log": no_log, **more})
+        self._expected.setdefault(
+            key, {"path": path, "line": line, "section": section, "no_log": no_log, **more}
+        )
         if len(self._expected) > _MAX_TASKS:
             raise ValueError(f"{where}: more than {_MAX_TASKS} tasks")
 
@@ -160,7 +173,13 @@ class PlayParser:
             self._outside[f"{where} connection {name}"] = None
 
     def _include(self, task: Any, section: str, chain: tuple[str, ...], where: str) -> None:
-        name = str(task.args.get("name") or task.args.get("role") or task.args.get("_raw_params") or task.args.get("file") or "")
+        name = str(
+            task.args.get("name")
+            or task.args.get("role")
+            or task.args.get("_raw_params")
+            or task.args.get("file")
+            or ""
+        )
         parts = f"{name} {task.args.get('tasks_from', '')} {task.args.get('handlers_from', '')}"
         mark = f"{where} {name}"
         if "{{" in parts or mark in chain:
@@ -212,7 +231,9 @@ class PlayParser:
         for pattern in self._need["delegates"]:
             found = [host.name for host in self._inventory.get_hosts(pattern)]
             if not found:
-                self._problem(self._need["mark"], f"delegates: {pattern} is no host of the inventory", _DELEGATES)
+                self._problem(
+                    self._need["mark"], f"delegates: {pattern} is no host of the inventory", _DELEGATES
+                )
             self._delegates |= dict.fromkeys(found)
         order = {name: index for index, name in enumerate(self._ordered())}
         return sorted(self._delegates, key=lambda name: (order.get(name, len(order)), name))
@@ -228,7 +249,9 @@ class PlayParser:
 _SLICED: Final = "Move it out of `rolling`, or set `per_slice: true` to have it once per batch."
 _HOSTS: Final = "Use a host pattern, or a variable that the document or the play sets."
 _DELEGATES: Final = "List the possible hosts under `delegates:` of the step."
-_COLLECTION: Final = "Install its collection into collections/: ansible-galaxy collection install NAME -p collections."
+_COLLECTION: Final = (
+    "Install its collection into collections/: ansible-galaxy collection install NAME -p collections."
+)
 
 
 def _line(error: Exception) -> str:

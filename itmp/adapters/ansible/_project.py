@@ -1,8 +1,8 @@
 """Collects the bytes of an Ansible project that a plan can reach.
 
-Rules kept here: the whole of the folders that Ansible searches beside the playbooks is taken, and of the playbooks
-those that are asked for or imported; everything else stays out. A symlink is followed only inside the workspace. What
-is collected does not depend on the order of directories, on modes or on times.
+Rules kept here: the whole of the folders that Ansible searches beside the playbooks is taken, and of the
+playbooks those that are asked for or imported; everything else stays out. A symlink is followed only
+inside the workspace. What is collected does not depend on the order of directories, on modes or on times.
 """
 
 import os
@@ -18,19 +18,29 @@ from itmp.errors import InvalidInputError
 
 MAX_BYTES: Final = 256 * 1024 * 1024
 MAX_FILES: Final = 50_000
-_SKIPPED: Final = frozenset({".git", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".DS_Store"})
+_SKIPPED: Final = frozenset(
+    {".git", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".DS_Store"}
+)
 _LINK_DO: Final = "Copy the file into the project, or remove the link."
 
 
 def collect(root: Path, catalog: str) -> tuple[dict[str, bytes], list[Problem]]:
-    """Return the artifacts `project/…` of the workspace at `root` with its `catalog` folder, and what is wrong."""
+    """Return the artifacts `project/…` of the workspace at `root`, and what is wrong with them."""
     problems: list[Problem] = []
     artifacts: dict[str, bytes] = {}
     size = 0
     for path, source in _walk(root.resolve(), catalog):
         if not _inside(source, root.resolve()):
             text = str(source.relative_to(root.resolve()))
-            problems.append(Problem(path=text, line=0, column=0, message="a symlink that leaves the project", suggestion=_LINK_DO))
+            problems.append(
+                Problem(
+                    path=text,
+                    line=0,
+                    column=0,
+                    message="a symlink that leaves the project",
+                    suggestion=_LINK_DO,
+                )
+            )
             continue
         data = source.read_bytes()
         size += len(data)
@@ -105,10 +115,14 @@ def prune(artifacts: dict[str, bytes], asked: set[str]) -> dict[str, bytes]:
 
 def _at_top(path: str) -> bool:
     parts = PurePosixPath(path).parts
-    return parts[:2] == ("project", "playbooks") and path.endswith((".yml", ".yaml")) and not _VARS & set(parts)
+    return (
+        parts[:2] == ("project", "playbooks") and path.endswith((".yml", ".yaml")) and not _VARS & set(parts)
+    )
 
 
-_VARS: Final = frozenset({"roles", "tasks", "handlers", "vars", "group_vars", "host_vars", "templates", "files", "collections"})
+_VARS: Final = frozenset(
+    {"roles", "tasks", "handlers", "vars", "group_vars", "host_vars", "templates", "files", "collections"}
+)
 
 
 def _imports(path: str, data: bytes) -> Iterator[str]:

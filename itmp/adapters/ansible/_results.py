@@ -1,7 +1,7 @@
 """Turns Ansible's result objects into plain values for the action socket. Imports nothing of Ansible.
 
-Rules kept here: a result says its outcome, exit code, one line for people and a few small facts; it never carries
-arguments, variables or output at length, and with `no_log` it carries nothing but the outcome.
+Rules kept here: a result says its outcome, exit code, one line for people and a few small facts; it never
+carries arguments, variables or output at length, and with `no_log` it carries nothing but the outcome.
 """
 
 from collections import Counter
@@ -19,10 +19,16 @@ def describe(result: Any, outcome: str, more: Mapping[str, Any]) -> dict[str, An
     hidden = bool(task.no_log) or "censored" in raw
     data = dict(more)
     if isinstance(raw.get("results"), list):
-        data["items"] = dict(Counter(_item_outcome(item) for item in raw["results"] if isinstance(item, Mapping)))
+        data["items"] = dict(
+            Counter(_item_outcome(item) for item in raw["results"] if isinstance(item, Mapping))
+        )
     if raw.get("ansible_job_id") and not raw.get("finished"):
         outcome = "unknown"  # started in the background: not known until it is checked
-    fields: dict[str, Any] = {"outcome": outcome, "data": data, "action": str(task.resolved_action or task.action)}
+    fields: dict[str, Any] = {
+        "outcome": outcome,
+        "data": data,
+        "action": str(task.resolved_action or task.action),
+    }
     if task.action == "gather_facts":
         del fields["action"]
     delegated = raw.get("_ansible_delegated_vars")

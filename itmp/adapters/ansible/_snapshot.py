@@ -1,8 +1,8 @@
-"""Freezes an inventory: whatever plugin made it, as the JSON that a script inventory prints, and its vars files.
+"""Freezes an inventory as the JSON that a script inventory prints, with its vars files.
 
-Rules kept here: vars plugins are off, so vaulted files stay ciphertext and files stay files; group variables stay
-with their groups, so precedence is Ansible's own; every host is kept, also one without variables; what changes
-from look to look is left out by name. Same inventory, same bytes.
+Rules kept here: vars plugins are off, so vaulted files stay ciphertext and files stay files; group
+variables stay with their groups, so precedence is Ansible's own; every host is kept, also one without
+variables; what changes from look to look is left out by name. Same inventory, same bytes.
 """
 
 import json
@@ -21,10 +21,32 @@ from itmp.errors import InvalidInputError, NotFoundError
 
 # Set by Ansible itself, or different at every look.
 _VOLATILE: Final = frozenset(
-    "inventory_file inventory_dir inventory_hostname inventory_hostname_short group_names groups hostvars "
-    "playbook_dir ansible_version ansible_playbook_python ansible_facts ansible_date_time ansible_uptime_seconds "
-    "ansible_diff_mode ansible_config_file ansible_check_mode ansible_verbosity ansible_run_tags "
-    "ansible_skip_tags ansible_forks ansible_inventory_sources omit launch_time current_time".split()
+    [
+        "inventory_file",
+        "inventory_dir",
+        "inventory_hostname",
+        "inventory_hostname_short",
+        "group_names",
+        "groups",
+        "hostvars",
+        "playbook_dir",
+        "ansible_version",
+        "ansible_playbook_python",
+        "ansible_facts",
+        "ansible_date_time",
+        "ansible_uptime_seconds",
+        "ansible_diff_mode",
+        "ansible_config_file",
+        "ansible_check_mode",
+        "ansible_verbosity",
+        "ansible_run_tags",
+        "ansible_skip_tags",
+        "ansible_forks",
+        "ansible_inventory_sources",
+        "omit",
+        "launch_time",
+        "current_time",
+    ]
 )
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*\Z")
 _TIMEOUT: Final = 300.0
@@ -33,7 +55,7 @@ _TIMEOUT: Final = 300.0
 def take(
     root: Path, inventories: tuple[str, ...], *, environment: Mapping[str, str], token: str
 ) -> dict[str, Any]:
-    """Return the inventory as Ansible exports it, cleaned; raise `InvalidInputError` when Ansible cannot read it."""
+    """Return the inventory as Ansible exports it, cleaned; raise `InvalidInputError` if it cannot read it."""
     for name in inventories:
         if not (root / name).exists():
             raise NotFoundError("no such inventory", where=name, do="Name one with -i, or in itmp.yml.")
@@ -73,7 +95,9 @@ def _stable(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def to_bytes(snapshot: Mapping[str, Any]) -> bytes:
     """Return the snapshot's one encoding. Not canonical JSON: variables may hold floats and any key."""
-    return json.dumps(snapshot, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+    return json.dumps(
+        snapshot, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    ).encode()
 
 
 def check(snapshot: Mapping[str, Any], sources: str, public: frozenset[str]) -> Iterator[Problem]:
@@ -82,7 +106,13 @@ def check(snapshot: Mapping[str, Any], sources: str, public: frozenset[str]) -> 
     for host, values in snapshot["_meta"]["hostvars"].items():
         if not _NAME.match(host) and ":" not in host.strip(":"):
             message = f"host name {host!r:.80} means something else in a host pattern"
-            yield Problem(path=sources, line=0, column=0, message=message, suggestion="Rename it; ansible_host may hold the address.")
+            yield Problem(
+                path=sources,
+                line=0,
+                column=0,
+                message=message,
+                suggestion="Rename it; ansible_host may hold the address.",
+            )
         if host in groups and groups[host].get("hosts") != [host]:
             message = f"{host} is the name of a host and of a group"
             yield Problem(path=sources, line=0, column=0, message=message, suggestion="Rename one of them.")
@@ -101,9 +131,13 @@ def vars_files(root: Path, inventories: tuple[str, ...]) -> tuple[dict[str, byte
             for file in _files(beside / kind, ()):
                 path = str(PurePosixPath("inventory", kind, *file.relative_to(beside / kind).parts))
                 if not _inside(file, root.resolve()):
-                    problems.append(_problem(file, root, "a symlink that leaves the workspace", "Copy the file."))
+                    problems.append(
+                        _problem(file, root, "a symlink that leaves the workspace", "Copy the file.")
+                    )
                 elif found.setdefault(path, file.read_bytes()) != file.read_bytes():
-                    problems.append(_problem(file, root, "another inventory has this file too", "Merge them."))
+                    problems.append(
+                        _problem(file, root, "another inventory has this file too", "Merge them.")
+                    )
     return found, problems
 
 
@@ -112,11 +146,22 @@ def _problem(file: Path, root: Path, message: str, do: str) -> Problem:
     return Problem(path=path, line=0, column=0, message=message, suggestion=do)
 
 
-def digests(snapshot: Mapping[str, Any], files: Mapping[str, bytes], groups: Mapping[str, list[str]]) -> dict[str, Digest]:
-    """Return per host the digest of everything that its variables come from: its own, its groups', their files."""
-    of_group = {name: _digest([body.get("vars", {}), _beside(files, "group_vars", name)]) for name, body in snapshot.items()}
+def digests(
+    snapshot: Mapping[str, Any], files: Mapping[str, bytes], groups: Mapping[str, list[str]]
+) -> dict[str, Digest]:
+    """Return per host the digest of all that its variables come from: its own, its groups', their files."""
+    of_group = {
+        name: _digest([body.get("vars", {}), _beside(files, "group_vars", name)])
+        for name, body in snapshot.items()
+    }
     return {
-        host: _digest([values, _beside(files, "host_vars", host), [[g, of_group.get(g, "")] for g in groups.get(host, [])]])
+        host: _digest(
+            [
+                values,
+                _beside(files, "host_vars", host),
+                [[g, of_group.get(g, "")] for g in groups.get(host, [])],
+            ]
+        )
         for host, values in snapshot["_meta"]["hostvars"].items()
     }
 
@@ -126,7 +171,11 @@ def _beside(files: Mapping[str, bytes], kind: str, name: str) -> list[list[str]]
         return []
     stem = f"inventory/{kind}/{name}"
     exact = {stem, f"{stem}.yml", f"{stem}.yaml", f"{stem}.json"}
-    return [[path, digest(data)] for path, data in sorted(files.items()) if path in exact or path.startswith(stem + "/")]
+    return [
+        [path, digest(data)]
+        for path, data in sorted(files.items())
+        if path in exact or path.startswith(stem + "/")
+    ]
 
 
 def _digest(value: Any) -> Digest:

@@ -1,7 +1,8 @@
 """The plan-only ssh configuration: which hosts ssh may reach, and by which keys it knows them.
 
-Rules kept here: ssh reads neither the user's nor the system's configuration; a host outside the slice (its hosts
-and declared delegates) gets no connection; host keys are those of the plan and nothing is ever learned.
+Rules kept here: ssh reads neither the user's nor the system's configuration; a host outside the slice
+(its hosts and declared delegates) gets no connection; host keys are those of the plan and nothing is ever
+learned.
 """
 
 import base64
@@ -80,7 +81,7 @@ def _tool(name: str) -> str:
 
 
 def pinned(known_hosts: bytes, hosts: Iterable[Host]) -> bytes:
-    """Return the lines of `known_hosts` that speak of `hosts` (and all certificate authorities and revocations)."""
+    """Return the lines of `known_hosts` about `hosts`, and all of certificate authorities and revocations."""
     names = {_name(host.address, host.port) for host in hosts} | {host.address for host in hosts}
     lines = known_hosts.decode(errors="replace").splitlines()
     return "".join(line + "\n" for line in lines if _speaks(line, names)).encode()

@@ -1,8 +1,8 @@
 """Reads Ansible's task objects, the same way when a plan is made and when it runs.
 
-Rules kept here: a task's place is `artifact path:line` of the mapping that wrote it; its action is the resolved
-fully qualified name; its name is the untemplated text of the file, so that no value of a variable gets in. The
-functions take Ansible's own objects and import nothing of Ansible.
+Rules kept here: a task's place is `artifact path:line` of the mapping that wrote it; its action is the
+resolved fully qualified name; its name is the untemplated text of the file, so that no value of a
+variable gets in. The functions take Ansible's own objects and import nothing of Ansible.
 """
 
 import os
@@ -10,7 +10,11 @@ from typing import Any, Final
 
 GATHER: Final = "ansible.builtin.gather_facts"
 META: Final = frozenset({"meta", "ansible.builtin.meta", "ansible.legacy.meta"})
-INCLUDES: Final = frozenset(f"{prefix}include_{what}" for prefix in ("", "ansible.builtin.", "ansible.legacy.") for what in ("tasks", "role"))
+INCLUDES: Final = frozenset(
+    f"{prefix}include_{what}"
+    for prefix in ("", "ansible.builtin.", "ansible.legacy.")
+    for what in ("tasks", "role")
+)
 
 
 def place(item: Any, root: str) -> tuple[str, int]:

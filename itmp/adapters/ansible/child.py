@@ -1,10 +1,11 @@
 """The running child: `python -m itmp.adapters.ansible.child` runs one playbook through ansible-runner.
 
-Request on stdin: `{command: [text], environment: {name: text}, folder, data}`. Answer on stdout, one line:
-`{status, rc, lines}` with the last lines that Ansible printed (not masked: the executor masks them).
+Request on stdin: `{command: [text], environment: {name: text}, folder, data}`. Answer on stdout, one
+line: `{status, rc, lines}` with the last lines that Ansible printed (not masked: the executor masks
+them).
 
-Rules kept here: ansible-runner writes no event, environment or output files (they cost a third of the wall time
-and would hold what must not be held); its own environment is replaced wholly.
+Rules kept here: ansible-runner writes no event, environment or output files (they cost a third of the
+wall time and would hold what must not be held); its own environment is replaced wholly.
 """
 
 import json

@@ -1,10 +1,11 @@
-"""The parser child: `python -m itmp.adapters.ansible.inspect` reads a request from stdin and answers on stdout.
+"""The parser child: `python -m itmp.adapters.ansible.inspect`, a request on stdin, an answer on stdout.
 
-Request: `{root, inventory, plays: [{id, playbook, mark, pattern, vars, secrets, delegates, sliced, per_slice}],
-patterns: [text]}`. Answer: `{hosts: [{name, address, port, groups}], patterns: {text: [host]}, plays: {id: facts},
-files: [artifact path], problems: [[where, what, do]], versions: {name: version}}`.
+Request: `{root, inventory, patterns: [text], plays: [{id, playbook, mark, pattern, vars, secrets, delegates,
+sliced, per_slice}]}`. Answer: `{hosts: [{name, address, port, groups}], patterns: {text: [host]},
+plays: {id: facts}, files: [artifact path], problems: [[where, what, do]], versions: {name: version}}`.
 
-It runs in a child because importing Ansible costs 0.6 s and leaves global state; it prints nothing else on stdout.
+It runs in a child because importing Ansible costs 0.6 s and leaves global state; it prints nothing else
+on stdout.
 """
 
 import json
@@ -38,7 +39,9 @@ def _prepare() -> None:
     def refuse(name: str, *_: Any, **__: Any) -> Any:
         raise AnsibleError(f"it needs the lookup {name}, and lookups do not run while a plan is made")
 
-    context.CLIARGS = CLIArgs({"tags": ["all"], "skip_tags": [], "check": True, "diff": False, "verbosity": 0})
+    context.CLIARGS = CLIArgs(
+        {"tags": ["all"], "skip_tags": [], "check": True, "diff": False, "verbosity": 0}
+    )
     loader.init_plugin_loader([])
     loader.lookup_loader.get = refuse
 

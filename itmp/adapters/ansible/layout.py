@@ -1,12 +1,13 @@
 """Lays a plan's Ansible artifacts out on disk, and says with which environment Ansible reads them.
 
-Rules kept here: parser and run see the same bytes in the same places with the same settings, so what was expected
-is what runs. Nothing of the user's own configuration reaches Ansible: the generated `ansible.cfg` holds the
-settings of the project's file that are on a short list, the environment is built from nothing, the ssh
-configuration knows the plan's hosts only. Files get one of two modes, by their first bytes.
+Rules kept here: parser and run see the same bytes in the same places with the same settings, so what was
+expected is what runs. Nothing of the user's own configuration reaches Ansible: the generated
+`ansible.cfg` holds the settings of the project's file that are on a short list, the environment is built
+from nothing, the ssh configuration knows the plan's hosts only. Files get one of two modes, by their
+first bytes.
 
     FOLDER/project/…       the project (artifacts `project/…`)
-    FOLDER/inventory/…     snapshot.json, group_vars, host_vars, known_hosts, and `hosts`, which prints the snapshot
+    FOLDER/inventory/…     snapshot.json, group_vars, host_vars, known_hosts; `hosts` prints the snapshot
     FOLDER/ansible.cfg     generated
 """
 
@@ -42,7 +43,9 @@ HONOURED: Final = frozenset(
     }
 )
 # Settings that the layout itself fulfils: naming them needs no note.
-_FULFILLED: Final = frozenset({("defaults", "roles_path"), ("defaults", "inventory"), ("defaults", "collections_path")})
+_FULFILLED: Final = frozenset(
+    {("defaults", "roles_path"), ("defaults", "inventory"), ("defaults", "collections_path")}
+)
 _MAX_FORKS: Final = 50
 _PASSED: Final = ("PATH", "HOME", "USER", "LOGNAME", "SSH_AUTH_SOCK", "TZ")
 

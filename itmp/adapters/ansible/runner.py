@@ -1,9 +1,9 @@
 """`AnsibleRunner`: carries out Ansible steps (door: `itmp.execution.doors.Runner`).
 
-Rules kept here: what runs are the plan's bytes, laid out afresh for each slice; Ansible's callback blocks before
-each action until the observer has returned, and if it never says hello nothing is taken as done; secrets are
-resolved now, handed over a socket when used, and masked in everything that comes back; nothing of a slice is left
-running or lying around here when `run` returns.
+Rules kept here: what runs are the plan's bytes, laid out afresh for each slice; Ansible's callback blocks
+before each action until the observer has returned, and if it never says hello nothing is taken as done;
+secrets are resolved now, handed over a socket when used, and masked in everything that comes back;
+nothing of a slice is left running or lying around here when `run` returns.
 """
 
 import json
@@ -50,12 +50,17 @@ class AnsibleTimeoutError(AnsibleError):
 class AnsibleRunner:
     """Runs the Ansible steps of plans.
 
-    `vault_passwords` maps a vault id to a secret reference; `passed` names environment variables that plays may see;
-    `grace` is how many seconds actions under way have after a refusal or `stop` before everything is killed.
+    `vault_passwords` maps a vault id to a secret reference; `passed` names environment variables that
+    plays may see; `grace` is how many seconds actions under way have after a refusal or `stop` before
+    everything is killed.
     """
 
     def __init__(
-        self, *, vault_passwords: Mapping[str, str] | None = None, passed: tuple[str, ...] = (), grace: float = 30.0
+        self,
+        *,
+        vault_passwords: Mapping[str, str] | None = None,
+        passed: tuple[str, ...] = (),
+        grace: float = 30.0,
     ) -> None:
         self._vaults, self._passed, self._grace = dict(vault_passwords or {}), passed, grace
         self._server: ActionServer | None = None
@@ -72,7 +77,9 @@ class AnsibleRunner:
         with _private(room, part) as (folder, short):
             request = _Slicing(plan, part, room, folder, short).write(self._vaults, self._passed)
             watched = _Masked(observer, masker)
-            with ActionServer(short, token=secrets.token_hex(16), observer=watched, secret=_only(values)) as server:
+            with ActionServer(
+                short, token=secrets.token_hex(16), observer=watched, secret=_only(values)
+            ) as server:
                 request["environment"] |= server.environment
                 self._server = server
                 try:
@@ -82,7 +89,7 @@ class AnsibleRunner:
                 _judge(answer, server, watched, masker, part)
 
     def stop(self) -> None:
-        """Let the running slice do nothing new; what is under way has the grace period. Safe in a signal handler."""
+        """Let nothing new begin; what is under way has the grace period. Safe in a signal handler."""
         if self._server is not None:
             self._server.refuse("the run was asked to stop")
 
@@ -97,16 +104,21 @@ class AnsibleRunner:
         wanted = {**step.secrets, **{PREFIX + name: reference for name, reference in self._vaults.items()}}
         return {name: resolve(reference) for name, reference in wanted.items()}
 
-    def _child(self, request: dict[str, Any], server: ActionServer, room: Room, timeout: int) -> dict[str, Any]:
-        with tempfile.TemporaryFile(dir=request["scratch"]) as answer, Supervised(
-            [layout.python(), "-m", "itmp.adapters.ansible.child"],
-            token=room.token,
-            environment=request["environment"],
-            folder=Path(request["folder"]),
-            grace=1.0,
-            stdin=subprocess.PIPE,
-            stdout=answer.fileno(),
-        ) as child:
+    def _child(
+        self, request: dict[str, Any], server: ActionServer, room: Room, timeout: int
+    ) -> dict[str, Any]:
+        with (
+            tempfile.TemporaryFile(dir=request["scratch"]) as answer,
+            Supervised(
+                [layout.python(), "-m", "itmp.adapters.ansible.child"],
+                token=room.token,
+                environment=request["environment"],
+                folder=Path(request["folder"]),
+                grace=1.0,
+                stdin=subprocess.PIPE,
+                stdout=answer.fileno(),
+            ) as child,
+        ):
             child.feed(json.dumps(request).encode())
             server.watch(child.pidfd)
             self._serve(child, server, time.monotonic() + timeout)
@@ -128,7 +140,9 @@ class AnsibleRunner:
                 return
             if now > deadline:
                 server.refuse("the step's time was up")
-                server.failure = server.failure or AnsibleTimeoutError("the step's time was up", do="Find out what hangs.")
+                server.failure = server.failure or AnsibleTimeoutError(
+                    "the step's time was up", do="Find out what hangs."
+                )
                 return
 
 
@@ -142,7 +156,9 @@ class _Masked:
 
     def before(self, action: Action) -> None:
         clean = self._masker.text
-        self._observer.before(replace(action, name=one_line(clean(action.name)), delegate=clean(action.delegate)))
+        self._observer.before(
+            replace(action, name=one_line(clean(action.name)), delegate=clean(action.delegate))
+        )
 
     def after(self, result: ActionResult) -> None:
         self.results += 1
@@ -160,7 +176,7 @@ class _Masked:
 
 
 class _Slicing:
-    """Writes what one slice needs: the plan's bytes in `folder`, what must stay short and private in `short`."""
+    """Writes what one slice needs: the plan's bytes in `folder`, sockets and scratch in `short`."""
 
     def __init__(self, plan: Plan, part: Slice, room: Room, folder: Path, short: Path) -> None:
         assert isinstance(part.step, AnsibleStep)  # noqa: S101 -- run() has checked it; for the type checker
@@ -204,13 +220,17 @@ class _Slicing:
         found = [host for host in inventory.hosts if host.name in names] if inventory else []
         missing = set(self._part.hosts) - {host.name for host in found} - {"localhost"}
         if missing:
-            raise NotFoundError(f"not in the plan's inventory: {', '.join(sorted(missing)[:5])}", where=self._part.key)
+            raise NotFoundError(
+                f"not in the plan's inventory: {', '.join(sorted(missing)[:5])}", where=self._part.key
+            )
         return found
 
     def _command(self, vaults: Mapping[str, str]) -> list[str]:
         folder = self._folder
         client = layout.write(
-            folder, "itmp-client", f'#!/bin/sh\nexec "{layout.python()}" -m itmp.adapters.ansible.vault_client "$@"\n'.encode()
+            folder,
+            "itmp-client",
+            f'#!/bin/sh\nexec "{layout.python()}" -m itmp.adapters.ansible.vault_client "$@"\n'.encode(),
         )
         ids = [part for name in sorted(vaults) for part in ("--vault-id", f"{name}@{client}")]
         return [
@@ -227,7 +247,9 @@ class _Slicing:
 
     def _environment(self, passed: tuple[str, ...]) -> dict[str, str]:
         manifest = self._plan.manifest
-        data = self._plan.artifact(layout.PROJECT_CONFIG) if layout.PROJECT_CONFIG in manifest.artifacts else b""
+        data = (
+            self._plan.artifact(layout.PROJECT_CONFIG) if layout.PROJECT_CONFIG in manifest.artifacts else b""
+        )
         honoured, _ = layout.settings(data)
         return layout.environment(self._folder, temporary=self._short, passed=passed) | {
             "ITMP_LAYOUT": str(self._folder),
@@ -256,13 +278,17 @@ def _unsafe(value: Any) -> Any:
 def _only(values: Mapping[str, str]) -> Any:
     def give(name: str, /) -> str:
         if name not in values:
-            raise NotFoundError(f"the step declares no secret {name!r:.80}", do="Declare it under `secrets:`.")
+            raise NotFoundError(
+                f"the step declares no secret {name!r:.80}", do="Declare it under `secrets:`."
+            )
         return values[name]
 
     return give
 
 
-def _judge(answer: Mapping[str, Any], server: ActionServer, watched: _Masked, masker: Masker, part: Slice) -> None:
+def _judge(
+    answer: Mapping[str, Any], server: ActionServer, watched: _Masked, masker: Masker, part: Slice
+) -> None:
     """Raise what the slice's end means: the observer's refusal, or that Ansible did not do its part."""
     if server.failure is not None:
         raise server.failure
@@ -277,12 +303,14 @@ def _judge(answer: Mapping[str, Any], server: ActionServer, watched: _Masked, ma
     if server.refused:
         return
     if rc not in _HOSTS_FAILED or (rc != 0 and not watched.bad):
-        raise AnsibleError(f"Ansible ended with {rc}: {said}", where=part.key, do="Correct what Ansible says.")
+        raise AnsibleError(
+            f"Ansible ended with {rc}: {said}", where=part.key, do="Correct what Ansible says."
+        )
 
 
 @contextmanager
 def _private(room: Room, part: Slice) -> Iterator[tuple[Path, Path]]:
-    """Give a fresh folder in the run's room, and a private one with a short path, in memory where there is such."""
+    """Give a fresh folder in the run's room, and one with a short path, in memory where there is such."""
     room.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     name = "".join(c if c.isalnum() else "-" for c in part.key)[:60]
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=room.folder))

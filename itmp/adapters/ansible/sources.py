@@ -1,8 +1,9 @@
 """`AnsibleSources`: the Ansible part of `gather` (door: `itmp.plan.sources.Sources`).
 
-Rules kept here: the world is read once, laid out in a private folder, and Ansible's parser reads that layout, so
-the bytes that are judged are the bytes that are frozen. Every problem of one gather is reported together. Nothing is
-changed and nothing of the project is executed, except what an inventory plugin or script does by being read.
+Rules kept here: the world is read once, laid out in a private folder, and Ansible's parser reads that
+layout, so the bytes that are judged are the bytes that are frozen. Every problem of one gather is
+reported together. Nothing is changed and nothing of the project is executed, except what an inventory
+plugin or script does by being read.
 """
 
 import json
@@ -30,8 +31,9 @@ _SYSTEM: Final = Path("/usr/share/ansible/collections")
 class AnsibleSources:
     """Gathers inventory, project bytes and expected work of the workspace at `root`.
 
-    `inventories` are paths relative to `root`, in Ansible's order of precedence; `playbooks` is the catalog folder;
-    `known_hosts` the committed host keys. `passed` names environment variables that inventory plugins may see.
+    `inventories` are paths relative to `root`, in Ansible's order of precedence; `playbooks` is the
+    catalog folder; `known_hosts` the committed host keys. `passed` names environment variables that
+    inventory plugins may see.
     """
 
     def __init__(
@@ -60,7 +62,10 @@ class AnsibleSources:
             folder, temporary = Path(scratch) / "layout", Path(scratch) / "tmp"
             environment = self._environment(folder, temporary)
             snapshot = _snapshot.take(
-                self._root, self._inventories, environment=self._for_reading(environment), token=secrets.token_hex(16)
+                self._root,
+                self._inventories,
+                environment=self._for_reading(environment),
+                token=secrets.token_hex(16),
             )
             artifacts[layout.SNAPSHOT] = _snapshot.to_bytes(snapshot)
             problems += self._judge(snapshot, artifacts, needs, public)
@@ -70,7 +75,7 @@ class AnsibleSources:
             layout.lay_out(folder, artifacts.items())
             answer = _ask(folder, environment, needs, self._root)
         _refuse(answer["problems"], self._catalog)
-        return self._facts(needs, answer, snapshot, artifacts, notes)
+        return self._facts(answer, snapshot, artifacts, notes)
 
     def _environment(self, folder: Path, temporary: Path) -> dict[str, str]:
         for name in ("home", "local"):
@@ -78,7 +83,7 @@ class AnsibleSources:
         return layout.environment(folder, temporary=temporary, passed=self._passed)
 
     def _for_reading(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """Inventory plugins come from the workspace's or the user's own installation: reading is not running."""
+        """Inventory plugins come from the workspace or the user's installation: reading is not running."""
         places = [self._root / self._catalog / "collections", self._root / "collections", _USERS, _SYSTEM]
         changed = {"ANSIBLE_VARS_ENABLED": "", "ANSIBLE_COLLECTIONS_PATH": ":".join(map(str, places))}
         if (self._root / "ansible.cfg").is_file():
@@ -108,13 +113,19 @@ class AnsibleSources:
         return tuple(notes)
 
     def _judge(
-        self, snapshot: Mapping[str, Any], artifacts: Mapping[str, bytes], needs: Needs, public: frozenset[str]
+        self,
+        snapshot: Mapping[str, Any],
+        artifacts: Mapping[str, bytes],
+        needs: Needs,
+        public: frozenset[str],
     ) -> list[Problem]:
         problems = list(_snapshot.check(snapshot, ", ".join(self._inventories), public))
         for path, data in artifacts.items():
             place = self._place(path)
             if path.rpartition("/")[2].startswith(_RESERVED) and "_plugins/" in path:
-                problems.append(_at(place, f"plugin names that start with {_RESERVED} are ours", "Rename it."))
+                problems.append(
+                    _at(place, f"plugin names that start with {_RESERVED} are ours", "Rename it.")
+                )
             if path != layout.SNAPSHOT and "/_itmp_" not in path:
                 problems += _guards.check_file(place, data, public)
         for need in needs.plays:
@@ -132,7 +143,6 @@ class AnsibleSources:
 
     def _facts(
         self,
-        needs: Needs,
         answer: Mapping[str, Any],
         snapshot: Mapping[str, Any],
         artifacts: Mapping[str, bytes],
@@ -187,7 +197,9 @@ def _find(need: PlayNeed, collected: Mapping[str, bytes]) -> str | None:
 
 
 def _ask(folder: Path, environment: Mapping[str, str], needs: Needs, root: Path) -> dict[str, Any]:
-    artifacts = {str(path.relative_to(folder)): b"" for path in (folder / "project").rglob("*") if path.is_file()}
+    artifacts = {
+        str(path.relative_to(folder)): b"" for path in (folder / "project").rglob("*") if path.is_file()
+    }
     request = {
         "root": str(folder),
         "inventory": str(folder / layout.INVENTORY),
@@ -224,7 +236,9 @@ def _ask(folder: Path, environment: Mapping[str, str], needs: Needs, root: Path)
 
 def _refuse(found: list[list[str]], catalog: str) -> None:
     if found:
-        raise DocumentError(_at(where.replace("project/playbooks", catalog), what, do) for where, what, do in found)
+        raise DocumentError(
+            _at(where.replace("project/playbooks", catalog), what, do) for where, what, do in found
+        )
 
 
 def _at(mark: str, message: str, do: str) -> Problem:

@@ -1,7 +1,7 @@
-"""Vault password client: `python -m itmp.adapters.ansible.vault_client --vault-id ID` prints one password.
+"""Vault password client: `python -m itmp.adapters.ansible.vault_client --vault-id ID`.
 
-Rules kept here: the password comes from the executor over the action socket, so it is never on disk, in an argument
-or in an environment; it goes to the pipe that Ansible reads.
+Rules kept here: the password comes from the executor over the action socket, so it is never on disk, in
+an argument or in an environment; it goes to the pipe that Ansible reads.
 """
 
 import argparse

@@ -3,11 +3,11 @@
 Ansible, the engine, stack programs and parsers run under a supervisor. Rules kept here: every child gets
 its own session, an explicit environment that carries the run token, and a supervisor process (`_main`)
 which ends all descendants, also those that called `setsid`, when the child ends, when it is told, or when
-this process dies, however it dies. Standard input, output and error are the caller's choice. Linux only: it
-rests on subreapers, parent-death signals, pidfds and /proc.
+this process dies, however it dies. Standard input, output and error are the caller's choice. Linux only:
+it rests on subreapers, parent-death signals, pidfds and /proc.
 
-Who is trusted: processes of our own uid. One that erases its environment and escapes a killed supervisor is
-found by neither the supervisor nor `sweep`.
+Who is trusted: processes of our own uid. One that erases its environment and escapes a killed supervisor
+is found by neither the supervisor nor `sweep`.
 """
 
 import os
@@ -121,7 +121,7 @@ class Supervised:
         return 0 if rc is None else rc
 
     def feed(self, data: bytes) -> None:
-        """Write `data` to the child's standard input (a pipe) and close it; a child that has ended is no error."""
+        """Write `data` to the child's standard input (a pipe) and close it; no error if it has ended."""
         stream = self._process.stdin
         if stream is not None:
             with suppress(BrokenPipeError):

@@ -3,8 +3,8 @@
 Rules kept here: nothing that the program starts outlives this process's end. It is a subreaper, so a
 descendant that calls `setsid` or loses its parent becomes our child instead of init's; when the program
 ends, when we are told (SIGTERM), or when the executor dies (its end of the lifeline pipe closes), every
-descendant is killed, again and again until none is left. If we are killed ourselves, the program dies with
-us (parent-death signal) and the executor sweeps by token.
+descendant is killed, again and again until none is left. If we are killed ourselves, the program dies
+with us (parent-death signal) and the executor sweeps by token.
 
 Standard library only, no import of itmp: it starts in some 20 ms and runs in isolated mode.
 """

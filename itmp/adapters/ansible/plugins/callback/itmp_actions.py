@@ -1,21 +1,24 @@
 """Ansible's stdout callback: asks the executor before each action and tells it each result.
 
 Rules kept here: no action starts before the executor has acknowledged it; a refusal, an error or a lost
-connection ends the play (an ordinary exception would be swallowed and the action would run, so only SystemExit is
-raised). Before it ends the play, results of actions that are still under way are awaited and told. Nothing is
-printed. Results of `no_log` tasks carry nothing.
+connection ends the play (an ordinary exception would be swallowed and the action would run, so only
+SystemExit is raised). Before it ends the play, results of actions that are still under way are awaited
+and told. Nothing is printed. Results of `no_log` tasks carry nothing.
 
 Loaded by Ansible, in Ansible's main process. It sends plain values; masking happens in the executor.
 """
 
 import os
 import sys
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ansible.plugins.callback import CallbackBase
 
 from itmp.adapters.actions import ActionClient, ActionRefusedError
 from itmp.adapters.ansible import _results, _tasks
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 DOCUMENTATION = """
 name: itmp_actions
@@ -75,7 +78,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:  # noqa: FBT001, FBT002 -- Ansible's signature
         """Tell a failure, and whether the play goes on."""
-        more = {"ignored": True} if ignore_errors else {"rescued": True} if _tasks.rescued(result.task) else {}
+        more = (
+            {"ignored": True} if ignore_errors else {"rescued": True} if _tasks.rescued(result.task) else {}
+        )
         self._tell(result, "failed", more)
 
     def v2_runner_on_skipped(self, result: Any) -> None:
@@ -102,7 +107,14 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
         if action is None:  # a meta task, or an include that failed after its result
             return
         notified = self._notified.pop(result.host.name, [])
-        self._send({**action, **_results.describe(result, outcome, {**(more or {}), **({"notified": notified} if notified else {})})})
+        self._send(
+            {
+                **action,
+                **_results.describe(
+                    result, outcome, {**(more or {}), **({"notified": notified} if notified else {})}
+                ),
+            }
+        )
 
     def _send(self, result: dict[str, Any]) -> None:
         try:
@@ -111,15 +123,16 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
             self._end(error)
 
     def _drain(self) -> None:
-        """Wait for the results of actions under way: the strategy is up the stack, at the point of queueing."""
+        """Wait for the results of actions under way: the strategy is up the stack, about to queue."""
         if self._draining:
             return
         self._draining = True
-        frame = sys._getframe(1)  # noqa: SLF001 -- Ansible hands no strategy to callbacks
+        frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 -- Ansible hands no strategy to callbacks
         while frame is not None:
             strategy, iterator = frame.f_locals.get("self"), frame.f_locals.get("iterator")
-            if iterator is not None and hasattr(strategy, "_wait_on_pending_results"):
-                strategy._wait_on_pending_results(iterator)  # noqa: SLF001 -- as above
+            wait = getattr(strategy, "_wait_on_pending_results", None)
+            if iterator is not None and wait is not None:
+                wait(iterator)
                 return
             frame = frame.f_back
 

@@ -1,7 +1,7 @@
-"""Ansible lookup `itmp_secret`: the value of one of the step's secrets, asked from the executor when it is used.
+"""Ansible lookup `itmp_secret`: one of the step's secrets, asked from the executor when it is used.
 
-Rules kept here: the value is never on disk, in an argument or in an environment on its way here, and Ansible treats
-it as data (lookup results are not templated again).
+Rules kept here: the value is never on disk, in an argument or in an environment on its way here, and
+Ansible treats it as data (lookup results are not templated again).
 """
 
 import os
