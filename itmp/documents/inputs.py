@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from itmp.canonical import MAX_INT
 from itmp.documents.problems import DocumentError, Problem, did_you_mean
@@ -23,6 +24,15 @@ _INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,15})")
 _MAX_TEXT: Final = 4096
 
 
+def _expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except (re.error, RecursionError, OverflowError):
+        message = "not a regular expression"
+        raise PydanticCustomError("pattern", message) from None
+    return text
+
+
 class InputSpec(BaseModel):
     """One input: its type, default and limits. Without a default a value must be given."""
 
@@ -34,7 +44,7 @@ class InputSpec(BaseModel):
     minimum: int | None = None
     maximum: int | None = None
     choices: Annotated[tuple[str | int, ...], Field(min_length=1)] | None = None
-    pattern: str | None = None
+    pattern: Annotated[str, AfterValidator(_expression), Field(max_length=200)] | None = None
 
     def problem(self, value: Any) -> str:
         """Return why `value` does not fit this input, or an empty text."""

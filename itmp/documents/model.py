@@ -6,7 +6,7 @@ later finding can still name file, line and column; findings are returned as `Pr
 
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -19,6 +19,10 @@ from itmp.documents.secrecy import plaintext, secret_like
 
 Loc = tuple[int | str, ...]
 
+_LONGEST_REVIEW: Final = 10 * 366 * 86400
+_LAST_REVIEW: Final = date(9980, 1, 1)
+"""Python's calendar ends with the year 9999."""
+
 
 class Block(BaseModel):
     """Base of every mapping in a document."""
@@ -30,12 +34,12 @@ class Reviewed(Block):
     """When people last read the document with care, and how long that counts."""
 
     on: date
-    every: Duration
+    every: Annotated[Duration, Field(le=_LONGEST_REVIEW)]
 
     @property
     def due(self) -> date:
         """The last day on which the review still counts."""
-        return self.on + timedelta(seconds=self.every)
+        return min(self.on, _LAST_REVIEW) + timedelta(seconds=self.every)
 
 
 def _gone(value: Any) -> Any:
