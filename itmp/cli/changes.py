@@ -1,7 +1,6 @@
 """Commands of the change record: propose, change …, approve, reject, revoke, statement …."""
 
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +12,7 @@ from itmp.cli.printing import Answer, colour, safe, say, table, verb
 from itmp.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from itmp.calendars import Window
     from itmp.change import ChangeRecord
     from itmp.workspace import Acted
 
@@ -31,14 +31,14 @@ def register(app: typer.Typer) -> None:
     app.add_typer(change_app, name="change")
 
 
-def _window(start: str | None, end: str | None) -> tuple[datetime, datetime] | None:
-    from itmp.calendars import parse_time  # noqa: PLC0415 - help stays fast
+def _window(start: str | None, end: str | None) -> "Window | None":
+    from itmp.calendars import Window, parse_time  # noqa: PLC0415 - help stays fast
 
     if not start and not end:
         return None
     if not start or not end:
         raise InvalidInputError("a window needs both ends", do="Give --from TIME and --to TIME.")
-    return parse_time(start), parse_time(end)
+    return Window(start=parse_time(start), end=parse_time(end))
 
 
 def _facts(record: "ChangeRecord") -> dict[str, Any]:
@@ -103,10 +103,15 @@ def list_(
 
     place = workspace.Workspace.here()
     found = workspace.waiting_for(place, key) if waiting else workspace.records(place)
-    rows = [(r.id, r.state, r.kind, r.requester, r.reason) for r in found]
+    header = ("CHANGE", "STATE", "TYPE", "REQUESTER", "REASON")
+    rows = [
+        (r.id, r.state, r.request.type, r.request.requester, r.request.given.line("reason"))
+        for r in found
+        if r.request
+    ]
     return Answer(
-        data={"changes": [{**_facts(r), "type": r.kind, "requester": r.requester, "reason": r.reason} for r in found]},
-        lines=table(rows, ("CHANGE", "STATE", "TYPE", "REQUESTER", "REASON")) or ("no changes",),
+        data={"changes": [dict(zip(map(str.lower, header), row, strict=True)) for row in rows]},
+        lines=table(rows, header) or ("no changes",),
     )
 
 
@@ -167,11 +172,11 @@ def reject(name: Id, key: Key = None, yes: Yes = False, json: Json = False) -> A
 
 
 @verb
-def revoke(name: Id, reason: Reason, key: Key = None, json: Json = False) -> Answer:
-    """Take back one's own vote. Example: itmp revoke CHG-7f3a90c21b --reason 'wrong window'"""
+def revoke(name: Id, key: Key = None, json: Json = False) -> Answer:
+    """Take back one's own vote. Example: itmp revoke CHG-7f3a90c21b"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    return _acted(workspace.revoke(workspace.Workspace.here(), name, reason=reason, key=key), "vote revoked")
+    return _acted(workspace.revoke(workspace.Workspace.here(), name, key=key), "vote revoked")
 
 
 @verb

@@ -143,9 +143,14 @@ def show(name: PlanName, json: Json = False) -> Answer:
     sections = workspace.show(workspace.read_plan(place, name))
     lines: list[str] = []
     for section in sections:
-        lines += ["", colour(section.title, "bold"), *("  " + row for row in table(section.rows))]
+        lines += ["", colour(section.title, "bold"), *("  " + row for row in table(section.rows, section.columns))]
     return Answer(
-        data={"sections": [{"title": s.title, "rows": [list(row) for row in s.rows]} for s in sections]},
+        data={
+            "sections": [
+                {"key": s.key, "title": s.title, "columns": list(s.columns), "rows": [list(row) for row in s.rows]}
+                for s in sections
+            ]
+        },
         lines=tuple(lines[1:]),
     )
 
@@ -159,8 +164,17 @@ def diff(old: PlanName, new: PlanName, json: Json = False) -> Answer:
     changes = workspace.diff(workspace.read_plan(place, old), workspace.read_plan(place, new))
     lines: list[str] = []
     for change in changes:
-        lines += [colour(safe(change.title), "bold"), *("  " + safe(line) for line in change.lines)]
+        lines.append(f"{colour(change.section, 'bold')}  {change.how}  {safe(change.subject)}")
+        if change.text:
+            lines += ["    " + safe(line) for line in change.text.splitlines()]
+        else:
+            lines += [f"    {sign} {safe(value)}" for sign, value in (("-", change.before), ("+", change.after)) if value]
     return Answer(
-        data={"changes": [{"title": c.title, "lines": list(c.lines)} for c in changes]},
+        data={
+            "changes": [
+                {"section": c.section, "how": c.how, "subject": c.subject, "before": c.before, "after": c.after, "text": c.text}
+                for c in changes
+            ]
+        },
         lines=tuple(lines) or ("the plans are the same",),
     )

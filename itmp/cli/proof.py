@@ -62,10 +62,12 @@ def verify(
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     report = workspace.audit_verify(workspace.Workspace.here(), strict=strict)
-    findings = [f"  {colour('rule ' + str(f.rule), 'failed')}  {safe(f.name)}  {safe(f.place)}  {safe(f.why)}" for f in report.findings]
-    word = colour("damaged", "failed") if report.findings else colour("sound", "ok")
+    findings = [f"  {colour('rule ' + str(f.rule), 'failed')}  {safe(f.name)}  {safe(f.place)}  {safe(f.message)}" for f in report.findings]
+    word = colour("damaged", "failed") if report.exit_code else colour("sound", "ok")
     return Answer(
-        data={"size": report.size, "root": report.root, "findings": [f.to_json() for f in report.findings]},
+        data={"size": report.size, "root": report.root, "findings": [
+            {"rule": f.rule, "name": f.name, "place": f.place, "message": f.message, "grave": f.grave} for f in report.findings
+        ]},
         lines=(f"{word}  {report.size} events  root {report.root}", *findings),
         exit_code=report.exit_code,
     )

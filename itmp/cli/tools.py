@@ -149,8 +149,8 @@ def execute(
     """Run a command inside a lab host. Example: itmp lab exec host1 hostname"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    done = workspace.lab_exec(folder, host, tuple(command))
-    return Answer(data={"rc": done.rc, "output": done.output}, lines=tuple(map(safe, done.output.splitlines())), exit_code=13 if done.rc else 0)
+    rc = workspace.lab_exec(folder, host, tuple(command))
+    return Answer(data={"rc": rc}, exit_code=13 if rc else 0)
 
 
 @verb

@@ -1,0 +1,98 @@
+"""The public Python API: one function per verb, over a `Workspace`.
+
+Names load when they are first used, so that importing this package is cheap. The command line uses nothing else.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+_HOME: Final = {
+    "Workspace": "place",
+    "Result": "result",
+    "init": "founding", "init_roots": "founding", "seal": "founding", "Founded": "founding",
+    "validate": "planning", "compile_plan": "planning", "write_plan": "planning", "read_plan": "planning",
+    "logged_plan": "planning", "SUFFIX": "planning",
+    "show": "planning", "diff": "planning", "scope": "planning",
+    "Acted": "changes", "open_change": "changes", "approve": "changes", "reject": "changes", "revoke": "changes",
+    "cancel": "changes", "review": "changes", "close": "changes", "records": "changes", "find": "changes",
+    "waiting_for": "changes", "statement_text": "changes", "add_statement": "changes",
+    "run": "running", "resume": "running", "undo": "running",
+    "status": "watching", "logs": "watching", "wait": "watching", "stop": "watching", "reconcile": "watching",
+    "change_story": "watching",
+    "audit_list": "auditing", "audit_show": "auditing", "audit_verify": "auditing", "audit_checkpoint": "auditing",
+    "log_vkey": "auditing", "evidence": "auditing",
+    "Proposed": "policies", "policy_propose": "policies", "policy_sign": "policies", "policy_test": "policies",
+    "signers_add": "policies", "signers_remove": "policies",
+    "doctor": "tooling", "schema": "tooling", "lab_up": "tooling", "lab_down": "tooling", "lab_exec": "tooling",
+    "engine_install": "tooling", "engine_status": "tooling", "hosts_scan": "tooling", "hosts_list": "tooling",
+    "patch_resolve": "patches",
+}  # fmt: skip
+
+__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
+
+if TYPE_CHECKING:
+    from itmp.workspace.auditing import (
+        audit_checkpoint,
+        audit_list,
+        audit_show,
+        audit_verify,
+        evidence,
+        log_vkey,
+    )
+    from itmp.workspace.changes import (
+        Acted,
+        add_statement,
+        approve,
+        cancel,
+        close,
+        find,
+        open_change,
+        records,
+        reject,
+        review,
+        revoke,
+        statement_text,
+        waiting_for,
+    )
+    from itmp.workspace.founding import Founded, init, init_roots, seal
+    from itmp.workspace.patches import patch_resolve
+    from itmp.workspace.place import Workspace
+    from itmp.workspace.planning import (
+        SUFFIX,
+        compile_plan,
+        diff,
+        logged_plan,
+        read_plan,
+        scope,
+        show,
+        validate,
+        write_plan,
+    )
+    from itmp.workspace.policies import (
+        Proposed,
+        policy_propose,
+        policy_sign,
+        policy_test,
+        signers_add,
+        signers_remove,
+    )
+    from itmp.workspace.result import Result
+    from itmp.workspace.running import resume, run, undo
+    from itmp.workspace.tooling import (
+        doctor,
+        engine_install,
+        engine_status,
+        hosts_list,
+        hosts_scan,
+        lab_down,
+        lab_exec,
+        lab_up,
+        schema,
+    )
+    from itmp.workspace.watching import change_story, logs, reconcile, status, stop, wait
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(name)
+    return getattr(import_module(f"itmp.workspace.{_HOME[name]}"), name)

@@ -7,14 +7,13 @@ change; the record is always folded from the log's leaves, never from an index.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from itmp.audit import Expect, HeadMovedError, Leaf, Receipt, merkle
-from itmp.calendars import format_time
-from itmp.canonical import of_raw, raw
-from itmp.change import ChangeRecord, fold
-from itmp.errors import InvalidInputError, NotFoundError, RejectedError
+from itmp.adapters.clock import SystemClock
+from itmp.audit import Expect, HeadMovedError, Leaf, Receipt
+from itmp.calendars import Window, format_time
+from itmp.change import ChangeRecord, Request, Vote, fold
+from itmp.errors import Error, InvalidInputError, NotFoundError, RefusedError, RejectedError, UnknownOutcomeError
 from itmp.plan import Plan, scope
 from itmp.signing import Signed, Statement, change_id
 from itmp.workspace import planning, statements
@@ -41,26 +40,57 @@ class Acted:
 
 
 def records(place: Workspace) -> tuple[ChangeRecord, ...]:
-    """Fold every change of the log, oldest first."""
+    """Fold every change of the log, in the order of their first events."""
     history = place.history()
-    grouped: dict[str, list[Leaf]] = {}
-    for leaf in place.log.leaves():
-        if leaf.event.change:
-            grouped.setdefault(leaf.event.change, []).append(leaf)
-    return tuple(fold(tuple(leaves), history) for leaves in grouped.values())
+    return tuple(fold(place.log.of_change(change), history, blob=place.log.blob) for change in place.log.changes())
 
 
 def find(place: Workspace, name: str) -> ChangeRecord:
     """Return the change with this id or external reference; raise `NotFoundError`, or say that it is ambiguous."""
     leaves = place.log.of_change(name)
     if leaves:
-        return fold(leaves, place.history())
-    named = [record for record in records(place) if record.external == name]
+        return _folded(place, leaves)
+    named = [record for record in records(place) if record.request and record.request.external == name]
     if len(named) > 1:
-        raise InvalidInputError(f"{len(named)} changes carry the reference {name!r}", do=", ".join(r.id for r in named))
+        raise InvalidInputError(f"{len(named)} changes carry {name!r:.60}", do="Name one: " + ", ".join(r.id for r in named))
     if not named:
         raise NotFoundError(f"no change {name!r:.60} in this log", do="List them: itmp change list")
     return named[0]
+
+
+def _folded(place: Workspace, leaves: tuple[Leaf, ...]) -> ChangeRecord:
+    """Fold with the plan at hand where the log still has it, so that the state can say `scheduled`."""
+    history = place.history()
+    record = fold(leaves, history, blob=place.log.blob)
+    if record.plan is None:
+        return record
+    try:
+        manifest = planning.logged_plan(place, record.plan).manifest
+    except Error:
+        return record
+    return fold(leaves, history, manifest=manifest, now=SystemClock().now(), blob=place.log.blob)
+
+
+def request_of(record: ChangeRecord) -> Request:
+    """Return what was asked for; raise when the change was never validly opened."""
+    if record.request is None:
+        raise RefusedError(f"{record.id} was never validly opened", do="; ".join(f.why for f in record.findings))
+    return record.request
+
+
+def waiting_for(place: Workspace, key: str | None) -> tuple[ChangeRecord, ...]:
+    """Return the open changes that this key's signer could still approve."""
+    policy = place.history().latest.policy
+    signer = statements.choose_signer(place, policy, key)
+    return tuple(
+        record
+        for record in map(lambda change: find(place, change), place.log.changes())
+        if record.request
+        and record.state in {"assess", "authorize"}
+        and record.request.requester != signer.id
+        and policy.role_for(signer.id, "approve")
+        and signer.id not in record.standing()
+    )
 
 
 def open_change(
@@ -69,14 +99,14 @@ def open_change(
     *,
     reason: str,
     kind: str = "normal",
-    window: tuple[datetime, datetime] | None = None,
+    window: Window | None = None,
     external: str = "",
     key: str | None = None,
 ) -> Acted:
     """Keep the plan and open a change over its digest, signed by the requester."""
     same = _already_open(place, plan, external)
     if same:
-        return Acted(change=same, leaf=same.request, text="")
+        return Acted(change=same, leaf=request_of(same).leaf, text="")
     planning.keep_plan(place, plan)
     own = {
         "plan": plan.digest,
@@ -94,25 +124,25 @@ def open_change(
     return Acted(change=find(place, change), leaf=receipt.hash, text=statement.text)
 
 
-def approve(place: Workspace, name: str, *, key: str | None = None, confirm: Any = None) -> Acted:
+def approve(place: Workspace, name: str, *, key: str | None = None, confirm: "Confirm | None" = None) -> Acted:
     """Sign the approval of this change's plan, request, window and scope."""
     return _vote(place, "approve", name, key, confirm)
 
 
-def reject(place: Workspace, name: str, *, key: str | None = None, confirm: Any = None) -> Acted:
+def reject(place: Workspace, name: str, *, key: str | None = None, confirm: "Confirm | None" = None) -> Acted:
     """Sign the rejection of this change."""
     return _vote(place, "reject", name, key, confirm)
 
 
-def revoke(place: Workspace, name: str, *, reason: str, key: str | None = None) -> Acted:
+def revoke(place: Workspace, name: str, *, key: str | None = None) -> Acted:
     """Take back one's own newest vote on this change."""
     record = find(place, name)
 
     def own(signer: str) -> Mapping[str, str]:
-        mine = [vote.leaf for vote in record.votes if vote.signer == signer]
-        if not mine:
-            raise NotFoundError(f"{signer} has no vote on {record.id}", do="See who voted: itmp change show " + record.id)
-        return {"change": record.id, "of": mine[-1], "reason": reason}
+        word = record.standing().get(signer)
+        if not isinstance(word, Vote):
+            raise NotFoundError(f"{signer} has no vote on {record.id}", do=f"See who voted: itmp change show {record.id}")
+        return {"change": record.id, "of": word.given.leaf}
 
     return _act(place, "revoke", record, own, key)
 
@@ -130,10 +160,11 @@ def review(place: Workspace, name: str, *, reason: str, key: str | None = None) 
 def close(place: Workspace, name: str, *, reason: str, key: str | None = None) -> Acted:
     """Close a change: its last leaf commits how many events it has and their tree hash."""
     record = find(place, name)
-    if record.open_intents:
-        raise InvalidInputError(
-            f"{record.id} still has intents without a result",
-            do=f"Resume it (itmp resume {record.id}) or reconcile them by hand (itmp reconcile …), then close.",
+    open_slices = [part.key for run in record.runs for part in run.open_slices]
+    if open_slices or any(run.active for run in record.runs):
+        raise UnknownOutcomeError(
+            f"{record.id} has a run that has not ended" + (f" (open: {', '.join(open_slices)})" if open_slices else ""),
+            do=f"Resume it (itmp resume {record.id}) or reconcile by hand (itmp reconcile …), then close.",
         )
     return _with_reason(place, "close", name, reason, key)
 
@@ -141,18 +172,25 @@ def close(place: Workspace, name: str, *, reason: str, key: str | None = None) -
 def statement_text(place: Workspace, name: str, act: str, *, signer: str, reason: str = "") -> Statement:
     """Write the text of an act for signing on another machine."""
     record = find(place, name)
-    policy = place.history().current
-    own: Mapping[str, str] = _ballot(place, record) if act in {"approve", "reject"} else {"change": record.id, "reason": reason}
+    policy = place.history().latest.policy
+    if act in {"approve", "reject"}:
+        own = _ballot(place, record)
+    elif act in {"cancel", "review", "close"}:
+        own = {"change": record.id, "reason": reason}
+    else:
+        raise InvalidInputError(f"`{act}` is not signed offline", do="Acts: approve, reject, cancel, review, close.")
     return statements.compose(place, act, own, signer=signer, role=statements.role_for(policy, signer, act))
 
 
 def add_statement(place: Workspace, text: str, armor: str) -> Acted:
-    """Record a statement that was signed elsewhere; the fold decides whether it counts."""
+    """Record a statement that was signed elsewhere, after checking that it would count."""
     statement, signed = statements.parse_offline(text, armor)
     record = find(place, statement.fields["change"])
     _refuse_ended(record)
-    append_act(place, statement, signed, {"kind": "human", "id": statement.fields["signer"]}, record)
-    return Acted(change=find(place, record.id), leaf=_newest(place, record.id), text=statement.text)
+    statements.check(place, signed)
+    who = {"kind": "human", "id": statement.fields["signer"]}
+    receipt = append_act(place, statement, signed, who, record)
+    return Acted(change=find(place, record.id), leaf=receipt.hash, text=statement.text)
 
 
 def actor(signer: "Signer") -> dict[str, str]:
@@ -164,7 +202,7 @@ def sign_act(
     place: Workspace, act: str, own: "Own", key: str | None, confirm: "Confirm | None" = None
 ) -> tuple[Statement, Signed, "Signer"]:
     """Choose the signer, write the text (`own` gives the act's lines for a signer's id), show it, have it signed."""
-    policy = place.history().current
+    policy = place.history().latest.policy
     signer = statements.choose_signer(place, policy, key)
     role = statements.role_for(policy, signer.id, act)
     statement = statements.compose(place, act, own(signer.id), signer=signer.id, role=role)
@@ -174,11 +212,23 @@ def sign_act(
 
 
 def append_act(
-    place: Workspace, statement: Statement, signed: Signed, who: Mapping[str, str], record: ChangeRecord
+    place: Workspace,
+    statement: Statement,
+    signed: Signed,
+    who: Mapping[str, str],
+    record: ChangeRecord,
+    **more: Any,
 ) -> Receipt:
-    """Append against the change's head; when somebody else was faster, look again and retry."""
+    """Append against the change's head; when somebody else was faster, look again and retry.
+
+    `more` are further fields of the event (a reconciliation names intent, target and outcome).
+    """
     for _ in range(ATTEMPTS):
-        leaves = place.log.of_change(record.id)
+        head = place.log.head_of(record.id)
+        data = None
+        if statement.act == "close":
+            count, root = place.log.commitment(record.id)
+            data = {"count": count, "root": root}
         try:
             return statements.record(
                 place,
@@ -186,9 +236,10 @@ def append_act(
                 signed,
                 actor=who,
                 change=record.id,
-                plan=record.plan,
-                expect=Expect(change=record.id, head=leaves[-1].hash),
-                data=_commitment(leaves) if statement.act == "close" else None,
+                plan=record.plan or "",
+                expect=Expect(change=record.id, head=head),
+                data=data,
+                **more,
             )
         except HeadMovedError:
             continue
@@ -201,12 +252,13 @@ def _vote(place: Workspace, act: str, name: str, key: str | None, confirm: "Conf
 
 
 def _ballot(place: Workspace, record: ChangeRecord) -> Mapping[str, str]:
-    plan = planning.logged_plan(place, record.plan)
+    request = request_of(record)
+    plan = planning.logged_plan(place, request.plan)
     return {
         "change": record.id,
-        "plan": record.plan,
-        "request": record.request,
-        "window": interval(record.window),
+        "plan": request.plan,
+        "request": request.leaf,
+        "window": interval(request.window),
         "scope": scope(plan.manifest).text,
     }
 
@@ -227,7 +279,7 @@ def _act(
 
 def _already_open(place: Workspace, plan: Plan, external: str) -> ChangeRecord | None:
     for record in records(place):
-        if record.plan == plan.digest and record.external == external and record.state not in ENDED:
+        if record.plan == plan.digest and record.request and record.request.external == external and record.state not in ENDED:
             return record
     return None
 
@@ -237,15 +289,6 @@ def _refuse_ended(record: ChangeRecord) -> None:
         raise RejectedError(f"{record.id} is {record.state}", do="Open a new change over a new plan.")
 
 
-def _commitment(leaves: tuple[Leaf, ...]) -> Mapping[str, Any]:
-    """What `change.closed` commits: the number of events before it and the tree hash over their leaf hashes."""
-    return {"count": len(leaves), "root": of_raw(merkle.root([raw(leaf.hash) for leaf in leaves]))}
-
-
-def _newest(place: Workspace, change: str) -> str:
-    return place.log.of_change(change)[-1].hash
-
-
-def interval(window: tuple[datetime, datetime] | None) -> str:
+def interval(window: Window | None) -> str:
     """Return a window as it stands in a statement."""
-    return f"{format_time(window[0])} {format_time(window[1])}" if window else "-"
+    return f"{format_time(window.start)} {format_time(window.end)}" if window else "-"

@@ -4,7 +4,7 @@ Rules kept here: state lives in `.itmp/` and nowhere else; the log is opened by 
 force is read from the log, never from a file of the working tree.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ class Workspace:
 
     root: Path
     config: configuration.Config
+    _histories: dict[str, "PolicyHistory"] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def here(cls, start: Path | None = None) -> "Workspace":
@@ -55,10 +56,13 @@ class Workspace:
         return posix_log.open_log(self.state)
 
     def history(self) -> "PolicyHistory":
-        """Every policy version so far, each verified against the one before."""
-        from itmp.change import policy_history  # noqa: PLC0415 - as above
+        """Every policy version so far, each verified against the one before; walked again only when one is added."""
+        head = self.log.policy_head()
+        if head not in self._histories:
+            from itmp.change import policy_history  # noqa: PLC0415 - as above
 
-        return policy_history(self.log.leaves())
+            self._histories[head] = policy_history(self.log.leaves())
+        return self._histories[head]
 
     def relative(self, path: Path) -> str:
         """Return `path` as it stands in plans: relative to the root, with forward slashes."""

@@ -11,13 +11,28 @@ from typing import TYPE_CHECKING, Any
 
 from itmp.canonical import Digest, digest, parse_digest
 from itmp.errors import InvalidInputError, NotFoundError
-from itmp.plan import Facts, Needs, Plan, Source, from_tar, to_tar
+from itmp.plan import Facts, Needs, Plan, Source, diff, from_tar, scope, show, to_tar
 from itmp.workspace.place import Workspace
 
 if TYPE_CHECKING:
-    from itmp.capacity import CapacityAdjustment
-    from itmp.patching import PatchSchedule
-    from itmp.runbook import Runbook
+    from itmp.documents import Document
+    from itmp.documents.parsing import Registry
+
+__all__ = [
+    "SUFFIX",
+    "Compiled",
+    "compile_plan",
+    "diff",
+    "keep_plan",
+    "logged_plan",
+    "read_plan",
+    "registry",
+    "scope",
+    "show",
+    "stale_sources",
+    "validate",
+    "write_plan",
+]
 
 SUFFIX = ".plan.tar"
 
@@ -30,12 +45,22 @@ class Compiled:
     file: Path
 
 
-def validate(place: Workspace, file: Path) -> "Runbook | PatchSchedule | CapacityAdjustment":
+def validate(place: Workspace, file: Path) -> "Document":
     """Parse one document; raise `DocumentError` with every problem, each at file:line:column."""
-    from itmp import capacity, documents, patching, runbook  # noqa: PLC0415 - pydantic models load late
+    from itmp import documents  # noqa: PLC0415 - pydantic models load late
 
-    registry = {**runbook.KINDS, **patching.KINDS, **capacity.KINDS}
-    return documents.parse(place.relative(file), _read(file), registry)
+    return documents.parse(place.relative(file), _read(file), registry())
+
+
+def registry() -> "Registry":
+    """Return the model of each document kind by its `itmp:` key."""
+    from itmp import capacity, patching, runbook  # noqa: PLC0415 - as above
+
+    return {
+        "runbook/v1": runbook.Runbook,
+        "patch-schedule/v1": patching.PatchSchedule,
+        "capacity-adjustment/v1": capacity.CapacityAdjustment,
+    }
 
 
 def compile_plan(
@@ -71,9 +96,9 @@ def read_plan(place: Workspace, name: str) -> Plan:
         return logged_plan(place, parse_digest(name))
     if name.endswith(SUFFIX) or "/" in name:
         raise NotFoundError(f"no plan file {name}", do="Write one with `itmp plan FILE`.")
-    from itmp.workspace.changes import find  # noqa: PLC0415 - changes reads plans too
+    from itmp.workspace.changes import find, request_of  # noqa: PLC0415 - changes reads plans too
 
-    return logged_plan(place, find(place, name).plan)
+    return logged_plan(place, request_of(find(place, name)).plan)
 
 
 def logged_plan(place: Workspace, plan: Digest) -> Plan:

@@ -21,7 +21,7 @@ from itmp.signing import Signed, Statement, sign_statement
 from itmp.workspace.place import Workspace
 
 if TYPE_CHECKING:
-    from itmp.change import PolicyVersion
+    from itmp.change import Policy
     from itmp.signing import PersonalKey
 
 EVENT_OF_ACT: Final[Mapping[str, str]] = {
@@ -32,6 +32,7 @@ EVENT_OF_ACT: Final[Mapping[str, str]] = {
     "cancel": "change.canceled",
     "review": "change.reviewed",
     "close": "change.closed",
+    "reconcile": "action.reconciled",
 }
 VALID: Final = timedelta(hours=24)
 """How long a statement stays valid when neither the signer nor the policy says otherwise."""
@@ -46,7 +47,7 @@ class Signer:
     key: "PersonalKey"
 
 
-def choose_signer(place: Workspace, policy: "PolicyVersion", option: str | None) -> Signer:
+def choose_signer(place: Workspace, policy: "Policy", option: str | None) -> Signer:
     """Find the key (`--key`, `ITMP_KEY`, `me`, agent) and who it is by the policy in force."""
     import os  # noqa: PLC0415 - the environment is read here and nowhere earlier
 
@@ -54,7 +55,7 @@ def choose_signer(place: Workspace, policy: "PolicyVersion", option: str | None)
 
     me = place.config.me.key
     key = choose_key(option, os.environ, str((place.root / Path(me).expanduser())) if me else None)
-    for entry in policy.policy.signers:
+    for entry in policy.signers:
         if any(known.key == key.public for known in entry.keys):
             return Signer(id=entry.id, kind=entry.kind, key=key)
     raise RefusedError(
@@ -74,7 +75,7 @@ def compose(
     valid: tuple[datetime, datetime] | None = None,
 ) -> Statement:
     """Write the text that `signer` shall sign: `own` are the lines of the act itself."""
-    policy = place.history().current
+    policy = place.history().latest.policy
     now = SystemClock().now()
     start, end = valid or (now, now + VALID)
     seen = place.log.checkpoint().checkpoint
@@ -98,11 +99,11 @@ def sign(statement: Statement, signer: Signer) -> Signed:
     return sign_statement(statement, signer.key)
 
 
-def role_for(policy: "PolicyVersion", signer: str, act: str) -> str:
+def role_for(policy: "Policy", signer: str, act: str) -> str:
     """Return the role that lets `signer` do `act`; refuse when there is none."""
-    role = policy.policy.role_for(signer, act)
+    role = policy.role_for(signer, act)
     if role is None:
-        held = getattr(policy.policy.signer(signer), "roles", ())
+        held = getattr(policy.signer(signer), "roles", ())
         raise RefusedError(
             f"{signer} holds {', '.join(held) or 'no role'}, and none of them may {act}",
             do="Ask somebody whose role may, or change the policy: itmp policy propose.",
@@ -120,6 +121,7 @@ def record(
     plan: Digest | str = "",
     expect: Expect | None = None,
     data: Mapping[str, Any] | None = None,
+    **more: Any,
 ) -> Receipt:
     """Write the signed statement to the log as the event of its act, durably, and publish a checkpoint."""
     event = Event(
@@ -129,10 +131,19 @@ def record(
         change=change,
         plan=plan,
         data={**(data or {}), **signed.to_data()},
+        **more,
     )
     receipt = place.log.append(event, expect=expect)
     place.log.checkpoint()
     return receipt
+
+
+def check(place: Workspace, signed: Signed) -> None:
+    """Raise with the reason if a statement would count for nothing if it were recorded now."""
+    from itmp.change import check_submission  # noqa: PLC0415 - only offline statements need it
+
+    policy, now = place.history().latest.policy, SystemClock().now()
+    check_submission(signed, policy=policy, origin=place.log.origin, now=now, size=place.log.size())
 
 
 def parse_offline(text: str, armor: str) -> tuple[Statement, Signed]:

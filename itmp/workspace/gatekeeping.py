@@ -1,0 +1,190 @@
+"""From a signed start to a permit: gather what the gate judges, ask it, write down what it said.
+
+Rules kept here: the gate is asked with the change's head in hand, and its permit is appended only if that head and the
+policy have not moved since; the world is looked at only when every other check has passed, so that a refused run
+makes no connection; every refusal is an event.
+"""
+
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from itmp.adapters.clock import SystemClock, new_id
+from itmp.audit import Event, Expect, HeadMovedError
+from itmp.canonical import Digest
+from itmp.change import (
+    Admission,
+    GateInput,
+    Judgement,
+    NeedsWorld,
+    Permit,
+    Refusal,
+    World,
+    fold,
+    judge,
+    permit_event,
+)
+from itmp.errors import Error
+from itmp.execution.doors import Slice
+from itmp.plan import Host, Manifest, Needs, Plan, PulumiStep
+from itmp.workspace.place import Workspace
+
+Mode: TypeAlias = Literal["run", "resume", "undo"]
+EXECUTOR: Final[Mapping[str, str]] = {"kind": "executor", "id": "itmp"}
+ATTEMPTS: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """Somebody's wish to start: `start` is the leaf of the signed statement, `run` the run that it is for."""
+
+    mode: Mode
+    change: str
+    plan: Plan
+    start: Digest | None
+    run: str
+
+
+def admit(place: Workspace, attempt: Attempt) -> tuple[Admission, Permit] | Refusal:
+    """Ask the gate and return its permit, durable, or its refusal, recorded."""
+    for _ in range(ATTEMPTS):
+        head, policy = place.log.head_of(attempt.change), place.log.policy_head()
+        answer = _judge_fully(place, attempt)
+        try:
+            if isinstance(answer, Refusal):
+                _record_refusal(place, attempt, answer)
+                return answer
+            event = permit_event(
+                answer,
+                id=new_id(),
+                run=attempt.run,
+                manifest=attempt.plan.manifest,
+                actor=EXECUTOR,
+                binaries=binaries(),
+            )
+            receipt = place.log.append(event, expect=Expect(change=attempt.change, head=head, policy=policy))
+        except HeadMovedError:
+            continue
+        place.log.checkpoint()
+        return answer, Permit.from_receipt(receipt, manifest=attempt.plan.manifest)
+    raise HeadMovedError(f"{attempt.change} kept moving", do="Others are acting on it; try again in a moment.")
+
+
+class Recheck:
+    """The checks that repeat before each slice, on the leaves as they are now."""
+
+    def __init__(self, place: Workspace, attempt: Attempt) -> None:
+        self._place, self._attempt = place, attempt
+
+    def __call__(self, part: Slice, *, exempt: bool) -> None:
+        """Return when `part` may run; raise the refusal's error when it may not."""
+        del part  # which slice it is changes nothing for the gate
+        alone = exempt or self._attempt.mode == "undo"
+        answer = judge(_input(self._place, self._attempt, "always" if alone else "slice", None))
+        if isinstance(answer, Refusal):
+            raise answer.to_error(self._attempt.change)
+
+
+def binaries() -> Mapping[str, str]:
+    """Return what the permit says of this machine's tools: versions that the plan's digest must not depend on."""
+    return {"python": platform.python_version(), "platform": sys.platform, "machine": platform.machine()}
+
+
+def world(place: Workspace, plan: Plan) -> World:
+    """Look at what the plan rests on: its hosts and variables, its present values. Changes nothing."""
+    problems: list[str] = []
+    hosts = None
+    present: dict[tuple[str, str, str], int] = {}
+    try:
+        hosts = _hosts(place, plan.manifest)
+    except Error as error:
+        problems.append(f"inventory: {error.what}")
+    for step in (*plan.manifest.steps, *plan.manifest.undo):
+        for value in step.present if isinstance(step, PulumiStep) else ():
+            try:
+                present[value.knob, value.id, value.field] = _present(place, value.knob, value.id, value.field)
+            except Error as error:
+                problems.append(f"{value.knob} {value.id}: {error.what}")
+    return World(hosts=hosts, present=present, problems=tuple(problems))
+
+
+def slice_input(place: Workspace, change: str, plan: Plan) -> GateInput:
+    """Return the gate's input for the checks that need no start statement: 2, 4, 5 and 8."""
+    attempt = Attempt(mode="run", change=change, plan=plan, start=None, run="")
+    return _input(place, attempt, "slice", None)
+
+
+def _judge_fully(place: Workspace, attempt: Attempt) -> Admission | Refusal:
+    answer = judge(_input(place, attempt, attempt.mode, None))
+    if isinstance(answer, NeedsWorld):
+        found = world(place, attempt.plan)
+        if answer.external:
+            found = _without_external(found)
+        answer = judge(_input(place, attempt, attempt.mode, found))
+    return _settled(answer)
+
+
+def _settled(answer: Judgement) -> Admission | Refusal:
+    if isinstance(answer, NeedsWorld):
+        raise AssertionError("the gate asked for the world twice")
+    return answer
+
+
+def _without_external(found: World) -> World:
+    """No external system is configured in this version: a change that names one cannot be confirmed, so it refuses."""
+    from dataclasses import replace  # noqa: PLC0415 - one caller
+
+    return replace(found, external_problem="no external change system is configured here")
+
+
+def _input(place: Workspace, attempt: Attempt, mode: Literal["run", "resume", "undo", "slice", "always"], found: World | None) -> GateInput:
+    history, now = place.history(), SystemClock().now()
+    leaves = place.log.of_change(attempt.change)
+    record = fold(leaves, history, manifest=attempt.plan.manifest, now=now, blob=place.log.blob)
+    return GateInput(
+        mode=mode,
+        plan=attempt.plan,
+        record=record,
+        history=history,
+        health=place.log.health(now),
+        now=now,
+        start=attempt.start,
+        world=found,
+    )
+
+
+def _record_refusal(place: Workspace, attempt: Attempt, refusal: Refusal) -> None:
+    data = {
+        "act": attempt.mode,
+        "exit_code": refusal.exit_code,
+        "checks": [check.to_data() for check in refusal.checks],
+    }
+    place.log.append(
+        Event(
+            id=new_id(), type="change.refused", actor=dict(EXECUTOR), change=attempt.change, plan=attempt.plan.digest, data=data
+        )
+    )
+
+
+def _hosts(place: Workspace, manifest: Manifest) -> tuple[Host, ...] | None:
+    """Return the frozen hosts that are still there and those that the frozen patterns select now."""
+    if manifest.inventory is None:
+        return None
+    from itmp.workspace.sources import gather  # noqa: PLC0415 - needs the ansible extra
+
+    frozen = {host.name for host in manifest.inventory.hosts}
+    facts = gather(place, Needs(patterns=manifest.inventory.patterns or ("all",)), manifest.inventory.sources)
+    if facts.inventory is None:
+        return ()
+    selected = {name for names in facts.inventory.patterns.values() for name in names}
+    if not manifest.inventory.patterns:
+        selected = set()
+    return tuple(host for host in facts.inventory.hosts if host.name in frozen | selected)
+
+
+def _present(place: Workspace, knob: str, name: str, field: str) -> int:
+    from itmp.workspace.engines import present_value  # noqa: PLC0415 - needs the aws extra
+
+    return present_value(place, knob, name, field)

@@ -1,0 +1,148 @@
+"""Verbs about the policy: propose, sign, test; proposals with one signer more or less.
+
+Rules kept here: the policy in force is the logged one and changes only by its own quorum; a proposal is bytes, kept
+in the log's blobs by digest; each signature names the old and the new digest, and the one that completes the quorum
+writes `policy.changed` with all of them.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from itmp.adapters.clock import new_id
+from itmp.audit import Event, Expect
+from itmp.canonical import Digest, parse_digest
+from itmp.change import Policy, PolicyHistoryError
+from itmp.errors import InvalidInputError, NotFoundError, RefusedError
+from itmp.plan import Plan
+from itmp.signing import PublicKey, Signed
+from itmp.workspace import changes, gatekeeping, statements
+from itmp.workspace.place import Workspace
+
+PROPOSALS: Final = "proposals"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposed:
+    """A proposal: who has signed it, how many must, and whether it is in force now."""
+
+    digest: Digest
+    signers: tuple[str, ...]
+    needed: int
+    in_force: bool
+
+
+def policy_propose(place: Workspace, file: Path, *, key: str | None = None) -> Proposed:
+    """Check a proposed policy, keep its bytes and sign it."""
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise NotFoundError(f"cannot be read: {error.strerror}", where=str(file)) from error
+    proposal = Policy.from_bytes(data)
+    if proposal.digest == place.history().latest.policy.digest:
+        raise InvalidInputError("this is the policy in force", where=str(file))
+    folder = place.state / PROPOSALS
+    folder.mkdir(exist_ok=True, mode=0o700)
+    (folder / _name(proposal.digest, "yml")).write_bytes(data)
+    return policy_sign(place, proposal.digest, key=key)
+
+
+def policy_sign(place: Workspace, digest: str, *, key: str | None = None) -> Proposed:
+    """Sign a proposal; write `policy.changed` once the old policy's quorum is complete."""
+    folder, name = place.state / PROPOSALS, parse_digest(digest)
+    if not (folder / _name(name, "yml")).is_file():
+        raise NotFoundError(f"no proposal {digest}", do="Propose it first: itmp policy propose FILE")
+    new = Policy.from_bytes((folder / _name(name, "yml")).read_bytes())
+    head, old = place.log.policy_head(), place.history().latest.policy
+    own = {"from": old.digest, "to": new.digest}
+    _, signed, _ = changes.sign_act(place, "policy", lambda _: own, key)
+    statements.check(place, signed)
+    given = _collect(folder / _name(name, "json"), signed, old.digest)
+    signers = tuple(dict.fromkeys(_signer(item) for item in given))
+    if len(signers) < old.amend.count:
+        return Proposed(digest=new.digest, signers=signers, needed=old.amend.count, in_force=False)
+    event = Event(
+        id=new_id(),
+        type="policy.changed",
+        actor=dict(gatekeeping.EXECUTOR),
+        data={"policy": new.data.decode(), "statements": [item.to_data() for item in given]},
+    )
+    place.log.append(event, expect=Expect(change=None, head=head))
+    place.log.checkpoint()
+    if place.history().latest.policy.digest != new.digest:
+        raise PolicyHistoryError("the new policy did not come into force", do="See: itmp audit verify")
+    return Proposed(digest=new.digest, signers=signers, needed=old.amend.count, in_force=True)
+
+
+def policy_test(place: Workspace, plan: Plan) -> Mapping[str, str]:
+    """Say how the policy in force reads a plan and whom it asks."""
+    policy = place.history().latest.policy
+    reading = policy.read(plan.manifest)
+    found = {"environment": reading.environment, "risk": reading.risk}
+    for kind in ("standard", "normal", "emergency"):
+        try:
+            rule = policy.quorum_for(reading.environment, reading.risk, kind)  # type: ignore[arg-type] # a literal above
+        except RefusedError:
+            found[kind] = "not allowed"
+        else:
+            found[kind] = f"{rule.count} of {', '.join(rule.roles)}" if rule.count else "nobody else"
+    return found
+
+
+def signers_add(place: Workspace, signer: str, public_key: Path, roles: tuple[str, ...], output: Path) -> Policy:
+    """Write a proposal with one more signer, or one more key for a known one."""
+    document = _document(place)
+    try:
+        key = PublicKey.parse(public_key.read_text())
+    except OSError as error:
+        raise NotFoundError(f"cannot be read: {error.strerror}", where=str(public_key)) from error
+    known = next((entry for entry in document["signers"] if entry["id"] == signer), None)
+    if known:
+        known["keys"].append({"key": key.line})
+        known["roles"] = list(dict.fromkeys([*known["roles"], *roles]))
+    else:
+        document["signers"].append({"id": signer, "kind": "human", "roles": list(roles), "keys": [{"key": key.line}]})
+    return _write(document, output)
+
+
+def signers_remove(place: Workspace, signer: str, output: Path) -> Policy:
+    """Write a proposal without a signer."""
+    document = _document(place)
+    left = [entry for entry in document["signers"] if entry["id"] != signer]
+    if len(left) == len(document["signers"]):
+        raise NotFoundError(f"no signer {signer!r:.80} in the policy in force", do="See: itmp signers list")
+    document["signers"] = left
+    return _write(document, output)
+
+
+def _document(place: Workspace) -> dict[str, Any]:
+    value: dict[str, Any] = yaml.load(place.history().latest.policy.data, Loader=yaml.CSafeLoader)  # noqa: S506 - the safe loader in C
+    return value
+
+
+def _write(document: dict[str, Any], output: Path) -> Policy:
+    data = yaml.safe_dump(document, sort_keys=False, width=200).encode()
+    policy = Policy.from_bytes(data)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_bytes(data)
+    return policy
+
+
+def _collect(file: Path, signed: Signed, old: Digest) -> tuple[Signed, ...]:
+    """Add a signature to those given so far for the same old policy, one per signer."""
+    given = [Signed.from_data(item) for item in json.loads(file.read_text())] if file.is_file() else []
+    kept = [item for item in given if f"\npolicy {old}\n" in item.text and _signer(item) != _signer(signed)]
+    file.write_text(json.dumps([item.to_data() for item in (*kept, signed)]))
+    return (*kept, signed)
+
+
+def _signer(signed: Signed) -> str:
+    return next(line.removeprefix("signer ") for line in signed.text.splitlines() if line.startswith("signer "))
+
+
+def _name(digest: Digest, suffix: str) -> str:
+    return f"{digest.removeprefix('sha256:')}.{suffix}"

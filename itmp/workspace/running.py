@@ -1,0 +1,366 @@
+"""Verbs that start effects: run, resume, undo.
+
+Rules kept here: each begins with a signed statement in the log, then the gate, then a permit; one process at a time
+holds a change; running a finished change again returns how it ended and runs nothing; Ctrl-C and SIGTERM ask the run to
+stop between actions, so that what was begun is accounted for.
+"""
+
+import fcntl
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Final
+
+from itmp.adapters.clock import SystemClock, new_id
+from itmp.audit import Leaf
+from itmp.change import ChangeRecord, Permit, Refusal, RunRecord
+from itmp.errors import BusyError, InvalidInputError, NotFoundError, RejectedError
+from itmp.execution import Author, Reprise, RunStory, RunSummary, Wiring, execute
+from itmp.execution import resume as resume_run
+from itmp.execution import undo as undo_run
+from itmp.execution.doors import Room
+from itmp.plan import Plan, targets
+from itmp.workspace import changes, gatekeeping, planning
+from itmp.workspace.place import Workspace
+from itmp.workspace.result import Result
+
+if TYPE_CHECKING:
+    from itmp.execution import Progress
+    from itmp.workspace.gatekeeping import Attempt, Mode
+
+ENDED: Final = frozenset({"succeeded", "failed", "undone"})
+RESUMABLE: Final = frozenset({"admitted", "running", "stopped", "unknown", "failed"})
+FOLLOW: Final = 0.5
+"""Seconds between two looks at a run that another process carries out."""
+CODES: Final = {"succeeded": 0, "failed": 13, "unknown": 14, "stopped": 13, "undone": 20, "running": 14, "admitted": 14}
+
+
+class ChangeHeldError(BusyError):
+    """Another process of this workspace holds the change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    """What one verb needs: the change, its plan, and what to do once there is a permit."""
+
+    mode: "Mode"
+    record: ChangeRecord
+    plan: Plan
+    run: str
+    limit: tuple[str, ...]
+    carry: Callable[[Permit, Wiring], RunSummary]
+
+
+def run(
+    place: Workspace, name: str, *, limit: str | None = None, key: str | None = None, progress: "Progress"
+) -> Result:
+    """Run an approved change: exit code 0 done, 10 not yet approved, … (docs/formats/cli.md)."""
+    record = changes.find(place, name)
+    try:
+        with _held(place, record.id):
+            return _run_held(place, record.id, limit, key, progress)
+    except ChangeHeldError:
+        return _attach(place, record.id)
+
+
+def _run_held(place: Workspace, change: str, limit: str | None, key: str | None, progress: "Progress") -> Result:
+    record = changes.find(place, change)
+    _refuse_ended(record)
+    if record.run and record.run.state in ENDED:
+        return replayed(record, record.run)
+    if record.run:
+        raise BusyError(
+            f"{record.id} has a run that has not ended ({record.run.state})",
+            where=record.run.id,
+            do=f"Take it up with: itmp resume {record.id}",
+        )
+    plan = planning.logged_plan(place, changes.request_of(record).plan)
+    chosen = _chosen(plan, limit)
+    start = _Start(
+        mode="run", record=record, plan=plan, run=secrets.token_hex(16), limit=chosen,
+        carry=lambda permit, wiring: execute(permit, plan, wiring=wiring, limit=chosen or None),
+    )  # fmt: skip
+    return _begin(place, start, key, progress)
+
+
+def resume(
+    place: Workspace,
+    name: str,
+    *,
+    retry: tuple[str, ...] = (),
+    skip: tuple[str, ...] = (),
+    reason: str = "",
+    key: str | None = None,
+    progress: "Progress",
+) -> Result:
+    """Take up what a dead, stopped or failed run left; needs the gate again."""
+    if skip and not reason:
+        raise InvalidInputError("skipping a host needs a reason", do="Add --reason TEXT.")
+    record = changes.find(place, name)
+    with _held(place, record.id):
+        record = changes.find(place, record.id)
+        _refuse_ended(record)
+        dead = record.run
+        if dead is None or dead.state not in RESUMABLE:
+            raise NotFoundError(f"{record.id} has nothing to resume", do=f"See: itmp status {record.id}")
+        plan = planning.logged_plan(place, changes.request_of(record).plan)
+        reprise = Reprise(retry=frozenset(retry), skip=frozenset(skip), dead=_room(place, dead.id, len(dead.permits)))
+        start = _Start(
+            mode="resume", record=record, plan=plan, run=dead.id, limit=(),
+            carry=lambda permit, wiring: resume_run(
+                permit, plan, wiring=wiring, story=_story(place, record, plan), prober=_prober(place), reprise=reprise
+            ),
+        )  # fmt: skip
+        return _begin(place, start, key, progress)
+
+
+def undo(
+    place: Workspace, name: str, *, hosts: str | None = None, key: str | None = None, progress: "Progress"
+) -> Result:
+    """Carry out the plan's undo steps where something was begun."""
+    record = changes.find(place, name)
+    with _held(place, record.id):
+        record = changes.find(place, record.id)
+        _refuse_ended(record)
+        if record.run is None:
+            raise NotFoundError(f"{record.id} has never run: there is nothing to undo")
+        plan = planning.logged_plan(place, changes.request_of(record).plan)
+        chosen = _chosen(plan, hosts)
+        start = _Start(
+            mode="undo", record=record, plan=plan, run=record.run.id, limit=chosen,
+            carry=lambda permit, wiring: undo_run(
+                permit, plan, wiring=wiring, story=_story(place, record, plan), hosts=chosen or None
+            ),
+        )  # fmt: skip
+        return _begin(place, start, key, progress)
+
+
+def replayed(record: ChangeRecord, ended: RunRecord) -> Result:
+    """Return how a run that had already finished ended; nothing ran now."""
+    return Result(
+        exit_code=CODES[ended.state],
+        change=record.id,
+        plan=record.plan or "",
+        run=ended.id,
+        state=ended.state,
+        hosts=dict(ended.hosts),
+        replayed=True,
+        notes=("this run had already finished; nothing ran now",),
+    )
+
+
+def _begin(place: Workspace, start: _Start, key: str | None, progress: "Progress") -> Result:
+    """Have the start signed, ask the gate, and carry it out under its permit."""
+    record = start.record
+    own = {
+        "change": record.id,
+        "plan": start.plan.digest,
+        "request": changes.request_of(record).leaf,
+        "limit": ",".join(start.limit) or "-",
+    }
+    statement, signed, signer = changes.sign_act(place, start.mode, lambda _: own, key)
+    receipt = changes.append_act(place, statement, signed, changes.actor(signer), record)
+    attempt = gatekeeping.Attempt(
+        mode=start.mode, change=record.id, plan=start.plan, start=receipt.hash, run=start.run
+    )
+    answer = gatekeeping.admit(place, attempt)
+    if isinstance(answer, Refusal):
+        return _refused(place, start, answer)
+    _, permit = answer
+    return _carry(place, start, attempt, permit, signer.id, progress)
+
+
+def _carry(
+    place: Workspace, start: _Start, attempt: "Attempt", permit: Permit, runner: str, progress: "Progress"
+) -> Result:
+    attempts = 1 + sum(len(run.permits) for run in start.record.runs if run.id == start.run)
+    room = _room(place, start.run, attempts)
+    room.folder.mkdir(parents=True, mode=0o700)
+    with _stopping(place, start.record.id) as stopping:
+        wiring = Wiring(
+            journal=place.log,
+            runners=_runners(place),
+            recheck=gatekeeping.Recheck(place, attempt),
+            room=room,
+            progress=progress,
+            stopping=stopping,
+            ids=new_id,
+            now=SystemClock().now,
+            author=Author(actor=dict(gatekeeping.EXECUTOR), on_behalf_of=runner, itmp=own_digest()),
+        )
+        summary = start.carry(permit, wiring)
+    place.log.checkpoint()
+    return _finished(place, start, summary)
+
+
+def _finished(place: Workspace, start: _Start, summary: RunSummary) -> Result:
+    notes = list(summary.notes)
+    if summary.cause is not None:
+        where = f"{summary.cause.where}: " if summary.cause.where else ""
+        notes.append(f"{where}{summary.cause.what}" + (f" {summary.cause.do}" if summary.cause.do else ""))
+    return Result(
+        exit_code=summary.exit_code,
+        change=start.record.id,
+        plan=start.plan.digest,
+        run=summary.run,
+        state=summary.state.value,
+        hosts={**summary.hosts, **summary.resources},
+        next=_next(start.record.id, summary.exit_code),
+        notes=(*notes, *_stale(place, start.plan)),
+    )
+
+
+def _refused(place: Workspace, start: _Start, refusal: Refusal) -> Result:
+    from itmp.calendars import format_time  # noqa: PLC0415 - only refusals need it
+
+    checks = tuple({**check.to_data(), "do": check.do} for check in refusal.checks)
+    return Result(
+        exit_code=refusal.exit_code,
+        change=start.record.id,
+        plan=start.plan.digest,
+        state="refused",
+        retry_at=format_time(refusal.retry_at) if refusal.retry_at else "",
+        checks=checks,
+        next=(f"itmp change show {start.record.id}",),
+        notes=_stale(place, start.plan),
+    )
+
+
+def _stale(place: Workspace, plan: Plan) -> tuple[str, ...]:
+    changed = planning.stale_sources(place, plan)
+    return tuple(f"{path} was edited after the plan was made; the approved bytes run" for path in changed)
+
+
+def _next(change: str, code: int) -> tuple[str, ...]:
+    match code:
+        case 0:
+            return (f"itmp change close {change} --reason TEXT", f"itmp evidence {change} -o {change}.evidence.tar")
+        case 14:
+            return (f"itmp status {change}", f"itmp resume {change}")
+        case 13:
+            return (f"itmp logs {change}", f"itmp resume {change} --retry failed,unreachable", f"itmp undo {change}")
+        case _:
+            return (f"itmp status {change}", f"itmp logs {change}")
+
+
+def _chosen(plan: Plan, limit: str | None) -> tuple[str, ...]:
+    """Resolve a limit's names and globs against the plan's hosts; it may only narrow."""
+    if limit is None:
+        return ()
+    hosts = targets(plan.manifest)
+    wanted = [part.strip() for part in limit.split(",") if part.strip()]
+    for pattern in wanted:
+        if not any(fnmatchcase(host, pattern) for host in hosts):
+            raise InvalidInputError(f"no host of the plan matches {pattern!r:.60}", do="See its hosts: itmp show PLAN")
+    return tuple(host for host in hosts if any(fnmatchcase(host, pattern) for pattern in wanted))
+
+
+def _refuse_ended(record: ChangeRecord) -> None:
+    if record.state in changes.ENDED:
+        raise RejectedError(f"{record.id} is {record.state}", do="Open a new change over a new plan.")
+
+
+def _attach(place: Workspace, change: str) -> Result:
+    """Follow the run that another process carries out; return how it ended."""
+    while True:
+        try:
+            with _held(place, change):
+                record = changes.find(place, change)
+                break
+        except ChangeHeldError:
+            time.sleep(FOLLOW)
+    if record.run and record.run.state in ENDED:
+        return replayed(record, record.run)
+    raise BusyError(
+        f"the run of {change} that this attached to did not finish", do=f"Take it up with: itmp resume {change}"
+    )
+
+
+def _room(place: Workspace, run: str, attempt: int) -> Room:
+    return Room(folder=place.runs / run / str(attempt), token=f"{run}-{attempt}", run=run)
+
+
+def _story(place: Workspace, record: ChangeRecord, plan: Plan) -> RunStory:
+    return RunStory.from_leaves(place.log.of_change(record.id), plan=plan, blob=place.log.blob)
+
+
+@contextmanager
+def _held(place: Workspace, change: str) -> Iterator[None]:
+    """Hold the change against other processes of this workspace; the lock dies with its process."""
+    place.runs.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(place.runs / f"{change}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ChangeHeldError(
+                f"another process is running {change}", do=f"Follow it: itmp wait {change} --for finished"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _stopping(place: Workspace, change: str) -> Iterator[Callable[[], bool]]:
+    """Say whether somebody asked to stop: Ctrl-C, SIGTERM, a closed terminal, or a signed stop statement."""
+    asked: list[int] = []
+    watch = _StopWatch(place, change)
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        asked.append(number)
+
+    old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield lambda: bool(asked) or watch()
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+class _StopWatch:
+    """Looks only at leaves that are new since it last looked: it is asked before each action."""
+
+    def __init__(self, place: Workspace, change: str) -> None:
+        self._place, self._change = place, change
+        self._seen, self._known = place.log.size(), len(changes.find(place, change).stops)
+        self._asked = False
+
+    def __call__(self) -> bool:
+        size = self._place.log.size()
+        if not self._asked and any(map(self._mentions_stop, self._place.log.leaves(self._seen, size))):
+            self._asked = len(changes.find(self._place, self._change).stops) > self._known
+        self._seen = size
+        return self._asked
+
+    def _mentions_stop(self, leaf: Leaf) -> bool:
+        return b'"statement.recorded"' in leaf.data and b"act stop" in leaf.data
+
+
+def own_digest() -> str:
+    """Return the digest of our own installed code: every module's path and bytes."""
+    import itmp  # noqa: PLC0415 - the package itself
+    from itmp.canonical import digest, dumps  # noqa: PLC0415 - as above
+
+    root = Path(itmp.__file__).parent
+    files = sorted(path for path in root.rglob("*.py") if "__pycache__" not in path.parts)
+    return digest(dumps([[path.relative_to(root).as_posix(), digest(path.read_bytes())] for path in files]))
+
+
+def _runners(place: Workspace) -> dict[str, object]:
+    from itmp.workspace.engines import runners  # noqa: PLC0415 - needs the extras
+
+    return runners(place)
+
+
+def _prober(place: Workspace) -> object:
+    from itmp.workspace.engines import prober  # noqa: PLC0415 - needs the extras
+
+    return prober(place)

@@ -1,0 +1,220 @@
+"""Verbs that look at a run or speak to it without starting anything: status, logs, wait, stop, reconcile."""
+
+import time
+from typing import Any, Final
+
+from itmp.calendars import format_time, parse_duration
+from itmp.change import ChangeRecord, Refusal, RunRecord, SliceRecord, judge
+from itmp.errors import BusyError, InvalidInputError, NotFoundError
+from itmp.workspace import changes, gatekeeping, planning
+from itmp.workspace.place import Workspace
+from itmp.workspace.result import Result
+from itmp.workspace.running import CODES, ENDED
+
+POLL: Final = 1.0
+_SHOWN: Final = frozenset({"action.finished", "check.finished", "action.reconciled"})
+
+
+def status(place: Workspace, name: str) -> Result:
+    """Say where a change and each of its targets stand; nothing is judged and nothing is written."""
+    record = changes.find(place, name)
+    run = record.run
+    hosts = _hosts(run) if run else {}
+    return Result(
+        change=record.id,
+        plan=record.plan or "",
+        run=run.id if run else "",
+        state=f"{record.state}, run {run.state}" if run else record.state,
+        hosts=hosts,
+        next=_next(record),
+        notes=tuple(finding.why for finding in record.findings),
+    )
+
+
+def logs(place: Workspace, name: str, *, host: str = "", step: str = "") -> tuple[tuple[str, ...], ...]:
+    """Return (time, step, target, outcome, what) of each result, oldest first."""
+    record = changes.find(place, name)
+    rows = []
+    for leaf in place.log.of_change(record.id):
+        event, data = leaf.event, leaf.event.data or {}
+        target = (event.target or {}).get("id", "")
+        if event.type not in _SHOWN or (host and target != host) or (step and event.step != step):
+            continue
+        what = ": ".join(part for part in (str(data.get("name", "") or event.action), str(data.get("message", ""))) if part)
+        rows.append((event.t, event.step, target, event.outcome, what))
+    return tuple(rows)
+
+
+def wait(place: Workspace, name: str, *, what: str, timeout: str) -> Result:
+    """Wait until the gate would admit a run (`runnable`), or until the run has ended (`finished`)."""
+    if what not in {"runnable", "finished"}:
+        raise InvalidInputError(f"--for {what!r:.20}: neither runnable nor finished")
+    end = time.monotonic() + parse_duration(timeout).total_seconds()
+    while True:
+        result = _runnable(place, name) if what == "runnable" else _finished(place, name)
+        if result is not None and (what == "finished" or result.exit_code == 0 or not result.retryable):
+            return result
+        if time.monotonic() >= end:
+            if result is not None:
+                return result
+            raise BusyError(f"{name} has not finished within {timeout}", do=f"See: itmp status {name}")
+        time.sleep(POLL)
+
+
+def stop(place: Workspace, name: str, *, reason: str, key: str | None = None) -> Result:
+    """Record a signed request to stop; the run stops before its next action."""
+    record = changes.find(place, name)
+    if record.run is None or not record.run.active:
+        raise NotFoundError(f"{record.id} is not running", do=f"See: itmp status {record.id}")
+    own = {"change": record.id, "reason": reason}
+    statement, signed, signer = changes.sign_act(place, "stop", lambda _: own, key)
+    changes.append_act(place, statement, signed, changes.actor(signer), record)
+    return status(place, record.id)
+
+
+def reconcile(
+    place: Workspace, name: str, host: str, outcome: str, *, reason: str, key: str | None = None
+) -> Result:
+    """Record what a person found out about a target whose outcome is unknown."""
+    if outcome not in {"ok", "failed"}:
+        raise InvalidInputError(f"{outcome!r:.20} is neither ok nor failed")
+    record = changes.find(place, name)
+    run, part = _lost(record, host)
+    own = {"change": record.id, "run": run.id, "host": host, "outcome": outcome, "reason": reason}
+    statement, signed, signer = changes.sign_act(place, "reconcile", lambda _: own, key)
+    changes.append_act(
+        place, statement, signed, changes.actor(signer), record,
+        run=run.id, step=part.step, phase=part.phase, intent=part.leaf, outcome=outcome,
+        target={"kind": "host", "id": host},
+    )  # fmt: skip
+    return status(place, record.id)
+
+
+def change_story(place: Workspace, name: str) -> "Story":
+    """Tell one change: who asked for what, who voted, what the gate would say now, what ran."""
+    record = changes.find(place, name)
+    return Story(record, _judged(place, record))
+
+
+class Story:
+    """A change for a reader: `lines` for people, `to_json` for machines."""
+
+    def __init__(self, record: ChangeRecord, checks: tuple[dict[str, Any], ...]) -> None:
+        self._record, self._checks = record, checks
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Return the story, one fact a line."""
+        record, request = self._record, self._record.request
+        lines = [f"{record.id}  {record.state}", f"  plan       {record.plan or '-'}"]
+        if request:
+            lines += [
+                f"  requested  by {request.requester} at {format_time(request.given.at)} ({request.type})",
+                f"  reason     {request.given.line('reason')}",
+                f"  window     {changes.interval(request.window)}",
+                f"  external   {request.external or '-'}",
+            ]
+        lines += [
+            f"  {'approved' if vote.approves else 'rejected'}   by {vote.given.signer} as {vote.given.role} at {format_time(vote.given.at)}"
+            for vote in record.votes
+        ]
+        lines += [f"  revoked    by {item.given.signer} at {format_time(item.given.at)}" for item in record.revocations]
+        lines += [f"  started    by {given.signer} ({given.act}) at {format_time(given.at)}" for given in record.starts]
+        lines += [f"  run        {run.id}  {run.state}" for run in record.runs]
+        lines += [f"  refused    {record.refusals} times"] if record.refusals else []
+        lines += [f"  finding    leaf {finding.index}: {finding.why}" for finding in record.findings]
+        lines += [
+            f"  check {check['n']}    {check['outcome']}: {check['name']}" + (f" ({check['why']})" if check["why"] else "")
+            for check in self._checks
+        ]
+        return tuple(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the same facts as data."""
+        record, request = self._record, self._record.request
+        return {
+            "change": record.id,
+            "plan": record.plan,
+            "state": record.state,
+            "requester": request.requester if request else None,
+            "reason": request.given.line("reason") if request else None,
+            "votes": [
+                {"signer": vote.given.signer, "role": vote.given.role, "approves": vote.approves, "at": format_time(vote.given.at)}
+                for vote in record.votes
+            ],
+            "runs": [{"run": run.id, "state": run.state, "hosts": dict(run.hosts)} for run in record.runs],
+            "refusals": record.refusals,
+            "findings": [{"index": finding.index, "why": finding.why} for finding in record.findings],
+            "checks": list(self._checks),
+        }
+
+
+def _judged(place: Workspace, record: ChangeRecord) -> tuple[dict[str, Any], ...]:
+    """Say what the slice checks of the gate say now (they need no start statement and do not look at the world)."""
+    if record.request is None or record.state in changes.ENDED:
+        return ()
+    plan = planning.logged_plan(place, record.request.plan)
+    answer = judge(gatekeeping.slice_input(place, record.id, plan))
+    return tuple(dict(check.to_data()) for check in answer.checks)
+
+
+def _runnable(place: Workspace, name: str) -> Result | None:
+    record = changes.find(place, name)
+    plan = planning.logged_plan(place, changes.request_of(record).plan)
+    answer = judge(gatekeeping.slice_input(place, record.id, plan))
+    refusal = answer if isinstance(answer, Refusal) else None
+    return Result(
+        exit_code=refusal.exit_code if refusal else 0,
+        change=record.id,
+        plan=plan.digest,
+        state=record.state,
+        retry_at=format_time(refusal.retry_at) if refusal and refusal.retry_at else "",
+        checks=tuple({**check.to_data(), "do": check.do} for check in answer.checks) if refusal else (),
+    )
+
+
+def _finished(place: Workspace, name: str) -> Result | None:
+    record = changes.find(place, name)
+    run = record.run
+    if run is None or run.active:
+        return None
+    state = status(place, name)
+    return Result(
+        exit_code=CODES[run.state], change=record.id, plan=state.plan, run=run.id, state=run.state, hosts=state.hosts
+    )
+
+
+def _hosts(run: RunRecord) -> dict[str, str]:
+    """Return each target's state: the final account, else what the slices so far say."""
+    if run.state in ENDED or run.hosts:
+        return {**run.hosts, **{host: state for part in run.slices for host, state in part.reconciled.items()}}
+    states: dict[str, str] = {}
+    for part in run.slices:
+        for host in part.hosts:
+            states[host] = part.reconciled.get(host) or (part.finished or {}).get(host, "unknown")
+    return states
+
+
+def _lost(record: ChangeRecord, host: str) -> tuple[RunRecord, SliceRecord]:
+    """Return the newest slice in which `host` (or resource) is unknown."""
+    for run in reversed(record.runs):
+        for part in reversed(run.slices):
+            state = part.reconciled.get(host) or (part.finished or {}).get(host, "unknown")
+            known = {action.target.get("id") for action in part.actions} | set(part.hosts)
+            if host in known and state == "unknown":
+                return run, part
+    raise NotFoundError(f"{host} is not unknown in {record.id}", do=f"See: itmp status {record.id}")
+
+
+def _next(record: ChangeRecord) -> tuple[str, ...]:
+    match record.state:
+        case "assess" | "authorize":
+            return (f"itmp approve {record.id}",)
+        case "scheduled":
+            return (f"itmp run {record.id}",)
+        case "implement":
+            return (f"itmp resume {record.id}", f"itmp undo {record.id}")
+        case "review":
+            return (f"itmp change close {record.id} --reason TEXT",)
+        case _:
+            return ()
