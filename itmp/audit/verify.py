@@ -92,10 +92,11 @@ class _Audit:
         ]
         if not newer:
             return current
-        behind = f"the checkpoint is of {current.size} leaves, the history knows {max(head.size for head in newer)}"
+        newest = max(newer, key=lambda head: head.size)
+        behind = f"the checkpoint is of {current.size} leaves, the history knows {newest.size}"
         interrupted = len(newer) == 1 and current.size in self._history
         self._find(1, "checkpoint-behind", "checkpoint", behind, grave=not interrupted)
-        return max(newer, key=lambda head: head.size)
+        return newest
 
     def read_entries(self, head: Checkpoint) -> bool:
         """Rule 2, and rules 8 to 10 on the way; whether all entries could be read."""

@@ -6,6 +6,7 @@ is shorter than what was indexed, or that is no longer the file of its name, is 
 
 import os
 import stat
+import weakref
 from array import array
 from pathlib import Path
 from typing import Final
@@ -20,7 +21,7 @@ _REPAIR: Final = "Do not append; run itmp audit verify and restore the newest co
 class Segment:
     """Frames of leaves `start`, `start` + 1, … in the file `path`. The journal does the locking."""
 
-    __slots__ = ("_header", "descriptor", "ends", "path", "start")
+    __slots__ = ("__weakref__", "_closing", "_header", "descriptor", "ends", "path", "start")
 
     def __init__(self, path: Path, start: int) -> None:
         self.path, self.start = path, start
@@ -32,13 +33,14 @@ class Segment:
             raise LogUnavailableError(
                 f"the journal cannot be opened: {error.strerror}", where=str(path)
             ) from error
+        self._closing = weakref.finalize(self, os.close, self.descriptor)
         if not stat.S_ISREG(os.fstat(self.descriptor).st_mode):
-            os.close(self.descriptor)
+            self.close()
             raise LogUnavailableError("the journal is no regular file", where=str(path))
 
     def close(self) -> None:
-        """Close the file."""
-        os.close(self.descriptor)
+        """Close the file; a forgotten segment closes itself."""
+        self._closing()
 
     @property
     def count(self) -> int:
