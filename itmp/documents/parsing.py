@@ -10,6 +10,7 @@ from types import UnionType
 from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, Tag, ValidationError
+from pydantic.json_schema import SkipJsonSchema
 
 from itmp.documents.inputs import interpolate
 from itmp.documents.model import Document
@@ -101,7 +102,10 @@ def _problem(
 
 
 def _translate(path: str, node: Node, model: type[BaseModel], error: ValidationError) -> Iterator[Problem]:
-    for one in error.errors(include_url=False, include_input=False):
+    errors = error.errors(include_url=False, include_input=False)
+    for one in errors:
+        if one["type"] == "too_short" and any(_below(other["loc"], one["loc"]) for other in errors):
+            continue  # pydantic counts only the items that are valid
         loc = [part for part in one["loc"] if not str(part).startswith("<")]
         key = str(loc[-1]) if loc else ""
         if one["type"] == "extra_forbidden":
@@ -117,6 +121,10 @@ def _translate(path: str, node: Node, model: type[BaseModel], error: ValidationE
             _MESSAGES.get(one["type"], one["msg"]).format(key=key) if one["type"] in _MESSAGES else one["msg"]
         )
         yield _problem(path, node, loc, message, _nearest_choice(node, loc, one))
+
+
+def _below(loc: Sequence[int | str], around: Sequence[int | str]) -> bool:
+    return len(loc) > len(around) and loc[: len(around)] == around
 
 
 def _near(key: str, known: Sequence[str]) -> str:
@@ -142,7 +150,12 @@ def _fields_at(model: Any, loc: Sequence[int | str]) -> tuple[str, ...]:
     for part in loc:
         at = _step(at, part)
     at = _model_in(at)
-    return tuple(field.alias or name for name, field in at.model_fields.items()) if at else ()
+    fields = at.model_fields if at else {}
+    return tuple(name for name, field in fields.items() if not any(map(_is_hidden, field.metadata)))
+
+
+def _is_hidden(metadata: Any) -> bool:
+    return isinstance(metadata, SkipJsonSchema)  # type: ignore[misc]  # a plain class at run time
 
 
 def _step(at: Any, part: int | str) -> Any:

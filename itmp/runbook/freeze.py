@@ -179,8 +179,9 @@ class _Freezer:
         self, loc: Loc, step: CheckStep, block: RollingStep | None, around: tuple[str, ...] | None
     ) -> plan.CheckStep | None:
         place = (*loc, "hosts") if step.hosts else loc
-        hosts = _within(self._pattern(place, pattern_of(step, block)), around)
-        if not hosts:
+        named = self._pattern(place, pattern_of(step, block))
+        hosts = _within(named, around)
+        if named and not hosts:
             self._problem(place, "this step asks no host of the block around it", "compare the host patterns")
             return None
         name = self.document.step_id(loc)
