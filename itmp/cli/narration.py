@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, assert_never
 from itmp.cli.printing import colour, safe, say
 
 if TYPE_CHECKING:
-    from itmp.execution import RunEvent
+    from itmp.execution.progress import RunEvent
     from itmp.workspace import Result
 
 QUIET = frozenset({"ok", "skipped"})
@@ -29,7 +29,7 @@ class Narrator:
 
     def on_event(self, event: "RunEvent", /) -> None:
         """Print what `event` says."""
-        from itmp import execution as e  # noqa: PLC0415 - help stays fast
+        from itmp.execution import progress as e  # noqa: PLC0415 - help stays fast
 
         match event:
             case e.RunStarted():

@@ -82,7 +82,7 @@ def resolve(file: Document, inventory: Inventory = None, set_: Set = None, json:
     from itmp.cli.documents import given  # noqa: PLC0415 - as above
 
     done = workspace.patch_resolve(workspace.Workspace.here(), file, inventories=inventory or (), given=given(set_))
-    rows = [(p.name, " ".join(p.old), "->", p.new) for p in done.packages]
+    rows = [(p.name, p.old or "(new)", "->", p.new) for p in done.packages]
     return Answer(
         data={"lock": str(done.file), "digest": done.digest, "packages": [{"name": r[0], "from": r[1], "to": r[3]} for r in rows]},
         lines=(f"{done.file}  {done.digest}", *("  " + line for line in table(rows)), "commit this file; `itmp plan` freezes it"),
@@ -115,12 +115,17 @@ def up(
     count: Annotated[int, typer.Argument(metavar="N", min=1, max=200)],
     folder: LabFolder = Path(".lab"),
     kind: Annotated[str, typer.Option("--kind", metavar="auto|loopback|namespaces")] = "auto",
+    names: Annotated[str, typer.Option("--names", metavar="A,B,…", help="Names instead of host1, host2, ….")] = "",
+    group: Annotated[list[str] | None, typer.Option("--group", metavar="NAME=A,B,…", help="Inventory group; repeat.")] = None,
     json: Json = False,
 ) -> Answer:
     """Start N throw-away hosts and write their inventory. Example: itmp lab up 3"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    fleet = workspace.lab_up(folder, count, kind, say)
+    from itmp.cli.documents import given  # noqa: PLC0415 - as above
+
+    groups = {name: tuple(hosts.split(",")) for name, hosts in given(group).items()}
+    fleet = workspace.lab_up(folder, count, kind, say, names=tuple(filter(None, names.split(","))), groups=groups)
     rows = [(host.name, host.address, host.port) for host in fleet.hosts]
     return Answer(
         data={"inventory": str(fleet.inventory), "known_hosts": str(fleet.known_hosts), "hosts": [{"name": r[0], "address": r[1], "port": r[2]} for r in rows]},

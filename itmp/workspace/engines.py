@@ -4,9 +4,12 @@ Only the part that a plan needs is imported, so that the Ansible extra works wit
 """
 
 import os
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from itmp.errors import ToolMissingError
+from itmp.plan import Plan, all_steps
 from itmp.workspace.place import Workspace
 
 if TYPE_CHECKING:
@@ -23,13 +26,29 @@ def cloud_environment(place: Workspace) -> dict[str, str]:
     return found
 
 
-def runners(place: Workspace) -> dict[str, "Runner"]:
-    """Return what carries out each kind of step; a kind whose extra is missing is absent, and the run says so."""
-    found: dict[str, Runner] = {}
-    if find_spec("ansible_runner"):
-        from itmp.adapters.ansible.runner import AnsibleRunner  # noqa: PLC0415 - needs the ansible extra
-        from itmp.adapters.probes import CheckRunner  # noqa: PLC0415 - as above
+def runners(place: Workspace, plan: Plan) -> dict[str, "Runner"]:
+    """Return what carries out each kind of step that `plan` has; raise `ToolMissingError` where an extra is missing."""
+    kinds = {step.kind for step in all_steps(plan.manifest)}
+    return {kind: _MAKERS[kind](place) for kind in sorted(kinds) if kind in _MAKERS}
 
-        found["ansible"] = AnsibleRunner(vault_passwords=place.config.vault)
-        found["check"] = CheckRunner()
-    return found
+
+def _ansible(place: Workspace) -> "Runner":
+    _need("ansible_runner", "ansible")
+    from itmp.adapters.ansible.runner import AnsibleRunner  # noqa: PLC0415 - needs the ansible extra
+
+    return AnsibleRunner(vault_passwords=place.config.vault)
+
+
+def _check(place: Workspace) -> "Runner":
+    del place  # checks need no configuration
+    from itmp.adapters.probes import CheckRunner  # noqa: PLC0415 - only plans with checks need it
+
+    return CheckRunner()
+
+
+def _need(module: str, extra: str) -> None:
+    if find_spec(module) is None:
+        raise ToolMissingError(f"the {extra} extra is not installed", do=f"pip install 'itmp[{extra}]'")
+
+
+_MAKERS: "Mapping[str, Callable[[Workspace], Runner]]" = {"ansible": _ansible, "check": _check}

@@ -16,6 +16,7 @@ from itmp.workspace.place import Workspace
 
 if TYPE_CHECKING:
     from itmp.documents import Document
+    from itmp.patching import PatchSchedule
     from itmp.documents.parsing import Registry
 
 __all__ = [
@@ -54,12 +55,11 @@ def validate(place: Workspace, file: Path) -> "Document":
 
 def registry() -> "Registry":
     """Return the model of each document kind by its `itmp:` key."""
-    from itmp import capacity, patching, runbook  # noqa: PLC0415 - as above
+    from itmp import patching, runbook  # noqa: PLC0415 - as above
 
     return {
         "runbook/v1": runbook.Runbook,
         "patch-schedule/v1": patching.PatchSchedule,
-        "capacity-adjustment/v1": capacity.CapacityAdjustment,
     }
 
 
@@ -135,9 +135,18 @@ def _freeze(place: Workspace, document: Any, inputs: Mapping[str, Any], source: 
         case capacity.CapacityAdjustment():
             return capacity.freeze(document, inputs, facts(capacity.needs(document, inputs)), source=source)
         case patching.PatchSchedule():
-            lock = _read(place.root / document.lock)
-            return patching.freeze(document, inputs, facts(patching.needs(document, inputs)), source=source, lock=lock)
+            lock = read_lock(place, document)
+            found = facts(patching.needs(document, inputs, lock=lock))
+            return patching.freeze(document, inputs, found, source=source, lock=lock)
     raise InvalidInputError(f"no way to freeze a {type(document).__name__}")
+
+
+def read_lock(place: Workspace, document: "PatchSchedule") -> bytes:
+    """Return the bytes of a schedule's lockfile; say how to make one where there is none."""
+    path = place.root / document.lock
+    if not path.is_file():
+        raise NotFoundError("the lockfile is missing", where=document.lock, do=f"Make it: itmp patch resolve {document.path}")
+    return _read(path)
 
 
 def _read(path: Path) -> bytes:

@@ -32,7 +32,10 @@ from itmp.workspace.place import Workspace
 from itmp.workspace.result import Result
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from itmp.execution import Progress
+    from itmp.execution.doors import Prober, Runner
     from itmp.workspace.gatekeeping import Attempt, Mode
 
 ENDED: Final = frozenset({"succeeded", "failed", "undone"})
@@ -158,7 +161,7 @@ def replayed(record: ChangeRecord, ended: RunRecord) -> Result:
 
 def _begin(place: Workspace, start: _Start, key: str | None, progress: "Progress") -> Result:
     """Have the start signed, ask the gate, and carry it out under its permit."""
-    record = start.record
+    record, runners = start.record, _runners(place, start.plan)
     own = {
         "change": record.id,
         "plan": start.plan.digest,
@@ -174,11 +177,17 @@ def _begin(place: Workspace, start: _Start, key: str | None, progress: "Progress
     if isinstance(answer, Refusal):
         return _refused(place, start, answer)
     _, permit = answer
-    return _carry(place, start, attempt, permit, signer.id, progress)
+    return _carry(place, start, attempt, permit, runners, signer.id, progress)
 
 
 def _carry(
-    place: Workspace, start: _Start, attempt: "Attempt", permit: Permit, runner: str, progress: "Progress"
+    place: Workspace,
+    start: _Start,
+    attempt: "Attempt",
+    permit: Permit,
+    runners: "Mapping[str, Runner]",
+    runner: str,
+    progress: "Progress",
 ) -> Result:
     attempts = 1 + sum(len(run.permits) for run in start.record.runs if run.id == start.run)
     room = _room(place, start.run, attempts)
@@ -186,7 +195,7 @@ def _carry(
     with _stopping(place, start.record.id) as stopping:
         wiring = Wiring(
             journal=place.log,
-            runners=_runners(place),
+            runners=runners,
             recheck=gatekeeping.Recheck(place, attempt),
             room=room,
             progress=progress,
@@ -354,13 +363,13 @@ def own_digest() -> str:
     return digest(dumps([[path.relative_to(root).as_posix(), digest(path.read_bytes())] for path in files]))
 
 
-def _runners(place: Workspace) -> dict[str, object]:
+def _runners(place: Workspace, plan: Plan) -> "Mapping[str, Runner]":
     from itmp.workspace.engines import runners  # noqa: PLC0415 - needs the extras
 
-    return runners(place)
+    return runners(place, plan)
 
 
-def _prober(place: Workspace) -> object:
+def _prober(place: Workspace) -> "Prober":
     from itmp.workspace.engines import prober  # noqa: PLC0415 - needs the extras
 
     return prober(place)

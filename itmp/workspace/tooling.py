@@ -1,7 +1,7 @@
 """Verbs around the work: doctor, schema, lab, engine, host keys, patch resolve."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -73,13 +73,21 @@ def doctor() -> tuple[ToolFinding, ...]:
     )
 
 
-def lab_up(folder: Path, count: int, kind: str, report: Callable[[str], None]) -> LabUp:
+def lab_up(
+    folder: Path,
+    count: int,
+    kind: str,
+    report: Callable[[str], None],
+    *,
+    names: tuple[str, ...] = (),
+    groups: Mapping[str, Sequence[str]] | None = None,
+) -> LabUp:
     """Start `count` throw-away hosts and write their inventory and pinned keys."""
     from itmp import lab  # noqa: PLC0415 - only lab commands need it
 
     if kind not in {"auto", "loopback", "namespaces"}:
         raise InvalidInputError(f"no lab kind {kind!r:.40}", do="Kinds: auto, loopback, namespaces")
-    fleet: Fleet = lab.up(folder, count, kind=kind, report=report)  # type: ignore[arg-type] # checked above
+    fleet: Fleet = lab.up(folder, count, kind=kind, names=names or None, groups=groups, report=report)  # type: ignore[arg-type] # checked above
     return LabUp(hosts=fleet.hosts, inventory=fleet.folder / "hosts.yml", known_hosts=fleet.folder / "known_hosts")
 
 
