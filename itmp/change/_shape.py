@@ -9,6 +9,7 @@ signer.
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
 import yaml
@@ -292,6 +293,7 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
+@lru_cache(maxsize=32)  # the gate walks the same few versions before every slice
 def read(data: bytes) -> Document:
     """Read a policy's bytes; raise `InvalidInputError` that lists every problem."""
     if len(data) > MAX_POLICY:

@@ -2,8 +2,8 @@
 
 Rules kept here: leaf 0 is `log.created`; its policy counts because its root people enrolled it, each in
 person, naming the log's key and the policy's digest; every later version counts only by the quorum of the
-version before it, each signer naming both digests. The first fault raises: a history that cannot be walked
-is worth nothing.
+version before it, each signer naming both digests, and no statement is used twice. The first fault raises:
+a history that cannot be walked is worth nothing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -70,12 +70,13 @@ def policy_history(leaves: Iterable[Leaf]) -> PolicyHistory:
     relevant = [leaf for leaf in leaves if leaf.event.type in {"log.created", "policy.changed"}]
     if not relevant or relevant[0].index != 0 or relevant[0].event.type != "log.created":
         raise PolicyHistoryError("leaf 0 is not log.created", do="A log begins with its genesis: itmp init")
-    origin, log_key, first = _genesis(relevant[0])
+    nonces: set[tuple[str, str]] = set()
+    origin, log_key, first = _genesis(relevant[0], nonces)
     versions = [first]
     for leaf in relevant[1:]:
         if leaf.event.type == "log.created" or leaf.index <= versions[-1].index:
             raise PolicyHistoryError("a second genesis, or leaves out of order", where=f"leaf {leaf.index}")
-        versions.append(_amended(leaf, versions[-1].policy, origin))
+        versions.append(_amended(leaf, versions[-1].policy, origin, nonces))
     return PolicyHistory(origin=origin, log_key=log_key, versions=tuple(versions))
 
 
@@ -96,7 +97,7 @@ def check_amendment(old: Policy, new: Policy, given: Iterable[Given]) -> tuple[s
     return tuple(sorted(by))
 
 
-def _genesis(leaf: Leaf) -> tuple[str, str, PolicyVersion]:
+def _genesis(leaf: Leaf, nonces: set[tuple[str, str]]) -> tuple[str, str, PolicyVersion]:
     data = _data(leaf, {"schema", "origin", "log_key", "previous", "policy", "statements"})
     origin, log_key = data["origin"], data["log_key"]
     if data["schema"] != "itmp-log/v1" or not isinstance(origin, str) or not isinstance(log_key, str):
@@ -104,6 +105,7 @@ def _genesis(leaf: Leaf) -> tuple[str, str, PolicyVersion]:
     policy = _policy(leaf, data["policy"])
     previous = f"{data['previous']['size']} {data['previous']['root']}" if data["previous"] else ""
     given = _given(leaf, data["statements"], policy, origin)
+    _use_up(leaf, given, nonces)
     by = {
         item.signer
         for item in given
@@ -119,10 +121,11 @@ def _genesis(leaf: Leaf) -> tuple[str, str, PolicyVersion]:
     return origin, log_key, version
 
 
-def _amended(leaf: Leaf, old: Policy, origin: str) -> PolicyVersion:
+def _amended(leaf: Leaf, old: Policy, origin: str, nonces: set[tuple[str, str]]) -> PolicyVersion:
     data = _data(leaf, {"policy", "statements"})
     new = _policy(leaf, data["policy"])
     given = _given(leaf, data["statements"], old, origin)
+    _use_up(leaf, given, nonces)
     try:
         by = check_amendment(old, new, given)
     except PolicyHistoryError as error:
@@ -140,6 +143,17 @@ def _given(leaf: Leaf, statements: Any, policy: Policy, origin: str) -> tuple[Gi
         )
     except (StatementRefusedError, InvalidInputError) as error:
         raise PolicyHistoryError(error.what, where=f"leaf {leaf.index}") from error
+
+
+def _use_up(leaf: Leaf, given: Iterable[Given], nonces: set[tuple[str, str]]) -> None:
+    """Each (signer, nonce) counts once, or an old amendment could be played again after it was taken back."""
+    for item in given:
+        mark = (item.signer, item.line("nonce"))
+        if mark in nonces:
+            raise PolicyHistoryError(
+                f"a statement of {item.signer} is used again", where=f"leaf {leaf.index}"
+            )
+        nonces.add(mark)
 
 
 def _policy(leaf: Leaf, text: Any) -> Policy:

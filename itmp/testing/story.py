@@ -1,0 +1,490 @@
+"""A complete change told into a log: genesis, request, votes, run, results, close.
+
+Rules kept here: every statement is composed and signed as a client does it, every permit comes from the
+real gate, and the executor's events are those of docs/formats/events.md; nothing is written that an honest
+installation could not write, except where a test says `**lies`. The same arguments tell the same story,
+byte for byte.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from itmp import canonical
+from itmp.audit import Cut, Event, Head, Log, LogStore, Receipt, empty_head
+from itmp.calendars import format_time
+from itmp.canonical import Digest, digest
+from itmp.change import (
+    Admission,
+    ChangeRecord,
+    GateInput,
+    NeedsWorld,
+    Permit,
+    PolicyHistory,
+    Refusal,
+    World,
+    fold,
+    judge,
+    permit_event,
+    policy_history,
+    team_policy,
+)
+from itmp.plan import AnsibleStep, ExpectedTask, Host, Manifest, Plan, Source, scope, targets
+from itmp.plan.model import Inventory, Risk
+from itmp.signing import NoteKey, Signed, change_id, lines_of
+from itmp.testing.people import Person
+
+ORIGIN: Final = "example.com/ops/2026"
+START: Final = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
+EMPTY: Final = "0 " + base64.b64encode(hashlib.sha256(b"").digest()).decode()
+EXECUTOR: Final = {"kind": "executor", "id": "itmp@example.com"}
+PLAYBOOK: Final = "project/playbooks/restart.yml"
+ROLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "alice": ("sre", "owner"),
+    "bob": ("approver", "owner", "sre"),
+    "carol": ("approver",),
+    "dave": ("sre",),
+}
+_TYPES: Final = {
+    "open": "change.opened",
+    "approve": "change.approved",
+    "reject": "change.rejected",
+    "revoke": "change.revoked",
+    "cancel": "change.canceled",
+    "review": "change.reviewed",
+    "close": "change.closed",
+}
+
+
+class SteppingClock:
+    """A clock that moves one millisecond at each reading, and otherwise when it is told to."""
+
+    def __init__(self, now: datetime = START) -> None:
+        self._now, self._ticks = now, 0
+
+    def now(self) -> datetime:
+        """Return the next millisecond."""
+        self._ticks += 1
+        self._now += timedelta(milliseconds=1)
+        return self._now
+
+    def mono(self) -> int:
+        """Return nanoseconds that only grow."""
+        return self._ticks * 1_000_000
+
+    def boot(self) -> str:
+        """Return this boot's id."""
+        return "0" * 32
+
+    def pass_time(self, length: timedelta) -> None:
+        """Let time pass."""
+        self._now += length
+
+
+def small_plan(
+    *,
+    hosts: Sequence[str] = ("web1", "web2"),
+    environment: str = "production",
+    risk: Risk = "low",
+    group: str = "web",
+) -> Plan:
+    """Return a plan of two Ansible steps over `hosts`, all in `group`, and one undo step."""
+    play = b"- hosts: all\n  tasks:\n  - ansible.builtin.service: {name: nginx, state: restarted}\n"
+    task = ExpectedTask(path=PLAYBOOK, line=3, action="ansible.builtin.service", name="Restart nginx")
+    names = tuple(hosts)
+
+    def step(name: str) -> AnsibleStep:
+        return AnsibleStep(id=name, title=name, playbook=PLAYBOOK, hosts=names, expected=(task,))
+
+    inventory = Inventory(
+        sources=("inventories/hosts.yml",),
+        snapshot="inventory/snapshot.json",
+        hosts=tuple(
+            Host(name=name, address=f"10.0.0.{at}", port=22, groups=(group,), vars=digest(name.encode()))
+            for at, name in enumerate(names, 1)
+        ),
+    )
+    manifest = Manifest(
+        kind="runbook",
+        name="restart-web",
+        title="Rolling restart of the web tier",
+        owner="team-web",
+        environment=environment,
+        risk=risk,
+        document=Source(path="runbooks/restart.yml", digest=digest(b"document")),
+        inputs={},
+        steps=(step("drain"), step("restart")),
+        undo=(step("back"),),
+        artifacts={},
+        versions={"ansible-core": "2.19.0"},
+        inventory=inventory,
+    )
+    return Plan.build(manifest, {PLAYBOOK: play, "inventory/snapshot.json": b"{}"})
+
+
+class _Turn:
+    cut: Cut | None = None
+
+    def __init__(self, leaves: list[bytes]) -> None:
+        self._leaves = leaves
+
+    @property
+    def size(self) -> int:
+        return len(self._leaves)
+
+    def write(self, leaves: Sequence[bytes], *, last: bool = False) -> None:  # noqa: ARG002 - there is always room
+        self._leaves.extend(leaves)
+
+    def forget_cut(self) -> None:
+        pass
+
+
+class _Journal:
+    def __init__(self) -> None:
+        self._leaves: list[bytes] = []
+
+    @contextmanager
+    def exclusive(self) -> Iterator[_Turn]:
+        yield _Turn(self._leaves)
+
+    def sync(self, size: int) -> None:
+        pass
+
+    def size(self) -> int:
+        return len(self._leaves)
+
+    def read(self, start: int, end: int) -> Sequence[bytes]:
+        return self._leaves[start:end]
+
+
+class _Files:
+    def __init__(self) -> None:
+        self._files: dict[str, bytes] = {}
+
+    def get(self, path: str, limit: int) -> bytes | None:  # noqa: ARG002 - nothing hostile writes here
+        return self._files.get(path)
+
+    def put(self, path: str, data: bytes) -> None:
+        self._files[path] = data
+
+    def names(self, folder: str) -> Sequence[str]:
+        return sorted(path for path in self._files if path.startswith(f"{folder}/"))
+
+    def remove(self, path: str) -> None:
+        self._files.pop(path, None)
+
+
+class _Heads:
+    def __init__(self, head: Head) -> None:
+        self._head = head
+
+    def read(self) -> Head:
+        return self._head
+
+    def swap(self, old: Head, new: Head) -> bool:
+        self._head, before = (new, self._head) if old == self._head else (self._head, self._head)
+        return before == old
+
+
+class _Store:
+    """The least store a story needs: one writer, in memory, never failing."""
+
+    def __init__(self, origin: str) -> None:
+        self.journal, self.files, self.heads = _Journal(), _Files(), _Heads(empty_head(origin))
+
+    def publishing(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def complaints(self) -> Sequence[str]:
+        return ()
+
+
+class Story:
+    """A log under an in-memory store and the people who act on it. Every method writes what its name says."""
+
+    def __init__(
+        self,
+        *,
+        store: LogStore | None = None,
+        plan: Plan | None = None,
+        roles: Mapping[str, tuple[str, ...]] = ROLES,
+        policy: bytes | None = None,
+        roots: Sequence[str] = ("alice", "bob"),
+    ) -> None:
+        self.plan = plan or small_plan()
+        self.clock = SteppingClock()
+        self.people = {name: Person(f"{name}@example.com", "story") for name in roles}
+        self._ids = (f"{number:032x}" for number in range(1, 1 << 40))
+        self.key = NoteKey.generate(ORIGIN, hashlib.sha256(b"log key").digest())
+        self.log = Log(store or _Store(ORIGIN), self.key, self.clock, self._ids.__next__)
+        self.policy_bytes = policy or team_policy(
+            {person.name: (person.public.line, roles[name]) for name, person in self.people.items()}
+        )
+        self.change = ""
+        self._history: PolicyHistory | None = None
+        self._found(roots)
+
+    @property
+    def history(self) -> PolicyHistory:
+        """The policy's history as it stands."""
+        head = self.log.policy_head()
+        if self._history is None or self._history.latest.leaf != head:
+            self._history = policy_history(self.log.leaves())
+        return self._history
+
+    @property
+    def record(self) -> ChangeRecord:
+        """The change's record as it stands."""
+        return fold(
+            self.log.of_change(self.change), self.history, manifest=self.plan.manifest, now=self.clock.now()
+        )
+
+    @property
+    def request(self) -> str:
+        """The leaf hash of `change.opened`."""
+        return self.log.of_change(self.change)[0].hash
+
+    def _found(self, roots: Sequence[str]) -> None:
+        logkey, policy = self.log.vkey, digest(self.policy_bytes)
+        enrolled = [
+            self.sign("enrol", name, role="owner", policy=policy, logkey=logkey, previous="-", seen=EMPTY)
+            for name in roots
+        ]
+        data = {
+            "schema": "itmp-log/v1",
+            "origin": ORIGIN,
+            "log_key": logkey,
+            "previous": None,
+            "policy": self.policy_bytes.decode(),
+            "statements": [signed.to_data() for signed in enrolled],
+        }
+        self.write(Event(id=self.id(), type="log.created", actor=EXECUTOR, data=data))
+
+    # Statements
+
+    def id(self) -> str:
+        """Return the next event id."""
+        return next(self._ids)
+
+    def sign(self, act: str, who: str, **fields: str) -> Signed:
+        """Sign a statement of `act`; every line that is not given is the honest one."""
+        now = self.clock.now().replace(microsecond=0)
+        nonce = base64.b64encode(hashlib.sha256(self.id().encode()).digest()[:16]).decode()
+        common = {
+            "log": ORIGIN,
+            "valid": f"{format_time(now)} {format_time(now + timedelta(hours=12))}",
+            "nonce": nonce,
+        }
+        if "seen" not in fields:
+            common["seen"] = self._seen()
+        if "policy" not in fields:
+            common["policy"] = self.history.latest.policy.digest
+        return self.people[who].state(act, {**common, **fields})
+
+    def _seen(self) -> str:
+        head = self.log.checkpoint().checkpoint
+        return f"{head.size} {base64.b64encode(head.root).decode()}"
+
+    def act(self, act: str, who: str, *, data: Mapping[str, Any] | None = None, **lies: str) -> Receipt:
+        """Have `who` sign `act` on the change and record it; `lies` replace lines."""
+        fields = self._lines(act) | lies
+        signed = self.sign(act, who, **fields)
+        return self.record_signed(act, who, signed, data=data)
+
+    def record_signed(
+        self, act: str, who: str, signed: Signed, *, data: Mapping[str, Any] | None = None, change: str = ""
+    ) -> Receipt:
+        """Record a signed statement in the leaf of its act."""
+        actor = {"kind": "human", "id": self.people[who].name}
+        kind = _TYPES.get(act, "statement.recorded")
+        body = {**signed.to_data(), **(data or {})}
+        event = Event(
+            id=self.id(),
+            type=kind,
+            actor=actor,
+            change=change or self.change,
+            plan=self.plan.digest,
+            data=body,
+        )
+        return self.write(event)
+
+    def _lines(self, act: str) -> dict[str, str]:
+        known = {
+            "role": "approver" if act in {"approve", "reject", "revoke"} else "sre",
+            "plan": self.plan.digest,
+            "scope": scope(self.plan.manifest).text,
+            "window": "-",
+            "type": "normal",
+            "reason": "nginx leaks memory",
+            "external": "-",
+            "limit": "-",
+            "change": self.change,
+        }
+        if self.change:
+            opened = self.log.of_change(self.change)[0]
+            lines = dict(
+                line.partition(" ")[::2] for line in str((opened.event.data or {})["text"]).splitlines()
+            )
+            known |= {"request": opened.hash, "window": lines["window"]}
+        return {name: value for name, value in known.items() if name in lines_of(act)}
+
+    def open(self, who: str = "alice", **lies: str) -> str:
+        """Open the change for the plan; return its id."""
+        signed = self.sign("open", who, **(self._lines("open") | lies))
+        self.change = change_id(signed)
+        self.record_signed("open", who, signed)
+        return self.change
+
+    def amend(self, new: bytes, by: Sequence[str] = ("alice", "bob"), **lies: str) -> Receipt:
+        """Change the policy by the signatures of `by`."""
+        old = self.history.latest.policy.digest
+        lines = {"role": "owner", "from": old, "to": digest(new)} | lies
+        signed = [self.sign("policy", name, **lines) for name in by]
+        data = {"policy": new.decode(), "statements": [item.to_data() for item in signed]}
+        return self.write(Event(id=self.id(), type="policy.changed", actor=EXECUTOR, data=data))
+
+    # The gate
+
+    def ask(self, mode: Any, start: Digest | None = None, world: World | None = None) -> Any:
+        """Ask the gate as it stands now."""
+        return judge(
+            GateInput(
+                mode=mode,
+                plan=self.plan,
+                record=self.record,
+                history=self.history,
+                health=self.log.health(self.clock.now()),
+                now=self.clock.now(),
+                start=start,
+                world=world,
+            )
+        )
+
+    def world(self) -> World:
+        """Return the world as the plan found it."""
+        inventory = self.plan.manifest.inventory
+        return World(hosts=inventory.hosts if inventory else None)
+
+    def admit(self, who: str = "alice", mode: str = "run", **lies: str) -> Admission | Refusal | NeedsWorld:
+        """Have `who` sign the start and ask the gate, world included."""
+        start = self.act(mode, who, data=None, **lies)
+        return self.ask(mode, start.hash, self.world())  # type: ignore[no-any-return]
+
+    def permit(self, who: str = "alice", mode: str = "run", *, run: str = "run-1", **lies: str) -> Permit:
+        """Have the start admitted and its permit issued; raise the refusal otherwise."""
+        admission = self.admit(who, mode, **lies)
+        if not isinstance(admission, Admission):
+            raise admission.to_error(self.change) if isinstance(admission, Refusal) else TypeError("no world")
+        event = permit_event(
+            admission,
+            id=self.id(),
+            run=run,
+            manifest=self.plan.manifest,
+            actor=EXECUTOR,
+            binaries={"python": "3.11"},
+        )
+        return Permit.from_receipt(self.write(event))
+
+    # The executor
+
+    def execute(self, permit: Permit, *, outcome: str = "changed", state: str = "succeeded") -> None:
+        """Carry the whole plan out, every host ending in `outcome`."""
+        self.say(
+            permit, "run.started" if permit.mode == "run" else "run.resumed", data={"permit": permit.leaf}
+        )
+        for step in self.steps():
+            self.slice(permit, step, outcome=outcome)
+        hosts = dict.fromkeys(targets(self.plan.manifest), outcome)
+        kind = "ok" if state == "succeeded" else "failed"
+        self.say(permit, "run.finished", outcome=kind, data={"state": state, "hosts": hosts})
+
+    def steps(self) -> tuple[AnsibleStep, ...]:
+        """Return the plan's Ansible steps."""
+        return tuple(step for step in self.plan.manifest.steps if isinstance(step, AnsibleStep))
+
+    def slice(
+        self, permit: Permit, step: AnsibleStep, *, outcome: str = "changed", phase: str = "do"
+    ) -> Receipt:
+        """Intend, do and finish one slice of the plan."""
+        hosts = [host for host in step.hosts if permit.covers(host)]
+        intent = self.intend(permit, step, hosts, phase=phase)
+        for host in hosts:
+            self.result(permit, step, intent.hash, host, outcome=outcome, phase=phase)
+        self.say(
+            permit,
+            "slice.finished",
+            step=step.id,
+            phase=phase,
+            intent=intent.hash,
+            data={"slice": step.id, "hosts": dict.fromkeys(hosts, outcome)},
+        )
+        return intent
+
+    def intend(
+        self, permit: Permit, step: AnsibleStep, hosts: Sequence[str], *, phase: str = "do"
+    ) -> Receipt:
+        """Write the intent of one slice."""
+        work = digest(canonical.dumps([sorted(hosts), [[t.path, t.line, t.action] for t in step.expected]]))
+        data = {"slice": step.id, "hosts": list(hosts), "work": work, "permit": permit.leaf}
+        return self.say(permit, "slice.intended", step=step.id, phase=phase, data=data)
+
+    def result(
+        self,
+        permit: Permit,
+        step: AnsibleStep,
+        intent: str,
+        host: str,
+        *,
+        outcome: str = "changed",
+        phase: str = "do",
+    ) -> Receipt:
+        """Write what one task did on one host."""
+        task = step.expected[0]
+        return self.say(
+            permit,
+            "action.finished",
+            step=step.id,
+            phase=phase,
+            intent=intent,
+            action=task.action,
+            target={"kind": "host", "id": host},
+            outcome=outcome,
+            rc=0,
+            data={"path": task.path, "line": task.line, "name": task.name, "message": ""},
+        )
+
+    def say(self, permit: Permit, type: str, **fields: Any) -> Receipt:  # noqa: A002 - the event's own word
+        """Write one of the executor's events of a run."""
+        return self.write(
+            Event(
+                id=self.id(),
+                type=type,
+                actor=EXECUTOR,
+                change=self.change,
+                plan=self.plan.digest,
+                run=permit.run,
+                **fields,
+            )
+        )
+
+    def close(self, who: str = "alice", **lies: str) -> Receipt:
+        """Close the change, committing all its events."""
+        signed = self.sign("close", who, **(self._lines("close") | lies))
+        count, root = self.log.commitment(self.change)
+        return self.record_signed("close", who, signed, data={"count": count, "root": root})
+
+    def write(self, event: Event) -> Receipt:
+        """Append any event."""
+        return self.log.append(event)
+
+    def tell(self, *, approvers: Sequence[str] = ("bob",), runner: str = "alice") -> "Story":
+        """Tell the whole of it: open, approve, run, close."""
+        self.open()
+        for name in approvers:
+            self.act("approve", name)
+        self.execute(self.permit(runner))
+        self.close()
+        return self
