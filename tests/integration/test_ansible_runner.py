@@ -1,7 +1,14 @@
+from pathlib import Path
+
 import pytest
 from conftest import Recorder
 
-from itmp.errors import RefusedError
+from itmp.adapters import supervisor
+from itmp.adapters.ansible import AnsibleRunner
+from itmp.adapters.ansible.runner import AnsibleError, AnsibleTimeoutError
+from itmp.errors import LogUnavailableError, NotFoundError, RefusedError
+from itmp.execution.doors import Slice
+from itmp.plan import Plan
 
 pytestmark = pytest.mark.fleet
 
@@ -84,3 +91,115 @@ def test_a_refused_action_does_not_happen_and_the_refusal_comes_through(world):
     assert not (root / "Second").exists()
     assert not (root / "Third").exists()
     assert recorder.outcomes("First") == {"web1": "changed"}
+
+
+def test_actions_under_way_at_a_refusal_are_still_told(world):
+    def veto(action):
+        if action.host == "web2":
+            raise RefusedError("not web2")
+
+    recorder = Recorder(veto=veto)
+    with pytest.raises(RefusedError, match="not web2"):
+        world.play("- {hosts: web, gather_facts: false, tasks: [{name: Slow, ansible.builtin.command: sleep 1}]}", recorder)
+    assert recorder.outcomes("Slow") == {"web1": "changed"}
+
+
+def test_when_results_cannot_be_recorded_the_slice_ends_at_once(world):
+    class Deaf(Recorder):
+        def after(self, result):
+            raise LogUnavailableError("disk full")
+
+    recorder = Deaf()
+    tasks = "[{name: A, ansible.builtin.command: 'true'}, {name: B, ansible.builtin.command: 'touch {{ host_root }}/deaf'}]"
+    with pytest.raises(LogUnavailableError):
+        world.play(f"- {{hosts: web1, gather_facts: false, tasks: {tasks}}}", recorder)
+    assert [a.name for a in recorder.actions] == ["A"]
+    assert not (world.fleet.host("web1").root / "deaf").exists()
+
+
+def test_an_unknown_host_key_is_never_accepted(world):
+    keys = [line for line in world.fleet.known_hosts.splitlines() if f":{world.fleet.host('web1').port} " not in line]
+    swapped = world.fleet.host("web1").known_hosts.split(" ")[0] + " " + world.fleet.host("web2").key
+    before = world.fleet.connections("web1")
+    for known in (keys, [*keys, swapped]):
+        world.write("inventories/known_hosts", "\n".join(known) + "\n")
+        recorder = world.play("- {hosts: web, gather_facts: false, tasks: [{name: Ping, ansible.builtin.ping: }]}")
+        assert recorder.outcomes("Ping") == {"web1": "unreachable", "web2": "ok"}
+        assert "Host key verification failed" in recorder.of("Ping", "web1").message
+    assert world.fleet.connections("web1") == before + 2
+    assert (Path.home() / ".ssh" / "known_hosts").exists() is False or b"[127.0.0.1]" not in (
+        Path.home() / ".ssh" / "known_hosts"
+    ).read_bytes()
+
+
+def test_a_project_cannot_loosen_ssh_or_replace_the_callback(world):
+    world.write(
+        "ansible.cfg",
+        "[defaults]\nhost_key_checking=False\nstdout_callback=minimal\nforks=1\n[ssh_connection]\nssh_args=-o StrictHostKeyChecking=no\n",
+    )
+    world.write("inventories/known_hosts", world.fleet.host("web2").known_hosts)
+    play = """
+- hosts: web
+  gather_facts: false
+  vars: {ansible_ssh_args: "-o Compression=yes"}
+  tasks: [{name: Ping, ansible.builtin.ping: }]
+"""
+    recorder = world.play(play)
+    assert recorder.outcomes("Ping") == {"web1": "unreachable", "web2": "ok"}
+    assert "ansible.cfg: [ssh_connection] ssh_args is not honoured" in world.facts().notes
+
+
+def test_a_host_outside_the_slice_gets_no_connection(world):
+    play = """
+- hosts: web
+  gather_facts: false
+  tasks:
+    - {name: Sneak, ansible.builtin.ping: , delegate_to: "{{ 'lb' ~ '1' }}"}
+"""
+    before = world.fleet.connections("lb1")
+    recorder = world.play(play, delegates=("web2",))
+    assert recorder.outcomes("Sneak") == {"web1": "unreachable", "web2": "unreachable"}
+    assert world.fleet.connections("lb1") == before
+
+
+def test_a_slice_touches_its_own_hosts_only(world):
+    world.write("playbooks/play.yml", "- {hosts: web, gather_facts: false, tasks: [{name: Ping, ansible.builtin.ping: }]}")
+    before = world.fleet.connections("web1")
+    recorder = world.run(world.plan(), hosts=("web2",))
+    assert recorder.outcomes("Ping") == {"web2": "ok"}
+    assert world.fleet.connections("web1") == before
+
+
+def test_a_step_that_takes_too_long_is_ended(world):
+    with pytest.raises(AnsibleTimeoutError):
+        world.play("- {hosts: web1, gather_facts: false, tasks: [{name: Slow, ansible.builtin.command: sleep 77}]}", timeout=4)
+    assert supervisor.sweep(world.token) == ()
+
+
+def test_stop_lets_nothing_new_begin_and_keeps_what_is_under_way(world):
+    tasks = "".join(f"    - {{name: T{n}, ansible.builtin.command: sleep 1}}\n" for n in range(3))
+    world.write("playbooks/play.yml", f"- hosts: web1\n  gather_facts: false\n  tasks:\n{tasks}")
+    plan = world.plan()
+    runner = AnsibleRunner()
+    recorder = Recorder(veto=lambda action: runner.stop() if action.name == "T1" else None)
+    step = plan.manifest.steps[0]
+    runner.run(object(), plan, Slice(key="a", step=step, hosts=step.hosts), room=world.room(), observer=recorder)
+    assert [action.name for action in recorder.actions] == ["T0", "T1"]
+    assert recorder.outcomes("T0") == recorder.outcomes("T1") == {"web1": "changed"} or recorder.outcomes("T1") == {}
+
+
+def test_ansible_that_never_reaches_the_callback_is_an_error(world):
+    world.write("playbooks/play.yml", "- {hosts: web1, gather_facts: false, tasks: [{name: P, ansible.builtin.ping: }]}")
+    plan = world.plan()
+    broken = {path: plan.artifact(path) for path in plan.manifest.artifacts}
+    broken["project/playbooks/play.yml"] = b"- hosts: ["
+    recorder = Recorder()
+    with pytest.raises(AnsibleError, match="nothing ran"):
+        world.run(Plan.build(plan.manifest, broken), recorder)
+    assert recorder.actions == []
+
+
+def test_an_unsafe_limit_name_cannot_widen_a_slice(world):
+    world.write("playbooks/play.yml", "- {hosts: web, gather_facts: false, tasks: [{name: P, ansible.builtin.ping: }]}")
+    with pytest.raises(NotFoundError):
+        world.run(world.plan(), hosts=("web1", "all"))

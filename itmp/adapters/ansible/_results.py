@@ -43,7 +43,8 @@ def describe(result: Any, outcome: str, more: Mapping[str, Any]) -> dict[str, An
 
 def message(raw: Mapping[str, Any], outcome: str) -> str:
     """Return one line for people: what Ansible says, and for a failure what the command said last."""
-    parts = [str(raw.get("msg") or raw.get("reason") or "")]
+    said = str(raw.get("msg") or raw.get("reason") or "")
+    parts = [_reached(said) if outcome == "unreachable" else said]
     if outcome == "skipped":
         parts.append(str(raw.get("skip_reason") or ""))
     if outcome in {"failed", "unreachable"}:
@@ -54,6 +55,12 @@ def message(raw: Mapping[str, Any], outcome: str) -> str:
                 break
     seen = list(dict.fromkeys(part.strip() for part in parts if part.strip()))
     return ": ".join(seen).replace("\n", " ")[:_MAX_MESSAGE]
+
+
+def _reached(text: str) -> str:
+    """Return ssh's own last line instead of its banner: it says why."""
+    head, _, tail = text.partition("Make sure this host can be reached over ssh:")
+    return f"{head.strip()} {_last(tail)}".strip() if tail else text
 
 
 def _item_outcome(item: Mapping[str, Any]) -> str:

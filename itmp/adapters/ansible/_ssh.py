@@ -24,8 +24,11 @@ _SSH_PORT: Final = 22
 
 def config(hosts: Iterable[Host], known_hosts: Path) -> str:
     """Return the ssh configuration for connections to `hosts` and nobody else."""
-    names = sorted({name for host in hosts for name in (host.address, host.name) if _SAFE.match(name)})
-    allowed = f"Host {' '.join(names)}\n  ProxyCommand none\n" if names else ""
+    ports: dict[str, set[int]] = {}
+    for host in hosts:
+        if _SAFE.match(host.address):
+            ports.setdefault(host.address, set()).add(host.port)
+    allowed = "".join(_allow(address, sorted(found)) for address, found in sorted(ports.items()))
     return (
         f"{allowed}"
         "Host *\n"
@@ -44,6 +47,12 @@ def config(hosts: Iterable[Host], known_hosts: Path) -> str:
         "  ServerAliveInterval 15\n"
         "  ServerAliveCountMax 4\n"
     )
+
+
+def _allow(address: str, ports: list[int]) -> str:
+    """Let one address through on `ports` only: hosts may share an address."""
+    test = f"case %p in {'|'.join(map(str, ports))}) ;; *) exit 1 ;; esac"
+    return f'Match originalhost {address} exec "{test}"\n  ProxyCommand none\n'
 
 
 def arguments(config_file: Path, known_hosts: Path) -> str:

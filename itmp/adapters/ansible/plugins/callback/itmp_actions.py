@@ -132,7 +132,12 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
             strategy, iterator = frame.f_locals.get("self"), frame.f_locals.get("iterator")
             wait = getattr(strategy, "_wait_on_pending_results", None)
             if iterator is not None and wait is not None:
-                wait(iterator)
+                lock = strategy._tqm._callback_lock  # noqa: SLF001 -- held by the call that we are in: results need it
+                lock.release()
+                try:
+                    wait(iterator)
+                finally:
+                    lock.acquire()
                 return
             frame = frame.f_back
 
