@@ -237,7 +237,12 @@ class Drive:
         return _Effect(intent=intent, watch=watch, failure=failure)
 
     def _finish(self, course: Course, unit: Unit, part: Slice, effect: "_Effect") -> Course:
-        states = effect.watch.states(effect.failure)
+        # A stack is always carried out as a whole: what an earlier run has settled, the engine passes in silence.
+        before = {t: state for t, state in course.done.get(unit.key, {}).items() if state != "not_reached"}
+        states = {
+            target: before.get(target, state) if state == "not_reached" else state
+            for target, state in effect.watch.states(effect.failure).items()
+        }
         broken = effect.watch.broken
         if broken is None:
             try:

@@ -32,20 +32,17 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self.leaves: list[Leaf] = []
+        self.events: list[Event] = []
         self.blobs: dict[Digest, bytes] = {}
         self.durable = 0
         self.fuse = Fuse()
+        self._ids: dict[str, Leaf] = {}
 
     def append(self, event: Event, *, expect: Expect | None = None, durable: bool = True) -> Receipt:
         """Write `event`; the fuse may blow before it is written or after."""
         self.fuse.node(f"append {event.type}")
-        known = next((leaf for leaf in self.leaves if leaf.event.id == event.id), None)
-        if (
-            known is None
-            and expect is not None
-            and expect.change
-            and self.head_of(expect.change) != expect.head
-        ):
+        known = self._ids.get(event.id)
+        if known is None and expect is not None and expect.change and self.head_of(expect.change) != expect.head:
             raise HeadMovedError("the head has moved", where=event.change)
         leaf = known or self._write(event)
         self.durable = len(self.leaves) if durable else self.durable
@@ -54,11 +51,12 @@ class MemoryJournal:
 
     def head_of(self, change: str) -> Digest | None:
         """Return the newest leaf hash of `change`."""
-        return next((leaf.hash for leaf in reversed(self.leaves) if leaf.event.change == change), None)
+        mine = self._of(change)
+        return self.leaves[mine[-1]].hash if mine else None
 
     def of_change(self, change: str) -> tuple[Leaf, ...]:
         """Return the leaves of `change`."""
-        return tuple(leaf for leaf in self.leaves if leaf.event.change == change)
+        return tuple(self.leaves[index] for index in self._of(change))
 
     def put_blob(self, data: bytes) -> Digest:
         """Keep `data`."""
@@ -74,17 +72,19 @@ class MemoryJournal:
     def power_cut(self) -> None:
         """Lose everything that was not durable."""
         del self.leaves[self.durable :]
+        del self.events[self.durable :]
+        self._ids = {event.id: leaf for event, leaf in zip(self.events, self.leaves, strict=True)}
 
-    @property
-    def events(self) -> list[Event]:
-        """Every event, in order."""
-        return [leaf.event for leaf in self.leaves]
+    def _of(self, change: str) -> list[int]:
+        return [index for index, event in enumerate(self.events) if event.change == change]
 
     def _write(self, event: Event) -> Leaf:
-        mine = self.of_change(event.change)
-        event = replace(event, cseq=len(mine), cprev=mine[-1].hash if mine else "")
+        mine = self._of(event.change)
+        event = replace(event, cseq=len(mine), cprev=self.leaves[mine[-1]].hash if mine else "")
         leaf = Leaf(index=len(self.leaves), data=event.to_bytes())
         self.leaves.append(leaf)
+        self.events.append(event)
+        self._ids[event.id] = leaf
         return leaf
 
 
@@ -99,7 +99,8 @@ class Rig:
         blind: Iterable[str] = (),
         runner: Callable[[World, Fuse], ScriptedRunner] | None = None,
     ) -> None:
-        self.plan, self.world, self.journal = plan, World(), MemoryJournal()
+        self.plan, self.journal = plan, MemoryJournal()
+        self.world = World(durable=lambda: self.journal.durable)
         self.fuse, self.blind = Fuse(), tuple(blind)
         self.told: list[RunEvent] = []
         self.rechecked: list[tuple[str, bool]] = []
@@ -110,6 +111,11 @@ class Rig:
         self._script = {key: tuple(endings) for key, endings in (script or {}).items()}
         self._make = runner or (lambda world, fuse: ScriptedRunner(world, script=self._script, fuse=fuse))
         self._runner: ScriptedRunner | None = None
+
+    def __repr__(self) -> str:
+        """Show what makes this rig fail."""
+        manifest = self.plan.manifest
+        return f"Rig(script={self._script}, steps={manifest.steps}, undo={manifest.undo})"
 
     def arm(self, fuse: Fuse) -> Fuse:
         """Let `fuse` guard every node of log and world from now on."""

@@ -39,22 +39,40 @@ class Fuse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """One thing that really happened."""
+    """One thing that really happened; `at` is how many leaves were durable then."""
 
     slice: str
     host: str
     action: str
     line: int
+    at: int
     delegate: str = ""
 
 
 @dataclass(slots=True)
 class World:
-    """What really happened, in order; `left_over` are slices in which a runner died."""
+    """What really happened, in order; `left_over` are slices in which a runner died.
+
+    `durable` says how many leaves the log would keep in a power cut; without one, none.
+    """
 
     effects: list[Effect] = field(default_factory=list)
     left_over: list[str] = field(default_factory=list)
     swept: list[str] = field(default_factory=list)
+    durable: Callable[[], int] = int
+
+    def happen(self, part: Slice, action: Action) -> None:
+        """Let `action` happen."""
+        self.effects.append(
+            Effect(
+                slice=part.key,
+                host=action.host,
+                action=action.action,
+                line=action.line,
+                at=self.durable(),
+                delegate=action.delegate,
+            )
+        )
 
     def of(self, key: str, host: str) -> list[Effect]:
         """Return the effects of one slice on one host."""
@@ -108,12 +126,12 @@ class ScriptedRunner:
         endings = {target: self._ending(part, target) for target in _targets(part)}
         if stray := self._strays.get(part.step.id):
             observer.before(stray)
-            self._world.effects.append(_effect(part, stray))
+            self._world.happen(part, stray)
         left = self._breaks.pop(part.step.id, None)
         out: set[str] = {target for target, ending in endings.items() if ending == "silent"}
         for action, last in _actions(part):
-            if action.host in out:
-                continue
+            if action.host in out or (isinstance(part.step, PulumiStep) and self._world.of(part.key, action.host)):
+                continue  # an engine passes what is already there in silence
             if left == 0:
                 raise BrokeDownError("the runner broke down")
             left = None if left is None else left - 1
@@ -128,7 +146,7 @@ class ScriptedRunner:
         self._fuse.node(f"before {action.id}")
         outcome = _outcome(part, ending)
         if outcome not in {"skipped", "unreachable"}:
-            self._world.effects.append(_effect(part, action))
+            self._world.happen(part, action)
         self._fuse.node(f"after {action.id}")
         if ending == "hang" and last:
             return False
@@ -229,12 +247,6 @@ def _outcome(part: Slice, ending: Ending | None) -> Outcome:
             return ending
         case _:
             return "ok" if isinstance(part.step, CheckStep) else "changed"
-
-
-def _effect(part: Slice, action: Action) -> Effect:
-    return Effect(
-        slice=part.key, host=action.host, action=action.action, line=action.line, delegate=action.delegate
-    )
 
 
 def _result(action: Action, outcome: Outcome, *, ignored: bool) -> ActionResult:
