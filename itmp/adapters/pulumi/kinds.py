@@ -1,5 +1,4 @@
-"""The resource types of our provider: which knob each turns. Shared by the provider, the sources and the
-runner.
+"""The resource types of our provider, and which knob each turns: shared by provider, sources and runner.
 
 Rules kept here: pure and light, because the provider process imports it. `expected` and `allow_zero` guard
 one call; they are no property of the resource and never make a difference between two states of it.
