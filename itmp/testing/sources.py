@@ -55,10 +55,10 @@ class FakeSources:
     def _play(self, need: PlayNeed, path: str, data: bytes) -> PlayFacts:
         patterns = [found.decode() for found in _HOSTS.findall(data)]
         named = {host for pattern in patterns for host in self._match(pattern)}
-        asked = set(self._match(need.pattern)) if need.pattern else named
+        acted = named & set(self._match(need.pattern)) if need.pattern else named
         return PlayFacts(
             playbook=path,
-            hosts=tuple(host for host in self.hosts if host in named & asked),
+            hosts=tuple(host for host in self.hosts if host in acted),
             expected=tuple(_expected(path, data.decode())),
             delegates=self.delegates.get(need.id, ()),
             opaque=self.opaque.get(need.id, ()),

@@ -45,7 +45,46 @@ SCALAR = st.sampled_from(
     ]
 )
 KEY = st.sampled_from(
-    ["steps", "id", "playbook", "tasks", "check", "rolling", "hosts", "batches", "max_failures", "vars", "delegates", "probe", "within", "http", "tcp", "command", "argv", "url", "port", "always", "on_failure", "undo", "inputs", "type", "default", "moved", "gone", "new", "reviewed", "on", "every", "public_vars", "when", "ask", "title", "risk", "secret", "password"]
+    [
+        "steps",
+        "id",
+        "playbook",
+        "tasks",
+        "check",
+        "rolling",
+        "hosts",
+        "batches",
+        "max_failures",
+        "vars",
+        "delegates",
+        "probe",
+        "within",
+        "http",
+        "tcp",
+        "command",
+        "argv",
+        "url",
+        "port",
+        "always",
+        "on_failure",
+        "undo",
+        "inputs",
+        "type",
+        "default",
+        "moved",
+        "gone",
+        "new",
+        "reviewed",
+        "on",
+        "every",
+        "public_vars",
+        "when",
+        "ask",
+        "title",
+        "risk",
+        "secret",
+        "password",
+    ]
 )
 FLOW = st.recursive(
     SCALAR,
@@ -103,3 +142,41 @@ def test_visible_text_hides_nothing_and_stays_on_its_line(text: str):
 def test_interpolation_never_fails_and_is_done_once(text: str, inputs: dict[str, object]):
     assert interpolate(text, {}) == text or "$${" in text
     interpolate(f"{text}${{inputs.a}}", inputs)
+
+
+GOOD = (
+    HEAD
+    + """\
+inputs: {n: {type: integer, default: 2}}
+public_vars: [token]
+steps:
+  - rolling: {hosts: web, batches: ["${inputs.n}", 25%], max_failures: 1}
+    steps:
+      - {id: drain, playbook: drain, vars: {n: "${inputs.n}", t: {secret: "env:T"}}, delegates: [lb1]}
+      - id: inline
+        tasks: [{name: Say, ansible.builtin.command: {argv: [echo]}}]
+      - {id: ask, check: {http: {url: "http://${host.address}/"}}, within: 5s}
+undo:
+  - {playbook: touch}
+"""
+)
+TOKEN = (
+    SCALAR
+    | KEY
+    | st.sampled_from(["\n", ": ", "- ", "{", "}", "[", "]", "'", '"', "|", "#", "  ", "\x00", "\u202e"])
+)
+EDIT = st.tuples(st.integers(0, len(GOOD)), st.integers(0, 12), TOKEN | st.just(""))
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(EDIT, min_size=1, max_size=3))
+def test_any_edit_of_a_good_document(edits: list[tuple[int, int, str]]):
+    text = GOOD
+    for at, cut, token in edits:
+        text = text[:at] + token + text[at + cut :]
+    with contextlib.suppress(Error):
+        compile_runbook(text.encode())
+
+
+def test_the_good_document_is_good():
+    compile_runbook(GOOD.encode())
