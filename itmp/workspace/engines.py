@@ -6,30 +6,63 @@ Only the part that a plan needs is imported, so that the Ansible extra works wit
 import os
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
 from itmp.errors import ToolMissingError
+from itmp.execution.doors import Slice
 from itmp.plan import Plan, all_steps
 from itmp.workspace.place import Workspace
 
 if TYPE_CHECKING:
-    from itmp.execution.doors import Runner
+    from itmp.adapters.pulumi.place import CloudPlace
+    from itmp.adapters.pulumi.runner import PulumiRunner
+    from itmp.adapters.pulumi.sources import PulumiSources
+    from itmp.execution.doors import Prober, Runner
 
 
-def cloud_environment(place: Workspace) -> dict[str, str]:
-    """Return the AWS variables that engine children see: itmp.yml's region and endpoint under the environment's own."""
-    aws = place.config.backends.aws
-    found = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-    found.setdefault("AWS_REGION", aws.region)
-    if aws.endpoint:
-        found.setdefault("AWS_ENDPOINT_URL", aws.endpoint)
-    return found
+def present_value(place: Workspace, knob: str, name: str, field: str) -> int:
+    """Read one present value of the cloud."""
+    _need("boto3", "aws")
+    from itmp.adapters.aws import Aws  # noqa: PLC0415 - needs the aws extra
+
+    cloud = _cloud(place)
+    del field  # each knob has one field; the reading is that field's value
+    return Aws(region=cloud.region, endpoint=cloud.endpoint).read(knob, name).value
+
+
+def pulumi_sources(place: Workspace) -> "PulumiSources":
+    """Return what previews stacks and reads present values for a plan."""
+    _need("pulumi", "pulumi")
+    from itmp.adapters.pulumi import engine  # noqa: PLC0415 - needs the pulumi extra
+    from itmp.adapters.pulumi.sources import PulumiSources  # noqa: PLC0415 - as above
+
+    return PulumiSources(place.root, state=place.state / "pulumi", engine=engine.find(), cloud=_cloud(place))
+
+
+def prober(place: Workspace, plan: Plan) -> "Prober":
+    """Return what finds out, after a crash, whether a slice's effect is there."""
+    return _Probers({kind: maker(place) for kind, maker in _PROBERS.items() if kind in _kinds(plan)})
+
+
+class _Probers:
+    """One prober per kind of step; a kind without one cannot be known."""
+
+    def __init__(self, probers: "Mapping[str, Prober]") -> None:
+        self._probers = probers
+
+    def probe(self, plan: Plan, part: Slice, host: str) -> "Literal['done', 'not_done', 'cannot_know']":
+        """Answer for one host (or resource)."""
+        found = self._probers.get(part.step.kind)
+        return found.probe(plan, part, host) if found else "cannot_know"
 
 
 def runners(place: Workspace, plan: Plan) -> dict[str, "Runner"]:
     """Return what carries out each kind of step that `plan` has; raise `ToolMissingError` where an extra is missing."""
-    kinds = {step.kind for step in all_steps(plan.manifest)}
-    return {kind: _MAKERS[kind](place) for kind in sorted(kinds) if kind in _MAKERS}
+    return {kind: _MAKERS[kind](place) for kind in sorted(_kinds(plan)) if kind in _MAKERS}
+
+
+def _kinds(plan: Plan) -> set[str]:
+    return {step.kind for step in all_steps(plan.manifest)}
 
 
 def _ansible(place: Workspace) -> "Runner":
@@ -51,4 +84,33 @@ def _need(module: str, extra: str) -> None:
         raise ToolMissingError(f"the {extra} extra is not installed", do=f"pip install 'itmp[{extra}]'")
 
 
-_MAKERS: "Mapping[str, Callable[[Workspace], Runner]]" = {"ansible": _ansible, "check": _check}
+def _pulumi(place: Workspace) -> "PulumiRunner":
+    _need("pulumi", "pulumi")
+    from itmp.adapters.pulumi import engine  # noqa: PLC0415 - needs the pulumi extra
+    from itmp.adapters.pulumi.runner import PulumiRunner  # noqa: PLC0415 - as above
+
+    return PulumiRunner(place.state / "pulumi", engine=engine.find(), cloud=_cloud(place))
+
+
+def _cloud(place: Workspace) -> "CloudPlace":
+    """Return region and endpoint: the environment's own, else those of itmp.yml."""
+    from itmp.adapters.pulumi.place import CloudPlace  # noqa: PLC0415 - as above
+
+    aws, environ = place.config.backends.aws, os.environ
+    region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or aws.region
+    return CloudPlace(region=region, endpoint=environ.get("AWS_ENDPOINT_URL") or aws.endpoint)
+
+
+def _network_prober(place: Workspace) -> "Prober":
+    del place  # probes need no configuration
+    from itmp.adapters.probes import NetworkProber  # noqa: PLC0415 - only a resume needs it
+
+    return NetworkProber()
+
+
+_MAKERS: "Final[Mapping[str, Callable[[Workspace], Runner]]]" = {"ansible": _ansible, "check": _check, "pulumi": _pulumi}
+_PROBERS: "Final[Mapping[str, Callable[[Workspace], Prober]]]" = {
+    "ansible": _network_prober,
+    "check": _network_prober,
+    "pulumi": _pulumi,
+}

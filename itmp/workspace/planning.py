@@ -55,12 +55,9 @@ def validate(place: Workspace, file: Path) -> "Document":
 
 def registry() -> "Registry":
     """Return the model of each document kind by its `itmp:` key."""
-    from itmp import patching, runbook  # noqa: PLC0415 - as above
+    from itmp import capacity, patching, runbook  # noqa: PLC0415 - as above
 
-    return {
-        "runbook/v1": runbook.Runbook,
-        "patch-schedule/v1": patching.PatchSchedule,
-    }
+    return {"runbook/v1": runbook.Runbook, **patching.KINDS, **capacity.KINDS}
 
 
 def compile_plan(

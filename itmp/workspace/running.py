@@ -118,7 +118,7 @@ def resume(
         start = _Start(
             mode="resume", record=record, plan=plan, run=dead.id, limit=(),
             carry=lambda permit, wiring: resume_run(
-                permit, plan, wiring=wiring, story=_story(place, record, plan), prober=_prober(place), reprise=reprise
+                permit, plan, wiring=wiring, story=_story(place, record, plan), prober=_prober(place, plan), reprise=reprise
             ),
         )  # fmt: skip
         return _begin(place, start, key, progress)
@@ -369,7 +369,7 @@ def _runners(place: Workspace, plan: Plan) -> "Mapping[str, Runner]":
     return runners(place, plan)
 
 
-def _prober(place: Workspace) -> "Prober":
+def _prober(place: Workspace, plan: Plan) -> "Prober":
     from itmp.workspace.engines import prober  # noqa: PLC0415 - needs the extras
 
-    return prober(place)
+    return prober(place, plan)
