@@ -8,13 +8,12 @@ byte for byte.
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from itmp import canonical
-from itmp.audit import Cut, Event, Head, Log, LogStore, Receipt, empty_head
+from itmp.audit import Event, Log, LogStore, Receipt
 from itmp.calendars import format_time
 from itmp.canonical import Digest, digest
 from itmp.change import (
@@ -35,6 +34,7 @@ from itmp.change import (
 from itmp.plan import AnsibleStep, ExpectedTask, Host, Manifest, Plan, Source, scope, targets
 from itmp.plan.model import Inventory, Risk
 from itmp.signing import NoteKey, Signed, change_id, lines_of
+from itmp.testing.memory_log import MemoryStore, StepClock, counting_ids
 from itmp.testing.people import Person
 
 ORIGIN: Final = "example.com/ops/2026"
@@ -57,31 +57,6 @@ _TYPES: Final = {
     "review": "change.reviewed",
     "close": "change.closed",
 }
-
-
-class SteppingClock:
-    """A clock that moves one millisecond at each reading, and otherwise when it is told to."""
-
-    def __init__(self, now: datetime = START) -> None:
-        self._now, self._ticks = now, 0
-
-    def now(self) -> datetime:
-        """Return the next millisecond."""
-        self._ticks += 1
-        self._now += timedelta(milliseconds=1)
-        return self._now
-
-    def mono(self) -> int:
-        """Return nanoseconds that only grow."""
-        return self._ticks * 1_000_000
-
-    def boot(self) -> str:
-        """Return this boot's id."""
-        return "0" * 32
-
-    def pass_time(self, length: timedelta) -> None:
-        """Let time pass."""
-        self._now += length
 
 
 def small_plan(
@@ -125,83 +100,6 @@ def small_plan(
     return Plan.build(manifest, {PLAYBOOK: play, "inventory/snapshot.json": b"{}"})
 
 
-class _Turn:
-    cut: Cut | None = None
-
-    def __init__(self, leaves: list[bytes]) -> None:
-        self._leaves = leaves
-
-    @property
-    def size(self) -> int:
-        return len(self._leaves)
-
-    def write(self, leaves: Sequence[bytes], *, last: bool = False) -> None:  # noqa: ARG002 - there is always room
-        self._leaves.extend(leaves)
-
-    def forget_cut(self) -> None:
-        pass
-
-
-class _Journal:
-    def __init__(self) -> None:
-        self._leaves: list[bytes] = []
-
-    @contextmanager
-    def exclusive(self) -> Iterator[_Turn]:
-        yield _Turn(self._leaves)
-
-    def sync(self, size: int) -> None:
-        pass
-
-    def size(self) -> int:
-        return len(self._leaves)
-
-    def read(self, start: int, end: int) -> Sequence[bytes]:
-        return self._leaves[start:end]
-
-
-class _Files:
-    def __init__(self) -> None:
-        self._files: dict[str, bytes] = {}
-
-    def get(self, path: str, limit: int) -> bytes | None:  # noqa: ARG002 - nothing hostile writes here
-        return self._files.get(path)
-
-    def put(self, path: str, data: bytes) -> None:
-        self._files[path] = data
-
-    def names(self, folder: str) -> Sequence[str]:
-        return sorted(path for path in self._files if path.startswith(f"{folder}/"))
-
-    def remove(self, path: str) -> None:
-        self._files.pop(path, None)
-
-
-class _Heads:
-    def __init__(self, head: Head) -> None:
-        self._head = head
-
-    def read(self) -> Head:
-        return self._head
-
-    def swap(self, old: Head, new: Head) -> bool:
-        self._head, before = (new, self._head) if old == self._head else (self._head, self._head)
-        return before == old
-
-
-class _Store:
-    """The least store a story needs: one writer, in memory, never failing."""
-
-    def __init__(self, origin: str) -> None:
-        self.journal, self.files, self.heads = _Journal(), _Files(), _Heads(empty_head(origin))
-
-    def publishing(self) -> AbstractContextManager[None]:
-        return nullcontext()
-
-    def complaints(self) -> Sequence[str]:
-        return ()
-
-
 class Story:
     """A log under an in-memory store and the people who act on it. Every method writes what its name says."""
 
@@ -215,11 +113,11 @@ class Story:
         roots: Sequence[str] = ("alice", "bob"),
     ) -> None:
         self.plan = plan or small_plan()
-        self.clock = SteppingClock()
+        self.clock = StepClock(START)
         self.people = {name: Person(f"{name}@example.com", "story") for name in roles}
-        self._ids = (f"{number:032x}" for number in range(1, 1 << 40))
+        self.id = counting_ids()
         self.key = NoteKey.generate(ORIGIN, hashlib.sha256(b"log key").digest())
-        self.log = Log(store or _Store(ORIGIN), self.key, self.clock, self._ids.__next__)
+        self.log = Log(store or MemoryStore(ORIGIN), self.key, self.clock, self.id)
         self.policy_bytes = policy or team_policy(
             {person.name: (person.public.line, roles[name]) for name, person in self.people.items()}
         )
@@ -264,10 +162,6 @@ class Story:
         self.write(Event(id=self.id(), type="log.created", actor=EXECUTOR, data=data))
 
     # Statements
-
-    def id(self) -> str:
-        """Return the next event id."""
-        return next(self._ids)
 
     def sign(self, act: str, who: str, **fields: str) -> Signed:
         """Sign a statement of `act`; every line that is not given is the honest one."""
@@ -332,7 +226,9 @@ class Story:
         return {name: value for name, value in known.items() if name in lines_of(act)}
 
     def open(self, who: str = "alice", **lies: str) -> str:
-        """Open the change for the plan; return its id."""
+        """Open the change for the plan, whose bytes the log keeps; return its id."""
+        for data in (*self.plan.artifacts.values(), self.plan.manifest_bytes):
+            self.log.put_blob(data)
         signed = self.sign("open", who, **(self._lines("open") | lies))
         self.change = change_id(signed)
         self.record_signed("open", who, signed)

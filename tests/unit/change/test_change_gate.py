@@ -278,7 +278,7 @@ def test_4_an_expired_approval_is_no_approval() -> None:
     story = Story()
     story.open()
     story.act("approve", "bob", valid="2026-11-22T20:00:00Z 2026-11-22T20:30:00Z")
-    story.clock.pass_time(timedelta(hours=1))
+    story.clock.time += timedelta(hours=1)
     answer = refusal(given(story))
     assert (answer.exit_code, check(answer, 4).outcome) == (10, "refused")
     story.act("approve", "carol")
@@ -316,7 +316,7 @@ def test_5_outside_its_window_the_change_waits() -> None:
     assert (answer.exit_code, answer.first.n) == (11, 5)
     assert answer.retry_at == datetime(2026, 11, 22, 21, tzinfo=UTC)
     assert isinstance(answer.to_error("CHG-1"), OutsideWindowError)
-    story.clock.pass_time(timedelta(hours=1, minutes=1))
+    story.clock.time += timedelta(hours=1, minutes=1)
     inside = judge(given(story))
     assert isinstance(inside, Admission)
     assert inside.not_after == datetime(2026, 11, 23, 2, tzinfo=UTC)
@@ -324,7 +324,7 @@ def test_5_outside_its_window_the_change_waits() -> None:
 
 def test_5_after_its_window_there_is_no_retry() -> None:
     story = approved(window=WINDOW)
-    story.clock.pass_time(timedelta(hours=6))
+    story.clock.time += timedelta(hours=6)
     answer = refusal(given(story))
     assert (answer.exit_code, answer.retry_at) == (11, None)
 
@@ -344,7 +344,7 @@ def test_5_weekly_windows_bind_all_but_emergencies() -> None:
     story = approved(policy=lambda text: text.replace(b"windows: []", weekly))
     answer = refusal(given(story))
     assert (answer.exit_code, answer.retry_at) == (11, datetime(2026, 11, 23, 1, tzinfo=UTC))
-    story.clock.pass_time(timedelta(hours=5, minutes=30))
+    story.clock.time += timedelta(hours=5, minutes=30)
     inside = judge(given(story))
     assert isinstance(inside, Admission)
     assert inside.not_after == datetime(2026, 11, 23, 3, tzinfo=UTC)
@@ -465,10 +465,10 @@ def test_an_always_slice_only_asks_the_log() -> None:
 
 def test_undo_is_stranded_by_no_expiry_no_window_and_no_rejection() -> None:
     story = approved(window=WINDOW)
-    story.clock.pass_time(timedelta(hours=1, minutes=5))
+    story.clock.time += timedelta(hours=1, minutes=5)
     story.execute(story.permit())
     story.act("reject", "carol")
-    story.clock.pass_time(timedelta(days=3))
+    story.clock.time += timedelta(days=3)
     answer = judge(given(story, "undo", world=None))
     assert isinstance(answer, Admission)
     assert [one.n for one in answer.checks if one.outcome == "ok"] == [1, 3, 8]
