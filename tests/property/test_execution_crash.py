@@ -1,6 +1,7 @@
 """A run that dies anywhere, as often as you like, ends truthfully once it is taken up again."""
 
 import contextlib
+import itertools
 from collections import Counter
 
 import pytest
@@ -8,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from itmp.audit import Event
-from itmp.errors import Error, LogUnavailableError
+from itmp.errors import Error, LogUnavailableError, RejectedError
 from itmp.execution import RunSummary
+from itmp.execution.doors import Slice
 from itmp.execution.states import RunState
 from itmp.plan import Plan, PulumiStep, all_steps, targets
 from itmp.testing.rig import Rig
@@ -75,7 +77,7 @@ def check_story(rig: Rig) -> None:
         }:
             assert index[event.intent] < leaf.index, "a result before its intent"
             assert events[index[event.intent]].type in {"slice.intended", "action.intended"}
-        if event.type in {"slice.intended"}:
+        if event.type == "slice.intended":
             assert event.data["permit"] in permits
     check_effects(rig)
     check_hosts(rig)
@@ -92,7 +94,8 @@ def check_effects(rig: Rig) -> None:
         if key in last and effect.action != "check":
             between = effects[last[key] : place]
             asked = any(says_not_done(e, effect) for e in events[between[0].at : effect.at])
-            assert asked or reopened(rig, between, effect), f"{effect} twice, and nobody asked"
+            retried = any(says_failed(e, effect) for e in events[: effect.at])
+            assert asked or retried or reopened(rig, between, effect), f"{effect} twice, and nobody asked"
         last[key] = place
 
 
@@ -107,6 +110,14 @@ def says_not_done(event: Event, effect: Effect) -> bool:
         event.type == "action.reconciled"
         and event.target["id"] == effect.host
         and event.data["probe"] == "not_done"
+    )
+
+
+def says_failed(event: Event, effect: Effect) -> bool:
+    return (
+        event.type == "slice.finished"
+        and event.data["slice"] == effect.slice
+        and event.data["hosts"].get(effect.host) in {"failed", "unreachable"}
     )
 
 
@@ -155,7 +166,7 @@ NODES = nodes_of_a_whole_run()
 
 
 @pytest.mark.parametrize("power_cut", [False, True])
-def test_killed_at_every_node_and_resumed_it_does_everything_once(power_cut: bool) -> None:
+def test_killed_at_every_node_and_resumed_it_does_everything_once(*, power_cut: bool) -> None:
     for node, name in enumerate(NODES):
         rig = Rig(PLAN)
         rig.arm(Fuse(node))
@@ -170,7 +181,7 @@ def test_killed_at_every_node_and_resumed_it_does_everything_once(power_cut: boo
 
 
 @pytest.mark.parametrize("power_cut", [False, True])
-def test_the_log_failing_at_every_append_stops_the_run_and_nothing_is_lost(power_cut: bool) -> None:
+def test_the_log_failing_at_every_append_stops_the_run_and_nothing_is_lost(*, power_cut: bool) -> None:
     for node, name in enumerate(NODES):
         if not name.startswith("append"):
             continue
@@ -223,24 +234,44 @@ def runs(draw: st.DrawFn) -> Rig:
     return Rig(plan(steps, undo=undo), script=script)
 
 
-CRASHES = st.lists(
-    st.tuples(
-        st.integers(0, 90), st.sampled_from([Killed, lambda: LogUnavailableError("full")]), st.booleans()
-    ),
-    max_size=3,
-)
+TROUBLE = st.tuples(st.sampled_from(["kill", "log", "stop", "gate"]), st.integers(0, 90), st.booleans())
+
+
+def disturb(rig: Rig, kind: str, number: int) -> None:
+    """Let the `number`th node be the last, or the log fail there, or a stop or a refusal come in about then."""
+    count = itertools.count()
+    blow = {"kill": Killed, "log": lambda: LogUnavailableError("no room left")}.get(kind)
+    rig.arm(Fuse(number, blow) if blow else Fuse())
+    rig.stopping = (lambda: next(count) >= number // 3) if kind == "stop" else bool
+    rig.recheck = (
+        (lambda _, exempt: refuse(exempt=exempt, now=next(count) >= number // 9)) if kind == "gate" else fine
+    )
+
+
+def refuse(*, exempt: bool, now: bool) -> None:
+    if now and not exempt:
+        raise RejectedError("revoked")
+
+
+def fine(part: Slice, exempt: bool) -> None:  # noqa: FBT001 -- the rig calls it so
+    del part, exempt
 
 
 @settings(max_examples=150, deadline=None)
-@given(runs(), CRASHES)
-def test_whatever_fails_and_dies_the_story_is_true_and_every_host_accounted(rig: Rig, crashes) -> None:
-    for node, blow, power_cut in crashes:
-        fuse = Fuse(node, blow)
-        rig.arm(fuse)
+@given(runs(), st.lists(TROUBLE, max_size=3), st.sampled_from([(), ("failed",), ("failed", "unreachable")]))
+def test_whatever_fails_and_dies_the_story_is_true_and_every_host_accounted(
+    rig: Rig, troubles, retry
+) -> None:
+    for kind, number, power_cut in troubles:
+        disturb(rig, kind, number)
         with contextlib.suppress(Error):
             attempt(rig)
         if power_cut:
             rig.journal.power_cut()
+    disturb(rig, "none", 0)
+    finish(rig)
+    if retry:
+        rig.resume(retry=retry)
     summary = finish(rig)
     check_story(rig)
     assert set(summary.hosts) == set(FLEET)
