@@ -93,21 +93,22 @@ class SshKey:
             signature = armor.read_text(encoding="ascii")
         signed = verify_sshsig(signature, message, namespace)
         if signed.key != self._public:
-            raise KeyUnusableError(
-                f"signed by {signed.key.fingerprint}, but its .pub file says {self._public.fingerprint}",
-                where=self.name,
-                do=f"Write the .pub file anew: ssh-keygen -y -f {self.name} > {self.name}.pub",
+            raise self._unusable(
+                f"it signed by another key, {signed.key.fingerprint}: the public key doesn't match"
             )
         return signature
 
     def _read_public(self, path: Path) -> PublicKey:
-        if not path.is_file():
-            raise NotFoundError(
-                "no such key file", where=str(path), do="Name an SSH key by --key or ITMP_KEY."
-            )
         beside = path if path.suffix == ".pub" else Path(f"{path}.pub")
-        if beside.is_file():
-            return PublicKey.parse(_read_line(beside))
+        try:
+            if not path.is_file():
+                raise NotFoundError(
+                    "no such key file", where=str(path), do="Name an SSH key by --key or ITMP_KEY."
+                )
+            if beside.is_file():
+                return PublicKey.parse(_read_line(beside))
+        except OSError as error:
+            raise KeyUnusableError(f"it cannot be read: {error.strerror}", where=str(path)) from error
         done = _call(["ssh-keygen", "-y", "-P", "", "-f", str(path)], self._environ, _SHORT_SECONDS)
         if done.returncode:
             raise KeyUnusableError(
@@ -132,7 +133,10 @@ class SshKey:
         return f"ssh-keygen ended with code {done.returncode}"
 
     def _unusable(self, said: str) -> KeyUnusableError:
-        if self._attended:
+        if "doesn't match" in said and self._path:
+            private = str(self._path).removesuffix(".pub")
+            do = f"Write the .pub file anew: ssh-keygen -y -f {private} > {private}.pub"
+        elif self._attended:
             do = "See ssh-keygen's own message above, then try again."
         elif self._path and self._path.suffix != ".pub":
             do = f"If it has a passphrase, load it into the agent (ssh-add {self.name}), or use a terminal."
@@ -211,7 +215,7 @@ def strict_verify(
         allowed, armor = Path(folder, "allowed_signers"), Path(folder, "message.sig")
         line = allowed_signers_line(principal, key, namespaces=namespace, authority=authority)
         allowed.write_text(line + "\n", encoding="ascii")
-        armor.write_text(signed.signature, encoding="ascii", newline="")
+        armor.write_text(signed.signature, encoding="ascii", errors="replace", newline="")
         call = [
             "ssh-keygen",
             "-Y",
@@ -239,7 +243,8 @@ def _call(
 ) -> "subprocess.CompletedProcess[str]":
     """Run a child that can ask nobody: own session without a terminal, no askpass, bounded in time."""
     env = {**environ, "LC_ALL": "C", "SSH_ASKPASS_REQUIRE": "never"}
-    env.pop("SSH_ASKPASS", None)
+    env.pop("SSH_ASKPASS", None)  # OpenSSH before 8.4 does not know the variable above
+    env.pop("DISPLAY", None)
     try:
         return subprocess.run(
             call,

@@ -19,17 +19,26 @@ _SMALL_ORDER_Y: Final = frozenset({0, 1, P - 1, _Y8, P - _Y8})
 
 def fault(encoded: bytes) -> str:
     """Return why `encoded` is no acceptable point, or an empty text."""
+    if reason := encoding_fault(encoded):
+        return reason
+    return (
+        ""
+        if _on_curve(int.from_bytes(encoded, "little") & (_SIGN - 1))
+        else "bytes that are no point of the curve"
+    )
+
+
+def encoding_fault(encoded: bytes) -> str:
+    """As `fault`, but let bytes pass that are no point of the curve.
+
+    Enough for a signature's R: verification compares it with the encoding of a computed point.
+    """
     if len(encoded) != SIZE:
         return f"a point of {len(encoded)} bytes instead of {SIZE}"
-    number = int.from_bytes(encoded, "little")
-    y = number & (_SIGN - 1)
+    y = int.from_bytes(encoded, "little") & (_SIGN - 1)
     if y >= P:
         return "a point that is not in canonical form"
-    if y in _SMALL_ORDER_Y:
-        return "a point of small order"
-    if not _on_curve(y):
-        return "bytes that are no point of the curve"
-    return ""
+    return "a point of small order" if y in _SMALL_ORDER_Y else ""
 
 
 def scalar_fault(encoded: bytes) -> str:
@@ -40,6 +49,9 @@ def scalar_fault(encoded: bytes) -> str:
 
 
 def _on_curve(y: int) -> bool:
-    """Tell whether x² = (y² - 1) / (d·y² + 1) has a root (x = 0 occurs only at y = ±1, refused before)."""
-    square = (y * y - 1) * pow(_D * y * y + 1, P - 2, P) % P
-    return pow(square, (P - 1) // 2, P) == 1
+    """Tell whether x² = (y² - 1) / (d·y² + 1) has a root (x = 0 occurs only at y = ±1, refused before).
+
+    A quotient of two numbers is a square exactly when their product is; -1/d is none, so no division by zero
+    hides.
+    """
+    return pow((y * y - 1) * (_D * y * y + 1), (P - 1) // 2, P) == 1

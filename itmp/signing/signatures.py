@@ -68,7 +68,7 @@ def verify_ed25519(key: Ed25519PublicKey, raw: bytes, data: bytes) -> None:
     """Verify without cofactor and with strict encodings; raise `SignatureError` or `InvalidSignature`."""
     if len(raw) != _ED25519_SIZE:
         raise SignatureError(f"an Ed25519 signature of {len(raw)} bytes instead of {_ED25519_SIZE}")
-    if reason := points.fault(raw[:32]) or points.scalar_fault(raw[32:]):
+    if reason := points.encoding_fault(raw[:32]) or points.scalar_fault(raw[32:]):
         raise SignatureError(f"an Ed25519 signature with {reason}")
     key.verify(raw, data)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from itmp.adapters.ssh_keygen import KeyUnusableError, SshKey, agent_keys, choose_key, strict_verify
-from itmp.errors import NotFoundError
+from itmp.errors import NotFoundError, ToolMissingError
 from itmp.signing import (
     PublicKey,
     SignatureError,
@@ -170,8 +170,33 @@ def test_a_key_without_its_pub_file(tmp_path: Path) -> None:
 def test_a_pub_file_of_another_key_is_noticed(tmp_path: Path) -> None:
     path, other = generate(tmp_path, "key", "-t", "ed25519"), generate(tmp_path, "other", "-t", "ed25519")
     Path(f"{path}.pub").write_text(Path(f"{other}.pub").read_text())
-    with pytest.raises((KeyUnusableError, SignatureError)):
+    with pytest.raises(KeyUnusableError, match="doesn't match") as caught:
         SshKey(path, environ=QUIET, attended=False).sign(b"x", "n")
+    assert f"ssh-keygen -y -f {path}" in caught.value.do
+
+
+def test_a_program_that_signs_by_another_key_is_noticed(tmp_path: Path) -> None:
+    path = generate(tmp_path, "key", "-t", "ed25519")
+    (tmp_path / "armor").write_text(Person("mallory", 1).sign(b"x", "n"))
+    wrapper = tmp_path / "ssh-keygen"
+    wrapper.write_text(f'#!/bin/sh\nfor last; do :; done\ncat {tmp_path}/armor > "$last.sig"\n')
+    wrapper.chmod(0o755)
+    environ = {**QUIET, "PATH": f"{tmp_path}:{QUIET['PATH']}"}
+    with pytest.raises(KeyUnusableError, match="another key"):
+        SshKey(path, environ=environ, attended=False).sign(b"x", "n")
+
+
+def test_a_path_that_cannot_be_read_is_our_error(tmp_path: Path) -> None:
+    with pytest.raises(KeyUnusableError, match="cannot be read"):
+        SshKey(tmp_path / ("x" * 5000), attended=False)
+    with pytest.raises(NotFoundError):
+        SshKey(tmp_path, attended=False)
+
+
+def test_without_openssh_the_error_names_the_tool(tmp_path: Path) -> None:
+    path = generate(tmp_path, "key", "-t", "ed25519")
+    with pytest.raises(ToolMissingError, match="ssh-keygen"):
+        SshKey(path, environ={"PATH": str(tmp_path)}, attended=False).sign(b"x", "n")
 
 
 def test_a_passphrase_without_a_terminal_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:

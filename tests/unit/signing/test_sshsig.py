@@ -143,12 +143,15 @@ def rewrapped(columns: int) -> str:
         GOOD.replace("U1NI", "\ud800U1NI", 1),
         rewrapped(76),
         rewrapped(64),
-        "A" * 100_000,
     ],
 )
 def test_armor_has_one_form(armor: str) -> None:
     assert rewrapped(70) == GOOD
     refused(armor, "armor|base64")
+
+
+def test_a_long_armor_is_refused_before_it_is_read() -> None:
+    refused(armor_of(BLOB + bytes(40_000)), "limit")
 
 
 def test_unused_base64_bits_are_refused() -> None:
@@ -256,7 +259,7 @@ def test_rsa_numbers_have_one_encoding_and_sane_values() -> None:
         "exponent ": rsa_blob(RSA_KEY, mpint(65538)),
         "exponent  ": rsa_blob(RSA_KEY, mpint(2**64 + 1)),
         "even": string(b"ssh-rsa") + mpint(65537) + mpint(n - 1),
-        "20000 bits": string(b"ssh-rsa") + mpint(65537) + mpint(2**19999 + 1),
+        "20000 bits; accepted are": string(b"ssh-rsa") + mpint(65537) + mpint(2**19999 + 1),
         "trailing": rsa_blob(RSA_KEY) + b"\0",
     }
     for reason, blob in cases.items():

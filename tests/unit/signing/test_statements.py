@@ -226,6 +226,8 @@ TEXT = Statement.compose("stop", fields("stop")).text
     [
         ("", "line 1"),
         (TEXT[:-1], "line 11"),
+        (TEXT[:-1] + "X", "line 11"),
+        (TEXT[:-1] + "\r", "line 11"),
         (TEXT + "\n", "line 12"),
         (TEXT + "nonce x\n", "line 12"),
         ("\ufeff" + TEXT, "line 1"),
