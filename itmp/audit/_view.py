@@ -6,13 +6,17 @@ of the event: the verifier does that.
 """
 
 import json
+import re
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
 from itmp import canonical
 from itmp.audit.merkle import Tree, leaf_hashes
 from itmp.canonical import Digest
 from itmp.errors import EvidenceInvalidError
+
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\Z", re.ASCII)
 
 
 class View:
@@ -25,7 +29,7 @@ class View:
         self.ids: dict[str, int] = {}
         self.changes: dict[str, list[int]] = {}
         self.closed: set[str] = set()
-        self.recovered: set[tuple[Any, Any]] = set()
+        self.recovered: set[tuple[str, str]] = set()
         self.newest = ""
         self.policy = -1
         self.last_type = ""
@@ -53,13 +57,15 @@ class View:
     def _note(self, leaf: bytes, index: int) -> None:
         try:
             value = json.loads(leaf)
-            name, kind, when = value["id"], value["type"], value["t"]
+            name, kind, when, change = value["id"], value["type"], value["t"], value.get("change", "")
+            datetime.fromisoformat(when)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise EvidenceInvalidError("a leaf that is no event", where=f"leaf {index}") from error
-        if (
-            not (isinstance(name, str) and isinstance(when, str) and isinstance(kind, str))
-            or name in self.ids
-        ):
+        if not (isinstance(name, str) and isinstance(kind, str) and isinstance(change, str)):
+            raise EvidenceInvalidError("an event whose id, type or change is no text", where=f"leaf {index}")
+        if not _TIME.match(when):
+            raise EvidenceInvalidError("an event whose time is in another form", where=f"leaf {index}")
+        if name in self.ids:
             raise EvidenceInvalidError("an event whose id stands in the log already", where=f"leaf {index}")
         self._chain(value, index)
         self.ids[name] = index
@@ -69,7 +75,7 @@ class View:
             self.policy = index
         elif kind == "log.recovered":
             data = value.get("data") or {}
-            self.recovered.add((data.get("size"), data.get("blob")))
+            self.recovered.add((str(data.get("size")), str(data.get("blob"))))
 
     def _chain(self, value: dict[str, Any], index: int) -> None:
         change = value.get("change")

@@ -4,7 +4,8 @@ Rules kept here: every problem is reported; a clock behind the log, a head that 
 and a store that cannot take another leaf are grave.
 """
 
-from datetime import datetime
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 from itmp.audit._integrate import continues
 from itmp.audit._view import View
@@ -18,8 +19,14 @@ RULE = 8
 """The gate's number for this check."""
 
 
-def judge_health(store: LogStore, view: View, verifier: NoteVerifier, now: datetime) -> Health:
-    """Return all that speaks against going on; `now` is an aware time."""
+def judge_health(
+    store: LogStore, view: View, verifier: NoteVerifier, now: datetime, *, refresh: Callable[[], None]
+) -> Health:
+    """Return all that speaks against going on; `now` is an aware time, `refresh` brings `view` up to date."""
+    try:
+        refresh()
+    except (EvidenceInvalidError, LogUnavailableError) as error:
+        return Health(findings=(_finding("damaged", error.where or "journal", error.what),))
     findings = [*_clock(view, now), *_heads(store, view, verifier)]
     findings += [_finding("store", "the log's folder", complaint) for complaint in store.complaints()]
     return Health(findings=tuple(findings))
@@ -30,7 +37,7 @@ def _finding(name: str, place: str, message: str) -> Finding:
 
 
 def _clock(view: View, now: datetime) -> list[Finding]:
-    if not view.newest or now >= datetime.fromisoformat(view.newest):
+    if not view.newest or now.astimezone(UTC) >= datetime.fromisoformat(view.newest):
         return []
     return [
         _finding(

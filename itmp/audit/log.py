@@ -185,8 +185,7 @@ class Log:
     def health(self, now: datetime) -> Health:
         """Judge whether the log is fit to be run on: clock, rollback, store."""
         with self._lock:
-            self._refresh()
-            return judge_health(self._store, self._view, self._key.verifier, now)
+            return judge_health(self._store, self._view, self._key.verifier, now, refresh=self._refresh)
 
     # Inside.
 
@@ -249,7 +248,7 @@ class Log:
         if cut is None:
             return
         blob = self.put_blob(cut.data)
-        if self._view.size and (cut.size, blob) not in self._view.recovered:
+        if self._view.size and (str(cut.size), blob) not in self._view.recovered:
             draft = Draft(self._view, self._clock)
             draft.add(_recovered(self._ids(), cut, blob))
             self._write(turn, draft.leaves)
