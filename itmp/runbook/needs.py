@@ -4,6 +4,7 @@ Rules kept here: pure and deterministic; needs stand in the order of the documen
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from itmp.documents import bind
@@ -30,35 +31,37 @@ def pattern_of(step: FlatStep, block: RollingStep | None) -> str:
 
 def play_need(document: Runbook, loc: Loc, step: FlatStep, block: RollingStep | None) -> PlayNeed | None:
     """Return the play that a step needs, or `None` for a check from the controller."""
-    name = document.step_id(loc)
-    mark = document.mark(*loc)
-    pattern = pattern_of(step, block)
-    if isinstance(step, CheckStep):
-        if step.check.command is None:
-            return None
-        play = render_play(step.title or name, pattern, [command_task(name, step.check.command, step.within)])
-        return PlayNeed(
-            id=name,
-            playbook=rendered_name(name),
-            mark=mark,
-            pattern=pattern,
-            rendered=play,
-            sliced=bool(block),
-        )
-    rendered = None
-    if isinstance(step, TasksStep):
-        rendered = render_play(step.title or name, pattern, step.tasks, gather_facts=step.gather_facts)
-    return PlayNeed(
+    name, pattern = document.step_id(loc), pattern_of(step, block)
+    rendered = _rendered(name, pattern, step)
+    if isinstance(step, CheckStep) and rendered is None:
+        return None
+    need = PlayNeed(
         id=name,
         playbook=step.playbook if isinstance(step, PlaybookStep) else rendered_name(name),
-        mark=mark,
+        mark=document.mark(*loc),
         pattern=pattern,
         rendered=rendered,
+        public_vars=document.public_vars,
+        sliced=block is not None,
+    )
+    return need if isinstance(step, CheckStep) else _with_vars(need, step)
+
+
+def _rendered(name: str, pattern: str, step: FlatStep) -> bytes | None:
+    title = step.title or name
+    if isinstance(step, TasksStep):
+        return render_play(title, pattern, step.tasks, gather_facts=step.gather_facts)
+    if isinstance(step, CheckStep) and step.check.command:
+        return render_play(title, pattern, [command_task(name, step.check.command, step.within)])
+    return None
+
+
+def _with_vars(need: PlayNeed, step: PlaybookStep | TasksStep) -> PlayNeed:
+    return replace(
+        need,
         vars=plain_vars(step),
         secrets=secret_vars(step),
         delegates=step.delegates,
-        public_vars=document.public_vars,
-        sliced=block is not None,
         per_slice=step.per_slice,
     )
 
