@@ -72,9 +72,13 @@ class ActionClient:
         self._pending = b""
         try:
             self._socket.connect(path)
+            self._ask({"m": "hello", "token": token, "role": role})
         except OSError as error:
+            self.close()
             raise ActionRefusedError("the executor cannot be reached", where=path) from error
-        self._ask({"m": "hello", "token": token, "role": role})
+        except ActionRefusedError:
+            self.close()
+            raise
 
     @classmethod
     def from_environment(cls, role: str, *, timeout: float | None = None) -> "ActionClient":

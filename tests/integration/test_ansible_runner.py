@@ -100,13 +100,16 @@ def test_actions_under_way_at_a_refusal_are_still_told(world):
 
     recorder = Recorder(veto=veto)
     with pytest.raises(RefusedError, match="not web2"):
-        world.play("- {hosts: web, gather_facts: false, tasks: [{name: Slow, ansible.builtin.command: sleep 1}]}", recorder)
+        world.play(
+            "- {hosts: web, gather_facts: false, tasks: [{name: Slow, ansible.builtin.command: sleep 1}]}",
+            recorder,
+        )
     assert recorder.outcomes("Slow") == {"web1": "changed"}
 
 
 def test_when_results_cannot_be_recorded_the_slice_ends_at_once(world):
     class Deaf(Recorder):
-        def after(self, result):
+        def after(self, _):
             raise LogUnavailableError("disk full")
 
     recorder = Deaf()
@@ -118,12 +121,18 @@ def test_when_results_cannot_be_recorded_the_slice_ends_at_once(world):
 
 
 def test_an_unknown_host_key_is_never_accepted(world):
-    keys = [line for line in world.fleet.known_hosts.splitlines() if f":{world.fleet.host('web1').port} " not in line]
+    keys = [
+        line
+        for line in world.fleet.known_hosts.splitlines()
+        if f":{world.fleet.host('web1').port} " not in line
+    ]
     swapped = world.fleet.host("web1").known_hosts.split(" ")[0] + " " + world.fleet.host("web2").key
     before = world.fleet.connections("web1")
     for known in (keys, [*keys, swapped]):
         world.write("inventories/known_hosts", "\n".join(known) + "\n")
-        recorder = world.play("- {hosts: web, gather_facts: false, tasks: [{name: Ping, ansible.builtin.ping: }]}")
+        recorder = world.play(
+            "- {hosts: web, gather_facts: false, tasks: [{name: Ping, ansible.builtin.ping: }]}"
+        )
         assert recorder.outcomes("Ping") == {"web1": "unreachable", "web2": "ok"}
         assert "Host key verification failed" in recorder.of("Ping", "web1").message
     assert world.fleet.connections("web1") == before + 2
@@ -163,7 +172,10 @@ def test_a_host_outside_the_slice_gets_no_connection(world):
 
 
 def test_a_slice_touches_its_own_hosts_only(world):
-    world.write("playbooks/play.yml", "- {hosts: web, gather_facts: false, tasks: [{name: Ping, ansible.builtin.ping: }]}")
+    world.write(
+        "playbooks/play.yml",
+        "- {hosts: web, gather_facts: false, tasks: [{name: Ping, ansible.builtin.ping: }]}",
+    )
     before = world.fleet.connections("web1")
     recorder = world.run(world.plan(), hosts=("web2",))
     assert recorder.outcomes("Ping") == {"web2": "ok"}
@@ -172,7 +184,10 @@ def test_a_slice_touches_its_own_hosts_only(world):
 
 def test_a_step_that_takes_too_long_is_ended(world):
     with pytest.raises(AnsibleTimeoutError):
-        world.play("- {hosts: web1, gather_facts: false, tasks: [{name: Slow, ansible.builtin.command: sleep 77}]}", timeout=4)
+        world.play(
+            "- {hosts: web1, gather_facts: false, tasks: [{name: Slow, ansible.builtin.command: sleep 77}]}",
+            timeout=4,
+        )
     assert supervisor.sweep(world.token) == ()
 
 
@@ -183,13 +198,21 @@ def test_stop_lets_nothing_new_begin_and_keeps_what_is_under_way(world):
     runner = AnsibleRunner()
     recorder = Recorder(veto=lambda action: runner.stop() if action.name == "T1" else None)
     step = plan.manifest.steps[0]
-    runner.run(object(), plan, Slice(key="a", step=step, hosts=step.hosts), room=world.room(), observer=recorder)
+    runner.run(
+        object(), plan, Slice(key="a", step=step, hosts=step.hosts), room=world.room(), observer=recorder
+    )
     assert [action.name for action in recorder.actions] == ["T0", "T1"]
-    assert recorder.outcomes("T0") == recorder.outcomes("T1") == {"web1": "changed"} or recorder.outcomes("T1") == {}
+    assert (
+        recorder.outcomes("T0") == recorder.outcomes("T1") == {"web1": "changed"}
+        or recorder.outcomes("T1") == {}
+    )
 
 
 def test_ansible_that_never_reaches_the_callback_is_an_error(world):
-    world.write("playbooks/play.yml", "- {hosts: web1, gather_facts: false, tasks: [{name: P, ansible.builtin.ping: }]}")
+    world.write(
+        "playbooks/play.yml",
+        "- {hosts: web1, gather_facts: false, tasks: [{name: P, ansible.builtin.ping: }]}",
+    )
     plan = world.plan()
     broken = {path: plan.artifact(path) for path in plan.manifest.artifacts}
     broken["project/playbooks/play.yml"] = b"- hosts: ["
@@ -200,6 +223,9 @@ def test_ansible_that_never_reaches_the_callback_is_an_error(world):
 
 
 def test_an_unsafe_limit_name_cannot_widen_a_slice(world):
-    world.write("playbooks/play.yml", "- {hosts: web, gather_facts: false, tasks: [{name: P, ansible.builtin.ping: }]}")
+    world.write(
+        "playbooks/play.yml",
+        "- {hosts: web, gather_facts: false, tasks: [{name: P, ansible.builtin.ping: }]}",
+    )
     with pytest.raises(NotFoundError):
         world.run(world.plan(), hosts=("web1", "all"))

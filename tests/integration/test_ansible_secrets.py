@@ -13,6 +13,7 @@ from conftest import Recorder
 
 pytestmark = pytest.mark.fleet
 
+MEMORY = Path("/dev/shm")  # noqa: S108 -- the private folders in it are what is looked at
 SECRET = 'hunter2 "quoted"/&é\\tail'
 FORMS = [
     form.encode()
@@ -75,7 +76,7 @@ def test_a_secret_reaches_its_task_and_no_disk_argument_environment_or_result(wo
     seen: list[bytes] = []
 
     def look(_):
-        seen.append(processes(world.token) + files(world.root, *Path("/dev/shm").glob(f"itmp-{world.token[:12]}-*")))
+        seen.append(processes(world.token) + files(world.root, *MEMORY.glob(f"itmp-{world.token[:12]}-*")))
 
     recorder = world.play(PLAY, Recorder(veto=look), secrets={"db_password": "env:DB_PASSWORD"})
     root = world.fleet.host("web1").root
@@ -84,7 +85,10 @@ def test_a_secret_reaches_its_task_and_no_disk_argument_environment_or_result(wo
     assert len(seen) == 4
     assert all(world.token.encode() in look for look in seen)
     assert [leaks(look) for look in seen] == [[]] * 4
-    told = repr((recorder.actions, recorder.results)).encode() + json.dumps([r.message for r in recorder.results]).encode()
+    told = (
+        repr((recorder.actions, recorder.results)).encode()
+        + json.dumps([r.message for r in recorder.results]).encode()
+    )
     assert leaks(told) == []
     assert "********" in recorder.of("Say").message
     assert recorder.of("Quiet").message == ""
@@ -109,7 +113,9 @@ def test_a_template_in_a_document_variable_is_data(world, tmp_path):
 
 def test_a_template_in_a_secret_is_data(world, tmp_path, monkeypatch):
     monkeypatch.setenv("DB_PASSWORD", "{{ lookup('pipe', 'touch " + str(tmp_path / "executed") + "') }}")
-    play = "- {hosts: web1, gather_facts: false, tasks: [{name: Say, ansible.builtin.debug: {msg: 'x{{ s }}'}}]}"
+    play = (
+        "- {hosts: web1, gather_facts: false, tasks: [{name: Say, ansible.builtin.debug: {msg: 'x{{ s }}'}}]}"
+    )
     recorder = world.play(play, secrets={"s": "env:DB_PASSWORD"})
     assert recorder.of("Say").message == "x********"
     assert not (tmp_path / "executed").exists()
@@ -127,7 +133,17 @@ def vault(path: Path, password: str, ids: str = "") -> None:
     keyfile.write_text(password)
     label = ["--encrypt-vault-id", ids] if ids else []
     subprocess.run(
-        [sys.executable, "-m", "ansible", "vault", "encrypt", "--vault-id", f"{ids or 'default'}@{keyfile}", *label, str(path)],
+        [
+            sys.executable,
+            "-m",
+            "ansible",
+            "vault",
+            "encrypt",
+            "--vault-id",
+            f"{ids or 'default'}@{keyfile}",
+            *label,
+            str(path),
+        ],
         check=True,
         capture_output=True,
         env={**os.environ, "ANSIBLE_HOME": str(path.parent)},

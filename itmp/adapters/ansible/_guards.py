@@ -51,7 +51,7 @@ def check_values(place: str, values: Any, public: frozenset[str]) -> Iterator[Pr
             inner = value if not _is_marked(value) else ""
             if isinstance(value, Mapping) and "__ansible_unsafe" in value:
                 inner = value["__ansible_unsafe"]
-            if isinstance(inner, str | int) and not isinstance(inner, bool):
+            if isinstance(inner, str | int):
                 yield from _Variable(
                     path=place, name=str(name), value=str(inner), text=isinstance(inner, str)
                 ).problems(public)

@@ -106,19 +106,17 @@ def check(snapshot: Mapping[str, Any], sources: str, public: frozenset[str]) -> 
     for host, values in snapshot["_meta"]["hostvars"].items():
         if not _NAME.match(host) and ":" not in host.strip(":"):
             message = f"host name {host!r:.80} means something else in a host pattern"
-            yield Problem(
-                path=sources,
-                line=0,
-                column=0,
-                message=message,
-                suggestion="Rename it; ansible_host may hold the address.",
-            )
-        if host in groups and groups[host].get("hosts") != [host]:
-            message = f"{host} is the name of a host and of a group"
-            yield Problem(path=sources, line=0, column=0, message=message, suggestion="Rename one of them.")
+            yield _name_problem(sources, message, "Rename it; ansible_host may hold the address.")
         yield from _guards.check_values(f"{sources}: host {host}", values, public)
     for group, body in groups.items():
         yield from _guards.check_values(f"{sources}: group {group}", body.get("vars", {}), public)
+    # Ansible drops a host that is called like a group with a warning, and leaves this trace of it.
+    for host in groups.get("ungrouped", {}).get("children", ()):
+        yield _name_problem(sources, f"{host} is the name of a host and of a group", "Rename one of them.")
+
+
+def _name_problem(sources: str, message: str, do: str) -> Problem:
+    return Problem(path=sources, line=0, column=0, message=message, suggestion=do)
 
 
 def vars_files(root: Path, inventories: tuple[str, ...]) -> tuple[dict[str, bytes], list[Problem]]:

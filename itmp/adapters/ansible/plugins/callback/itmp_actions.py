@@ -129,7 +129,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
         self._draining = True
         frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 -- Ansible hands no strategy to callbacks
         while frame is not None:
-            strategy, iterator = frame.f_locals.get("self"), frame.f_locals.get("iterator")
+            strategy: Any = frame.f_locals.get("self")
+            iterator = frame.f_locals.get("iterator")
             wait = getattr(strategy, "_wait_on_pending_results", None)
             if iterator is not None and wait is not None:
                 lock = strategy._tqm._callback_lock  # noqa: SLF001 -- held by the call that we are in: results need it

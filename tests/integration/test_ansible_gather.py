@@ -1,0 +1,381 @@
+"""Facts of an Ansible project: by Ansible's own parser, without hosts, without effects."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from itmp.adapters.ansible import AnsibleSources
+from itmp.documents import DocumentError
+from itmp.errors import InvalidInputError, NotFoundError
+from itmp.plan.sources import Needs, PlayNeed
+
+INVENTORY = """
+all:
+  vars: {site: here}
+  children:
+    web:
+      hosts: {web1: {ansible_host: 192.0.2.1, ansible_port: 2222}, web2: {ansible_host: "10.0.0.{{ n }}", n: 7}, bare: }
+      vars: {share: 0.5}
+    db: {hosts: {db1: }}
+"""
+SITE = """\
+- hosts: web
+  tasks:
+    - name: Say {{ site }}
+      ansible.builtin.command: echo 1
+      notify: Restart
+    - block:
+        - copy: {content: x, dest: /tmp/x}
+          delegate_to: db1
+          check_mode: false
+      rescue:
+        - debug: {msg: r}
+      always:
+        - include_tasks: more.yml
+    - import_role: {name: web}
+    - include_role: {name: "{{ role_name_of_the_day }}"}
+    - include_tasks: more.yml
+  handlers:
+    - name: Restart
+      service: {name: nginx, state: restarted}
+- import_playbook: other.yml
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    files = {
+        "inventories/lab.yml": INVENTORY,
+        "inventories/group_vars/web.yml": "greeting: hello\n",
+        "inventories/known_hosts": "192.0.2.1 ssh-ed25519 AAAA\n",
+        "playbooks/site.yml": SITE,
+        "playbooks/other.yml": "- {hosts: db, gather_facts: false, tasks: [{shell: \"echo {{ lookup('env', 'HOME') }}\", no_log: true}]}\n",
+        "playbooks/unused.yml": "- {hosts: db, tasks: []}\n",
+        "playbooks/more.yml": "- {name: More, ping: }\n",
+        "playbooks/roles/web/tasks/main.yml": "- {name: Template, template: {src: a.j2, dest: /tmp/a}, notify: told}\n",
+        "playbooks/roles/web/handlers/main.yml": "- {name: told, debug: {msg: x}}\n",
+        "playbooks/roles/web/templates/a.j2": "x\n",
+        "playbooks/one.yml": "- {hosts: all, gather_facts: false, tasks: [{name: P, ping: }]}\n",
+    }
+    for path, text in files.items():
+        write(tmp_path, path, text)
+    return tmp_path
+
+
+def write(root: Path, path: str, text: str) -> None:
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).write_text(text)
+
+
+def gather(root: Path, *needs: PlayNeed, patterns=()):
+    return AnsibleSources(root, ("inventories/lab.yml",)).gather(Needs(plays=needs, patterns=patterns))
+
+
+def need(playbook="one", **more) -> PlayNeed:
+    return PlayNeed(**{"id": "a", "playbook": playbook, "mark": "doc.yml:3:5", **more})
+
+
+def refused(root: Path, *needs: PlayNeed) -> str:
+    with pytest.raises(DocumentError) as caught:
+        gather(root, *needs)
+    return str(caught.value)
+
+
+def test_everything_that_may_run_is_expected_at_its_place(root):
+    play = gather(root, need("site")).plays["a"]
+    found = [
+        (
+            t.path.removeprefix("project/playbooks/"),
+            t.line,
+            t.action.removeprefix("ansible.builtin."),
+            t.section,
+        )
+        for t in play.expected
+    ]
+    assert found == [
+        ("site.yml", 1, "gather_facts", "facts"),
+        ("site.yml", 3, "command", "task"),
+        ("site.yml", 7, "copy", "task"),
+        ("site.yml", 11, "debug", "rescue"),
+        ("site.yml", 13, "include_tasks", "always"),
+        ("more.yml", 1, "ping", "always"),
+        ("roles/web/tasks/main.yml", 1, "template", "task"),
+        ("site.yml", 15, "include_role", "task"),
+        ("site.yml", 16, "include_tasks", "task"),
+        ("more.yml", 1, "ping", "task"),
+        ("site.yml", 18, "service", "handler"),
+        ("roles/web/handlers/main.yml", 1, "debug", "handler"),
+        ("other.yml", 1, "shell", "task"),
+    ]
+    by_place = {(t.path.rpartition("/")[2], t.line): t for t in play.expected}
+    assert by_place["site.yml", 3].name == "Say {{ site }}"
+    assert [by_place["site.yml", line].check for line in (1, 3, 7, 18)] == ["full", "none", "none", "full"]
+    assert by_place["other.yml", 1].no_log
+    assert play.hosts == ("web1", "web2", "bare", "db1")
+    assert play.delegates == ("db1",)
+    assert play.opaque == ("project/playbooks/site.yml:15 {{ role_name_of_the_day }}",)
+    assert play.outside == ("project/playbooks/other.yml:1 lookup env",)
+
+
+def test_the_inventory_is_frozen_with_every_host(root):
+    facts = gather(root, need(), patterns=("web", "all:!web", "nobody"))
+    assert facts.inventory is not None
+    assert [(h.name, h.address, h.port, h.groups) for h in facts.inventory.hosts] == [
+        ("web1", "192.0.2.1", 2222, ("web",)),
+        ("web2", "10.0.0.7", 22, ("web",)),
+        ("bare", "bare", 22, ("web",)),
+        ("db1", "db1", 22, ("db",)),
+    ]
+    assert facts.inventory.patterns == {"web": ("web1", "web2", "bare"), "all:!web": ("db1",), "nobody": ()}
+    snapshot = json.loads(facts.inventory.snapshot)
+    assert set(snapshot["_meta"]["hostvars"]) == {"web1", "web2", "bare", "db1"}
+    assert snapshot["web"]["vars"] == {"share": 0.5}
+    assert "greeting" not in facts.inventory.snapshot.decode()
+    assert facts.artifacts["inventory/group_vars/web.yml"] == b"greeting: hello\n"
+
+
+def test_only_reached_playbooks_and_all_that_they_can_reach_are_taken(root):
+    artifacts = gather(root, need("site")).artifacts
+    assert {
+        "project/playbooks/other.yml",
+        "project/playbooks/more.yml",
+        "project/playbooks/roles/web/templates/a.j2",
+    } <= artifacts.keys()
+    assert not {"project/playbooks/unused.yml", "project/playbooks/one.yml"} & artifacts.keys()
+
+
+def test_same_world_same_facts_in_any_folder(root, tmp_path_factory):
+    other = tmp_path_factory.mktemp("elsewhere") / "deep"
+    root.rename(other)
+    here = gather(other, need("site"), patterns=("web",))
+    other.rename(root)
+    (root / "playbooks" / "more.yml").chmod(0o777)
+    os.utime(root / "playbooks" / "more.yml", (0, 0))
+    assert gather(root, need("site"), patterns=("web",)) == here
+    assert str(other).encode() not in b"".join(here.artifacts.values())
+
+
+def test_a_variable_of_a_host_or_its_group_changes_the_hosts_digest_and_no_other(root):
+    def digests():
+        facts = gather(root, need())
+        assert facts.inventory is not None
+        return {host.name: host.vars for host in facts.inventory.hosts}
+
+    before = digests()
+    write(root, "inventories/group_vars/web.yml", "greeting: bye\n")
+    after = digests()
+    assert {name for name in before if before[name] != after[name]} == {"web1", "web2", "bare"}
+
+
+def test_rendered_plays_stand_beside_the_catalog(root):
+    facts = gather(
+        root,
+        need(
+            "restart",
+            rendered=b"- {hosts: '{{ target }}', gather_facts: false, tasks: [{include_tasks: more.yml}]}\n",
+            vars={"target": "db"},
+        ),
+    )
+    assert facts.plays["a"].playbook == "project/playbooks/_itmp_a.yml"
+    assert facts.plays["a"].hosts == ("db1",)
+    assert [t.path for t in facts.plays["a"].expected] == [
+        "project/playbooks/_itmp_a.yml",
+        "project/playbooks/more.yml",
+    ]
+
+
+def test_a_pattern_narrows_and_never_widens(root):
+    assert gather(root, need("site", pattern="web1:db")).plays["a"].hosts == ("web1", "db1")
+
+
+def test_parsing_executes_no_lookup(root):
+    mark = root / "executed"
+    pipe = "{{ lookup('pipe', 'touch " + str(mark) + "') }}"
+    for play in (
+        {"hosts": pipe},
+        {"hosts": "all", "tasks": [{"import_tasks": pipe}]},
+        {"hosts": "all", "vars": {"f": pipe}, "roles": ["{{ f }}"]},
+    ):
+        write(root, "playbooks/evil.yml", json.dumps([play]))
+        assert "lookup" in refused(root, need("evil"))
+    assert not mark.exists()
+
+
+BAD = {
+    "- {hosts: all, tasks: [{ping: , delegate_to: '{{ x }}'}]}": "not known before the run",
+    "- {hosts: all, tasks: [{ping: , delegate_to: nobody}]}": "no such host",
+    "- {hosts: all, tasks: [{no.such.module: }]}": "no.such.module",
+    "- {hosts: all, tasks: [{include_tasks: missing.yml}]}": "no such file",
+    "- {hosts: all, vars_prompt: [{name: x}], tasks: []}": "asks a person",
+    "- {hosts: all, strategy: debug, tasks: []}": "asks a person",
+    "- {hosts: all, connection: paramiko, tasks: []}": "host keys",
+    "- {hosts: all, tasks: [{ping: , connection: paramiko_ssh}]}": "host keys",
+    "- {hosts: '{{ unknown }}', tasks: []}": "cannot be known",
+    "- {hosts: all, tasks: [{ping: , pingg: }]}": "conflicting",
+}
+
+
+def test_what_cannot_be_kept_to_is_refused_all_at_once_with_its_place(root):
+    for number, play in enumerate(BAD):
+        write(root, f"playbooks/bad{number}.yml", f"# a comment\n{play}\n")
+    lines = refused(root, *(need(f"bad{number}", id=f"n{number}") for number in range(len(BAD)))).splitlines()
+    for number, said in enumerate(BAD.values()):
+        (line,) = [line for line in lines if f"playbooks/bad{number}.yml:2" in line]
+        assert said in line
+
+
+@pytest.mark.parametrize(
+    ("play", "said"),
+    [
+        (
+            "- {hosts: all, vars: {ansible_ssh_extra_args: '-o stricthostkeychecking=no'}, tasks: []}",
+            "host keys",
+        ),
+        ("- {hosts: all, vars: {db_password: hunter2}, tasks: []}", "db_password"),
+    ],
+)
+def test_variables_of_a_play_are_looked_at_too(root, play, said):
+    write(root, "playbooks/bad.yml", play + "\n")
+    text = refused(root, need("bad"))
+    assert said in text
+    assert "playbooks/bad.yml:1" in text
+    assert "hunter2" not in text
+
+
+def test_once_only_work_is_refused_in_batches_unless_asked_for(root):
+    plays = (
+        "- {hosts: all, serial: 1, tasks: []}",
+        "- {hosts: all, tasks: [{ping: , run_once: true}]}",
+        "[{hosts: web, tasks: []}, {hosts: db, tasks: []}]",
+    )
+    for number, play in enumerate(plays):
+        write(root, f"playbooks/batch{number}.yml", play + "\n")
+    numbers = range(len(plays))
+    text = refused(root, *(need(f"batch{n}", id=f"n{n}", sliced=True) for n in numbers))
+    assert [text.count(f"playbooks/batch{n}.yml") for n in numbers] == [1, 1, 1]
+    assert text.count("batch by batch") == len(plays)
+    asked = [need(f"batch{n}", id=f"n{n}", sliced=True, per_slice=True) for n in numbers]
+    gather(root, *asked, *(need(f"batch{n}", id=f"m{n}") for n in numbers))
+
+
+def test_templated_delegates_are_declared(root):
+    write(root, "playbooks/lb.yml", "- {hosts: web, tasks: [{ping: , delegate_to: '{{ x }}'}]}\n")
+    assert gather(root, need("lb", delegates=("db",))).plays["a"].delegates == ("db1",)
+
+
+SECRET_PLACES = {
+    "inventories/lab.yml": "all: {hosts: {web1: {api_key: hunter2}}}\n",
+    "inventories/group_vars/all.yml": "nested: {smtp: {Password: hunter2}}\n",
+    "inventories/host_vars/web1/x.yml": "list: [{auth_token: hunter2}]\n",
+    "playbooks/group_vars/web": "tls_private_key: hunter2\n",
+    "playbooks/vars/x.yml": "client_secret: hunter2\n",
+    "playbooks/roles/web/defaults/main.yml": "db_passwd: hunter2\n",
+}
+
+
+def test_every_secret_in_clear_is_refused_unprinted(root):
+    for path, text in SECRET_PLACES.items():
+        write(root, path, text)
+    text = refused(root, need(vars={"smtp_pass": "hunter2"}))
+    assert text.count("named like a secret") == len(SECRET_PLACES) + 1
+    assert all(path in text for path in SECRET_PLACES)
+    assert "doc.yml:3:5" in text
+    assert "hunter2" not in text
+    names = (
+        "api_key",
+        "Password",
+        "auth_token",
+        "tls_private_key",
+        "client_secret",
+        "db_passwd",
+        "smtp_pass",
+    )
+    gather(root, need(vars={"smtp_pass": "hunter2"}, public_vars=names))
+
+
+def test_references_ciphertext_and_other_names_are_not_secrets(root):
+    text = 'password: "{{ vaulted }}"\nvaulted_password: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  00\npassword_length: 12\ntoken: null\nsecret: ""\n'
+    write(root, "inventories/group_vars/all.yml", text)
+    write(root, "inventories/group_vars/db.yml", "$ANSIBLE_VAULT;1.1;AES256\n3030\n")
+    write(root, "playbooks/templates/x.yml", "password: in-a-template\n")
+    assert b"$ANSIBLE_VAULT" in gather(root, need()).artifacts["inventory/group_vars/db.yml"]
+
+
+LOOSE = (
+    "ansible_ssh_common_args: -o StrictHostKeyChecking=no",
+    "ansible_ssh_args: -o UserKnownHostsFile=/dev/null",
+    "ansible_ssh_extra_args: -F /dev/null",
+    "ansible_ssh_executable: /bin/x",
+    "ansible_host_key_checking: false",
+    "ansible_connection: paramiko",
+)
+
+
+def test_an_inventory_cannot_switch_host_key_checks_off(root):
+    hosts = ", ".join(f"h{number}: {{{line}}}" for number, line in enumerate(LOOSE))
+    write(root, "inventories/lab.yml", f"all: {{hosts: {{{hosts}}}}}\n")
+    write(root, "inventories/group_vars/all.yml", "\n".join(LOOSE) + "\n")
+    text = refused(root, need())
+    for number in range(len(LOOSE)):
+        assert f"inventories/lab.yml: host h{number}" in text
+        assert f"inventories/group_vars/all.yml:{number + 1}" in text
+
+
+def test_host_names_that_are_patterns_are_refused(root):
+    write(
+        root,
+        "inventories/lab.yml",
+        json.dumps(
+            {
+                "all": {
+                    "hosts": {"web1,web2": {}, "!x": {}, "both": {}},
+                    "children": {"both": {"hosts": {"z": {}}}},
+                }
+            }
+        ),
+    )
+    text = refused(root, need())
+    assert "'web1,web2'" in text
+    assert "'!x'" in text
+    assert "both is the name of a host and of a group" in text
+
+
+def test_symlinks_stay_inside(root, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "secret").write_text("x")
+    (root / "playbooks" / "files").symlink_to(outside)
+    (root / "playbooks" / "templates").mkdir()
+    (root / "playbooks" / "templates" / "away").symlink_to(outside / "secret")
+    (root / "playbooks" / "templates" / "near").symlink_to("../more.yml")
+    text = refused(root, need())
+    assert "playbooks/files: a symlink that leaves" in text
+    assert "playbooks/templates/away: a symlink that leaves" in text
+    assert "near" not in text
+    (root / "playbooks" / "files").unlink()
+    (root / "playbooks" / "templates" / "away").unlink()
+    assert gather(root, need()).artifacts["project/playbooks/templates/near"] == b"- {name: More, ping: }\n"
+
+
+def test_plugins_with_our_names_are_refused(root):
+    write(root, "playbooks/callback_plugins/itmp_actions.py", "x = 1\n")
+    assert "itmp_" in refused(root, need())
+
+
+def test_what_is_missing_or_broken_is_said(root):
+    assert "no playbook 'nothing'" in refused(root, need("nothing"))
+    with pytest.raises(NotFoundError):
+        AnsibleSources(root, ("inventories/none.yml",)).gather(Needs(plays=(need(),)))
+    write(root, "inventories/lab.yml", "all: [\n")
+    with pytest.raises(InvalidInputError, match="cannot read the inventory"):
+        gather(root, need())
+
+
+def test_ten_thousand_hosts_are_quick_enough_to_count(root):
+    hosts = {f"h{n:05}": {"ansible_host": f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}"} for n in range(10_000)}
+    write(root, "inventories/lab.yml", json.dumps({"all": {"children": {"web": {"hosts": hosts}}}}))
+    facts = gather(root, need(), patterns=("web", "h000*"))
+    assert facts.inventory is not None
+    assert len(facts.inventory.hosts) == 10_000
+    assert len(facts.inventory.patterns["h000*"]) == 100

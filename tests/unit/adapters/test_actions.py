@@ -1,0 +1,161 @@
+import json
+import socket
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from itmp.adapters.actions import ActionClient, ActionRefusedError, ActionServer
+from itmp.errors import LogUnavailableError, NotFoundError, RefusedError
+from itmp.execution.doors import Action, ActionResult
+
+TOKEN = "t"
+ACTION = Action(id="1", host="web1", action="ansible.builtin.ping", path="project/p.yml", line=3)
+RESULT = ActionResult(
+    id="1", host="web1", action="ansible.builtin.ping", outcome="ok", data={"items": {"ok": 1}}
+)
+
+
+class Watching:
+    def __init__(self, before=None, after=None):
+        self.seen, self.fail_before, self.fail_after = [], before, after
+
+    def before(self, action):
+        if self.fail_before:
+            raise self.fail_before
+        self.seen.append(action)
+
+    def after(self, result):
+        if self.fail_after:
+            raise self.fail_after
+        self.seen.append(result)
+
+
+@pytest.fixture
+def folder():
+    with tempfile.TemporaryDirectory(prefix="itmp-") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def serve(folder):
+    """Start a server over an observer, pumped by a thread of its own."""
+    done = threading.Event()
+    threads: list[threading.Thread] = []
+    servers: list[ActionServer] = []
+
+    def start(observer, **options):
+        server = ActionServer(folder, token=TOKEN, observer=observer, **options).__enter__()
+        thread = threading.Thread(target=lambda: [server.pump(0.01) for _ in iter(done.is_set, True)])
+        thread.start()
+        threads.append(thread)
+        servers.append(server)
+        return server
+
+    yield start
+    done.set()
+    for thread in threads:
+        thread.join(10)
+    for server in servers:
+        server.__exit__(None, None, None)
+
+
+def client(server, token=TOKEN):
+    return ActionClient(str(server.path), token=token, role="test", timeout=10)
+
+
+def test_actions_and_results_arrive_whole_and_in_order(serve):
+    observer = Watching()
+    server = serve(observer)
+    peer = client(server)
+    peer.before(ACTION)
+    peer.after({name: getattr(RESULT, name) for name in ("id", "host", "action", "outcome", "data")})
+    peer.close()
+    assert observer.seen == [ACTION, RESULT]
+    assert server.roles == {"test"}
+    assert server.failure is None
+
+
+def test_a_refusal_reaches_the_client_and_stays(serve):
+    observer = Watching(before=RefusedError("outside the plan"))
+    server = serve(observer)
+    first, second = client(server), client(server)
+    with pytest.raises(ActionRefusedError, match="outside the plan"):
+        first.before(ACTION)
+    observer.fail_before = None
+    with pytest.raises(ActionRefusedError, match="outside the plan"):
+        second.before(ACTION)
+    second.after(RESULT)  # of an action that was under way
+    first.close()
+    second.close()
+    assert observer.seen == [RESULT]
+    assert isinstance(server.failure, RefusedError)
+
+
+def test_after_a_result_could_not_be_recorded_nothing_goes_on(serve):
+    observer = Watching(after=LogUnavailableError("disk full"))
+    server = serve(observer)
+    peer = client(server)
+    peer.before(ACTION)
+    with pytest.raises(ActionRefusedError):
+        peer.after(RESULT)
+    with pytest.raises(ActionRefusedError):
+        peer.before(ACTION)
+    peer.close()
+    assert server.deaf
+    assert observer.seen == [ACTION]
+
+
+def test_a_stranger_without_the_token_is_not_heard(serve):
+    observer = Watching()
+    server = serve(observer)
+    with pytest.raises(ActionRefusedError):
+        client(server, token="other")
+    assert observer.seen == []
+    assert server.failure is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[]\n",
+        b"{}\n",
+        b'{"m":"what"}\n',
+        b"\xff\n",
+        b'{"m":"before","id":"1"}\n',
+        b'{"m":"before","extra":1,"id":"1","host":"h","action":"a"}\n',
+    ],
+)
+def test_a_broken_message_ends_the_connection_and_the_slice(serve, line):
+    server = serve(Watching())
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.settimeout(10)
+        peer.connect(str(server.path))
+        peer.sendall(b'{"m":"hello","token":"t","role":"x"}\n')
+        assert json.loads(peer.recv(100)) == {"ok": True}
+        peer.sendall(line)
+        assert peer.recv(100) == b""
+    assert isinstance(server.failure, ActionRefusedError)
+    assert server.refused
+
+
+def test_secrets_are_given_by_name_and_refused_otherwise(serve):
+    def give(name):
+        if name != "known":
+            raise NotFoundError("no such secret")
+        return "välue\n"
+
+    server = serve(Watching(), secret=give)
+    peer = client(server)
+    assert peer.secret("known") == "välue\n"
+    with pytest.raises(ActionRefusedError, match="no such secret"):
+        peer.secret("other")
+    peer.close()
+
+
+def test_a_client_without_an_executor_must_not_act(folder):
+    with pytest.raises(ActionRefusedError):
+        ActionClient(str(folder / "nothing"), token="t", role="x")
+    with pytest.raises(ActionRefusedError, match="ITMP_ACTION_SOCKET"):
+        ActionClient.from_environment("x")

@@ -1,0 +1,61 @@
+import base64
+import json
+import urllib.parse
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from itmp.adapters.secrets import MASK, Masker, resolve
+from itmp.errors import InvalidInputError, NotFoundError
+
+SECRETS = st.text(st.characters(exclude_categories=["Cs"]), min_size=6, max_size=40).filter(
+    lambda text: text.strip() == text
+)
+
+
+def test_references_are_resolved(tmp_path, monkeypatch):
+    monkeypatch.setenv("A_SECRET", "from env")
+    (tmp_path / "s").write_text("from file\n")
+    assert resolve("env:A_SECRET") == "from env"
+    assert resolve(f"file:{tmp_path / 's'}") == "from file"
+
+
+@pytest.mark.parametrize("reference", ["env:NOT_SET_ANYWHERE", "file:/nonexistent/x"])
+def test_a_missing_secret_names_its_reference(reference):
+    with pytest.raises(NotFoundError) as caught:
+        resolve(reference)
+    assert caught.value.where == reference
+
+
+@pytest.mark.parametrize("reference", ["", "plain-value", "env:", "vault:x", "hunter2"])
+def test_what_is_no_reference_is_refused_and_not_repeated_whole(reference):
+    with pytest.raises(InvalidInputError):
+        resolve(reference)
+
+
+@given(SECRETS, st.text(max_size=3), st.text(max_size=3))
+def test_no_encoding_of_a_secret_survives(secret, before, after):
+    masker = Masker([secret])
+    for encode in (
+        str,
+        lambda text: json.dumps(text)[1:-1],
+        lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+        lambda text: urllib.parse.quote(text, safe=""),
+        urllib.parse.quote_plus,
+    ):
+        assert encode(secret) not in masker.text(f"x {encode(secret)} y")
+    encoded = base64.b64encode((before + secret + after).encode(errors="replace")).decode()
+    assert MASK in masker.text(encoded)
+
+
+def test_values_are_masked_in_depth():
+    masker = Masker(["hunter2"])
+    assert masker.value({"a hunter2": ["x hunter2", 1, True, None]}) == {
+        f"a {MASK}": [f"x {MASK}", 1, True, None]
+    }
+    assert Masker(["12345"]).value({"port": 12345}) == {"port": MASK}
+
+
+def test_without_secrets_nothing_changes():
+    assert Masker([]).text("as it is") == "as it is"
