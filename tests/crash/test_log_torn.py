@@ -141,7 +141,7 @@ def test_a_cut_is_recorded_even_when_the_recorder_dies(root: Path) -> None:
 
 
 def test_a_failed_sync_stops_every_process_and_a_fresh_open_saves_the_leaves(root: Path) -> None:
-    clock = StepClock(START + timedelta(hours=1), step=timedelta(seconds=1))
+    clock = StepClock(START + timedelta(seconds=1), step=timedelta(seconds=1))
     first, second = (posix_log.open_log(root, clock=clock) for _ in range(2))
     first.append(event(4), durable=False)
     marks = Marks(root / "log/.state/marks")
