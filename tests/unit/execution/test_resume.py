@@ -1,0 +1,319 @@
+"""Taking up a run that died, stopped or failed; and undo on request."""
+
+import contextlib
+
+import pytest
+
+from itmp.audit import Event
+from itmp.errors import EvidenceInvalidError, InvalidInputError, LogUnavailableError, UnknownOutcomeError
+from itmp.execution import RunStory
+from itmp.execution.states import RunState, StepState
+from itmp.plan.model import AnsibleStep
+from itmp.testing.rig import CHANGE, Rig
+from itmp.testing.runners import BrokeDownError, Fuse, Killed
+from itmp.testing.small_plans import ansible, check, hosts, plan, rolling, stack
+
+TWO = hosts(2)
+URN = "urn:pulumi:prod::shop::itmp:Knob::"
+
+
+def blocks(names=TWO) -> list[AnsibleStep]:
+    return [
+        ansible("drain", names, tasks=1),
+        ansible("restart", names, tasks=2, handlers=1),
+        ansible("undrain", names, tasks=1, always=True),
+    ]
+
+
+def killed(rig: Rig, node: str, nth: int = 0) -> Rig:
+    """Run until the `nth` passing of a node whose name begins so, and die there."""
+    probe = Rig(rig.plan, script=rig._script)
+    fuse = probe.arm(Fuse())
+    probe.execute()
+    at = [place for place, name in enumerate(fuse.nodes) if name.startswith(node)][nth]
+    rig.arm(Fuse(at))
+    with contextlib.suppress(Killed):
+        rig.execute()
+    rig.arm(Fuse())
+    return rig
+
+
+def since(rig: Rig, kind: str) -> list[Event]:
+    last = max(place for place, e in enumerate(rig.journal.events) if e.type == kind)
+    return rig.journal.events[last:]
+
+
+def slices(events: list[Event]) -> list[str]:
+    return [
+        f"{e.data['slice']} {' '.join(e.data['hosts'])}".strip() for e in events if e.type == "slice.intended"
+    ]
+
+
+def test_a_finished_run_taken_up_again_does_nothing_and_says_the_same() -> None:
+    rig = Rig(plan([rolling(TWO, blocks())]))
+    before = rig.execute()
+    count = len(rig.world.effects)
+    after = rig.resume()
+    assert (after.hosts, after.exit_code, len(rig.world.effects)) == (before.hosts, 0, count)
+    assert slices(since(rig, "run.resumed")) == []
+
+
+def test_left_overs_are_ended_before_anything_is_asked_or_done() -> None:
+    rig = killed(Rig(plan([rolling(TWO, blocks())])), "before restart@1/2/web1")
+    assert rig.world.left_over == ["restart@1"]
+    summary = rig.resume()
+    assert rig.world.swept == ["restart@1"]
+    assert rig.fuse.nodes.index("sweep restart@1") < rig.fuse.nodes.index("probe restart@1 web1")
+    assert any("left over and ended" in note for note in summary.notes)
+    assert summary.exit_code == 0
+
+
+def test_what_a_probe_finds_done_is_not_repeated_and_what_it_finds_undone_is() -> None:
+    rig = killed(Rig(plan([rolling(TWO, blocks())])), "before restart@1/2/web2")
+    summary = rig.resume()
+    events = since(rig, "run.resumed")
+    found = {e.target["id"]: (e.outcome, e.data["probe"]) for e in events if e.type == "action.reconciled"}
+    assert found == {"web1": ("ok", "done"), "web2": ("not_reached", "not_done")}
+    assert slices(events) == ["restart@1 web2", "undrain@1 web1 web2"]
+    assert summary.hosts == dict.fromkeys(TWO, "changed")
+
+
+def test_what_cannot_be_known_needs_a_person_and_nothing_runs() -> None:
+    rig = killed(Rig(plan([rolling(TWO, blocks())]), blind=["web1"]), "before restart@1/2/web2")
+    effects = len(rig.world.effects)
+    summary = rig.resume()
+    assert isinstance(summary.cause, UnknownOutcomeError)
+    assert f"itmp reconcile {CHANGE} web1" in summary.cause.do
+    assert "web2" not in summary.cause.do
+    assert (summary.exit_code, summary.state) == (14, RunState.UNKNOWN)
+    assert summary.hosts["web1"] == "unknown"
+    assert len(rig.world.effects) == effects
+    assert rig.journal.events[-1].data["state"] == "unknown"
+
+
+def reconcile(rig: Rig, host: str, outcome: str) -> None:
+    begun = next(b for b in rig.story().slices.values() if b.states.get(host) == "unknown")
+    rig.journal.append(
+        Event(
+            id=rig.id(),
+            type="action.reconciled",
+            actor={"kind": "human", "id": "alice@example.com"},
+            change=CHANGE,
+            run="RUN-1",
+            target={"kind": "host", "id": host},
+            intent=begun.intents[host],
+            outcome=outcome,
+            data={"text": "itmp-statement/v1\n", "signature": "…"},
+        )
+    )
+
+
+@pytest.mark.parametrize(("word", "expected"), [("ok", 0), ("failed", 13)])
+def test_a_persons_word_is_taken(word, expected) -> None:
+    rig = killed(Rig(plan([rolling(TWO, blocks())]), blind=["web1"]), "before restart@1/2/web2")
+    rig.resume()
+    reconcile(rig, "web1", word)
+    summary = rig.resume()
+    assert summary.exit_code == expected
+    assert not [e for e in rig.world.effects if e.slice == "restart@1" and e.host == "web1" and e.line == 3]
+
+
+def test_a_host_can_be_gone_on_without() -> None:
+    rig = killed(Rig(plan([rolling(TWO, blocks(), size=1)]), blind=["web1"]), "before restart@1/2/web1")
+    rig.resume()
+    summary = rig.resume(skip=["web1"])
+    assert summary.hosts == {"web1": "unknown", "web2": "changed"}
+    assert (summary.state, summary.exit_code) == (RunState.UNKNOWN, 14)
+    assert [line.split()[0] for line in slices(since(rig, "run.resumed"))] == [
+        "drain@2",
+        "restart@2",
+        "undrain@2",
+    ]
+
+
+def test_a_skipped_host_that_had_done_nothing_is_skipped_with_the_reason() -> None:
+    rig = killed(Rig(plan([rolling(TWO, blocks(), size=1)])), "append slice.finished")
+    summary = rig.resume(skip=["web2"])
+    assert summary.hosts == {"web1": "changed", "web2": "skipped"}
+    assert summary.reasons == {"web2": "skipped by a person"}
+
+
+def test_a_failed_host_is_taken_up_only_on_request_and_then_passes_its_batch_again() -> None:
+    rig = Rig(plan([rolling(TWO, blocks())]), script={("restart", "web1"): ["failed", None]})
+    assert rig.execute().exit_code == 13
+    assert rig.resume().exit_code == 13
+    assert slices(since(rig, "run.resumed")) == []
+    summary = rig.resume(retry=["failed"])
+    # web2 had been drained and undrained without its restart: both pass the whole batch, drained again
+    assert slices(since(rig, "run.resumed")) == ["drain@1 web1", "restart@1 web1", "undrain@1 web1"]
+    assert summary.hosts == dict.fromkeys(TWO, "changed")
+
+
+def test_a_host_whose_batch_was_closed_before_it_got_through_is_drained_again() -> None:
+    rig = Rig(plan([rolling(TWO, blocks())]), script={("drain", "web1"): ["failed", None]})
+    assert rig.execute().hosts == {"web1": "failed", "web2": "not_reached"}
+    summary = rig.resume(retry=["failed"])
+    assert slices(since(rig, "run.resumed")) == [
+        "drain@1 web1 web2",
+        "restart@1 web1 web2",
+        "undrain@1 web1 web2",
+    ]
+    assert summary.exit_code == 0
+
+
+def test_only_failed_and_unreachable_can_be_retried_and_only_hosts_of_the_plan_skipped() -> None:
+    rig = Rig(plan([rolling(TWO, blocks())]))
+    rig.execute()
+    with pytest.raises(InvalidInputError, match="unknown"):
+        rig.resume(retry=["unknown"])
+    with pytest.raises(InvalidInputError, match="db1"):
+        rig.resume(skip=["db1"])
+
+
+def test_a_run_that_died_before_its_undo_undoes_first_thing_after() -> None:
+    steps, undo = [ansible("one", TWO, tasks=1, on_failure="undo")], [ansible("back", TWO, tasks=1)]
+    rig = killed(
+        Rig(plan(steps, undo=undo), script={("one", "web1"): ["failed"]}), "append slice.intended", 1
+    )
+    summary = rig.resume()
+    assert slices(since(rig, "run.resumed")) == ["undo:back web1 web2"]
+    assert (summary.state, summary.exit_code) == (RunState.UNDONE, 20)
+
+
+def test_once_undo_has_begun_there_is_no_way_forward() -> None:
+    steps, undo = [ansible("one", TWO, tasks=1, on_failure="undo")], [ansible("back", TWO, tasks=1)]
+    rig = killed(
+        Rig(plan(steps, undo=undo), script={("one", "web1"): ["failed", None]}), "after undo:back/1/web1"
+    )
+    summary = rig.resume(retry=["failed"])
+    assert slices(since(rig, "run.resumed")) == ["undo:back web2"]
+    assert summary.state is RunState.UNDONE
+
+
+def test_an_open_stack_is_known_operation_by_operation() -> None:
+    rig = killed(Rig(plan([stack("grow", ["a", "b", "c"])])), f"before {URN}b")
+    story = rig.story()
+    assert story.slices["grow"].states == {
+        f"{URN}a": "changed",
+        f"{URN}b": "unknown",
+        f"{URN}c": "not_reached",
+    }
+    summary = rig.resume()
+    assert summary.resources == dict.fromkeys([f"{URN}a", f"{URN}b", f"{URN}c"], "changed")
+    assert [e.host for e in rig.world.effects] == [f"{URN}a", f"{URN}b", f"{URN}c"]
+
+
+def test_an_open_check_is_simply_asked_again() -> None:
+    rig = killed(Rig(plan([check("healthy", TWO)])), "after healthy/web2")
+    assert not rig.story().unknown()
+    assert rig.resume().exit_code == 0
+
+
+def test_a_host_that_failed_in_an_open_slice_stays_failed() -> None:
+    rig = Rig(plan([ansible("one", TWO)]), script={("one", "web1"): ["failed"]})
+    killed(rig, "before one/2/web2")
+    assert rig.story().slices["one"].states == {"web1": "failed", "web2": "unknown"}
+
+
+def test_handlers_that_were_notified_and_never_ran_are_named() -> None:
+    rig = killed(Rig(plan([rolling(TWO, blocks())])), "before restart@1/2/web1")
+    intent = rig.story().slices["restart@1"].intents["web1"]
+    for name in ("web1", "web2"):
+        rig.journal.append(
+            Event(
+                id=rig.id(),
+                type="action.finished",
+                actor={"kind": "executor", "id": "itmp"},
+                change=CHANGE,
+                run="RUN-1",
+                step="restart",
+                target={"kind": "host", "id": name},
+                intent=intent,
+                outcome="changed",
+                data={
+                    "path": "project/restart.yml",
+                    "line": 1,
+                    "name": "x",
+                    "more": {"notified": ["nginx : Reload"]},
+                },
+            )
+        )
+    assert rig.story().handlers == tuple(
+        f"restart: {name} was notified and did not get through; a handler may still be due: Reload"
+        for name in ("web1", "web2")
+    )
+    assert any("web1" in note for note in rig.resume().notes)
+
+
+def test_a_story_of_another_plan_is_refused() -> None:
+    rig = Rig(plan([ansible("one", TWO)]))
+    rig.execute()
+    other = plan([ansible("two", TWO)])
+    with pytest.raises(EvidenceInvalidError, match="does not have"):
+        RunStory.from_leaves(rig.journal.of_change(CHANGE), plan=other, blob=rig.journal.blob)
+
+
+def test_a_log_that_fails_while_resuming_is_said_and_nothing_runs() -> None:
+    rig = killed(Rig(plan([rolling(TWO, blocks())])), "before restart@1/2/web2")
+    effects = len(rig.world.effects)
+    rig.arm(Fuse(6, lambda: LogUnavailableError("no room left")))
+    summary = rig.resume()
+    assert rig.fuse.nodes[-1] == "append action.reconciled"
+    assert summary.exit_code == 16
+    assert summary.hosts == dict.fromkeys(TWO, "unknown")
+    assert len(rig.world.effects) == effects
+
+
+def test_a_sweep_that_fails_stops_the_resume_because_something_may_still_be_acting() -> None:
+    rig = killed(Rig(plan([rolling(TWO, blocks())])), "before restart@1/2/web2")
+    effects = len(rig.world.effects)
+    rig.arm(Fuse(4, lambda: BrokeDownError("cannot look there")))
+    summary = rig.resume()
+    assert rig.fuse.nodes[4] == "sweep restart@1"
+    assert isinstance(summary.cause, BrokeDownError)
+    assert summary.exit_code == 14
+    assert len(rig.world.effects) == effects
+
+
+def test_a_probe_that_fails_has_found_out_nothing() -> None:
+    rig = killed(Rig(plan([rolling(TWO, blocks())])), "before restart@1/2/web2")
+    rig.arm(Fuse(5, lambda: BrokeDownError("no answer")))
+    summary = rig.resume()
+    assert rig.fuse.nodes[5] == "probe restart@1 web1"
+    assert isinstance(summary.cause, UnknownOutcomeError)
+
+
+def test_undo_on_request_reaches_only_what_was_begun_and_asked_for() -> None:
+    four = hosts(4)
+    steps, undo = (
+        [rolling(four, [ansible("one", four, tasks=1)])],
+        [ansible("back", four, tasks=1), stack("shrink", ["a"])],
+    )
+    rig = Rig(plan(steps, undo=undo), script={("one", "web1"): ["failed"]})
+    rig.execute()
+    summary = rig.undo(hosts=["web1"])
+    assert slices(since(rig, "run.started")) == ["undo:back web1"]
+    assert (summary.state, summary.exit_code) == (RunState.UNDONE, 0)
+    assert summary.hosts["web3"] == "skipped"
+    summary = rig.undo()
+    assert slices(since(rig, "run.started")) == ["undo:back web2"]
+    assert summary.exit_code == 0
+
+
+def test_an_undo_that_failed_can_be_asked_for_again() -> None:
+    steps, undo = [ansible("one", TWO, tasks=1)], [ansible("back", TWO, tasks=1)]
+    rig = Rig(plan(steps, undo=undo), script={("back", "web1"): ["failed", None]})
+    rig.execute()
+    assert rig.undo().exit_code == 13
+    summary = rig.undo()
+    assert slices(since(rig, "run.started")) == ["undo:back web1"]
+    assert (summary.exit_code, summary.steps["one"]) == (0, StepState.UNDONE)
+
+
+def test_there_must_be_something_to_undo() -> None:
+    without = Rig(plan([ansible("one", TWO)]))
+    without.execute()
+    never = Rig(plan([ansible("one", TWO)], undo=[ansible("back", TWO)]))
+    for rig in (without, never):
+        with pytest.raises(InvalidInputError, match="nothing to undo"):
+            rig.undo()
