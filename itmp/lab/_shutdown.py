@@ -6,6 +6,7 @@ SIGINT for power off), and it is refused where this process' namespace is the ma
 
 import ctypes
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -22,6 +23,7 @@ def main() -> None:
         sys.exit("refused: this is no lab host")
     off = name in {"poweroff", "halt"} or bool({"-h", "-P", "-H"} & set(args))
     minutes = next((int(arg.lstrip("+")) for arg in args if arg.lstrip("+").isdigit()), 0)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the caller's terminal may close before setsid()
     if os.fork():
         os._exit(0)
     os.setsid()

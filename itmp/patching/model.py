@@ -5,7 +5,7 @@ resolved on; a host is in one ring; downgrades are never part of a schedule, rem
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 
@@ -16,9 +16,9 @@ from itmp.patching.checks import Check
 from itmp.patching.lock import PackageName
 
 Pattern = Annotated[str, StringConstraints(pattern=r"^[^\s@-][^\n\t]*$", max_length=500)]
-LockPath = Annotated[
-    str, StringConstraints(pattern=r"^(?!/)(?!.*(^|/)\.{1,2}(/|$))[A-Za-z0-9_./-]+\.json$", max_length=300)
-]
+_PART: Final = r"[A-Za-z0-9_-][A-Za-z0-9_.-]*"
+LockPath = Annotated[str, StringConstraints(pattern=rf"^{_PART}(/{_PART})*\.json$", max_length=300)]
+"""A path in the workspace; no part of it begins with a dot."""
 
 
 def _batch(value: Any) -> Any:
