@@ -52,20 +52,27 @@ def counting_ids(prefix: int = 0) -> Callable[[], str]:
 
 
 class Faults:
-    """Failures to come: each strikes once, at the next use of its place."""
+    """Failures to come: each strikes once, at the use of its place after `skip` others."""
 
     def __init__(self) -> None:
-        self._planned: dict[tuple[Place, When], Exception] = {}
+        self._planned: dict[tuple[Place, When], tuple[int, Exception]] = {}
 
-    def plan(self, place: Place, when: When, error: Exception | None = None) -> None:
-        """Let the next use of `place` raise `error` before or after its effect."""
-        self._planned[place, when] = error or LogUnavailableError(f"{place} failed: {when}")
+    def plan(self, place: Place, when: When, error: Exception | None = None, *, skip: int = 0) -> None:
+        """Let a coming use of `place` raise `error` before or after its effect."""
+        self._planned[place, when] = skip, error or LogUnavailableError(f"{place} failed: {when}")
+
+    def clear(self) -> None:
+        """Forget what has not struck."""
+        self._planned.clear()
 
     def strike(self, place: Place, when: When) -> None:
-        """Raise what is planned here, once."""
-        error = self._planned.pop((place, when), None)
-        if error is not None:
+        """Raise what is planned here."""
+        if (place, when) not in self._planned:
+            return
+        skip, error = self._planned.pop((place, when))
+        if skip == 0:
             raise error
+        self._planned[place, when] = skip - 1, error
 
 
 class MemoryJournal:
