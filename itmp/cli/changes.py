@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from itmp.change import ChangeRecord
     from itmp.workspace import Acted
 
-change_app = typer.Typer(help="The change record: open, list, show, cancel, review, close.", no_args_is_help=True)
+change_app = typer.Typer(
+    help="The change record: open, list, show, cancel, review, close.", no_args_is_help=True
+)
 
 Type = Annotated[str, typer.Option("--type", help="standard, normal or emergency.")]
 From = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Start of the window (RFC 3339).")]
@@ -26,7 +28,13 @@ Ref = Annotated[str, typer.Option("--external", metavar="REF", help="Reference i
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
-    for name, function in (("propose", propose), ("approve", approve), ("reject", reject), ("revoke", revoke), ("statement", statement)):
+    for name, function in (
+        ("propose", propose),
+        ("approve", approve),
+        ("reject", reject),
+        ("revoke", revoke),
+        ("statement", statement),
+    ):
         app.command(name)(function)
     app.add_typer(change_app, name="change")
 
@@ -49,7 +57,11 @@ def _acted(done: "Acted", word: str) -> Answer:
     record = done.change
     return Answer(
         data={**_facts(record), "leaf": done.leaf, "statement": done.text},
-        lines=(f"{colour(record.id, 'bold')}  {word}  ({record.state})", f"  plan  {record.plan}", f"  leaf  {done.leaf}"),
+        lines=(
+            f"{colour(record.id, 'bold')}  {word}  ({record.state})",
+            f"  plan  {record.plan}",
+            f"  leaf  {done.leaf}",
+        ),
     )
 
 
@@ -94,7 +106,9 @@ def open_(
 @change_app.command("list")
 @verb
 def list_(
-    waiting: Annotated[bool, typer.Option("--waiting-for-me", help="Only those that my key could approve now.")] = False,
+    waiting: Annotated[
+        bool, typer.Option("--waiting-for-me", help="Only those that my key could approve now.")
+    ] = False,
     key: Key = None,
     json: Json = False,
 ) -> Answer:
@@ -158,7 +172,9 @@ def approve(name: Id, key: Key = None, yes: Yes = False, json: Json = False) -> 
     """Sign an approval of exactly this plan. Example: itmp approve CHG-7f3a90c21b --key ~/.ssh/id_ed25519"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    done = workspace.approve(workspace.Workspace.here(), name, key=key, confirm=lambda text: _confirm(text, sure=yes or json))
+    done = workspace.approve(
+        workspace.Workspace.here(), name, key=key, confirm=lambda text: _confirm(text, sure=yes or json)
+    )
     return _acted(done, "approved")
 
 
@@ -167,7 +183,9 @@ def reject(name: Id, key: Key = None, yes: Yes = False, json: Json = False) -> A
     """Sign a rejection. Example: itmp reject CHG-7f3a90c21b"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    done = workspace.reject(workspace.Workspace.here(), name, key=key, confirm=lambda text: _confirm(text, sure=yes or json))
+    done = workspace.reject(
+        workspace.Workspace.here(), name, key=key, confirm=lambda text: _confirm(text, sure=yes or json)
+    )
     return _acted(done, "rejected")
 
 
@@ -181,8 +199,12 @@ def revoke(name: Id, key: Key = None, json: Json = False) -> Answer:
 
 @verb
 def statement(
-    words: Annotated[list[str], typer.Argument(metavar="ID | add TEXT SIG", help="A change, or two files to record.")],
-    act: Annotated[str, typer.Option("--act", metavar="ACT", help="approve, reject, cancel, review or close.")] = "approve",
+    words: Annotated[
+        list[str], typer.Argument(metavar="ID | add TEXT SIG", help="A change, or two files to record.")
+    ],
+    act: Annotated[
+        str, typer.Option("--act", metavar="ACT", help="approve, reject, cancel, review or close.")
+    ] = "approve",
     signer: Annotated[str, typer.Option("--signer", metavar="ID", help="Who will sign it.")] = "",
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT")] = "",
     json: Json = False,
@@ -196,12 +218,15 @@ def statement(
     place = workspace.Workspace.here()
     match words:
         case ["add", text_file, signature_file]:
-            done = workspace.add_statement(place, Path(text_file).read_text(), Path(signature_file).read_text())
+            done = workspace.add_statement(
+                place, Path(text_file).read_text(), Path(signature_file).read_text()
+            )
             return _acted(done, "recorded")
         case [name]:
             composed = workspace.statement_text(place, name, act, signer=signer, reason=reason)
             say(f"sign with: ssh-keygen -Y sign -n {composed.namespace} -f KEY FILE")
             return Answer(
-                data={"text": composed.text, "namespace": composed.namespace}, lines=(composed.text.rstrip("\n"),)
+                data={"text": composed.text, "namespace": composed.namespace},
+                lines=(composed.text.rstrip("\n"),),
             )
     raise InvalidInputError("neither ID nor `add TEXT SIG`", do="See itmp statement --help.")

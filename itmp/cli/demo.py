@@ -54,12 +54,21 @@ class Stage:
         if not quiet:
             self.say(colour(f"$ {shown}", "dim", stream=sys.stderr))
         done = subprocess.run(
-            words, cwd=self.folder, env=self.environ, capture_output=True, text=True, errors="replace", check=False, timeout=600
+            words,
+            cwd=self.folder,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=600,
         )
         if not quiet or done.returncode != expect:
             self._show(done.stdout + done.stderr, done.returncode)
         if done.returncode != expect:
-            raise RunFailedError(f"{shown} ended with {done.returncode}, expected {expect}", do="This is what the demo found.")
+            raise RunFailedError(
+                f"{shown} ended with {done.returncode}, expected {expect}", do="This is what the demo found."
+            )
         return done.stdout
 
     def prove(self, what: str, holds: bool) -> None:  # noqa: FBT001 - the claim and whether it holds
@@ -70,7 +79,13 @@ class Stage:
     def change(self, *words: str, reason: str) -> str:
         """Propose a change as alice and return its id."""
         out = self.run("itmp", "propose", *words, "--reason", reason, "--key", "alice", "--json", quiet=True)
-        self.say(colour(f"$ itmp propose {' '.join(words)} --reason {shlex.quote(reason)} --key alice", "dim", stream=sys.stderr))
+        self.say(
+            colour(
+                f"$ itmp propose {' '.join(words)} --reason {shlex.quote(reason)} --key alice",
+                "dim",
+                stream=sys.stderr,
+            )
+        )
         value: dict[str, Any] = json.loads(out)
         self.say(f"  {value['change']}  plan {value['plan'][:26]}…")
         return str(value["change"])
@@ -108,7 +123,9 @@ def tell(say: Callable[[str], None], *, keep: bool = False) -> tuple[Proof, ...]
 def _stage(say: Callable[[str], None], *, keep: bool) -> Iterator[Stage]:
     source = Path(__file__).resolve().parents[2]
     if not all((source / part).is_dir() for part in CATALOG):
-        raise NotFoundError("the demo's runbooks and playbooks are not here", do="Run it from a checkout: make demo")
+        raise NotFoundError(
+            "the demo's runbooks and playbooks are not here", do="Run it from a checkout: make demo"
+        )
     folder = Path(tempfile.mkdtemp(prefix="itmp-demo-"))
     for part in CATALOG:
         shutil.copytree(source / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
@@ -129,7 +146,17 @@ def _found(stage: Stage) -> None:
     stage.title("Two people found a log. Their keys are ordinary SSH keys.")
     for name in ("alice", "bob"):
         stage.run(
-            "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"{name}@example.com", "-f", str(stage.folder / name), quiet=True
+            "ssh-keygen",
+            "-q",
+            "-t",
+            "ed25519",
+            "-N",
+            "",
+            "-C",
+            f"{name}@example.com",
+            "-f",
+            str(stage.folder / name),
+            quiet=True,
         )
     stage.run("itmp", "init", "--root", "alice.pub", "--root", "bob.pub", "--organization", "example.com")
     sigs = []
@@ -179,7 +206,9 @@ def _runbook(stage: Stage, fleet: Any) -> str:
     stage.prove("approved by a second key, the runbook ran on the whole fleet", installed)
 
     stage.title("A rolling restart: drained, restarted, checked and put back, batch by batch.")
-    change = stage.change("runbooks/operate/restart-web.yml", "--set", "drain_seconds=0", reason="memory leak")
+    change = stage.change(
+        "runbooks/operate/restart-web.yml", "--set", "drain_seconds=0", reason="memory leak"
+    )
     stage.approve(change)
     stage.run("itmp", "run", change, "--key", "alice")
     drained = list((fleet.host("lb1").root / "lb/drained").glob("*"))
@@ -189,7 +218,9 @@ def _runbook(stage: Stage, fleet: Any) -> str:
 
 def _changed_byte(stage: Stage) -> None:
     stage.title("After approval somebody changes one byte of what was approved.")
-    change = stage.change("runbooks/operate/config-rollout.yml", "--set", "revision=r1", reason="new greeting")
+    change = stage.change(
+        "runbooks/operate/config-rollout.yml", "--set", "revision=r1", reason="new greeting"
+    )
     stage.approve(change)
     plan = json.loads(stage.run("itmp", "show", change, "--json", quiet=True))
     artifacts = next(section for section in plan["sections"] if section["key"] == "artifacts")["rows"]
@@ -233,12 +264,17 @@ def _capacity(stage: Stage) -> None:
         stage.run("itmp", "run", change, "--key", "alice")
         stage.prove("capacity went from 4 to 8 as approved", cloud.desired("web-asg") == 8)  # noqa: PLR2004 - the story's number
 
+        stage.run("itmp", "undo", change, "--key", "alice")
+        stage.prove("and back to 4 by its declared undo", cloud.desired("web-asg") == 4)  # noqa: PLR2004 - as above
+
         stage.title("The next adjustment is approved, but meanwhile the group has moved.")
         change = stage.change("runbooks/capacity/web-scale-out.yml", "--set", "size=10", reason="more sale")
         stage.approve(change)
         cloud.set_desired("web-asg", 6)
         stage.run("itmp", "run", change, "--key", "alice", expect=12)
-        stage.prove("a moved starting state is refused (12) and stays as it is", cloud.desired("web-asg") == 6)  # noqa: PLR2004 - as above
+        stage.prove(
+            "a moved starting state is refused (12) and stays as it is", cloud.desired("web-asg") == 6
+        )  # noqa: PLR2004 - as above
 
 
 def _patch(stage: Stage) -> None:
@@ -307,5 +343,3 @@ def _script(stage: Stage) -> Path:
     target = stage.folder / "verify.sh"
     target.write_bytes((files("itmp.evidence") / "verify.sh").read_bytes())
     return target
-
-

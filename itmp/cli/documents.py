@@ -34,11 +34,19 @@ def given(values: list[str] | None) -> dict[str, str]:
 def init(  # noqa: PLR0913 - a command's options are its interface
     folder: Annotated[Path, typer.Argument(metavar="DIR")] = Path(),
     key: Key = None,
-    organization: Annotated[str, typer.Option(metavar="DOMAIN", help="Your domain; it names log and signatures.")] = "",
+    organization: Annotated[
+        str, typer.Option(metavar="DOMAIN", help="Your domain; it names log and signatures.")
+    ] = "",
     signer: Annotated[str, typer.Option(metavar="ID", help="Your id, for example alice@example.com.")] = "",
-    policy: Annotated[Path | None, typer.Option(metavar="FILE", help="First policy (else a starter policy).")] = None,
-    root: Annotated[list[Path] | None, typer.Option(metavar="PUB", help="Root person's public key; repeat.")] = None,
-    seal: Annotated[list[Path] | None, typer.Option(metavar="SIG", help="Signature over an enrol text; repeat.")] = None,
+    policy: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="First policy (else a starter policy).")
+    ] = None,
+    root: Annotated[
+        list[Path] | None, typer.Option(metavar="PUB", help="Root person's public key; repeat.")
+    ] = None,
+    seal: Annotated[
+        list[Path] | None, typer.Option(metavar="SIG", help="Signature over an enrol text; repeat.")
+    ] = None,
     json: Json = False,
 ) -> Answer:
     """Make a workspace with its log. Example: itmp init --key ~/.ssh/id_ed25519 --organization example.com
@@ -102,7 +110,9 @@ def validate(
 
 @verb
 def schema(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="runbook, patch-schedule or capacity-adjustment")],
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="runbook, patch-schedule or capacity-adjustment")
+    ],
     json: Json = False,
 ) -> Answer:
     """Print a document kind's JSON Schema. Example: itmp schema runbook > runbook.schema.json"""
@@ -117,7 +127,9 @@ def plan(
     file: Document,
     inventory: Inventory = None,
     set_: Set = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Plan file (else NAME.plan.tar).")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Plan file (else NAME.plan.tar).")
+    ] = None,
     json: Json = False,
 ) -> Answer:
     """Compile a document into a plan file. Example: itmp plan runbooks/operate/restart-web.yml --set drain_seconds=5"""
@@ -130,7 +142,12 @@ def plan(
     scope = workspace.scope(built.manifest).text
     return Answer(
         data={"plan": built.digest, "file": str(target), "scope": scope, "notes": list(built.manifest.notes)},
-        lines=(f"{target}", f"  plan   {built.digest}", f"  scope  {scope}", *(f"  note   {safe(n)}" for n in built.manifest.notes)),
+        lines=(
+            f"{target}",
+            f"  plan   {built.digest}",
+            f"  scope  {scope}",
+            *(f"  note   {safe(n)}" for n in built.manifest.notes),
+        ),
     )
 
 
@@ -143,11 +160,20 @@ def show(name: PlanName, json: Json = False) -> Answer:
     sections = workspace.show(workspace.read_plan(place, name))
     lines: list[str] = []
     for section in sections:
-        lines += ["", colour(section.title, "bold"), *("  " + row for row in table(section.rows, section.columns))]
+        lines += [
+            "",
+            colour(section.title, "bold"),
+            *("  " + row for row in table(section.rows, section.columns)),
+        ]
     return Answer(
         data={
             "sections": [
-                {"key": s.key, "title": s.title, "columns": list(s.columns), "rows": [list(row) for row in s.rows]}
+                {
+                    "key": s.key,
+                    "title": s.title,
+                    "columns": list(s.columns),
+                    "rows": [list(row) for row in s.rows],
+                }
                 for s in sections
             ]
         },
@@ -168,11 +194,22 @@ def diff(old: PlanName, new: PlanName, json: Json = False) -> Answer:
         if change.text:
             lines += ["    " + safe(line) for line in change.text.splitlines()]
         else:
-            lines += [f"    {sign} {safe(value)}" for sign, value in (("-", change.before), ("+", change.after)) if value]
+            lines += [
+                f"    {sign} {safe(value)}"
+                for sign, value in (("-", change.before), ("+", change.after))
+                if value
+            ]
     return Answer(
         data={
             "changes": [
-                {"section": c.section, "how": c.how, "subject": c.subject, "before": c.before, "after": c.after, "text": c.text}
+                {
+                    "section": c.section,
+                    "how": c.how,
+                    "subject": c.subject,
+                    "before": c.before,
+                    "after": c.after,
+                    "text": c.text,
+                }
                 for c in changes
             ]
         },

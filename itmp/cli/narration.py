@@ -34,7 +34,9 @@ class Narrator:
         match event:
             case e.RunStarted():
                 self._total = event.slices
-                say(f"{event.event.partition('.')[2]}  {event.run}  change {event.change}  {len(event.hosts)} targets")
+                say(
+                    f"{event.event.partition('.')[2]}  {event.run}  change {event.change}  {len(event.hosts)} targets"
+                )
             case e.SliceStarted():
                 self._done += 1
                 place = f"[{self._done}/{self._total}]" if event.phase == "do" else "[undo]"
@@ -42,10 +44,15 @@ class Narrator:
             case e.ActionFinished():
                 if self._verbose or event.outcome not in QUIET:
                     text = f"{safe(event.name or event.action)}: {safe(event.message)}".rstrip(": ")
-                    say(f"    {_err(event.outcome.ljust(11), event.outcome)} {safe(event.host)}  {text[:WIDTH]}")
+                    say(
+                        f"    {_err(event.outcome.ljust(11), event.outcome)} {safe(event.host)}  {text[:WIDTH]}"
+                    )
             case e.SliceFinished():
                 counted = Counter(event.states.values())
-                say("    " + "  ".join(_err(f"{state} {count}", state) for state, count in sorted(counted.items())))
+                say(
+                    "    "
+                    + "  ".join(_err(f"{state} {count}", state) for state, count in sorted(counted.items()))
+                )
             case e.RunStopped():
                 say(_err(f"stopping: {safe(event.why)}", "failed"))
             case e.RunFinished():
@@ -61,13 +68,21 @@ def summary(result: "Result") -> tuple[str, ...]:
     lines = [f"{colour(result.change, 'bold')}  {result.state or 'refused'}  (exit {result.exit_code})"]
     for check in result.checks:
         if check["outcome"] != "ok":
-            lines.append(f"  {check['n']} {safe(check['name'])}: {colour(check['outcome'], 'refused')}  {safe(check['why'])}")
+            lines.append(
+                f"  {check['n']} {safe(check['name'])}: {colour(check['outcome'], 'refused')}  {safe(check['why'])}"
+            )
             if check.get("do"):
                 lines.append(f"      {safe(check['do'])}")
     if result.hosts:
         counted = Counter(result.hosts.values())
-        lines.append("  " + "  ".join(colour(f"{state} {count}", state) for state, count in sorted(counted.items())))
-    lines += [f"  {colour(state.ljust(11), state)} {safe(host)}" for host, state in result.hosts.items() if state not in FINE]
+        lines.append(
+            "  " + "  ".join(colour(f"{state} {count}", state) for state, count in sorted(counted.items()))
+        )
+    lines += [
+        f"  {colour(state.ljust(11), state)} {safe(host)}"
+        for host, state in result.hosts.items()
+        if state not in FINE
+    ]
     lines += [f"  note: {safe(note)}" for note in result.notes]
     lines += [f"  next: {command}" for command in result.next]
     return tuple(lines)

@@ -6,14 +6,24 @@ from typing import Annotated
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-Key = Annotated[str | None, typer.Option("--key", metavar="FILE", help="SSH key to sign with (else ITMP_KEY, me, agent).")]
+Key = Annotated[
+    str | None, typer.Option("--key", metavar="FILE", help="SSH key to sign with (else ITMP_KEY, me, agent).")
+]
 Inventory = Annotated[
     list[str] | None,
-    typer.Option("-i", "--inventory", metavar="PATH", help="Inventory source; repeat for several (else itmp.yml's)."),
+    typer.Option(
+        "-i", "--inventory", metavar="PATH", help="Inventory source; repeat for several (else itmp.yml's)."
+    ),
 ]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Give an input; repeat for several.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Give an input; repeat for several.")
+]
 Id = Annotated[str, typer.Argument(metavar="ID", help="Change id (CHG-…) or its external reference.")]
-Document = Annotated[Path, typer.Argument(metavar="FILE", help="Runbook, patch schedule or capacity adjustment.")]
+Document = Annotated[
+    Path, typer.Argument(metavar="FILE", help="Runbook, patch schedule or capacity adjustment.")
+]
 PlanName = Annotated[str, typer.Argument(metavar="PLAN", help="Plan file, plan digest or change id.")]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, in one line; it is signed and logged.")]
+Reason = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Why, in one line; it is signed and logged.")
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Sign without asking on a terminal.")]

@@ -49,7 +49,9 @@ def propose(file: Proposal, key: Key = None, json: Json = False) -> Answer:
 @policy_app.command("sign")
 @verb
 def sign(
-    digest: Annotated[str, typer.Argument(metavar="DIGEST", help="The proposal's digest.")], key: Key = None, json: Json = False
+    digest: Annotated[str, typer.Argument(metavar="DIGEST", help="The proposal's digest.")],
+    key: Key = None,
+    json: Json = False,
 ) -> Answer:
     """Sign a proposal; with the old quorum's last signature it comes into force. Example: itmp policy sign sha256:…"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
@@ -75,11 +77,13 @@ def list_(json: Json = False) -> Answer:
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     signers = workspace.Workspace.here().history().current.policy.signers
-    rows = [
-        (s.id, s.kind, ",".join(s.roles), " ".join(k.key.fingerprint for k in s.keys)) for s in signers
-    ]
+    rows = [(s.id, s.kind, ",".join(s.roles), " ".join(k.key.fingerprint for k in s.keys)) for s in signers]
     return Answer(
-        data={"signers": [{"id": r[0], "kind": r[1], "roles": r[2].split(","), "keys": r[3].split()} for r in rows]},
+        data={
+            "signers": [
+                {"id": r[0], "kind": r[1], "roles": r[2].split(","), "keys": r[3].split()} for r in rows
+            ]
+        },
         lines=table(rows, ("SIGNER", "KIND", "ROLES", "KEYS")),
     )
 
@@ -120,6 +124,11 @@ def _signed(done: "Proposed") -> Answer:
     if not done.in_force:
         lines.append(f"  next: itmp policy sign {done.digest}")
     return Answer(
-        data={"policy": done.digest, "signers": list(done.signers), "needed": done.needed, "in_force": done.in_force},
+        data={
+            "policy": done.digest,
+            "signers": list(done.signers),
+            "needed": done.needed,
+            "in_force": done.in_force,
+        },
         lines=tuple(lines),
     )

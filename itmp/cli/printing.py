@@ -56,7 +56,10 @@ def table(rows: Iterable[Sequence[object]], header: Sequence[str] = ()) -> tuple
     """Lay out rows in columns as wide as their longest cell; the last column is never padded."""
     cells = [[safe(cell) for cell in row] for row in rows]
     shown = ([list(header)] if header and cells else []) + cells
-    widths = [max((len(row[i]) for row in shown if i < len(row)), default=0) for i in range(max(map(len, shown), default=0))]
+    widths = [
+        max((len(row[i]) for row in shown if i < len(row)), default=0)
+        for i in range(max(map(len, shown), default=0))
+    ]
     return tuple(
         "  ".join(cell.ljust(widths[i]) if i < len(row) - 1 else cell for i, cell in enumerate(row)).rstrip()
         for row in shown
@@ -106,7 +109,10 @@ def _print(answer: Answer, *, machine: bool) -> None:
 def _of_error(error: Error, *, machine: bool) -> Answer:
     if not machine:
         place = f"{safe(error.where)}: " if error.where else ""
-        say(f"{colour('error', 'failed', stream=sys.stderr)}: {place}" + "\n".join(map(safe, error.what.split("\n"))))
+        say(
+            f"{colour('error', 'failed', stream=sys.stderr)}: {place}"
+            + "\n".join(map(safe, error.what.split("\n")))
+        )
         for line in error.do.splitlines():
             say(f"  {safe(line)}")
     data = {

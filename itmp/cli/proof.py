@@ -33,7 +33,10 @@ def list_(
         for leaf in leaves
     ]  # fmt: skip
     header = ("INDEX", "TIME", "TYPE", "ACTOR", "CHANGE", "STEP", "TARGET", "OUTCOME")
-    return Answer(data={"events": [dict(zip(map(str.lower, header), row, strict=True)) for row in rows]}, lines=table(rows, header))
+    return Answer(
+        data={"events": [dict(zip(map(str.lower, header), row, strict=True)) for row in rows]},
+        lines=table(rows, header),
+    )
 
 
 @audit_app.command("show")
@@ -55,19 +58,29 @@ def show(
 @audit_app.command("verify")
 @verb
 def verify(
-    strict: Annotated[bool, typer.Option("--strict", help="Also ask stock ssh-keygen about every signature.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Also ask stock ssh-keygen about every signature.")
+    ] = False,
     json: Json = False,
 ) -> Answer:
     """Recompute the whole log from its raw entries. Example: itmp audit verify"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     report = workspace.audit_verify(workspace.Workspace.here(), strict=strict)
-    findings = [f"  {colour('rule ' + str(f.rule), 'failed')}  {safe(f.name)}  {safe(f.place)}  {safe(f.message)}" for f in report.findings]
+    findings = [
+        f"  {colour('rule ' + str(f.rule), 'failed')}  {safe(f.name)}  {safe(f.place)}  {safe(f.message)}"
+        for f in report.findings
+    ]
     word = colour("damaged", "failed") if report.exit_code else colour("sound", "ok")
     return Answer(
-        data={"size": report.size, "root": report.root, "findings": [
-            {"rule": f.rule, "name": f.name, "place": f.place, "message": f.message, "grave": f.grave} for f in report.findings
-        ]},
+        data={
+            "size": report.size,
+            "root": report.root,
+            "findings": [
+                {"rule": f.rule, "name": f.name, "place": f.place, "message": f.message, "grave": f.grave}
+                for f in report.findings
+            ],
+        },
         lines=(f"{word}  {report.size} events  root {report.root}", *findings),
         exit_code=report.exit_code,
     )
@@ -94,7 +107,9 @@ def checkpoint(
 def evidence(
     name: Id,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE")],
-    since: Annotated[Path | None, typer.Option("--since", metavar="CHECKPOINT", help="Checkpoint that the auditor kept.")] = None,
+    since: Annotated[
+        Path | None, typer.Option("--since", metavar="CHECKPOINT", help="Checkpoint that the auditor kept.")
+    ] = None,
     json: Json = False,
 ) -> Answer:
     """Write one change's evidence. Example: itmp evidence CHG-7f3a90c21b -o CHG-7f3a90c21b.evidence.tar"""
@@ -103,5 +118,9 @@ def evidence(
     written = workspace.evidence(workspace.Workspace.here(), name, output, since=since)
     return Answer(
         data={"file": str(output), "digest": written.digest, "bytes": written.size},
-        lines=(f"{output}", f"  {written.digest}  {written.size} bytes", f"  check it: itmp-verify {output} --trust TRUST"),
+        lines=(
+            f"{output}",
+            f"  {written.digest}  {written.size} bytes",
+            f"  check it: itmp-verify {output} --trust TRUST",
+        ),
     )

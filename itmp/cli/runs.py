@@ -32,7 +32,10 @@ def _answer(result: "Result") -> Answer:
 @verb
 def run(
     name: Id,
-    limit: Annotated[str | None, typer.Option("--limit", metavar="HOSTS", help="Comma-separated hosts or globs; narrows only.")] = None,
+    limit: Annotated[
+        str | None,
+        typer.Option("--limit", metavar="HOSTS", help="Comma-separated hosts or globs; narrows only."),
+    ] = None,
     key: Key = None,
     verbose: Verbose = False,
     json: Json = False,
@@ -47,8 +50,12 @@ def run(
 @verb
 def resume(
     name: Id,
-    retry: Annotated[str, typer.Option("--retry", metavar="STATES", help="failed,unreachable: try these hosts again.")] = "",
-    skip: Annotated[list[str] | None, typer.Option("--skip", metavar="HOST", help="Leave this host out; repeat.")] = None,
+    retry: Annotated[
+        str, typer.Option("--retry", metavar="STATES", help="failed,unreachable: try these hosts again.")
+    ] = "",
+    skip: Annotated[
+        list[str] | None, typer.Option("--skip", metavar="HOST", help="Leave this host out; repeat.")
+    ] = None,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why hosts are skipped.")] = "",
     key: Key = None,
     verbose: Verbose = False,
@@ -61,7 +68,13 @@ def resume(
     states = tuple(part for part in retry.split(",") if part)
     return _answer(
         workspace.resume(
-            place, name, retry=states, skip=tuple(skip or ()), reason=reason, key=key, progress=Narrator(verbose=verbose)
+            place,
+            name,
+            retry=states,
+            skip=tuple(skip or ()),
+            reason=reason,
+            key=key,
+            progress=Narrator(verbose=verbose),
         )
     )
 
@@ -101,7 +114,9 @@ def reconcile(
     """Say by hand what became of an unknown host. Example: itmp reconcile CHG-7f3a90c21b web1 ok --reason 'looked at it'"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    return _answer(workspace.reconcile(workspace.Workspace.here(), name, host, outcome, reason=reason, key=key))
+    return _answer(
+        workspace.reconcile(workspace.Workspace.here(), name, host, outcome, reason=reason, key=key)
+    )
 
 
 @verb
@@ -125,7 +140,10 @@ def logs(
 
     rows = workspace.logs(workspace.Workspace.here(), name, host=host, step=step)
     header = ("TIME", "STEP", "HOST", "OUTCOME", "WHAT")
-    return Answer(data={"entries": [dict(zip(map(str.lower, header), row, strict=True)) for row in rows]}, lines=table(rows, header))
+    return Answer(
+        data={"entries": [dict(zip(map(str.lower, header), row, strict=True)) for row in rows]},
+        lines=table(rows, header),
+    )
 
 
 @verb

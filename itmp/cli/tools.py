@@ -30,7 +30,9 @@ def doctor(json: Json = False) -> Answer:
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     findings = workspace.doctor()
-    rows = [(colour("ok", "ok") if f.ok else colour("missing", "failed"), f.name, f.what, f.do) for f in findings]
+    rows = [
+        (colour("ok", "ok") if f.ok else colour("missing", "failed"), f.name, f.what, f.do) for f in findings
+    ]
     return Answer(
         data={"findings": [{"name": f.name, "ok": f.ok, "what": f.what, "do": f.do} for f in findings]},
         lines=tuple("  ".join(part for part in row if part) for row in rows),
@@ -42,7 +44,9 @@ def doctor(json: Json = False) -> Answer:
 @verb
 def scan(
     inventory: Inventory = None,
-    pin: Annotated[bool, typer.Option("--pin", help="Write unknown keys to inventories/known_hosts.")] = False,
+    pin: Annotated[
+        bool, typer.Option("--pin", help="Write unknown keys to inventories/known_hosts.")
+    ] = False,
     json: Json = False,
 ) -> Answer:
     """Read host keys and compare them with the pinned ones. Example: itmp hosts scan --pin
@@ -81,11 +85,21 @@ def resolve(file: Document, inventory: Inventory = None, set_: Set = None, json:
     from itmp import workspace  # noqa: PLC0415 - help stays fast
     from itmp.cli.documents import given  # noqa: PLC0415 - as above
 
-    done = workspace.patch_resolve(workspace.Workspace.here(), file, inventories=inventory or (), given=given(set_))
+    done = workspace.patch_resolve(
+        workspace.Workspace.here(), file, inventories=inventory or (), given=given(set_)
+    )
     rows = [(p.name, p.old or "(new)", "->", p.new) for p in done.packages]
     return Answer(
-        data={"lock": str(done.file), "digest": done.digest, "packages": [{"name": r[0], "from": r[1], "to": r[3]} for r in rows]},
-        lines=(f"{done.file}  {done.digest}", *("  " + line for line in table(rows)), "commit this file; `itmp plan` freezes it"),
+        data={
+            "lock": str(done.file),
+            "digest": done.digest,
+            "packages": [{"name": r[0], "from": r[1], "to": r[3]} for r in rows],
+        },
+        lines=(
+            f"{done.file}  {done.digest}",
+            *("  " + line for line in table(rows)),
+            "commit this file; `itmp plan` freezes it",
+        ),
     )
 
 
@@ -115,8 +129,12 @@ def up(
     count: Annotated[int, typer.Argument(metavar="N", min=1, max=200)],
     folder: LabFolder = Path(".lab"),
     kind: Annotated[str, typer.Option("--kind", metavar="auto|loopback|namespaces")] = "auto",
-    names: Annotated[str, typer.Option("--names", metavar="A,B,…", help="Names instead of host1, host2, ….")] = "",
-    group: Annotated[list[str] | None, typer.Option("--group", metavar="NAME=A,B,…", help="Inventory group; repeat.")] = None,
+    names: Annotated[
+        str, typer.Option("--names", metavar="A,B,…", help="Names instead of host1, host2, ….")
+    ] = "",
+    group: Annotated[
+        list[str] | None, typer.Option("--group", metavar="NAME=A,B,…", help="Inventory group; repeat.")
+    ] = None,
     json: Json = False,
 ) -> Answer:
     """Start N throw-away hosts and write their inventory. Example: itmp lab up 3"""
@@ -125,7 +143,9 @@ def up(
     from itmp.cli.documents import given  # noqa: PLC0415 - as above
 
     groups = {name: tuple(hosts.split(",")) for name, hosts in given(group).items()}
-    fleet = workspace.lab_up(folder, count, kind, say, names=tuple(filter(None, names.split(","))), groups=groups)
+    fleet = workspace.lab_up(
+        folder, count, kind, say, names=tuple(filter(None, names.split(","))), groups=groups
+    )
     rows = [(host.name, host.address, host.port) for host in fleet.hosts]
     return Answer(
         data={"inventory": str(fleet.inventory), "known_hosts": str(fleet.known_hosts), "hosts": [{"name": r[0], "address": r[1], "port": r[2]} for r in rows]},
@@ -160,7 +180,9 @@ def execute(
 
 @verb
 def demo(
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the demo's folder and print where it is.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the demo's folder and print where it is.")
+    ] = False,
     json: Json = False,
 ) -> Answer:
     """Tell the whole story on throw-away hosts. Example: itmp demo"""
@@ -169,5 +191,7 @@ def demo(
     proved = tell(say, keep=keep)
     lines = table([(colour("proved", "ok") if p.ok else colour("FAILED", "failed"), p.what) for p in proved])
     return Answer(
-        data={"proved": [{"what": p.what, "ok": p.ok} for p in proved]}, lines=lines, exit_code=0 if all(p.ok for p in proved) else 70
+        data={"proved": [{"what": p.what, "ok": p.ok} for p in proved]},
+        lines=lines,
+        exit_code=0 if all(p.ok for p in proved) else 70,
     )

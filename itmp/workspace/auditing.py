@@ -59,7 +59,9 @@ def audit_show(place: Workspace, name: str) -> Leaf:
     for leaf in place.log.leaves():
         if leaf.hash == name:
             return leaf
-    raise NotFoundError(f"no leaf {name!r:.80}", do="Name an index or a leaf hash; list them: itmp audit list")
+    raise NotFoundError(
+        f"no leaf {name!r:.80}", do="Name an index or a leaf hash; list them: itmp audit list"
+    )
 
 
 def audit_verify(place: Workspace, *, strict: bool = False) -> LogReport:
@@ -70,7 +72,9 @@ def audit_verify(place: Workspace, *, strict: bool = False) -> LogReport:
     try:
         place.history()
     except EvidenceInvalidError as error:
-        findings.append(Finding(rule=STRICT_RULE, name="policy-history", place=error.where, message=error.what))
+        findings.append(
+            Finding(rule=STRICT_RULE, name="policy-history", place=error.where, message=error.what)
+        )
     if strict:
         findings += [finding for leaf in log.leaves() for finding in _strict(place, leaf)]
     signed = log.checkpoint().checkpoint
@@ -114,5 +118,7 @@ def _strict(place: Workspace, leaf: Leaf) -> tuple[Finding, ...]:
                 raise SignatureError(f"{by.key.fingerprint} is no key of {principal}")
             strict_verify(signed, principal=principal, key=by.key)
         except Error as error:
-            found.append(Finding(rule=STRICT_RULE, name="ssh-keygen", place=f"leaf {leaf.index}", message=error.what))
+            found.append(
+                Finding(rule=STRICT_RULE, name="ssh-keygen", place=f"leaf {leaf.index}", message=error.what)
+            )
     return tuple(found)

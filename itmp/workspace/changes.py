@@ -13,7 +13,14 @@ from itmp.adapters.clock import SystemClock
 from itmp.audit import Expect, HeadMovedError, Leaf, Receipt
 from itmp.calendars import Window, format_time
 from itmp.change import ChangeRecord, Request, Vote, fold
-from itmp.errors import Error, InvalidInputError, NotFoundError, RefusedError, RejectedError, UnknownOutcomeError
+from itmp.errors import (
+    Error,
+    InvalidInputError,
+    NotFoundError,
+    RefusedError,
+    RejectedError,
+    UnknownOutcomeError,
+)
 from itmp.plan import Plan, scope
 from itmp.signing import Signed, Statement, change_id
 from itmp.workspace import planning, statements
@@ -42,7 +49,9 @@ class Acted:
 def records(place: Workspace) -> tuple[ChangeRecord, ...]:
     """Fold every change of the log, in the order of their first events."""
     history = place.history()
-    return tuple(fold(place.log.of_change(change), history, blob=place.log.blob) for change in place.log.changes())
+    return tuple(
+        fold(place.log.of_change(change), history, blob=place.log.blob) for change in place.log.changes()
+    )
 
 
 def find(place: Workspace, name: str) -> ChangeRecord:
@@ -52,7 +61,9 @@ def find(place: Workspace, name: str) -> ChangeRecord:
         return _folded(place, leaves)
     named = [record for record in records(place) if record.request and record.request.external == name]
     if len(named) > 1:
-        raise InvalidInputError(f"{len(named)} changes carry {name!r:.60}", do="Name one: " + ", ".join(r.id for r in named))
+        raise InvalidInputError(
+            f"{len(named)} changes carry {name!r:.60}", do="Name one: " + ", ".join(r.id for r in named)
+        )
     if not named:
         raise NotFoundError(f"no change {name!r:.60} in this log", do="List them: itmp change list")
     return named[0]
@@ -74,7 +85,9 @@ def _folded(place: Workspace, leaves: tuple[Leaf, ...]) -> ChangeRecord:
 def request_of(record: ChangeRecord) -> Request:
     """Return what was asked for; raise when the change was never validly opened."""
     if record.request is None:
-        raise RefusedError(f"{record.id} was never validly opened", do="; ".join(f.why for f in record.findings))
+        raise RefusedError(
+            f"{record.id} was never validly opened", do="; ".join(f.why for f in record.findings)
+        )
     return record.request
 
 
@@ -124,7 +137,9 @@ def open_change(
     return Acted(change=find(place, change), leaf=receipt.hash, text=statement.text)
 
 
-def approve(place: Workspace, name: str, *, key: str | None = None, confirm: "Confirm | None" = None) -> Acted:
+def approve(
+    place: Workspace, name: str, *, key: str | None = None, confirm: "Confirm | None" = None
+) -> Acted:
     """Sign the approval of this change's plan, request, window and scope."""
     return _vote(place, "approve", name, key, confirm)
 
@@ -141,7 +156,9 @@ def revoke(place: Workspace, name: str, *, key: str | None = None) -> Acted:
     def own(signer: str) -> Mapping[str, str]:
         word = record.standing().get(signer)
         if not isinstance(word, Vote):
-            raise NotFoundError(f"{signer} has no vote on {record.id}", do=f"See who voted: itmp change show {record.id}")
+            raise NotFoundError(
+                f"{signer} has no vote on {record.id}", do=f"See who voted: itmp change show {record.id}"
+            )
         return {"change": record.id, "of": word.given.leaf}
 
     return _act(place, "revoke", record, own, key)
@@ -163,7 +180,8 @@ def close(place: Workspace, name: str, *, reason: str, key: str | None = None) -
     open_slices = [part.key for run in record.runs for part in run.open_slices]
     if open_slices or any(run.active for run in record.runs):
         raise UnknownOutcomeError(
-            f"{record.id} has a run that has not ended" + (f" (open: {', '.join(open_slices)})" if open_slices else ""),
+            f"{record.id} has a run that has not ended"
+            + (f" (open: {', '.join(open_slices)})" if open_slices else ""),
             do=f"Resume it (itmp resume {record.id}) or reconcile by hand (itmp reconcile …), then close.",
         )
     return _with_reason(place, "close", name, reason, key)
@@ -178,7 +196,9 @@ def statement_text(place: Workspace, name: str, act: str, *, signer: str, reason
     elif act in {"cancel", "review", "close"}:
         own = {"change": record.id, "reason": reason}
     else:
-        raise InvalidInputError(f"`{act}` is not signed offline", do="Acts: approve, reject, cancel, review, close.")
+        raise InvalidInputError(
+            f"`{act}` is not signed offline", do="Acts: approve, reject, cancel, review, close."
+        )
     return statements.compose(place, act, own, signer=signer, role=statements.role_for(policy, signer, act))
 
 
@@ -269,7 +289,12 @@ def _with_reason(place: Workspace, act: str, name: str, reason: str, key: str | 
 
 
 def _act(
-    place: Workspace, act: str, record: ChangeRecord, own: "Own", key: str | None, confirm: "Confirm | None" = None
+    place: Workspace,
+    act: str,
+    record: ChangeRecord,
+    own: "Own",
+    key: str | None,
+    confirm: "Confirm | None" = None,
 ) -> Acted:
     _refuse_ended(record)
     statement, signed, signer = sign_act(place, act, own, key, confirm)
@@ -279,7 +304,12 @@ def _act(
 
 def _already_open(place: Workspace, plan: Plan, external: str) -> ChangeRecord | None:
     for record in records(place):
-        if record.plan == plan.digest and record.request and record.request.external == external and record.state not in ENDED:
+        if (
+            record.plan == plan.digest
+            and record.request
+            and record.request.external == external
+            and record.state not in ENDED
+        ):
             return record
     return None
 

@@ -71,7 +71,9 @@ def find_root(start: Path | None = None) -> Path:
         if (folder / FILE).is_file():
             return folder
     raise NotFoundError(
-        f"no {FILE} here or in any folder above", where=str(here), do="Run `itmp init` in the folder of your runbooks."
+        f"no {FILE} here or in any folder above",
+        where=str(here),
+        do="Run `itmp init` in the folder of your runbooks.",
     )
 
 

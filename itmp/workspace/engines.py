@@ -108,7 +108,11 @@ def _network_prober(place: Workspace) -> "Prober":
     return NetworkProber()
 
 
-_MAKERS: "Final[Mapping[str, Callable[[Workspace], Runner]]]" = {"ansible": _ansible, "check": _check, "pulumi": _pulumi}
+_MAKERS: "Final[Mapping[str, Callable[[Workspace], Runner]]]" = {
+    "ansible": _ansible,
+    "check": _check,
+    "pulumi": _pulumi,
+}
 _PROBERS: "Final[Mapping[str, Callable[[Workspace], Prober]]]" = {
     "ansible": _network_prober,
     "check": _network_prober,

@@ -60,7 +60,12 @@ class EnrolText:
 
 
 def init(
-    folder: Path, *, key: str | None = None, organization: str = "", signer: str = "", policy: Path | None = None
+    folder: Path,
+    *,
+    key: str | None = None,
+    organization: str = "",
+    signer: str = "",
+    policy: Path | None = None,
 ) -> Founded:
     """Found a log for one person, who enrols alone. Raise `InvalidInputError` where one exists."""
     _refuse_existing(folder)
@@ -101,7 +106,9 @@ def seal(folder: Path, signatures: tuple[Path, ...]) -> Founded:
     _refuse_existing(folder)
     pending = folder / config.STATE / FOUNDING
     if not (pending / POLICY).is_file():
-        raise NotFoundError("nothing to seal here", where=str(folder), do="Begin with: itmp init --root PUB --root PUB")
+        raise NotFoundError(
+            "nothing to seal here", where=str(folder), do="Begin with: itmp init --root PUB --root PUB"
+        )
     log_key = posix_log.read_key(pending / KEY)
     signed = [_signed(path, log_key) for path in signatures]
     founded = _seal(folder, log_key, (pending / POLICY).read_bytes(), signed)
@@ -172,7 +179,8 @@ def _enrol_role(policy: Policy, signer: str) -> str:
     role = policy.role_for(signer, "enrol")
     if role is None:
         raise InvalidInputError(
-            f"the policy gives {signer} no role that may enrol", do="Root people need a role with the act `enrol`."
+            f"the policy gives {signer} no role that may enrol",
+            do="Root people need a role with the act `enrol`.",
         )
     return role
 
@@ -189,7 +197,9 @@ def _write_text(folder: Path, log_key: NoteKey, policy: bytes, signer: str) -> E
 def _signed(path: Path, log_key: NoteKey) -> Signed:
     text = path.with_suffix("")
     if path.suffix != ".sig" or not text.is_file() or not path.is_file():
-        raise NotFoundError("no signature beside its text", where=str(path), do="Sign with the printed command.")
+        raise NotFoundError(
+            "no signature beside its text", where=str(path), do="Sign with the printed command."
+        )
     signed = Signed(text=text.read_text(), signature=path.read_text())
     verify_signed(signed, domain=log_key.name.partition("/")[0])
     return signed
@@ -235,6 +245,8 @@ def _person(path: Path) -> tuple[str, str]:
     parts = line.split(None, 2)
     if len(parts) < 3 or "@" not in parts[2]:  # noqa: PLR2004 - type, key, comment
         raise InvalidInputError(
-            "the key's comment is no signer id", where=str(path), do="Set it: ssh-keygen -c -C alice@example.com -f KEY"
+            "the key's comment is no signer id",
+            where=str(path),
+            do="Set it: ssh-keygen -c -C alice@example.com -f KEY",
         )
     return parts[2].strip(), line

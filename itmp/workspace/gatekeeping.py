@@ -9,13 +9,14 @@ import platform
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from itmp.adapters.clock import SystemClock, new_id
 from itmp.audit import Event, Expect, HeadMovedError
 from itmp.canonical import Digest
 from itmp.change import (
     Admission,
+    ChangeRecord,
     GateInput,
     Judgement,
     NeedsWorld,
@@ -26,7 +27,8 @@ from itmp.change import (
     judge,
     permit_event,
 )
-from itmp.errors import Error
+from itmp.change.gate import NAMES
+from itmp.errors import Error, StaleError
 from itmp.execution.doors import Slice
 from itmp.plan import Host, Manifest, Needs, Plan, PulumiStep
 from itmp.workspace.place import Workspace
@@ -69,7 +71,9 @@ def admit(place: Workspace, attempt: Attempt) -> tuple[Admission, Permit] | Refu
             continue
         place.log.checkpoint()
         return answer, Permit.from_receipt(receipt, manifest=attempt.plan.manifest)
-    raise HeadMovedError(f"{attempt.change} kept moving", do="Others are acting on it; try again in a moment.")
+    raise HeadMovedError(
+        f"{attempt.change} kept moving", do="Others are acting on it; try again in a moment."
+    )
 
 
 class Recheck:
@@ -104,7 +108,9 @@ def world(place: Workspace, plan: Plan) -> World:
     for step in (*plan.manifest.steps, *plan.manifest.undo):
         for value in step.present if isinstance(step, PulumiStep) else ():
             try:
-                present[value.knob, value.id, value.field] = _present(place, value.knob, value.id, value.field)
+                present[value.knob, value.id, value.field] = _present(
+                    place, value.knob, value.id, value.field
+                )
             except Error as error:
                 problems.append(f"{value.knob} {value.id}: {error.what}")
     return World(hosts=hosts, present=present, problems=tuple(problems))
@@ -139,7 +145,12 @@ def _without_external(found: World) -> World:
     return replace(found, external_problem="no external change system is configured here")
 
 
-def _input(place: Workspace, attempt: Attempt, mode: Literal["run", "resume", "undo", "slice", "always"], found: World | None) -> GateInput:
+def _input(
+    place: Workspace,
+    attempt: Attempt,
+    mode: Literal["run", "resume", "undo", "slice", "always"],
+    found: World | None,
+) -> GateInput:
     history, now = place.history(), SystemClock().now()
     leaves = place.log.of_change(attempt.change)
     record = fold(leaves, history, manifest=attempt.plan.manifest, now=now, blob=place.log.blob)
@@ -155,17 +166,25 @@ def _input(place: Workspace, attempt: Attempt, mode: Literal["run", "resume", "u
     )
 
 
-def _record_refusal(place: Workspace, attempt: Attempt, refusal: Refusal) -> None:
-    data = {
-        "act": attempt.mode,
-        "exit_code": refusal.exit_code,
-        "checks": [check.to_data() for check in refusal.checks],
-    }
-    place.log.append(
-        Event(
-            id=new_id(), type="change.refused", actor=dict(EXECUTOR), change=attempt.change, plan=attempt.plan.digest, data=data
-        )
+def record_stale(place: Workspace, record: ChangeRecord, act: str, error: StaleError) -> None:
+    """Write down that check 1 failed before the gate could be asked: the approved bytes are not in the store."""
+    check = {"n": 1, "name": NAMES[1], "outcome": "refused", "why": error.what}
+    _refused(
+        place, record.id, record.plan or "", {"act": act, "exit_code": error.exit_code, "checks": [check]}
     )
+
+
+def _record_refusal(place: Workspace, attempt: Attempt, refusal: Refusal) -> None:
+    checks = [check.to_data() for check in refusal.checks]
+    data = {"act": attempt.mode, "exit_code": refusal.exit_code, "checks": checks}
+    _refused(place, attempt.change, attempt.plan.digest, data)
+
+
+def _refused(place: Workspace, change: str, plan: str, data: Mapping[str, Any]) -> None:
+    event = Event(
+        id=new_id(), type="change.refused", actor=dict(EXECUTOR), change=change, plan=plan, data=data
+    )
+    place.log.append(event)
 
 
 def _hosts(place: Workspace, manifest: Manifest) -> tuple[Host, ...] | None:

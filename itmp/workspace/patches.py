@@ -43,7 +43,9 @@ def patch_resolve(
     """Read ring 0 by real `apt-get -s` and write the lockfile that the schedule names."""
     document = planning.validate(place, file)
     if not isinstance(document, PatchSchedule):
-        raise InvalidInputError("is not a patch schedule", where=str(file), do="Only patch schedules have versions to resolve.")
+        raise InvalidInputError(
+            "is not a patch schedule", where=str(file), do="Only patch schedules have versions to resolve."
+        )
     resolve_inputs(document.inputs, given or {})
     facts = gather(place, apt.reading_needs(document), tuple(inventories) or place.config.inventories)
     data = patching.resolve(document, apt.read(document, facts))
@@ -51,5 +53,7 @@ def patch_resolve(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     lock = read_lock(data, document.lock)
-    packages = tuple(LockedPackage(name=name, old=one.old, new=one.new) for name, one in lock.packages.items())
+    packages = tuple(
+        LockedPackage(name=name, old=one.old, new=one.new) for name, one in lock.packages.items()
+    )
     return Resolved(file=path, digest=digest(data), packages=packages)

@@ -69,6 +69,8 @@ class Workspace:
         absolute = path.resolve()
         if not absolute.is_relative_to(self.root.resolve()):
             raise NotFoundError(
-                f"{path} is outside the workspace", where=str(self.root), do="Plans hold no machine paths: move it inside."
+                f"{path} is outside the workspace",
+                where=str(self.root),
+                do="Plans hold no machine paths: move it inside.",
             )
         return absolute.relative_to(self.root.resolve()).as_posix()

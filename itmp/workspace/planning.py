@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from itmp.canonical import Digest, digest, parse_digest
-from itmp.errors import InvalidInputError, NotFoundError
+from itmp.errors import EvidenceInvalidError, InvalidInputError, NotFoundError, StaleError
 from itmp.plan import Facts, Needs, Plan, Source, diff, from_tar, scope, show, to_tar
 from itmp.workspace.place import Workspace
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SUFFIX",
     "Compiled",
+    "approved_plan",
     "compile_plan",
     "diff",
     "keep_plan",
@@ -103,6 +104,23 @@ def logged_plan(place: Workspace, plan: Digest) -> Plan:
     return Plan.from_bytes(place.log.blob(plan), place.log.blob)
 
 
+def approved_plan(place: Workspace, digest: Digest) -> Plan:
+    """Return the logged plan, whole and in memory: every byte is compared before anything else happens.
+
+    Raise `StaleError` when the store no longer holds the approved bytes.
+    """
+    try:
+        lazy = logged_plan(place, digest)
+        blobs = {name: lazy.artifacts[name] for name in lazy.artifacts}
+    except (EvidenceInvalidError, NotFoundError, InvalidInputError) as error:
+        raise StaleError(
+            f"the stored plan is not the approved one: {error.what}",
+            where=error.where,
+            do="Somebody changed or removed the plan's bytes in .itmp/log/blobs. Restore them, or plan again.",
+        ) from error
+    return Plan.from_bytes(lazy.manifest_bytes, blobs.__getitem__)
+
+
 def keep_plan(place: Workspace, plan: Plan) -> None:
     """Store the manifest and every artifact in the log's blobs."""
     for data in (*plan.artifacts.values(), plan.manifest_bytes):
@@ -115,11 +133,14 @@ def stale_sources(place: Workspace, plan: Plan) -> tuple[str, ...]:
     return tuple(
         source.path
         for source in (manifest.document, *manifest.sources)
-        if not (place.root / source.path).is_file() or digest(_read(place.root / source.path)) != source.digest
+        if not (place.root / source.path).is_file()
+        or digest(_read(place.root / source.path)) != source.digest
     )
 
 
-def _freeze(place: Workspace, document: Any, inputs: Mapping[str, Any], source: Source, inventories: tuple[str, ...]) -> Plan:
+def _freeze(
+    place: Workspace, document: Any, inputs: Mapping[str, Any], source: Source, inventories: tuple[str, ...]
+) -> Plan:
     from itmp import capacity, patching, runbook  # noqa: PLC0415 - as above
     from itmp.workspace.sources import gather  # noqa: PLC0415 - as above
 
@@ -142,7 +163,9 @@ def read_lock(place: Workspace, document: "PatchSchedule") -> bytes:
     """Return the bytes of a schedule's lockfile; say how to make one where there is none."""
     path = place.root / document.lock
     if not path.is_file():
-        raise NotFoundError("the lockfile is missing", where=document.lock, do=f"Make it: itmp patch resolve {document.path}")
+        raise NotFoundError(
+            "the lockfile is missing", where=document.lock, do=f"Make it: itmp patch resolve {document.path}"
+        )
     return _read(path)
 
 

@@ -93,7 +93,9 @@ def policy_test(place: Workspace, plan: Plan) -> Mapping[str, str]:
     return found
 
 
-def signers_add(place: Workspace, signer: str, public_key: Path, roles: tuple[str, ...], output: Path) -> Policy:
+def signers_add(
+    place: Workspace, signer: str, public_key: Path, roles: tuple[str, ...], output: Path
+) -> Policy:
     """Write a proposal with one more signer, or one more key for a known one."""
     document = _document(place)
     try:
@@ -105,7 +107,9 @@ def signers_add(place: Workspace, signer: str, public_key: Path, roles: tuple[st
         known["keys"].append({"key": key.line})
         known["roles"] = list(dict.fromkeys([*known["roles"], *roles]))
     else:
-        document["signers"].append({"id": signer, "kind": "human", "roles": list(roles), "keys": [{"key": key.line}]})
+        document["signers"].append(
+            {"id": signer, "kind": "human", "roles": list(roles), "keys": [{"key": key.line}]}
+        )
     return _write(document, output)
 
 
@@ -141,7 +145,9 @@ def _collect(file: Path, signed: Signed, old: Digest) -> tuple[Signed, ...]:
 
 
 def _signer(signed: Signed) -> str:
-    return next(line.removeprefix("signer ") for line in signed.text.splitlines() if line.startswith("signer "))
+    return next(
+        line.removeprefix("signer ") for line in signed.text.splitlines() if line.startswith("signer ")
+    )
 
 
 def _name(digest: Digest, suffix: str) -> str:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from itmp.adapters.clock import SystemClock, new_id
 from itmp.audit import Leaf
 from itmp.change import ChangeRecord, Permit, Refusal, RunRecord
-from itmp.errors import BusyError, InvalidInputError, NotFoundError, RejectedError
+from itmp.errors import BusyError, InvalidInputError, NotFoundError, RejectedError, StaleError
 from itmp.execution import Author, Reprise, RunStory, RunSummary, Wiring, execute
 from itmp.execution import resume as resume_run
 from itmp.execution import undo as undo_run
@@ -42,7 +42,15 @@ ENDED: Final = frozenset({"succeeded", "failed", "undone"})
 RESUMABLE: Final = frozenset({"admitted", "running", "stopped", "unknown", "failed"})
 FOLLOW: Final = 0.5
 """Seconds between two looks at a run that another process carries out."""
-CODES: Final = {"succeeded": 0, "failed": 13, "unknown": 14, "stopped": 13, "undone": 20, "running": 14, "admitted": 14}
+CODES: Final = {
+    "succeeded": 0,
+    "failed": 13,
+    "unknown": 14,
+    "stopped": 13,
+    "undone": 20,
+    "running": 14,
+    "admitted": 14,
+}
 
 
 class ChangeHeldError(BusyError):
@@ -73,7 +81,9 @@ def run(
         return _attach(place, record.id)
 
 
-def _run_held(place: Workspace, change: str, limit: str | None, key: str | None, progress: "Progress") -> Result:
+def _run_held(
+    place: Workspace, change: str, limit: str | None, key: str | None, progress: "Progress"
+) -> Result:
     record = changes.find(place, change)
     _refuse_ended(record)
     if record.run and record.run.state in ENDED:
@@ -84,7 +94,7 @@ def _run_held(place: Workspace, change: str, limit: str | None, key: str | None,
             where=record.run.id,
             do=f"Take it up with: itmp resume {record.id}",
         )
-    plan = planning.logged_plan(place, changes.request_of(record).plan)
+    plan = _approved(place, record, "run")
     chosen = _chosen(plan, limit)
     start = _Start(
         mode="run", record=record, plan=plan, run=secrets.token_hex(16), limit=chosen,
@@ -113,8 +123,10 @@ def resume(
         dead = record.run
         if dead is None or dead.state not in RESUMABLE:
             raise NotFoundError(f"{record.id} has nothing to resume", do=f"See: itmp status {record.id}")
-        plan = planning.logged_plan(place, changes.request_of(record).plan)
-        reprise = Reprise(retry=frozenset(retry), skip=frozenset(skip), dead=_room(place, dead.id, len(dead.permits)))
+        plan = _approved(place, record, "resume")
+        reprise = Reprise(
+            retry=frozenset(retry), skip=frozenset(skip), dead=_room(place, dead.id, len(dead.permits))
+        )
         start = _Start(
             mode="resume", record=record, plan=plan, run=dead.id, limit=(),
             carry=lambda permit, wiring: resume_run(
@@ -134,7 +146,7 @@ def undo(
         _refuse_ended(record)
         if record.run is None:
             raise NotFoundError(f"{record.id} has never run: there is nothing to undo")
-        plan = planning.logged_plan(place, changes.request_of(record).plan)
+        plan = _approved(place, record, "undo")
         chosen = _chosen(plan, hosts)
         start = _Start(
             mode="undo", record=record, plan=plan, run=record.run.id, limit=chosen,
@@ -250,11 +262,18 @@ def _stale(place: Workspace, plan: Plan) -> tuple[str, ...]:
 def _next(change: str, code: int) -> tuple[str, ...]:
     match code:
         case 0:
-            return (f"itmp change close {change} --reason TEXT", f"itmp evidence {change} -o {change}.evidence.tar")
+            return (
+                f"itmp change close {change} --reason TEXT",
+                f"itmp evidence {change} -o {change}.evidence.tar",
+            )
         case 14:
             return (f"itmp status {change}", f"itmp resume {change}")
         case 13:
-            return (f"itmp logs {change}", f"itmp resume {change} --retry failed,unreachable", f"itmp undo {change}")
+            return (
+                f"itmp logs {change}",
+                f"itmp resume {change} --retry failed,unreachable",
+                f"itmp undo {change}",
+            )
         case _:
             return (f"itmp status {change}", f"itmp logs {change}")
 
@@ -267,7 +286,9 @@ def _chosen(plan: Plan, limit: str | None) -> tuple[str, ...]:
     wanted = [part.strip() for part in limit.split(",") if part.strip()]
     for pattern in wanted:
         if not any(fnmatchcase(host, pattern) for host in hosts):
-            raise InvalidInputError(f"no host of the plan matches {pattern!r:.60}", do="See its hosts: itmp show PLAN")
+            raise InvalidInputError(
+                f"no host of the plan matches {pattern!r:.60}", do="See its hosts: itmp show PLAN"
+            )
     return tuple(host for host in hosts if any(fnmatchcase(host, pattern) for pattern in wanted))
 
 
@@ -288,8 +309,18 @@ def _attach(place: Workspace, change: str) -> Result:
     if record.run and record.run.state in ENDED:
         return replayed(record, record.run)
     raise BusyError(
-        f"the run of {change} that this attached to did not finish", do=f"Take it up with: itmp resume {change}"
+        f"the run of {change} that this attached to did not finish",
+        do=f"Take it up with: itmp resume {change}",
     )
+
+
+def _approved(place: Workspace, record: ChangeRecord, act: str) -> Plan:
+    """Return the approved bytes, or write down that they are not there any more and refuse."""
+    try:
+        return planning.approved_plan(place, changes.request_of(record).plan)
+    except StaleError as error:
+        gatekeeping.record_stale(place, record, act, error)
+        raise
 
 
 def _room(place: Workspace, run: str, attempt: int) -> Room:

@@ -53,8 +53,8 @@ def choose_signer(place: Workspace, policy: "Policy", option: str | None) -> Sig
 
     from itmp.adapters.ssh_keygen import choose_key  # noqa: PLC0415 - only signing commands need it
 
-    me = place.config.me.key
-    key = choose_key(option, os.environ, str((place.root / Path(me).expanduser())) if me else None)
+    allowed = {entry.key for signer in policy.signers for entry in signer.keys}
+    key = choose_key(option, os.environ, _my_key(place), allowed=allowed)
     for entry in policy.signers:
         if any(known.key == key.public for known in entry.keys):
             return Signer(id=entry.id, kind=entry.kind, key=key)
@@ -63,6 +63,14 @@ def choose_signer(place: Workspace, policy: "Policy", option: str | None) -> Sig
         where=f"policy {policy.digest}",
         do="Use another key (--key FILE), or have it enrolled: itmp signers add.",
     )
+
+
+def _my_key(place: Workspace) -> str | None:
+    """Return `me.key` of the configuration: a public key line as it stands, a path relative to the workspace."""
+    me = place.config.me.key
+    if not me or " " in me:
+        return me or None
+    return str(place.root / Path(me).expanduser())
 
 
 def compose(
@@ -150,5 +158,7 @@ def parse_offline(text: str, armor: str) -> tuple[Statement, Signed]:
     """Read what an approver signed elsewhere; raise `InvalidInputError` for any other byte."""
     statement = Statement.parse(text)
     if statement.act in {"enrol", "policy", "rotate"}:
-        raise InvalidInputError(f"`{statement.act}` statements are not added one by one", do="See `itmp policy sign`.")
+        raise InvalidInputError(
+            f"`{statement.act}` statements are not added one by one", do="See `itmp policy sign`."
+        )
     return statement, Signed(text=text, signature=armor)

@@ -68,8 +68,15 @@ def doctor() -> tuple[ToolFinding, ...]:
         _extra("pulumi", "adjusts capacity", "pip install 'itmp[pulumi]'"),
         _extra("boto3", "reads AWS capacity", "pip install 'itmp[aws]'"),
         _engine(),
-        _program("sshd", "the lab's hosts", "Install openssh-server, to rehearse on this machine.", optional=True),
-        _program("mmdebstrap", "the lab's Debian hosts", "Install mmdebstrap, to rehearse patches as root.", optional=True),
+        _program(
+            "sshd", "the lab's hosts", "Install openssh-server, to rehearse on this machine.", optional=True
+        ),
+        _program(
+            "mmdebstrap",
+            "the lab's Debian hosts",
+            "Install mmdebstrap, to rehearse patches as root.",
+            optional=True,
+        ),
     )
 
 
@@ -88,7 +95,9 @@ def lab_up(
     if kind not in {"auto", "loopback", "namespaces"}:
         raise InvalidInputError(f"no lab kind {kind!r:.40}", do="Kinds: auto, loopback, namespaces")
     fleet: Fleet = lab.up(folder, count, kind=kind, names=names or None, groups=groups, report=report)  # type: ignore[arg-type] # checked above
-    return LabUp(hosts=fleet.hosts, inventory=fleet.folder / "hosts.yml", known_hosts=fleet.folder / "known_hosts")
+    return LabUp(
+        hosts=fleet.hosts, inventory=fleet.folder / "hosts.yml", known_hosts=fleet.folder / "known_hosts"
+    )
 
 
 def lab_down(folder: Path) -> tuple[str, ...]:
@@ -127,7 +136,12 @@ def hosts_list(place: Workspace, inventories: Sequence[str]) -> tuple[tuple[str,
 
     pinned = ssh.read_known_hosts(_known_hosts(place))
     return tuple(
-        (host.name, f"{host.address}:{host.port}", ",".join(host.groups), " ".join(pinned.fingerprints(host.address, host.port)) or "none")
+        (
+            host.name,
+            f"{host.address}:{host.port}",
+            ",".join(host.groups),
+            " ".join(pinned.fingerprints(host.address, host.port)) or "none",
+        )
         for host in _hosts(place, inventories)
     )
 
@@ -159,11 +173,16 @@ def _compare(host: "Host", scanned: Any, pinned: Any) -> HostKey:
         return HostKey(host=host.name, state="unreachable", fingerprint="", note=scanned.error)
     known = pinned.fingerprints(host.address, host.port)
     if not known:
-        return HostKey(host=host.name, state="new", fingerprint=scanned.fingerprint, note="compare it on the host itself")
+        return HostKey(
+            host=host.name, state="new", fingerprint=scanned.fingerprint, note="compare it on the host itself"
+        )
     if scanned.fingerprint in known:
         return HostKey(host=host.name, state="pinned", fingerprint=scanned.fingerprint)
     return HostKey(
-        host=host.name, state="changed", fingerprint=scanned.fingerprint, note=f"pinned is {' '.join(known)}: find out why"
+        host=host.name,
+        state="changed",
+        fingerprint=scanned.fingerprint,
+        note=f"pinned is {' '.join(known)}: find out why",
     )
 
 
@@ -198,5 +217,7 @@ def _engine() -> ToolFinding:
     except Error as error:
         return ToolFinding(name="engine", ok=False, what=error.what, do="itmp engine install", optional=True)
     except ImportError:
-        return ToolFinding(name="engine", ok=False, what="adjusts capacity", do="pip install 'itmp[pulumi]'", optional=True)
+        return ToolFinding(
+            name="engine", ok=False, what="adjusts capacity", do="pip install 'itmp[pulumi]'", optional=True
+        )
     return ToolFinding(name="engine", ok=True, what=f"{status.version} at {status.path}")

@@ -40,7 +40,9 @@ def logs(place: Workspace, name: str, *, host: str = "", step: str = "") -> tupl
         target = (event.target or {}).get("id", "")
         if event.type not in _SHOWN or (host and target != host) or (step and event.step != step):
             continue
-        what = ": ".join(part for part in (str(data.get("name", "") or event.action), str(data.get("message", ""))) if part)
+        what = ": ".join(
+            part for part in (str(data.get("name", "") or event.action), str(data.get("message", ""))) if part
+        )
         rows.append((event.t, event.step, target, event.outcome, what))
     return tuple(rows)
 
@@ -118,13 +120,20 @@ class Story:
             f"  {'approved' if vote.approves else 'rejected'}   by {vote.given.signer} as {vote.given.role} at {format_time(vote.given.at)}"
             for vote in record.votes
         ]
-        lines += [f"  revoked    by {item.given.signer} at {format_time(item.given.at)}" for item in record.revocations]
-        lines += [f"  started    by {given.signer} ({given.act}) at {format_time(given.at)}" for given in record.starts]
+        lines += [
+            f"  revoked    by {item.given.signer} at {format_time(item.given.at)}"
+            for item in record.revocations
+        ]
+        lines += [
+            f"  started    by {given.signer} ({given.act}) at {format_time(given.at)}"
+            for given in record.starts
+        ]
         lines += [f"  run        {run.id}  {run.state}" for run in record.runs]
         lines += [f"  refused    {record.refusals} times"] if record.refusals else []
         lines += [f"  finding    leaf {finding.index}: {finding.why}" for finding in record.findings]
         lines += [
-            f"  check {check['n']}    {check['outcome']}: {check['name']}" + (f" ({check['why']})" if check["why"] else "")
+            f"  check {check['n']}    {check['outcome']}: {check['name']}"
+            + (f" ({check['why']})" if check["why"] else "")
             for check in self._checks
         ]
         return tuple(lines)
@@ -139,7 +148,12 @@ class Story:
             "requester": request.requester if request else None,
             "reason": request.given.line("reason") if request else None,
             "votes": [
-                {"signer": vote.given.signer, "role": vote.given.role, "approves": vote.approves, "at": format_time(vote.given.at)}
+                {
+                    "signer": vote.given.signer,
+                    "role": vote.given.role,
+                    "approves": vote.approves,
+                    "at": format_time(vote.given.at),
+                }
                 for vote in record.votes
             ],
             "runs": [{"run": run.id, "state": run.state, "hosts": dict(run.hosts)} for run in record.runs],
@@ -180,14 +194,22 @@ def _finished(place: Workspace, name: str) -> Result | None:
         return None
     state = status(place, name)
     return Result(
-        exit_code=CODES[run.state], change=record.id, plan=state.plan, run=run.id, state=run.state, hosts=state.hosts
+        exit_code=CODES[run.state],
+        change=record.id,
+        plan=state.plan,
+        run=run.id,
+        state=run.state,
+        hosts=state.hosts,
     )
 
 
 def _hosts(run: RunRecord) -> dict[str, str]:
     """Return each target's state: the final account, else what the slices so far say."""
     if run.state in ENDED or run.hosts:
-        return {**run.hosts, **{host: state for part in run.slices for host, state in part.reconciled.items()}}
+        return {
+            **run.hosts,
+            **{host: state for part in run.slices for host, state in part.reconciled.items()},
+        }
     states: dict[str, str] = {}
     for part in run.slices:
         for host in part.hosts:
