@@ -19,7 +19,6 @@ from typing import Any, Final
 _SSH_PORT: Final = 22
 _ADDRESS: Final = ("ansible_host", "ansible_ssh_host", "ansible_port", "ansible_ssh_port")
 _NAMED: Final = re.compile(rb"ansible_(?:ssh_)?(?:host|port)\b")
-_ORIGIN: Final = re.compile(r"Origin: (\S+?):(\d+)(?::(\d+))?\s")
 
 
 def main() -> int:
@@ -142,11 +141,13 @@ class _Addresses:
 
 def _where(error: BaseException | None, root: str) -> str:
     """Return where Ansible's error, or what caused it, points to, as artifact path:line:column."""
+    from ansible._internal._datatag._tags import Origin  # noqa: PLC0415 -- as in _prepare
+
     while error is not None:
-        found = _ORIGIN.search(str(getattr(error, "formatted_source_context", "") or "") + " ")
-        if found:
-            place = os.path.relpath(os.path.realpath(found[1]), os.path.realpath(root))
-            return f"{place}:{found[2]}" + (f":{found[3]}" if found[3] else "")
+        origin = Origin.get_tag(getattr(error, "obj", None))
+        if origin and origin.path:
+            place = os.path.relpath(os.path.realpath(origin.path), os.path.realpath(root))
+            return f"{place}:{origin.line_num or 1}:{origin.col_num or 1}"
         error = error.__cause__
     return ""
 

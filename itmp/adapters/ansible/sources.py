@@ -7,6 +7,7 @@ plugin or script does by being read.
 """
 
 import json
+import re
 import secrets
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from itmp.plan.sources import Facts, InventoryFacts, Needs, PlayFacts, PlayNeed
 
 _INSPECT_TIMEOUT: Final = 600.0
 _RESERVED: Final = "itmp_"
+_PLACE: Final = re.compile(r"(.+?):(\d+)(?::(\d+))?")
 _USERS: Final = Path("~/.ansible/collections")
 _SYSTEM: Final = Path("/usr/share/ansible/collections")
 
@@ -242,12 +244,8 @@ def _refuse(found: list[list[str]], catalog: str) -> None:
 
 
 def _at(mark: str, message: str, do: str) -> Problem:
-    path, line, column = mark, 0, 0
-    parts = mark.rsplit(":", 2)
-    if len(parts) == 3 and parts[1].isdigit() and parts[2].isdigit():  # noqa: PLR2004 -- file:line:column
-        path, line, column = parts[0], int(parts[1]), int(parts[2])
-    elif len(parts) > 1 and parts[-1].isdigit():
-        path, line = mark.rpartition(":")[0], int(parts[-1])
+    found = _PLACE.fullmatch(mark)
+    path, line, column = (found[1], int(found[2]), int(found[3] or 1)) if found else (mark, 0, 0)
     return Problem(path=path, line=line, column=column, message=message, suggestion=do)
 
 
