@@ -6,7 +6,7 @@ value is compared again after its answer, right before the call. A call that was
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from itmp.adapters.aws import Capacity
@@ -14,7 +14,7 @@ from itmp.adapters.pulumi.kinds import Kind
 from itmp.errors import NotFoundError, UnknownOutcomeError
 from itmp.provider.knobs import Knob, guard
 
-_CONFIRM_PAUSES: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0)
+CONFIRM_PAUSES: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0)
 """Seconds between readings that confirm a call: describe calls may lag behind it."""
 
 
@@ -44,8 +44,18 @@ def look(cloud: Cloud, kind: Kind, resource: str) -> Capacity | None:
         return None
 
 
-def turn(cloud: Cloud, knob: Knob, inputs: Mapping[str, Any], *, ask: Callable[[], None] | None) -> None:
-    """Set the knob to its target. Without `ask` only the guards are applied (a preview)."""
+def turn(
+    cloud: Cloud,
+    knob: Knob,
+    inputs: Mapping[str, Any],
+    *,
+    ask: Callable[[], None] | None,
+    pauses: Sequence[float] = CONFIRM_PAUSES,
+) -> None:
+    """Set the knob to its target. Without `ask` only the guards are applied (a preview).
+
+    `pauses` are the seconds before each reading that shall confirm the call.
+    """
     guard(knob, cloud.read(knob.kind.knob, knob.resource))
     if ask is None:
         return
@@ -54,7 +64,7 @@ def turn(cloud: Cloud, knob: Knob, inputs: Mapping[str, Any], *, ask: Callable[[
         return
     try:
         cloud.write(knob.kind.knob, knob.resource, knob.target)
-        seen = _confirm(cloud, knob)
+        seen = _confirm(cloud, knob, pauses)
     except Exception as error:  # the call may have happened, whatever this is
         raise HalfDoneError(str(error), resource=knob.resource, inputs=inputs) from error
     if seen != knob.target:
@@ -62,9 +72,9 @@ def turn(cloud: Cloud, knob: Knob, inputs: Mapping[str, Any], *, ask: Callable[[
         raise HalfDoneError(what, resource=knob.resource, inputs={**inputs, knob.kind.target: seen})
 
 
-def _confirm(cloud: Cloud, knob: Knob) -> int:
+def _confirm(cloud: Cloud, knob: Knob, pauses: Sequence[float]) -> int:
     seen = -1
-    for pause in _CONFIRM_PAUSES:
+    for pause in pauses:
         time.sleep(pause)
         seen = cloud.read(knob.kind.knob, knob.resource).value
         if seen == knob.target:
@@ -72,4 +82,4 @@ def _confirm(cloud: Cloud, knob: Knob) -> int:
     return seen
 
 
-__all__ = ["Cloud", "HalfDoneError", "look", "turn"]
+__all__ = ["CONFIRM_PAUSES", "Cloud", "HalfDoneError", "look", "turn"]

@@ -29,7 +29,7 @@ _TARGETED: Final = frozenset({"create", "update", "replace", "same"})
 _AGAIN: Final = "Plan again and compare: itmp plan FILE; itmp diff OLD NEW."
 
 
-class _Answers:
+class Answers:
     """Answers the provider: an observer whose only yes is an approved target, once."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Update:
     observer: Observer
     scratch: Path
     _fresh: dict[str, Operation] = field(default_factory=dict)
-    _answers: _Answers = field(default_factory=_Answers)
+    answers: Answers = field(default_factory=Answers)
 
     @property
     def plan_file(self) -> Path:
@@ -68,7 +68,7 @@ class Update:
 
     def actions(self) -> ActionServer:
         """Return the socket on which the provider asks."""
-        return ActionServer(self.scratch, token=secrets.token_hex(16), observer=self._answers)
+        return ActionServer(self.scratch, token=secrets.token_hex(16), observer=self.answers)
 
     def check_present(self, values: Values) -> None:
         """Raise `StaleError` naming every present value that the plan does not rest on."""
@@ -104,10 +104,10 @@ class Update:
             try:
                 self.observer.before(_action(operation))
             except Error:
-                for urn in self._answers.allowed:
+                for urn in self.answers.allowed:
                     self._tell(self._planned(urn), "not_reached", "stopped before the update started")
                 raise
-            self._answers.allowed[operation.urn] = _aim(operation)
+            self.answers.allowed[operation.urn] = _aim(operation)
 
     def _operations(self) -> tuple[Operation, ...]:
         return tuple(operation for operation in self.step.operations if operation.op != "same")
@@ -141,7 +141,7 @@ class Update:
 
     def _conclude(self, operation: Operation, report: Report | None, values: Values) -> tuple[Outcome, str]:
         stage, op = _ending(report, operation.urn)
-        asked = operation.urn in self._answers.asked
+        asked = operation.urn in self.answers.asked
         if operation.type not in KINDS or operation.op not in _TARGETED:
             return _conclude_plain(stage, operation, report)
         (key, target), *_ = targets([operation]).items()
@@ -216,4 +216,4 @@ def _aim(operation: Operation) -> Mapping[str, int]:
     return {kind.target: operation.inputs[kind.target].new}
 
 
-__all__ = ["Update", "Values"]
+__all__ = ["Answers", "Update", "Values"]

@@ -55,7 +55,7 @@ def install(version: str, tell: Callable[[str], None], releases: str = "") -> No
 
 
 def this_platform(system: str = "", machine: str = "") -> str:
-    """Return the name of this platform in the release's files; raise `ToolMissingError` when there is none."""
+    """Return this platform's name in the release's files; raise `ToolMissingError` when there is none."""
     system, machine = system or platform.system(), machine or platform.machine()
     try:
         return _PLATFORMS[system, machine]
