@@ -8,7 +8,7 @@ door).
 from itmp.change._checks import Check
 from itmp.change._world import World
 from itmp.change.external import ExternalRecord, ExternalState, Note
-from itmp.change.fold import RecordDamagedError, fold
+from itmp.change.fold import Folding, RecordDamagedError, fold
 from itmp.change.gate import Admission, GateInput, Judgement, NeedsWorld, Refusal, judge
 from itmp.change.history import (
     PolicyHistory,
@@ -17,11 +17,11 @@ from itmp.change.history import (
     check_amendment,
     policy_history,
 )
-from itmp.change.permit import Permit, permit_event
+from itmp.change.permit import Permit, hosts_digest, permit_event, steps_digest
 from itmp.change.policy import Policy, Reading
-from itmp.change.record import ChangeRecord, Request, Revocation, RunRecord, SliceRecord, Vote
+from itmp.change.record import ChangeRecord, PermitRecord, Request, Revocation, RunRecord, SliceRecord, Vote
 from itmp.change.starter import starter_policy, team_policy
-from itmp.change.statements import StatementRefusedError, check_submission
+from itmp.change.statements import Given, StatementRefusedError, check_submission, time_of
 
 __all__ = [
     "Admission",
@@ -29,11 +29,14 @@ __all__ = [
     "Check",
     "ExternalRecord",
     "ExternalState",
+    "Folding",
     "GateInput",
+    "Given",
     "Judgement",
     "NeedsWorld",
     "Note",
     "Permit",
+    "PermitRecord",
     "Policy",
     "PolicyHistory",
     "PolicyHistoryError",
@@ -51,9 +54,12 @@ __all__ = [
     "check_amendment",
     "check_submission",
     "fold",
+    "hosts_digest",
     "judge",
     "permit_event",
     "policy_history",
     "starter_policy",
+    "steps_digest",
     "team_policy",
+    "time_of",
 ]

@@ -67,7 +67,7 @@ def fold(
     scope than the manifest's count for nothing. `blob` reads host lists that were too long for a leaf. Raises
     `RecordDamagedError` for leaves that are missing, foreign or out of order.
     """
-    draft = _Draft(history, manifest, blob)
+    draft = Folding(history, manifest=manifest, blob=blob)
     for leaf in leaves:
         draft.take(leaf)
     return draft.record(now)
@@ -119,10 +119,12 @@ class _Refused(Exception):  # noqa: N818 - a signal between two methods, never s
     """Why a leaf counts for nothing."""
 
 
-class _Draft:
-    """The record while it grows."""
+class Folding:
+    """The record while it grows: `take` each leaf in order, ask for the `record` at any point; see `fold`."""
 
-    def __init__(self, history: PolicyHistory, manifest: Manifest | None, blob: Blob | None) -> None:
+    def __init__(
+        self, history: PolicyHistory, *, manifest: Manifest | None = None, blob: Blob | None = None
+    ) -> None:
         self._history, self._manifest, self._blob = history, manifest, blob
         self._id = ""
         self._head: Digest | None = None
@@ -141,6 +143,7 @@ class _Draft:
         self._findings: list[Finding] = []
 
     def take(self, leaf: Leaf) -> None:
+        """Add the next leaf; raise `RecordDamagedError` unless it is the change's next event."""
         event = leaf.event
         self._chain(leaf, event)
         try:
@@ -150,7 +153,8 @@ class _Draft:
             self._findings.append(Finding(index=leaf.index, leaf=leaf.hash, why=f"{event.type}: {why}"))
         self._count, self._head = self._count + 1, leaf.hash
 
-    def record(self, now: datetime | None) -> ChangeRecord:
+    def record(self, now: datetime | None = None) -> ChangeRecord:
+        """Return the record as it stands after the leaves taken so far."""
         record = ChangeRecord(
             id=self._id,
             state="new",

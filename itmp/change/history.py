@@ -7,7 +7,7 @@ a history that cannot be walked is worth nothing.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from itmp.audit import Leaf
@@ -59,6 +59,11 @@ class PolicyHistory:
         """The version in force for leaf `index`: the newest before it (the genesis for leaf 0)."""
         before = [version for version in self.versions if version.index < index]
         return before[-1] if before else self.genesis
+
+    def until(self, index: int) -> "PolicyHistory":
+        """The history as it was known when leaf `index` was written."""
+        before = tuple(version for version in self.versions if version.index < index)
+        return replace(self, versions=before or self.versions[:1])
 
     def named(self, digest: str) -> PolicyVersion | None:
         """The newest version with this digest."""

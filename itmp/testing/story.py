@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from itmp import canonical
 from itmp.audit import Event, Log, LogStore, Receipt
 from itmp.calendars import format_time
 from itmp.canonical import Digest, digest
@@ -31,6 +30,9 @@ from itmp.change import (
     policy_history,
     team_policy,
 )
+from itmp.evidence import build
+from itmp.execution.doors import Slice
+from itmp.execution.record import work_digest
 from itmp.plan import AnsibleStep, ExpectedTask, Host, Manifest, Plan, Source, scope, targets
 from itmp.plan.model import Inventory, Risk
 from itmp.signing import NoteKey, Signed, change_id, lines_of
@@ -323,7 +325,7 @@ class Story:
         self, permit: Permit, step: AnsibleStep, hosts: Sequence[str], *, phase: str = "do"
     ) -> Receipt:
         """Write the intent of one slice."""
-        work = digest(canonical.dumps([sorted(hosts), [[t.path, t.line, t.action] for t in step.expected]]))
+        work = work_digest(Slice(key=step.id, step=step, hosts=tuple(hosts)))
         data = {"slice": step.id, "hosts": list(hosts), "work": work, "permit": permit.leaf}
         return self.say(permit, "slice.intended", step=step.id, phase=phase, data=data)
 
@@ -375,6 +377,18 @@ class Story:
     def write(self, event: Event) -> Receipt:
         """Append any event."""
         return self.log.append(event)
+
+    def trust(self) -> dict[str, bytes]:
+        """Return the files of the TRUST folder that `itmp init` would write."""
+        return {
+            "log.policy": f"log {self.log.vkey}\nquorum none\n".encode(),
+            "genesis": f"{self.log.leaf(0).hash}\n".encode(),
+        }
+
+    def evidence(self, since: bytes | None = None) -> bytes:
+        """Publish a checkpoint and return the change's evidence."""
+        self.log.checkpoint()
+        return build(self.log, self.change, since=since)
 
     def tell(self, *, approvers: Sequence[str] = ("bob",), runner: str = "alice") -> "Story":
         """Tell the whole of it: open, approve, run, close."""

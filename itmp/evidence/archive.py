@@ -1,0 +1,98 @@
+"""The evidence file: a tar in its one form.
+
+Rules kept here: the same members give the same bytes (USTAR, sorted names, mode 0644, owner 0, time 0, two
+zero blocks at the end); the reader takes only what the writer would have written, so that links, devices,
+traversal, duplicates, sparse files, extensions, padding and trailing bytes have no way in. Nothing is ever
+unpacked to a disk. Stock `tar` can take the file apart.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from itmp.errors import EvidenceInvalidError
+
+MAX_BUNDLE: Final = 1024 * 1024 * 1024
+"""Bytes. It holds a plan's artifacts, at most as many again in leaves and proofs."""
+
+_BLOCK: Final = 512
+_END: Final = bytes(2 * _BLOCK)
+_SIZE: Final = slice(124, 135)
+_CHECKSUM: Final = slice(148, 156)
+_NAME: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._/-]{0,98}[A-Za-z0-9]")
+
+
+class ArchiveError(EvidenceInvalidError):
+    """A file that is no evidence archive, or one that somebody has tampered with."""
+
+
+def pack(members: Mapping[str, bytes]) -> bytes:
+    """Return the archive of `members` (name to content)."""
+    parts = [
+        _header(name.encode("ascii"), len(data)) + _padded(data) for name, data in sorted(members.items())
+    ]
+    archive = b"".join([*parts, _END])
+    if len(archive) > MAX_BUNDLE:
+        raise ArchiveError(f"evidence of {len(archive)} bytes; the limit is {MAX_BUNDLE}")
+    return archive
+
+
+def unpack(data: bytes) -> dict[str, bytes]:
+    """Return the members of an archive; raise `ArchiveError` for what `pack` would not have written."""
+    if len(data) > MAX_BUNDLE:
+        raise ArchiveError(f"evidence of {len(data)} bytes; the limit is {MAX_BUNDLE}")
+    members: dict[str, bytes] = {}
+    at, previous = 0, b""
+    while data[at : at + _BLOCK] != _END[:_BLOCK]:
+        name, content = _member(data, at)
+        if name <= previous:
+            raise ArchiveError("members out of order, or one name twice", where=name.decode())
+        members[name.decode()] = content
+        at, previous = at + _BLOCK + len(content) + -len(content) % _BLOCK, name
+    if data[at:] != _END:
+        raise ArchiveError("bytes after the end of the archive, or its end is cut")
+    return members
+
+
+def _member(data: bytes, at: int) -> tuple[bytes, bytes]:
+    head = data[at : at + _BLOCK]
+    name, size = head[:100].rstrip(b"\0"), _size(head)
+    if (
+        size is None
+        or not _NAME.fullmatch(name)
+        or b"//" in name
+        or b".." in name
+        or head != _header(name, size)
+    ):
+        raise ArchiveError(
+            "not an evidence archive: a header that its writer would not have written", where=f"byte {at}"
+        )
+    content = data[at + _BLOCK : at + _BLOCK + size]
+    padding = data[at + _BLOCK + size : at + _BLOCK + size + -size % _BLOCK]
+    if len(content) != size or padding != bytes(-size % _BLOCK):
+        raise ArchiveError("a member that is cut short or badly padded", where=name.decode())
+    return name, content
+
+
+def _size(head: bytes) -> int | None:
+    text = head[_SIZE]
+    return int(text, 8) if len(text) == _SIZE.stop - _SIZE.start and not text.strip(b"01234567") else None
+
+
+def _header(name: bytes, size: int) -> bytes:
+    fields = [
+        name.ljust(100, b"\0"),
+        b"0000644\0",
+        b"0000000\0" * 2,
+        b"%011o\0" % size,
+        b"0" * 11 + b"\0",
+        b" " * 8,
+    ]
+    head = b"".join(
+        [*fields, b"0".ljust(101, b"\0"), b"ustar\x0000", bytes(64), b"0000000\0" * 2, bytes(167)]
+    )
+    return head[: _CHECKSUM.start] + b"%06o\0 " % sum(head) + head[_CHECKSUM.stop :]
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % _BLOCK)

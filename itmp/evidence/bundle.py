@@ -1,0 +1,195 @@
+"""What an evidence file holds, and how it is built from a log.
+
+Rules kept here: same log, same checkpoint, same change give the same bytes. Besides the leaves and what
+proves them, every member follows from the leaves (`derived`), so that the verifier recomputes instead of
+believing:
+
+MANIFEST                      sha256 of every other member, as sha256sum writes it VERIFY.md
+how to check this file with tools that are not ours allowed_signers               every key of every policy
+version, for ssh-keygen blobs/<hex>                   host lists that were too long for a leaf checkpoint
+the signed head, with cosignatures consistency/<old>-<new>       proofs from each `seen` and from the
+checkpoint that the auditor kept leaves/<index>                the genesis, every policy version, every
+event of the change plan/manifest, plan/artifacts/<hex> policy/<index>.yml            the policy versions,
+as text proofs/<index>.tlog-proof     inclusion of each leaf statements/<index>[-<n>].txt, .sig
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Protocol
+
+from itmp import canonical
+from itmp.audit import Checkpoint, Leaf, SignedCheckpoint
+from itmp.canonical import Digest
+from itmp.change import PolicyHistory, policy_history
+from itmp.errors import EvidenceIncompleteError, InvalidInputError, NotFoundError
+from itmp.evidence import archive
+from itmp.evidence.proofs import write_hashes, write_inclusion
+from itmp.evidence.text import VERIFY
+from itmp.plan import Plan
+from itmp.signing import Signed, Statement
+
+_POLICY_ENDS: Final = (
+    b'"type":"log.created","v":1}',
+    b'"type":"policy.changed","v":1}',
+)  # of canonical leaves
+
+
+class Trail(Protocol):
+    """The part of a log that evidence is built from; `itmp.audit.Log` keeps it."""
+
+    def published(self) -> SignedCheckpoint | None:
+        """Return the newest signed head."""
+
+    def leaves(self, start: int = 0, end: int | None = None) -> Iterable[Leaf]:
+        """Yield leaves [start, end)."""
+
+    def of_change(self, change: str) -> tuple[Leaf, ...]:
+        """Return the change's events in order."""
+
+    def prove_inclusion(self, index: int, size: int) -> tuple[bytes, ...]:
+        """Return the hashes from leaf `index` to the root of `size`."""
+
+    def prove_consistency(self, old: int, new: int) -> tuple[bytes, ...]:
+        """Return the proof that `new` leaves continue `old` ones."""
+
+    def blob(self, digest: Digest) -> bytes:
+        """Return content by its digest."""
+
+
+def build(trail: Trail, change: str, *, since: bytes | None = None) -> bytes:
+    """Return the evidence of `change` under the log's newest published checkpoint.
+
+    `since` is a checkpoint that the auditor kept: a proof that this log continues it goes along. Raises
+    `NotFoundError` for no such change, `EvidenceIncompleteError` when no checkpoint covers it yet.
+    """
+    events, head = trail.of_change(change), trail.published()
+    if not events:
+        raise NotFoundError(f"no change {change} in this log", do="List them: itmp change list")
+    if head is None or head.checkpoint.size <= events[-1].index:
+        raise EvidenceIncompleteError(
+            "no published checkpoint covers the change", where=change, do="itmp audit checkpoint"
+        )
+    size = head.checkpoint.size
+    leaves = {leaf.index: leaf for leaf in (*_policy_leaves(trail, size), *events)}
+    history = policy_history(leaves[index] for index in sorted(leaves))
+    members = {f"leaves/{index}": leaf.data for index, leaf in leaves.items()}
+    members["checkpoint"] = head.note
+    members |= _proofs(trail, leaves, head)
+    members |= _consistency(trail, leaves.values(), head.checkpoint, since)
+    members |= _plan(trail, events[0])
+    members |= _blobs(trail, events)
+    members |= derived(leaves, history)
+    members["MANIFEST"] = manifest_of(members)
+    return archive.pack(members)
+
+
+def derived(leaves: Mapping[int, Leaf], history: PolicyHistory) -> dict[str, bytes]:
+    """Return the members that follow from the leaves and the policy's history."""
+    members = {"VERIFY.md": VERIFY.encode(), "allowed_signers": allowed_signers(history)}
+    for version in history.versions:
+        members[f"policy/{version.index}.yml"] = version.policy.data
+    for index, leaf in leaves.items():
+        signed = signed_in(leaf)
+        for number, item in enumerate(signed):
+            name = f"statements/{index}" + (f"-{number}" if len(signed) > 1 else "")
+            members |= {f"{name}.txt": item.text.encode(), f"{name}.sig": item.signature.encode()}
+    return members
+
+
+def allowed_signers(history: PolicyHistory) -> bytes:
+    """Return every key of every version as ssh-keygen's allowed_signers; dates and roles are not in it."""
+    domain = history.origin.partition("/")[0]
+    lines = {
+        f'{signer.id} namespaces="itmp-*@{domain}" {key.key.line}\n'
+        for version in history.versions
+        for signer in version.policy.signers
+        for key in signer.keys
+    }
+    return "".join(sorted(lines)).encode()
+
+
+def manifest_of(members: Mapping[str, bytes]) -> bytes:
+    """Return MANIFEST over all other members, in the form of `sha256sum`."""
+    lines = [
+        f"{canonical.digest(data).removeprefix('sha256:')}  {name}\n"
+        for name, data in sorted(members.items())
+        if name != "MANIFEST"
+    ]
+    return "".join(lines).encode()
+
+
+def signed_in(leaf: Leaf) -> tuple[Signed, ...]:
+    """Return the signed statements that a leaf holds, in its order; pairs that are none are passed over."""
+    data: Mapping[str, Any] = leaf.event.data or {}
+    items = data.get("statements", [data])
+    found = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    return tuple(
+        Signed(text=item["text"], signature=item["signature"])
+        for item in found
+        if isinstance(item.get("text"), str) and isinstance(item.get("signature"), str)
+    )
+
+
+def seen_in(leaves: Iterable[Leaf]) -> dict[int, set[bytes]]:
+    """Return size → roots of every checkpoint that the signers of these leaves had seen, but the empty."""
+    found: dict[int, set[bytes]] = {}
+    for leaf in leaves:
+        for signed in signed_in(leaf):
+            try:
+                size, root = Statement.parse(signed.text).seen
+            except InvalidInputError:
+                continue  # a text that is no statement counts for nothing and has seen nothing
+            if size:
+                found.setdefault(size, set()).add(root)
+    return found
+
+
+def blobs_in(events: Iterable[Leaf]) -> set[Digest]:
+    """Return the digests of host lists that stand in blobs."""
+    found = (
+        (leaf.event.data or {}).get(f"{name}_blob") for leaf in events for name in ("hosts", "resources")
+    )
+    return {canonical.parse_digest(digest) for digest in found if isinstance(digest, str)}
+
+
+def _policy_leaves(trail: Trail, size: int) -> list[Leaf]:
+    return [leaf for leaf in trail.leaves(0, size) if leaf.data.endswith(_POLICY_ENDS)]
+
+
+def _proofs(trail: Trail, leaves: Iterable[int], head: SignedCheckpoint) -> dict[str, bytes]:
+    size = head.checkpoint.size
+    return {
+        f"proofs/{index}.tlog-proof": write_inclusion(index, trail.prove_inclusion(index, size), head.note)
+        for index in leaves
+    }
+
+
+def _consistency(
+    trail: Trail, leaves: Iterable[Leaf], head: Checkpoint, since: bytes | None
+) -> dict[str, bytes]:
+    olds = set(seen_in(leaves)) | ({_size_of(since)} if since is not None else set())
+    return {
+        f"consistency/{old}-{head.size}": write_hashes(trail.prove_consistency(old, head.size))
+        for old in olds
+        if 0 < old < head.size
+    }
+
+
+def _size_of(note: bytes) -> int:
+    text, _, _ = note.decode("utf-8", "replace").rpartition("\n\n")
+    return Checkpoint.parse(text + "\n").size
+
+
+def _plan(trail: Trail, opened: Leaf) -> dict[str, bytes]:
+    """The plan's bytes, as far as the log still has them: what is missing shows as incomplete."""
+    try:
+        plan = Plan.from_bytes(trail.blob(canonical.parse_digest(opened.event.plan)), trail.blob)
+    except (NotFoundError, InvalidInputError):
+        return {}
+    members = {"plan/manifest": plan.manifest_bytes}
+    for digest in sorted(set(plan.manifest.artifacts.values())):
+        members[f"plan/artifacts/{digest.removeprefix('sha256:')}"] = plan.artifacts[digest]
+    return members
+
+
+def _blobs(trail: Trail, events: Iterable[Leaf]) -> dict[str, bytes]:
+    return {f"blobs/{digest.removeprefix('sha256:')}": trail.blob(digest) for digest in blobs_in(events)}

@@ -1,0 +1,381 @@
+"""What was done, judged event by event: rules 10 to 15 of `itmp.evidence.verify`.
+
+Rules kept here: the gate is asked again at every permit and every intent, with the record and the policy as
+they stood then and the log's own time; what a permit claims must be what the gate grants; whatever an
+executor writes must lie inside plan and permit. The starting state and the external record cannot be
+recomputed and are taken as asserted.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from itmp import canonical
+from itmp.audit import Event, Health, Leaf
+from itmp.calendars import Window, format_time
+from itmp.canonical import Digest
+from itmp.change import (
+    Admission,
+    ChangeRecord,
+    ExternalState,
+    Folding,
+    GateInput,
+    Judgement,
+    PermitRecord,
+    PolicyHistory,
+    Refusal,
+    RunRecord,
+    SliceRecord,
+    World,
+    hosts_digest,
+    judge,
+    steps_digest,
+    time_of,
+)
+from itmp.errors import EvidenceInvalidError
+from itmp.plan import AnsibleStep, CheckStep, LeafStep, Plan, PulumiStep, all_steps, slices, targets
+
+STATES: Final = frozenset({"ok", "changed", "failed", "unreachable", "skipped", "unknown", "not_reached"})
+_TOUCHED: Final = frozenset({"ok", "changed", "failed", "unreachable", "unknown"})
+_NO_FINDINGS: Final = Health(findings=())
+_FACTS: Final = frozenset(
+    f"ansible.{place}.{name}" for place in ("builtin", "legacy") for name in ("setup", "gather_facts")
+)
+_STAGES: Final = {"replace": ("create-replacement", "delete-replaced")}
+
+
+class RuleBrokenError(EvidenceInvalidError):
+    """Rule `n` is broken."""
+
+    def __init__(self, n: int, what: str, *, where: str = "") -> None:
+        super().__init__(what, where=where)
+        self.n = n
+
+
+class Conduct:
+    """Takes the change's events in order; raises `RuleBrokenError` at the first that breaks a rule."""
+
+    def __init__(self, plan: Plan, history: PolicyHistory, blobs: Mapping[Digest, bytes]) -> None:
+        self._plan, self._history, self._blobs = plan, history, blobs
+        self._folding = Folding(history, manifest=plan.manifest, blob=self._blob)
+        self._steps = {step.id: step for step in all_steps(plan.manifest)}
+        self._starts: dict[str, Digest] = {}
+        self._used: set[str] = set()
+        self._running: dict[str, PermitRecord] = {}
+        self._ended: set[str] = set()
+        self._answered: set[str] = set()
+        self._work: dict[str, _Work] = {}
+        self.admissions: list[tuple[PermitRecord, Admission]] = []
+
+    def take(self, leaf: Leaf) -> None:
+        """Judge one event against everything before it, then add it."""
+        event, where = leaf.event, f"leaf {leaf.index}"
+        match event.type:
+            case "permit.issued":
+                self._permit(leaf, event, where)
+            case "run.started" | "run.resumed":
+                self._start(event, where)
+            case "slice.intended":
+                self._intent(leaf, event, where)
+            case "action.intended":
+                self._operation(leaf, event, where)
+            case "action.finished" | "check.finished" | "action.reconciled":
+                self._result(event, where)
+            case "slice.finished":
+                self._slice_end(event, where)
+            case "run.stopped" | "run.finished" if event.run not in self._running:
+                raise RuleBrokenError(11, f"the end of run {event.run}, which never began", where=where)
+        self._folding.take(leaf)
+
+    def end(self) -> ChangeRecord:
+        """Judge what must be true of the whole and return the record; rules 14 and 15."""
+        record = self._folding.record()
+        for run in record.runs:
+            if run.started:
+                _account(self._plan, run)
+        return record
+
+    # Rule 10
+
+    def _permit(self, leaf: Leaf, event: Event, where: str) -> None:
+        body: dict[str, Any] = dict((event.data or {}).get("permit") or {})
+        record, now = self._folding.record(), time_of(leaf)
+        mode, named = body.get("mode"), set(body.get("statements") or ())
+        starts = [given for given in record.starts if given.leaf in named and given.act == mode]
+        if mode not in {"run", "resume", "undo"} or len(starts) != 1:
+            raise RuleBrokenError(10, "a permit that rests on no valid start statement", where=where)
+        answer = self._judge(mode, record, leaf.index, now, starts[0].leaf)
+        if not isinstance(answer, Admission):
+            raise RuleBrokenError(10, f"a permit that the gate refuses: {_why(answer)}", where=where)
+        self._compare(body, event, answer, where)
+        permit = PermitRecord(index=leaf.index, leaf=leaf.hash, at=now, run=event.run, mode=mode, body=body)
+        self._starts[permit.leaf] = starts[0].leaf
+        self.admissions.append((permit, answer))
+
+    def _compare(self, body: Mapping[str, Any], event: Event, granted: Admission, where: str) -> None:
+        full, limit = targets(self._plan.manifest), tuple(body.get("limit") or ())
+        hosts = limit or (full if body.get("hosts") == hosts_digest(full) else ())
+        expected = {
+            "schema": "itmp-permit/v1",
+            "change": event.change,
+            "plan": self._plan.digest,
+            "run": event.run,
+            "hosts": hosts_digest(hosts),
+            "steps": steps_digest(self._plan.manifest),
+            "policy": granted.policy,
+            "statements": list(granted.statements),
+        }
+        for name, value in expected.items():
+            if body.get(name) != value:
+                raise RuleBrokenError(10, f"the permit's {name} is not what the gate grants", where=where)
+        if not set(hosts) <= set(granted.hosts):
+            raise RuleBrokenError(10, "the permit covers hosts that the gate does not grant", where=where)
+        if not str(body.get("not_after", "")) <= format_time(granted.not_after.replace(microsecond=0)):
+            raise RuleBrokenError(10, "the permit lasts longer than the gate grants", where=where)
+
+    def _judge(
+        self, mode: Any, record: ChangeRecord, index: int, now: datetime, start: Digest | None
+    ) -> Judgement:
+        asked = GateInput(
+            mode=mode,
+            plan=self._plan,
+            record=record,
+            history=self._history.until(index),
+            health=_NO_FINDINGS,
+            now=now,
+            start=start,
+            world=_asserted(self._plan, record, now),
+        )
+        return judge(asked)
+
+    # Rule 11
+
+    def _start(self, event: Event, where: str) -> None:
+        named = (event.data or {}).get("permit")
+        permit = next(
+            (item for item, _ in self.admissions if item.leaf == named and item.run == event.run), None
+        )
+        if permit is None or permit.leaf in self._used:
+            raise RuleBrokenError(
+                11, f"run {event.run} begins under no permit, or under a used one", where=where
+            )
+        if (event.type == "run.started") != (permit.mode == "run"):
+            raise RuleBrokenError(11, f"{event.type} under a permit to {permit.mode}", where=where)
+        self._used.add(permit.leaf)
+        self._running[event.run] = permit
+
+    # Rule 12
+
+    def _intent(self, leaf: Leaf, event: Event, where: str) -> None:
+        data, permit = event.data or {}, self._running.get(event.run)
+        if permit is None or data.get("permit") != permit.leaf:
+            raise RuleBrokenError(12, "an intent outside the permit of its run", where=where)
+        step, hosts = self._steps.get(event.step), self._names(data, "hosts", where)
+        phase = event.phase or "do"
+        if step is None or not self._in_plan(step, phase, hosts):
+            raise RuleBrokenError(12, f"step {event.step} on these hosts is not in the plan", where=where)
+        if not set(hosts) <= self._covered(permit):
+            raise RuleBrokenError(12, "an intent on hosts that the permit does not cover", where=where)
+        if data.get("work") != work_digest(step, hosts):
+            raise RuleBrokenError(12, "the intent's work is not that of the plan", where=where)
+        self._still_admitted(leaf, step, phase, permit)
+        self._work[leaf.hash] = _Work(self._plan, step, hosts, where=leaf.hash)
+
+    def _still_admitted(self, leaf: Leaf, step: LeafStep, phase: str, permit: PermitRecord) -> None:
+        if phase == "undo" or step.always:
+            return  # a revoked approval strands no drained host
+        now = time_of(leaf)
+        if format_time(now.replace(microsecond=0)) > str(permit.body["not_after"]):
+            raise RuleBrokenError(12, "an intent after its permit has ended", where=f"leaf {leaf.index}")
+        answer = self._judge("slice", self._folding.record(), leaf.index, now, self._starts[permit.leaf])
+        if isinstance(answer, Refusal):
+            raise RuleBrokenError(
+                12, f"an intent that the gate refuses: {_why(answer)}", where=f"leaf {leaf.index}"
+            )
+
+    def _in_plan(self, step: LeafStep, phase: str, hosts: tuple[str, ...]) -> bool:
+        manifest = self._plan.manifest
+        parts = {"do": slices(manifest, "do"), "undo": slices(manifest, "undo")}.get(phase, ())
+        return any(part.step.id == step.id and set(hosts) <= set(part.hosts) for part in parts)
+
+    def _covered(self, permit: PermitRecord) -> set[str]:
+        return set(permit.body["limit"] or targets(self._plan.manifest))
+
+    def _operation(self, leaf: Leaf, event: Event, where: str) -> None:
+        work, target = self._work.get(event.intent), event.target or {}
+        if work is None or event.intent in self._ended:
+            raise RuleBrokenError(12, "an operation without the open intent of its slice", where=where)
+        if (target.get("id"), event.action) not in work.operations:
+            raise RuleBrokenError(12, f"operation {event.action} on a resource outside the plan", where=where)
+        self._work[leaf.hash] = work.one(target["id"], event.action)
+
+    # Rule 13
+
+    def _result(self, event: Event, where: str) -> None:
+        work, target = self._work.get(event.intent), (event.target or {}).get("id", "")
+        if work is None:
+            raise RuleBrokenError(13, "a result without an earlier intent", where=where)
+        if target not in work.targets:
+            raise RuleBrokenError(13, f"a result on {target!r:.80}, outside its intent", where=where)
+        if event.type == "action.reconciled":
+            return
+        if work.slice in self._ended:
+            raise RuleBrokenError(13, "a result after the end of its slice", where=where)
+        if event.type == "action.finished" and event.outcome != "denied" and not work.allows(event):
+            raise RuleBrokenError(13, f"action {event.action} is not in the plan", where=where)
+        if work.single and event.intent in self._answered:
+            raise RuleBrokenError(13, "an intent that is answered twice", where=where)
+        self._answered.add(event.intent)
+
+    # Rule 14
+
+    def _slice_end(self, event: Event, where: str) -> None:
+        work = self._work.get(event.intent)
+        if work is None or event.intent in self._ended:
+            raise RuleBrokenError(14, "the end of a slice that was not open", where=where)
+        states = self._read(event.data or {}, "hosts", where)
+        if not isinstance(states, dict) or set(states) != work.targets or not set(states.values()) <= STATES:
+            raise RuleBrokenError(14, "a slice whose end does not name each of its targets once", where=where)
+        self._ended.add(event.intent)
+
+    # Reading
+
+    def _names(self, data: Mapping[str, Any], name: str, where: str) -> tuple[str, ...]:
+        value = self._read(data, name, where)
+        if not isinstance(value, list) or len(set(map(str, value))) != len(value):
+            raise RuleBrokenError(12, f"no list of {name}", where=where)
+        return tuple(map(str, value))
+
+    def _read(self, data: Mapping[str, Any], name: str, where: str) -> Any:
+        if name in data:
+            return data[name]
+        content = self._blobs.get(Digest(str(data.get(f"{name}_blob"))))
+        if content is None:
+            raise RuleBrokenError(1, f"the blob of its {name} is not in the file", where=where)
+        return canonical.loads(content)
+
+    def _blob(self, digest: Digest) -> bytes:
+        if digest not in self._blobs:
+            raise RuleBrokenError(1, f"blob {digest} is not in the file")
+        return self._blobs[digest]
+
+
+class _Work:
+    """What one intent covers: `slice` is the leaf of its slice, `single` that it takes one answer."""
+
+    def __init__(self, plan: Plan, step: LeafStep, hosts: tuple[str, ...], *, where: str) -> None:
+        self.slice, self.single = where, False
+        self._step, self.operations = step, frozenset[tuple[str, str]]()
+        self.targets = set(hosts)
+        self._files: frozenset[str] = frozenset()
+        if isinstance(step, PulumiStep):
+            done = [one for one in step.operations if one.op != "same"]
+            self.targets = {one.urn for one in done}
+            self.operations = frozenset(
+                (one.urn, op) for one in step.operations for op in (one.op, "same", *_STAGES.get(one.op, ()))
+            )
+        if isinstance(step, AnsibleStep) and step.opaque:
+            known = {task.path for task in step.expected}
+            paths = (path for path in plan.manifest.artifacts if path.startswith("project/"))
+            self._files = frozenset(paths) - known
+
+    def one(self, urn: str, action: str) -> "_Work":
+        """The intent of one resource operation of this slice."""
+        single = object.__new__(_Work)
+        single.slice, single.single, single._step, single._files = self.slice, True, self._step, self._files
+        single.targets, single.operations = {urn}, frozenset({(urn, action)})
+        return single
+
+    def allows(self, event: Event) -> bool:
+        """Whether the action is one of the plan's."""
+        data = event.data or {}
+        match self._step:
+            case PulumiStep():
+                return self.single and ((event.target or {}).get("id"), event.action) in self.operations
+            case CheckStep():
+                return False
+            case AnsibleStep() as step:
+                place = (data.get("path"), data.get("line"), event.action)
+                delegate = data.get("delegate", "")
+                if delegate and delegate not in {*step.delegates, *self.targets}:
+                    return False
+                facts = {
+                    (t.path, t.line, name) for t in step.expected if t.section == "facts" for name in _FACTS
+                }
+                planned = {(task.path, task.line, task.action) for task in step.expected}
+                return place in planned | facts or data.get("path") in self._files
+
+
+def work_digest(step: LeafStep, hosts: tuple[str, ...]) -> Digest:
+    """The digest of hosts and expected work, as the executor writes it into a slice's intent."""
+    work: list[list[Any]]
+    match step:
+        case AnsibleStep():
+            work = [[task.path, task.line, task.action] for task in step.expected]
+        case PulumiStep():
+            work = [[one.urn, one.op] for one in step.operations]
+        case CheckStep():
+            work = [[host, step.probes[host].kind] for host in hosts if host in step.probes]
+    return canonical.digest(canonical.dumps({"hosts": list(hosts), "work": work}))
+
+
+def _account(plan: Plan, run: RunRecord) -> None:
+    """Rules 14 and 15 for one run that began."""
+    where = f"run {run.id}"
+    if run.active:
+        raise RuleBrokenError(15, "the run never ended: its hosts are not accounted for", where=where)
+    all_hosts = set(targets(plan.manifest))
+    must = {host for part in run.slices for host in part.hosts}
+    if run.permits[0].mode == "run":
+        must |= set(targets(plan.manifest, "do"))
+    if not must <= set(run.hosts) <= all_hosts or not set(run.hosts.values()) <= STATES:
+        raise RuleBrokenError(15, "not every targeted host ends in exactly one known state", where=where)
+    touched = {host for part in run.slices for host in part.hosts}
+    claimed = {host for host, state in run.hosts.items() if state in _TOUCHED and state != "unreachable"}
+    if not claimed <= touched:
+        raise RuleBrokenError(
+            15, f"{min(claimed - touched)} has an outcome and was never intended", where=where
+        )
+    if run.state == "succeeded":
+        for at, part in enumerate(run.slices):
+            _settled(part, run.slices[at + 1 :], where)
+
+
+def _settled(part: SliceRecord, later: tuple[SliceRecord, ...], where: str) -> None:
+    if part.finished is not None:
+        return
+    again = {
+        host
+        for other in later
+        if (other.step, other.phase) == (part.step, part.phase)
+        for host in other.hosts
+    }
+    left = set(part.hosts) - again - set(part.reconciled)
+    if left or (
+        not part.hosts and not part.reconciled and not any(other.step == part.step for other in later)
+    ):
+        raise RuleBrokenError(14, f"slice {part.key} never ended, and yet the run succeeded", where=where)
+
+
+def _asserted(plan: Plan, record: ChangeRecord, now: datetime) -> World:
+    """The world exactly as the plan found it, and an external record that says yes: both only asserted."""
+    inventory, reference = plan.manifest.inventory, record.request.external if record.request else ""
+    steps = [step for step in (*plan.manifest.steps, *plan.manifest.undo) if isinstance(step, PulumiStep)]
+    return World(
+        hosts=inventory.hosts if inventory else None,
+        present={(v.knob, v.id, v.field): v.value for step in steps for v in step.present},
+        external=ExternalState(
+            reference=reference,
+            implement=True,
+            state="asserted",
+            window=Window(start=now, end=datetime.max.replace(tzinfo=now.tzinfo)),
+        ),
+    )
+
+
+def _why(answer: Judgement) -> str:
+    return (
+        f"check {answer.first.n}, {answer.first.why}"
+        if isinstance(answer, Refusal)
+        else "it was not asked fully"
+    )

@@ -1,0 +1,79 @@
+"""The story that evidence tells, for a reader, and the limits of what was proven."""
+
+from collections.abc import Iterable
+
+from itmp.change import ChangeRecord, Given, PolicyHistory, Reading, RunRecord
+from itmp.evidence.conduct import Conduct
+from itmp.evidence.report import Deed, RunTold, Told
+from itmp.evidence.trust import Trust
+from itmp.plan import Plan
+
+
+def tell(history: PolicyHistory, record: ChangeRecord, plan: Plan | None, conduct: Conduct | None) -> Told:
+    """Return the story of a change whose record has been judged."""
+    request = record.request
+    reading = history.latest.policy.read(plan.manifest) if plan else Reading(environment="", risk="high")
+    if conduct and conduct.admissions:
+        reading = conduct.admissions[-1][1].reading
+    return Told(
+        change=record.id,
+        type=request.type if request else "",
+        title=plan.manifest.title if plan else "",
+        plan=request.plan if request else "",
+        reason=request.given.line("reason") if request else "",
+        external=request.external if request else "",
+        environment=reading.environment,
+        risk=reading.risk if plan else "",
+        state=record.state,
+        deeds=tuple(_deed(given) for given in sorted(_given(record), key=lambda given: given.index)),
+        runs=tuple(_run(run, conduct) for run in record.runs),
+        refusals=record.refusals,
+        ignored=tuple(f"leaf {finding.index}: {finding.why}" for finding in record.findings),
+    )
+
+
+def assurance(trust: Trust, history: PolicyHistory, conduct: Conduct | None) -> tuple[str, ...]:
+    """Return the limits of what was proven, one sentence each."""
+    return tuple(_assurance(trust, history, conduct))
+
+
+def _assurance(trust: Trust, history: PolicyHistory, conduct: Conduct | None) -> Iterable[str]:
+    if trust.policy.witnessed:
+        yield "assurance: witnessed: others cosigned the checkpoint, so it was not made for you alone"
+    else:
+        yield "assurance: self-attested: nobody but the log's owner has signed the checkpoint"
+        yield "time asserted by executor: no cosignature or time stamp bounds it"
+    if history.single_root:
+        yield f"single root: {history.genesis.by[0]} alone enrolled this log"
+    if trust.kept is None:
+        yield "no kept checkpoint: TRUST holds none, so a fork made before today would not show"
+    if any(admission.alone for _, admission in conduct.admissions) if conduct else False:
+        yield "quorum 0: by the policy one person acted alone"
+    yield "starting state and external record: asserted by executor, they cannot be recomputed later"
+    yield "completeness against the log's owner needs the whole log: --log"
+
+
+def _given(record: ChangeRecord) -> Iterable[Given]:
+    if record.request:
+        yield record.request.given
+    yield from (vote.given for vote in record.votes)
+    yield from (revocation.given for revocation in record.revocations)
+    yield from (*record.starts, *record.stops)
+    yield from (given for given in (record.canceled, record.reviewed, record.closed) if given)
+
+
+def _deed(given: Given) -> Deed:
+    return Deed(act=given.act, who=given.signer, role=given.role, at=given.at)
+
+
+def _run(run: RunRecord, conduct: Conduct | None) -> RunTold:
+    admitted = [granted for permit, granted in conduct.admissions if permit.run == run.id] if conduct else []
+    return RunTold(
+        id=run.id,
+        by=tuple(dict.fromkeys(granted.runner for granted in admitted)),
+        modes=tuple(permit.mode for permit in run.permits),
+        state=run.state,
+        hosts=run.hosts,
+        quorum=min((granted.quorum for granted in admitted), default=0),
+        reconciled={host: state for part in run.slices for host, state in part.reconciled.items()},
+    )

@@ -1,0 +1,404 @@
+"""The auditor's verdict on one change's evidence.
+
+The numbered rules, in the order in which they are judged; the code repeats the numbers: 1 the file is an
+evidence archive in its one form; MANIFEST covers every member; nothing is missing or extra; 2 the
+checkpoint is signed by TRUST's log and by its witnesses' quorum; 3 every leaf is included in that
+checkpoint, at its own index; 4 leaf 0 is TRUST's genesis, for TRUST's log key; 5 every policy version came
+in by the quorum of the one before it; 6 the checkpoint continues the one that the auditor kept and every
+one that a signer had seen; 7 the change's events are 0..n without a gap, each chained to the one before; 8
+the change was validly opened; statements that count are signed, in force and for this change; 9 the plan's
+bytes and artifacts are those that the request names; 10 every permit is what the gate grants at that
+moment: quorum, separation, validity, window, plan; 11 every run begins under its own permit, once; 12 every
+intent lies inside plan and permit, while the approvals stood (`always` and undo steps: whatever they did);
+13 every result has one earlier intent that covers its target and action; 14 every slice ends by naming each
+of its targets; 15 every targeted host ends in exactly one state; 16 the close commits all events before it
+and is the last; 17 clocks are monotone within each boot; 18 what the auditor demanded by `require` was
+brought and used.
+
+Judgement stops at the first broken rule: whatever follows could rest on it. A fork or rollback is told
+apart (42), and so is what is merely absent (41). Nothing in the file is believed: TRUST comes from
+elsewhere, and every member that follows from the leaves is recomputed.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from itmp import canonical
+from itmp.audit import (
+    Leaf,
+    ProofError,
+    SignedCheckpoint,
+    verify_consistency,
+    verify_inclusion,
+)
+from itmp.audit.merkle import root_of
+from itmp.canonical import Digest, raw
+from itmp.change import (
+    ChangeRecord,
+    PolicyHistory,
+    PolicyHistoryError,
+    Request,
+    fold,
+    policy_history,
+    time_of,
+)
+from itmp.errors import Error, EvidenceInvalidError, ForkError, InvalidInputError
+from itmp.evidence import archive
+from itmp.evidence.bundle import blobs_in, derived, manifest_of, seen_in, signed_in
+from itmp.evidence.conduct import Conduct, RuleBrokenError
+from itmp.evidence.proofs import read_hashes, read_inclusion
+from itmp.evidence.report import Report, Rule, Verdict
+from itmp.evidence.told import assurance, tell
+from itmp.evidence.trust import Trust
+from itmp.plan import Plan
+from itmp.signing import PublicKey, Signed, verify_signed
+
+RULES: Final[Mapping[int, str]] = {
+    1: "archive",
+    2: "checkpoint signed",
+    3: "leaves included",
+    4: "genesis",
+    5: "policy history",
+    6: "one history",
+    7: "change complete",
+    8: "statements",
+    9: "plan",
+    10: "permits",
+    11: "runs",
+    12: "intents",
+    13: "results",
+    14: "slices",
+    15: "hosts accounted for",
+    16: "close",
+    17: "clocks",
+    18: "required",
+}
+REQUIRABLE: Final = ("checkpoint", "tsa", "witness")
+BACKWARD: Final = timedelta(seconds=1)
+"""How far wall time may fall back within a boot: a leap second or a small correction (as in `itmp.audit`)."""
+
+Strict = Callable[[Signed, str, PublicKey], None]
+"""A second opinion on each signature that counts (stock ssh-keygen): raises `Error` when it disagrees."""
+
+_SIGNED: Final = frozenset(
+    {
+        "statement.recorded",
+        "action.reconciled",
+        *(f"change.{word}" for word in ["approved", "rejected", "revoked", "canceled", "reviewed"]),
+    }
+)
+_RULE_OF: Final = {"permit": 10, "run": 11, "slice": 14, "action": 13, "check": 13, "change": 16}
+_SINGLE: Final = frozenset({"MANIFEST", "checkpoint", "VERIFY.md", "allowed_signers"})
+
+
+def verify(
+    bundle: bytes, trust: Trust, *, require: Iterable[str] = (), strict: Strict | None = None
+) -> Report:
+    """Judge an evidence file; see the module's rules. Never raises for what the file holds."""
+    verifier = _Verifier(bundle, trust, tuple(require), strict)
+    for n in RULES:
+        try:
+            verifier.judge(n)
+        except RuleBrokenError as error:
+            return verifier.report(error.n, error)
+        except (Error, UnicodeDecodeError) as error:
+            return verifier.report(n, error)
+    return verifier.report()
+
+
+class _Verifier:
+    """The state of one verification; each rule may use only what rules before it have established."""
+
+    def __init__(self, bundle: bytes, trust: Trust, require: tuple[str, ...], strict: Strict | None) -> None:
+        self._bundle, self._trust, self._require, self._strict = bundle, trust, require, strict
+        self._members: dict[str, bytes] = {}
+        self._leaves: dict[int, Leaf] = {}
+        self._events: tuple[Leaf, ...] = ()
+        self._head: SignedCheckpoint
+        self._history: PolicyHistory | None = None
+        self._record: ChangeRecord | None = None
+        self._plan: Plan | None = None
+        self._conduct: Conduct | None = None
+        self._held: list[int] = []
+        self._absent: dict[int, str] = {}
+        self._rules: dict[int, Callable[[], None]] = {
+            1: self._archive,
+            2: self._checkpoint,
+            3: self._inclusion,
+            4: self._genesis,
+            5: self._policies,
+            6: self._one_history,
+            7: self._complete,
+            8: self._statements,
+            9: self._plan_bytes,
+            10: self._deeds,
+            16: self._close,
+            17: self._clocks,
+            18: self._required,
+        }
+
+    def judge(self, n: int) -> None:
+        if n in self._rules:  # 11 to 15 are judged together with 10, event by event
+            self._rules[n]()
+        self._held.append(n)
+
+    def report(self, broken: int = 0, error: Exception | None = None) -> Report:
+        why = (
+            f"{error.where}: {error.what}".removeprefix(": ")
+            if isinstance(error, Error)
+            else str(error or "")
+        )
+        rules = tuple(
+            Rule(
+                n=n,
+                name=name,
+                verdict=self._verdict(n, broken),
+                why=why if n == broken else self._absent.get(n, ""),
+            )
+            for n, name in RULES.items()
+        )
+        if broken:
+            return Report(exit_code=42 if isinstance(error, ForkError) else 40, rules=rules)
+        told = (
+            tell(self._history, self._record, self._plan, self._conduct)
+            if self._history and self._record
+            else None
+        )
+        lines = assurance(self._trust, self._history, self._conduct) if self._history else ()
+        return Report(exit_code=41 if self._absent else 0, rules=rules, assurance=lines, told=told)
+
+    def _verdict(self, n: int, broken: int) -> Verdict:
+        if n == broken:
+            return "broken"
+        if n in self._absent:
+            return "incomplete"
+        return "holds" if n in self._held and (not broken or n < broken) else "not judged"
+
+    # Rule 1
+
+    def _archive(self) -> None:
+        self._members = archive.unpack(self._bundle)
+        for name in ("MANIFEST", "checkpoint"):
+            if name not in self._members:
+                raise EvidenceInvalidError("missing", where=name)
+        if self._members["MANIFEST"] != manifest_of(self._members):
+            raise EvidenceInvalidError(
+                "it does not list exactly the members and their sha256", where="MANIFEST"
+            )
+        self._leaves = {index: Leaf(index=index, data=data) for index, data in self._numbered("leaves/", "")}
+        for leaf in self._leaves.values():
+            try:
+                _ = leaf.event
+            except InvalidInputError as error:
+                raise EvidenceInvalidError(error.what, where=f"leaves/{leaf.index}") from error
+
+    def _numbered(self, start: str, end: str) -> list[tuple[int, bytes]]:
+        found = []
+        for name, data in self._members.items():
+            if name.startswith(start) and name.endswith(end):
+                digits = name[len(start) : len(name) - len(end)]
+                if not digits.isdecimal() or not digits.isascii() or str(int(digits)) != digits:
+                    raise EvidenceInvalidError("a name that is no index", where=name)
+                found.append((int(digits), data))
+        return sorted(found)
+
+    # Rules 2 to 6
+
+    def _checkpoint(self) -> None:
+        self._head = self._trust.policy.open(self._members["checkpoint"])
+
+    def _inclusion(self) -> None:
+        proofs = dict(self._numbered("proofs/", ".tlog-proof"))
+        if proofs.keys() != self._leaves.keys():
+            raise EvidenceInvalidError("not every leaf has its proof, or a proof has no leaf", where="proofs")
+        head = self._head.checkpoint
+        for index, data in proofs.items():
+            where = f"proofs/{index}.tlog-proof"
+            hashes = read_inclusion(data, index=index, note=self._head.note, where=where)
+            leaf = raw(self._leaves[index].hash)
+            try:
+                verify_inclusion(index=index, size=head.size, leaf=leaf, proof=hashes, root=head.root)
+            except ProofError as error:
+                raise EvidenceInvalidError(error.what, where=where) from error
+
+    def _genesis(self) -> None:
+        first = self._leaves.get(0)
+        if first is None or first.hash != self._trust.genesis:
+            raise EvidenceInvalidError("it is not the genesis that TRUST names", where="leaf 0")
+
+    def _policies(self) -> None:
+        history = policy_history(self._leaves[index] for index in sorted(self._leaves))
+        if (history.origin, history.log_key) != (self._head.checkpoint.origin, self._trust.policy.log.vkey):
+            raise PolicyHistoryError("the genesis was enrolled for another log or key", where="leaf 0")
+        self._history = history
+
+    def _one_history(self) -> None:
+        head, kept = self._head.checkpoint, self._trust.kept
+        olds = seen_in(self._leaves.values())
+        if kept is not None:
+            olds.setdefault(kept.size, set()).add(kept.root)
+        expected = {f"consistency/{old}-{head.size}" for old in olds if 0 < old < head.size}
+        present = {name for name in self._members if name.startswith("consistency/")}
+        mine = f"consistency/{kept.size}-{head.size}" if kept else ""
+        if kept and mine in expected - present:
+            self._absent[6] = (
+                f"no proof from your checkpoint of {kept.size} leaves: ask for evidence --since it"
+            )
+        if present - expected or expected - present - {mine}:
+            odd = min(present ^ expected)
+            raise EvidenceInvalidError(
+                "a proof that is missing, or from a checkpoint that TRUST does not hold", where=odd
+            )
+        for old, roots in sorted(olds.items()):
+            self._continues(old, roots)
+
+    def _continues(self, old: int, roots: set[bytes]) -> None:
+        head, name = self._head.checkpoint, f"consistency/{old}-{self._head.checkpoint.size}"
+        if old > head.size:
+            raise ForkError(
+                f"{old} leaves were known to somebody, the checkpoint has {head.size}", where="checkpoint"
+            )
+        if len(roots) > 1:
+            raise ForkError(f"two histories of the first {old} leaves were shown to people", where=name)
+        if old < head.size and name not in self._members:
+            return  # the kept checkpoint's; reported as absent
+        proof = read_hashes(self._members[name], where=name) if old < head.size else ()
+        try:
+            verify_consistency(
+                old=old, new=head.size, old_root=next(iter(roots)), new_root=head.root, proof=proof
+            )
+        except ProofError as error:
+            raise ForkError(
+                f"the log does not continue the first {old} leaves that were known: {error.what}", where=name
+            ) from error
+
+    # Rules 7 to 9
+
+    def _complete(self) -> None:
+        versions = {version.index for version in self._history.versions} if self._history else set()
+        self._events = tuple(self._leaves[index] for index in sorted(self._leaves.keys() - versions))
+        if not self._events or not self._history:
+            raise EvidenceInvalidError("no event of any change", where="leaves")
+        self._record = fold(self._events, self._history, blob=self._blob)
+
+    def _blob(self, digest: Digest) -> bytes:
+        name = f"blobs/{digest.removeprefix('sha256:')}"
+        if name not in self._members or canonical.digest(self._members[name]) != digest:
+            raise EvidenceInvalidError("missing, or other bytes than its name says", where=name)
+        return self._members[name]
+
+    def _statements(self) -> None:
+        record, history = self._record, self._history
+        if record is None or history is None or record.request is None:
+            raise EvidenceInvalidError("the change was never validly opened", where="change.opened")
+        follow = derived(self._leaves, history)
+        for name, data in follow.items():
+            if self._members.get(name) != data:
+                raise EvidenceInvalidError("it is not what the leaves say", where=name)
+        blobs = {f"blobs/{digest.removeprefix('sha256:')}" for digest in blobs_in(self._events)}
+        self._no_strangers(follow.keys() | blobs)
+        for digest in blobs_in(self._events):
+            self._blob(digest)
+        if self._strict:
+            self._second_opinion(self._strict, history)
+
+    def _no_strangers(self, expected: Iterable[str]) -> None:
+        prefixes = ("leaves/", "proofs/", "consistency/", "plan/")
+        known = _SINGLE | set(expected)
+        for name in self._members:
+            if name not in known and not name.startswith(prefixes):
+                raise RuleBrokenError(1, "a member that does not belong here", where=name)
+
+    def _second_opinion(self, strict: Strict, history: PolicyHistory) -> None:
+        ignored = {finding.index for finding in self._record.findings} if self._record else set()
+        for index, leaf in self._leaves.items():
+            for signed in () if index in ignored else signed_in(leaf):
+                statement, by = verify_signed(signed, domain=history.origin.partition("/")[0])
+                strict(signed, statement.fields["signer"], by.key)
+
+    def _plan_bytes(self) -> None:
+        request = self._request()
+        members = {name: data for name, data in self._members.items() if name.startswith("plan/")}
+        if "plan/manifest" not in members:
+            self._absent[9] = "the plan's bytes are not in the file"
+            if members:
+                raise EvidenceInvalidError("artifacts without their manifest", where="plan")
+            return
+        if canonical.digest(members["plan/manifest"]) != request.plan:
+            raise EvidenceInvalidError(f"not the plan of the request, {request.plan}", where="plan/manifest")
+        self._plan = Plan.from_bytes(members["plan/manifest"], lambda digest: members[_artifact(digest)])
+        names = {_artifact(digest): digest for digest in self._plan.manifest.artifacts.values()}
+        if names.keys() != members.keys() - {"plan/manifest"}:
+            odd = min(names.keys() ^ (members.keys() - {"plan/manifest"}))
+            raise EvidenceInvalidError("an artifact that is missing, or not the plan's", where=odd)
+        for name, digest in names.items():
+            if canonical.digest(members[name]) != digest:
+                raise EvidenceInvalidError("its bytes are not those of its name", where=name)
+
+    def _request(self) -> Request:
+        if self._record is None or self._record.request is None:
+            raise EvidenceInvalidError("the change was never validly opened", where="change.opened")
+        return self._record.request
+
+    # Rules 10 to 15
+
+    def _deeds(self) -> None:
+        if self._plan is None or self._history is None:
+            for n in range(10, 16):
+                self._absent[n] = "cannot be judged without the plan's bytes"
+            return
+        blobs = {digest: self._blob(digest) for digest in blobs_in(self._events)}
+        self._conduct = Conduct(self._plan, self._history, blobs)
+        for leaf in self._events:
+            self._conduct.take(leaf)
+        self._record = self._conduct.end()
+        for finding in self._record.findings:
+            kind = self._leaves[finding.index].event.type
+            if kind not in _SIGNED:  # a statement that does not count is told; anything else must not be here
+                raise RuleBrokenError(
+                    _RULE_OF.get(kind.partition(".")[0], 7), finding.why, where=f"leaf {finding.index}"
+                )
+
+    # Rules 16 to 18
+
+    def _close(self) -> None:
+        last = self._events[-1].event
+        closes = [leaf for leaf in self._events if leaf.event.type == "change.closed"]
+        if not closes:
+            self._absent[16] = "the change is not closed: its last events may be missing"
+            return
+        if len(closes) > 1 or last.type != "change.closed":
+            raise EvidenceInvalidError("events after the close", where=f"leaf {closes[0].index}")
+        hashes = [raw(leaf.hash) for leaf in self._events[:-1]]
+        data = last.data or {}
+        if (data.get("count"), data.get("root")) != (len(hashes), canonical.of_raw(root_of(hashes))):
+            raise EvidenceInvalidError(
+                "it does not commit the events before it", where=f"leaf {closes[0].index}"
+            )
+        if self._record and self._record.closed is None and self._record.canceled is None:
+            raise EvidenceInvalidError("its statement does not count", where=f"leaf {closes[0].index}")
+
+    def _clocks(self) -> None:
+        last: dict[str, tuple[int, datetime, int]] = {}
+        for index in sorted(self._leaves):
+            event, at = self._leaves[index].event, time_of(self._leaves[index])
+            if event.mono is None or not event.boot:
+                raise EvidenceInvalidError("no monotonic time", where=f"leaf {index}")
+            before = last.get(event.boot)
+            if before and (event.mono < before[0] or at < before[1] - BACKWARD):
+                raise EvidenceInvalidError(
+                    f"a clock that runs backwards since leaf {before[2]}", where=f"leaf {index}"
+                )
+            last[event.boot] = (event.mono, at, index)
+
+    def _required(self) -> None:
+        missing = [name for name in self._require if name not in self._trust.brought]
+        if "tsa" in self._require and "tsa" not in missing:
+            missing.append("tsa")  # no time stamp is in the file that it could vouch for
+        if missing:
+            self._absent[18] = f"required and not there: {', '.join(missing)}"
+
+
+def _artifact(digest: Digest) -> str:
+    return f"plan/artifacts/{digest.removeprefix('sha256:')}"
