@@ -94,7 +94,9 @@ def init_roots(
     people = dict(_person(path) for path in public_keys)
     first = next(iter(people))
     _, organization = _who(first, organization)
-    entries = {name: (line, _ALL_ROLES) for name, line in people.items()}
+    entries: dict[str, tuple[str, tuple[str, ...]]] = {
+        name: (line, _ALL_ROLES) for name, line in people.items()
+    }
     data = policy.read_bytes() if policy else team_policy(entries, amend=len(people))
     log_key = _prepare(folder, organization, data)
     _keep_pending(folder, log_key, data)
@@ -230,7 +232,7 @@ def _write_trust(folder: Path, vkey: str, genesis: Digest) -> Path:
     """Write what an auditor brings: the log's key as a C2SP tlog-policy and the genesis leaf's hash."""
     trust = folder / TRUST
     trust.mkdir(exist_ok=True)
-    (trust / "log.policy").write_text(f"log {vkey}\n")
+    (trust / "log.policy").write_text(f"log {vkey}\nquorum none\n")
     (trust / "genesis").write_text(genesis + "\n")
     return trust
 
