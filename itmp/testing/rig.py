@@ -1,6 +1,6 @@
 """A whole run in memory, for tests of whatever happens between intent and result.
 
-Rules kept here: `MemoryJournal` keeps the contract of the log's door (compare-and-append, one leaf per id, a
+Rules kept here: `JournalInMemory` keeps the contract of the log's door (compare-and-append, one leaf per id, a
 chain per change) and fails in both ways through its fuse; what was not durable can be lost on `power_cut`. A
 `Rig` can be killed and taken up again: its log and its world outlive the process.
 """
@@ -24,10 +24,11 @@ from itmp.testing.runners import Fuse, ScriptedProber, ScriptedRunner, World
 
 CHANGE = "CHG-0123456789"
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+_MAX_LIMIT = 40_000  # characters of host names in a permit's leaf
 _ACTOR = {"kind": "executor", "id": "itmp"}
 
 
-class MemoryJournal:
+class JournalInMemory:
     """The log in memory, as `Journal` and as a reader. `durable` is how many leaves survive a power cut."""
 
     def __init__(self) -> None:
@@ -42,7 +43,12 @@ class MemoryJournal:
         """Write `event`; the fuse may blow before it is written or after."""
         self.fuse.node(f"append {event.type}")
         known = self._ids.get(event.id)
-        if known is None and expect is not None and expect.change and self.head_of(expect.change) != expect.head:
+        if (
+            known is None
+            and expect is not None
+            and expect.change
+            and self.head_of(expect.change) != expect.head
+        ):
             raise HeadMovedError("the head has moved", where=event.change)
         leaf = known or self._write(event)
         self.durable = len(self.leaves) if durable else self.durable
@@ -99,14 +105,16 @@ class Rig:
         blind: Iterable[str] = (),
         runner: Callable[[World, Fuse], ScriptedRunner] | None = None,
     ) -> None:
-        self.plan, self.journal = plan, MemoryJournal()
+        self.plan, self.journal = plan, JournalInMemory()
         self.world = World(durable=lambda: self.journal.durable)
         self.fuse, self.blind = Fuse(), tuple(blind)
         self.told: list[RunEvent] = []
         self.rechecked: list[tuple[str, bool]] = []
         self.recheck: Callable[[Slice, bool], None] = _fine
+        self.listener: Callable[[RunEvent], object] = id
         self.stopping: Callable[[], bool] = lambda: False
         self.now = NOON
+        self.kinds: tuple[str, ...] = ("ansible", "check", "pulumi")
         self._ids = 0
         self._script = {key: tuple(endings) for key, endings in (script or {}).items()}
         self._make = runner or (lambda world, fuse: ScriptedRunner(world, script=self._script, fuse=fuse))
@@ -132,7 +140,7 @@ class Rig:
             "plan": self.plan.digest,
             "run": run,
             "mode": mode,
-            "limit": names,
+            "limit": names if len(str(names)) < _MAX_LIMIT else [],
             "hosts": canonical.digest(canonical.dumps(names)),
             "steps": canonical.digest(b""),
             "policy": canonical.digest(b"policy"),
@@ -173,6 +181,10 @@ class Rig:
         permit = self.permit("undo", run="RUN-2")
         return undo(permit, self.plan, wiring=self.wiring("RUN-2"), story=self.story(), hosts=hosts)
 
+    def stranger(self) -> None:
+        """Let somebody else's refused attempt land on the change."""
+        self.journal.append(Event(id=self.id(), type="change.refused", actor=_ACTOR, change=CHANGE))
+
     def story(self) -> RunStory:
         """Return what the log tells."""
         return RunStory.from_leaves(self.journal.of_change(CHANGE), plan=self.plan, blob=self.journal.blob)
@@ -182,7 +194,7 @@ class Rig:
         self._runner = self._runner or self._make(self.world, self.fuse)
         return Wiring(
             journal=self.journal,
-            runners=dict.fromkeys(("ansible", "check", "pulumi"), self._runner),
+            runners=dict.fromkeys(self.kinds, self._runner),
             recheck=self._recheck,
             room=Room(folder=Path("/nowhere"), token="token", run=run),  # noqa: S106 -- no secret: nothing is started
             progress=self,
@@ -195,6 +207,7 @@ class Rig:
     def on_event(self, event: RunEvent, /) -> None:
         """Remember what the run tells."""
         self.told.append(event)
+        self.listener(event)
 
     def id(self) -> str:
         """Return a fresh event id."""
