@@ -5,7 +5,6 @@ with a trusted source; nothing is written; a host that does not answer is report
 """
 
 import base64
-import hashlib
 import socket
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import paramiko
+
+from itmp.adapters.known_hosts import fingerprint, place
 
 # In order of preference: what OpenSSH itself prefers.
 _ALGORITHMS: Final = (
@@ -22,7 +23,6 @@ _ALGORITHMS: Final = (
     "ecdsa-sha2-nistp521",
     "rsa-sha2-512",
 )
-_SSH_PORT: Final = 22
 _AT_ONCE: Final = 32
 
 
@@ -56,21 +56,15 @@ def _scan(name: str, address: str, port: int, timeout: float) -> ScannedHost:
     except (OSError, EOFError, paramiko.SSHException, ValueError) as error:
         text = str(getattr(error, "strerror", None) or error or type(error).__name__)
         return ScannedHost(name=name, address=address, port=port, error=text.replace("\n", " ")[:300])
-    place = address if port == _SSH_PORT else f"[{address}]:{port}"
     encoded = base64.b64encode(key.asbytes()).decode()
     return ScannedHost(
         name=name,
         address=address,
         port=port,
         key_type=key.get_name(),
-        line=f"{place} {key.get_name()} {encoded}",
+        line=f"{place(address, port)} {key.get_name()} {encoded}",
         fingerprint=fingerprint(key.asbytes()),
     )
-
-
-def fingerprint(blob: bytes) -> str:
-    """Return the SHA256 fingerprint of a public key's wire form, as ssh-keygen prints it."""
-    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
 def _key(address: str, port: int, timeout: float) -> Any:
