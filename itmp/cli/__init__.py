@@ -1,0 +1,1 @@
+"""The command line: `itmp` and `itmp-verify`. Arguments and printing, nothing else."""

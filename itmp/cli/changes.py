@@ -76,7 +76,7 @@ def propose(
     file: Document, reason: Reason, inventory: Inventory = None, set_: Set = None, type_: Type = "normal",
     start: From = None, end: To = None, external: Ref = "", key: Key = None, json: Json = False,
 ) -> Answer:  # fmt: skip
-    """Validate, plan and open a change in one. Example: itmp propose runbooks/operate/restart-web.yml --reason 'memory leak'"""
+    """Validate, plan and open a change in one. Example: itmp propose runbooks/operate/restart-web.yml --reason leak"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     place = workspace.Workspace.here()
@@ -98,8 +98,14 @@ def open_(
 
     place = workspace.Workspace.here()
     done = workspace.open_change(
-        place, workspace.read_plan(place, name), reason=reason, kind=type_, window=_window(start, end), external=external, key=key
-    )  # fmt: skip
+        place,
+        workspace.read_plan(place, name),
+        reason=reason,
+        kind=type_,
+        window=_window(start, end),
+        external=external,
+        key=key,
+    )
     return _acted(done, "open" if done.text else "is open already")
 
 
@@ -209,7 +215,7 @@ def statement(
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT")] = "",
     json: Json = False,
 ) -> Answer:
-    """Print the text to sign on another machine, or record it. Example: itmp statement CHG-7f3a90c21b --act approve --signer bob@example.com
+    """Print the text to sign on another machine, or record it. Example: itmp statement CHG-7f3a90c21b --signer bob
 
     itmp statement add approve.txt approve.txt.sig records what was signed elsewhere.
     """

@@ -71,7 +71,7 @@ class Stage:
             )
         return done.stdout
 
-    def prove(self, what: str, holds: bool) -> None:  # noqa: FBT001 - the claim and whether it holds
+    def prove(self, what: str, holds: bool) -> None:
         """Write down one claim and whether it held."""
         self.proofs.append(Proof(what=what, ok=holds))
         self.say(colour("  ✔ " if holds else "  ✘ ", "ok" if holds else "failed", stream=sys.stderr) + what)
@@ -262,10 +262,10 @@ def _capacity(stage: Stage) -> None:
         change = stage.change("runbooks/capacity/web-scale-out.yml", reason="sale")
         stage.approve(change)
         stage.run("itmp", "run", change, "--key", "alice")
-        stage.prove("capacity went from 4 to 8 as approved", cloud.desired("web-asg") == 8)  # noqa: PLR2004 - the story's number
+        stage.prove("capacity went from 4 to 8 as approved", cloud.desired("web-asg") == 8)
 
         stage.run("itmp", "undo", change, "--key", "alice")
-        stage.prove("and back to 4 by its declared undo", cloud.desired("web-asg") == 4)  # noqa: PLR2004 - as above
+        stage.prove("and back to 4 by its declared undo", cloud.desired("web-asg") == 4)
 
         stage.title("The next adjustment is approved, but meanwhile the group has moved.")
         change = stage.change("runbooks/capacity/web-scale-out.yml", "--set", "size=10", reason="more sale")
@@ -274,7 +274,7 @@ def _capacity(stage: Stage) -> None:
         stage.run("itmp", "run", change, "--key", "alice", expect=12)
         stage.prove(
             "a moved starting state is refused (12) and stays as it is", cloud.desired("web-asg") == 6
-        )  # noqa: PLR2004 - as above
+        )
 
 
 def _patch(stage: Stage) -> None:

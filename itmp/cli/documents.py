@@ -31,7 +31,7 @@ def given(values: list[str] | None) -> dict[str, str]:
 
 
 @verb
-def init(  # noqa: PLR0913 - a command's options are its interface
+def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR")] = Path(),
     key: Key = None,
     organization: Annotated[

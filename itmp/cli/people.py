@@ -29,10 +29,10 @@ def show(json: Json = False) -> Answer:
     """Print the policy in force, exactly as logged. Example: itmp policy show > policy/policy.yml"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    current = workspace.Workspace.here().history().current
+    current = workspace.Workspace.here().history().latest
     text = current.policy.data.decode()
     return Answer(
-        data={"policy": current.digest, "index": current.index, "text": text},
+        data={"policy": current.policy.digest, "index": current.index, "text": text},
         lines=tuple(safe(line) for line in text.splitlines()),
     )
 
@@ -40,7 +40,7 @@ def show(json: Json = False) -> Answer:
 @policy_app.command("propose")
 @verb
 def propose(file: Proposal, key: Key = None, json: Json = False) -> Answer:
-    """Check a proposed policy and sign it as the first of the old quorum. Example: itmp policy propose policy/policy.yml"""
+    """Check a proposed policy and sign it. Example: itmp policy propose policy/policy.yml"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     return _signed(workspace.policy_propose(workspace.Workspace.here(), file, key=key))
@@ -76,7 +76,7 @@ def list_(json: Json = False) -> Answer:
     """List signers, roles and key fingerprints. Example: itmp signers list"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    signers = workspace.Workspace.here().history().current.policy.signers
+    signers = workspace.Workspace.here().history().latest.policy.signers
     rows = [(s.id, s.kind, ",".join(s.roles), " ".join(k.key.fingerprint for k in s.keys)) for s in signers]
     return Answer(
         data={

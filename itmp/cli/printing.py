@@ -41,7 +41,7 @@ def safe(text: object) -> str:
 
 
 def _visible(char: str) -> bool:
-    return char.isascii() and char.isprintable() or unicodedata.category(char)[0] not in "CZ" or char == " "
+    return (char.isascii() and char.isprintable()) or unicodedata.category(char)[0] not in "CZ"
 
 
 def colour(text: str, style: str, *, stream: Any = None) -> str:

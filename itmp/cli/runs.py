@@ -81,7 +81,7 @@ def resume(
 
 @verb
 def stop(name: Id, reason: Reason, key: Key = None, json: Json = False) -> Answer:
-    """Ask a running change to stop after the action in flight. Example: itmp stop CHG-7f3a90c21b --reason 'errors rise'"""
+    """Ask a run to stop after the action in flight. Example: itmp stop CHG-7f3a90c21b --reason 'errors rise'"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     return _answer(workspace.stop(workspace.Workspace.here(), name, reason=reason, key=key))
@@ -111,7 +111,7 @@ def reconcile(
     key: Key = None,
     json: Json = False,
 ) -> Answer:
-    """Say by hand what became of an unknown host. Example: itmp reconcile CHG-7f3a90c21b web1 ok --reason 'looked at it'"""
+    """Say by hand what became of an unknown host. Example: itmp reconcile CHG-7f3a90c21b web1 ok --reason looked"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     return _answer(

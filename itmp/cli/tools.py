@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from itmp.cli.options import Document, Inventory, Json, Set
-from itmp.cli.printing import Answer, colour, safe, say, table, verb
+from itmp.cli.printing import Answer, colour, say, table, verb
 
 hosts_app = typer.Typer(help="Host keys: scan and list.", no_args_is_help=True)
 patch_app = typer.Typer(help="Patch schedules: resolve versions.", no_args_is_help=True)
@@ -81,7 +81,7 @@ def list_(inventory: Inventory = None, json: Json = False) -> Answer:
 @patch_app.command("resolve")
 @verb
 def resolve(file: Document, inventory: Inventory = None, set_: Set = None, json: Json = False) -> Answer:
-    """Ask the first ring which versions it would install, and freeze them. Example: itmp patch resolve runbooks/patch/lab.yml"""
+    """Ask the first ring which versions it would install, and lock them. Example: itmp patch resolve FILE"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
     from itmp.cli.documents import given  # noqa: PLC0415 - as above
 
@@ -139,7 +139,6 @@ def up(
 ) -> Answer:
     """Start N throw-away hosts and write their inventory. Example: itmp lab up 3"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
-
     from itmp.cli.documents import given  # noqa: PLC0415 - as above
 
     groups = {name: tuple(hosts.split(",")) for name, hosts in given(group).items()}
@@ -147,10 +146,15 @@ def up(
         folder, count, kind, say, names=tuple(filter(None, names.split(","))), groups=groups
     )
     rows = [(host.name, host.address, host.port) for host in fleet.hosts]
+    files = {"inventory": str(fleet.inventory), "known_hosts": str(fleet.known_hosts)}
     return Answer(
-        data={"inventory": str(fleet.inventory), "known_hosts": str(fleet.known_hosts), "hosts": [{"name": r[0], "address": r[1], "port": r[2]} for r in rows]},
-        lines=(*table(rows, ("HOST", "ADDRESS", "PORT")), f"inventory    {fleet.inventory}", f"known hosts  {fleet.known_hosts}"),
-    )  # fmt: skip
+        data={**files, "hosts": [{"name": row[0], "address": row[1], "port": row[2]} for row in rows]},
+        lines=(
+            *table(rows, ("HOST", "ADDRESS", "PORT")),
+            f"inventory    {fleet.inventory}",
+            f"known hosts  {fleet.known_hosts}",
+        ),
+    )
 
 
 @lab_app.command("down")

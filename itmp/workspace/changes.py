@@ -97,7 +97,7 @@ def waiting_for(place: Workspace, key: str | None) -> tuple[ChangeRecord, ...]:
     signer = statements.choose_signer(place, policy, key)
     return tuple(
         record
-        for record in map(lambda change: find(place, change), place.log.changes())
+        for record in (find(place, change) for change in place.log.changes())
         if record.request
         and record.state in {"assess", "authorize"}
         and record.request.requester != signer.id
@@ -268,7 +268,7 @@ def append_act(
 
 def _vote(place: Workspace, act: str, name: str, key: str | None, confirm: "Confirm | None") -> Acted:
     record = find(place, name)
-    return _act(place, act, record, lambda _: _ballot(place, record), key, confirm)
+    return _act(place, act, record, lambda _: _ballot(place, record), key, confirm=confirm)
 
 
 def _ballot(place: Workspace, record: ChangeRecord) -> Mapping[str, str]:
@@ -294,6 +294,7 @@ def _act(
     record: ChangeRecord,
     own: "Own",
     key: str | None,
+    *,
     confirm: "Confirm | None" = None,
 ) -> Acted:
     _refuse_ended(record)

@@ -98,7 +98,7 @@ def load(root: Path) -> Config:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        value = yaml.load(path.read_bytes(), Loader=yaml.CSafeLoader)  # noqa: S506 - CSafeLoader is the safe loader in C
+        value = yaml.load(path.read_bytes(), Loader=yaml.CSafeLoader)
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"cannot be read: {error}", where=path.name) from error
     if not isinstance(value, dict):

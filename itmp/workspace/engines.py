@@ -4,7 +4,6 @@ Only the part that a plan needs is imported, so that the Ansible extra works wit
 """
 
 import os
-from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -14,6 +13,8 @@ from itmp.plan import Plan, all_steps
 from itmp.workspace.place import Workspace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from itmp.adapters.pulumi.place import CloudPlace
     from itmp.adapters.pulumi.runner import PulumiRunner
     from itmp.adapters.pulumi.sources import PulumiSources
@@ -101,11 +102,11 @@ def _cloud(place: Workspace) -> "CloudPlace":
     return CloudPlace(region=region, endpoint=environ.get("AWS_ENDPOINT_URL") or aws.endpoint)
 
 
-def _network_prober(place: Workspace) -> "Prober":
+def _declared_prober(place: Workspace) -> "Prober":
     del place  # probes need no configuration
-    from itmp.adapters.probes import NetworkProber  # noqa: PLC0415 - only a resume needs it
+    from itmp.adapters.probes import DeclaredProber  # noqa: PLC0415 - only a resume needs it
 
-    return NetworkProber()
+    return DeclaredProber()
 
 
 _MAKERS: "Final[Mapping[str, Callable[[Workspace], Runner]]]" = {
@@ -114,7 +115,7 @@ _MAKERS: "Final[Mapping[str, Callable[[Workspace], Runner]]]" = {
     "pulumi": _pulumi,
 }
 _PROBERS: "Final[Mapping[str, Callable[[Workspace], Prober]]]" = {
-    "ansible": _network_prober,
-    "check": _network_prober,
+    "ansible": _declared_prober,
+    "check": _declared_prober,
     "pulumi": _pulumi,
 }

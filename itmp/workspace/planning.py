@@ -1,7 +1,7 @@
 """Text becomes a plan: validate, plan, read a plan file, compare two.
 
 Rules kept here: what goes into a plan is read once; the environment, risk and quorum that the gate will use come
-from the policy, so nothing here decides them; compiling runs inventory scripts and lookups with the caller's own rights.
+from the policy, so nothing here decides them; compiling runs inventory scripts with the caller's own rights.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,8 +16,8 @@ from itmp.workspace.place import Workspace
 
 if TYPE_CHECKING:
     from itmp.documents import Document
-    from itmp.patching import PatchSchedule
     from itmp.documents.parsing import Registry
+    from itmp.patching import PatchSchedule
 
 __all__ = [
     "SUFFIX",

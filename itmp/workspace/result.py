@@ -10,7 +10,7 @@ RETRYABLE: Final = frozenset({10, 11, 19})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """`exit_code` as in docs/formats/cli.md; `checks` are the gate's numbered checks; `hosts` maps a target to its state.
+    """`exit_code` as in docs/formats/cli.md; `checks` are the gate's; `hosts` maps a target to its state.
 
     `next` names the commands that a person would type next; `replayed` says that nothing ran now because the run
     had already finished.

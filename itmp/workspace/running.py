@@ -130,7 +130,12 @@ def resume(
         start = _Start(
             mode="resume", record=record, plan=plan, run=dead.id, limit=(),
             carry=lambda permit, wiring: resume_run(
-                permit, plan, wiring=wiring, story=_story(place, record, plan), prober=_prober(place, plan), reprise=reprise
+                permit,
+                plan,
+                wiring=wiring,
+                story=_story(place, record, plan),
+                prober=_prober(place, plan),
+                reprise=reprise,
             ),
         )  # fmt: skip
         return _begin(place, start, key, progress)
@@ -189,12 +194,15 @@ def _begin(place: Workspace, start: _Start, key: str | None, progress: "Progress
     if isinstance(answer, Refusal):
         return _refused(place, start, answer)
     _, permit = answer
-    return _carry(place, start, attempt, permit, runners, signer.id, progress)
+    return _carry(
+        place, start, attempt=attempt, permit=permit, runners=runners, runner=signer.id, progress=progress
+    )
 
 
 def _carry(
     place: Workspace,
     start: _Start,
+    *,
     attempt: "Attempt",
     permit: Permit,
     runners: "Mapping[str, Runner]",

@@ -4,7 +4,8 @@ import time
 from typing import Any, Final
 
 from itmp.calendars import format_time, parse_duration
-from itmp.change import ChangeRecord, Refusal, RunRecord, SliceRecord, judge
+from itmp.change import ChangeRecord, Refusal, RunRecord, SliceRecord, Vote, judge
+from itmp.change.statements import Given
 from itmp.errors import BusyError, InvalidInputError, NotFoundError
 from itmp.workspace import changes, gatekeeping, planning
 from itmp.workspace.place import Workspace
@@ -116,14 +117,8 @@ class Story:
                 f"  window     {changes.interval(request.window)}",
                 f"  external   {request.external or '-'}",
             ]
-        lines += [
-            f"  {'approved' if vote.approves else 'rejected'}   by {vote.given.signer} as {vote.given.role} at {format_time(vote.given.at)}"
-            for vote in record.votes
-        ]
-        lines += [
-            f"  revoked    by {item.given.signer} at {format_time(item.given.at)}"
-            for item in record.revocations
-        ]
+        lines += [f"  {_word(vote)}   by {_by(vote.given)}" for vote in record.votes]
+        lines += [f"  revoked    by {_by(item.given)}" for item in record.revocations]
         lines += [
             f"  started    by {given.signer} ({given.act}) at {format_time(given.at)}"
             for given in record.starts
@@ -161,6 +156,14 @@ class Story:
             "findings": [{"index": finding.index, "why": finding.why} for finding in record.findings],
             "checks": list(self._checks),
         }
+
+
+def _word(vote: Vote) -> str:
+    return "approved" if vote.approves else "rejected"
+
+
+def _by(given: Given) -> str:
+    return f"{given.signer} as {given.role} at {format_time(given.at)}"
 
 
 def _judged(place: Workspace, record: ChangeRecord) -> tuple[dict[str, Any], ...]:
