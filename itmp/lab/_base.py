@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from itmp.lab import _packages as packages
 from itmp.lab._keeping import LabError
 
 SUITE: Final = "bookworm"
@@ -39,7 +40,7 @@ Report = Callable[[str], None]
 def recipe() -> str:
     """Return the digest that names the base: all that decides its content, but for the mirror."""
     parts = [os.uname().machine]
-    sources = ("_base.py", "_init.sh", "_shutdown.py")
+    sources = ("_base.py", "_init.sh", "_packages.py", "_shutdown.py")
     parts += [(_HERE / name).read_text(encoding="utf-8") for name in sources]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
@@ -95,12 +96,26 @@ def _furnish(root: Path) -> None:
     (root / "etc/ssh/sshd_config.d/lab.conf").write_text(_SSHD, encoding="utf-8")
     (root / "etc/itmp-lab-host").write_text("", encoding="utf-8")
     _program(root / "usr/sbin/policy-rc.d", _KEPT_OFF)
+    _install(root)
     _program(root / "sbin/lab-init", (_HERE / "_init.sh").read_text(encoding="utf-8"))
     shutdown = (_HERE / "_shutdown.py").read_text(encoding="utf-8")
     _program(root / "sbin/shutdown", "#!/usr/bin/python3\n" + shutdown)
     for name in ("reboot", "poweroff", "halt"):
         (root / "sbin" / name).unlink(missing_ok=True)
         (root / "sbin" / name).symlink_to("shutdown")
+
+
+def _install(root: Path) -> None:
+    """Install the first version of the lab's packages, so that there is something to patch."""
+    files = [f"{name}_{packages.OLD}_all.deb" for name in packages.NAMES]
+    for name, file in zip(packages.NAMES, files, strict=True):
+        (root / file).write_bytes(packages.build(name, packages.OLD))
+    command = ["chroot", str(root), "dpkg", "--install", *(f"/{file}" for file in files)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        raise LabError(f"the lab's packages could not be installed: {done.stderr.strip()[-300:]}")
+    for file in files:
+        (root / file).unlink()
 
 
 def _program(path: Path, text: str) -> None:

@@ -5,35 +5,39 @@ answer is the same on every machine.
 """
 
 import re
-from typing import Final
+from itertools import zip_longest
+from typing import Final, TypeAlias
+
+_Run: TypeAlias = tuple[tuple[int, ...], int]
 
 _EPOCH: Final = re.compile(r"([0-9]+):(.*)", re.DOTALL)
 _RUN: Final = re.compile(r"([^0-9]*)([0-9]*)")
 _TILDE: Final = -1
 _END: Final = 0
 _OTHER: Final = 1024
+_NOTHING: Final[_Run] = ((_END,), 0)
 
 
 def newer(left: str, right: str) -> bool:
     """Say whether version `left` is later than `right`."""
-    return _key(left) > _key(right)
+    for one, other in zip(_parts(left), _parts(right), strict=True):
+        for mine, its in zip_longest(one, other, fillvalue=_NOTHING):
+            if mine != its:
+                return mine > its
+    return False
 
 
-def _key(version: str) -> tuple[int, tuple[object, ...], tuple[object, ...]]:
+def _parts(version: str) -> tuple[tuple[_Run, ...], ...]:
+    """Return epoch, upstream part and revision."""
     found = _EPOCH.fullmatch(version)
-    epoch, rest = (int(found[1]), found[2]) if found else (0, version)
+    epoch, rest = (found[1], found[2]) if found else ("0", version)
     upstream, dash, revision = rest.rpartition("-")
-    return (epoch, _part(upstream), _part(revision)) if dash else (epoch, _part(rest), _part(""))
+    return tuple(map(_runs, (epoch, upstream, revision) if dash else (epoch, rest, "")))
 
 
-def _part(text: str) -> tuple[object, ...]:
-    """Return runs of non-digits (as weights, ended by 0) and numbers in turn; the end counts as 0 too."""
-    runs: list[object] = []
-    for letters, digits in _RUN.findall(text):
-        runs += [(*map(_weight, letters), _END), int(digits or 0)]
-    while runs[-2:] == [(_END,), 0]:  # `1.0` and `1.0-0` are one version
-        del runs[-2:]
-    return tuple(runs)
+def _runs(text: str) -> tuple[_Run, ...]:
+    """Return pairs of a run of other characters, as weights ended by 0, and the number that follows."""
+    return tuple(((*map(_weight, letters), _END), int(digits or 0)) for letters, digits in _RUN.findall(text))
 
 
 def _weight(char: str) -> int:
