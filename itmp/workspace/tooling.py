@@ -11,7 +11,7 @@ from itmp.errors import Error, InvalidInputError, NotFoundError
 from itmp.workspace.place import Workspace
 
 if TYPE_CHECKING:
-    from itmp.adapters.known_hosts import KnownHosts
+    from itmp.adapters.known_hosts import PinnedKeys
     from itmp.adapters.ssh import ScannedHost
     from itmp.lab import Fleet
     from itmp.plan import Host
@@ -134,9 +134,9 @@ def engine_status() -> Any:
 
 def hosts_list(place: Workspace, inventories: Sequence[str]) -> tuple[tuple[str, str, str, str], ...]:
     """Return (name, address, groups, pinned fingerprints) of each host; no connection is made."""
-    from itmp.adapters.known_hosts import read_known_hosts  # noqa: PLC0415 - as above
+    from itmp.adapters.known_hosts import PinnedKeys  # noqa: PLC0415 - as above
 
-    pinned = read_known_hosts(_known_hosts(place))
+    pinned = PinnedKeys(_known_hosts(place))
     return tuple(
         (
             host.name,
@@ -154,12 +154,14 @@ def hosts_scan(place: Workspace, inventories: Sequence[str], *, pin: bool = Fals
     A changed key is never written: remove the old line by hand once you know why it changed.
     """
     from itmp.adapters import ssh  # noqa: PLC0415 - needs the ansible extra
-    from itmp.adapters.known_hosts import read_known_hosts  # noqa: PLC0415 - as above
+    from itmp.adapters.known_hosts import PinnedKeys  # noqa: PLC0415 - as above
 
     hosts = _hosts(place, inventories)
-    pinned = read_known_hosts(_known_hosts(place))
+    pinned = PinnedKeys(_known_hosts(place))
     found, lines = [], []
-    for host, scanned in zip(hosts, ssh.scan([(host.address, host.port) for host in hosts]), strict=True):
+    for host, scanned in zip(
+        hosts, ssh.scan([(host.name, host.address, host.port) for host in hosts]), strict=True
+    ):
         key = _compare(host, scanned, pinned)
         found.append(key)
         lines += [scanned.line] if key.state == "new" else []
@@ -171,7 +173,7 @@ def hosts_scan(place: Workspace, inventories: Sequence[str], *, pin: bool = Fals
     return tuple(found)
 
 
-def _compare(host: "Host", scanned: "ScannedHost", pinned: "KnownHosts") -> HostKey:
+def _compare(host: "Host", scanned: "ScannedHost", pinned: "PinnedKeys") -> HostKey:
     if scanned.error:
         return HostKey(host=host.name, state="unreachable", fingerprint="", note=scanned.error)
     known = pinned.fingerprints(host.address, host.port)
