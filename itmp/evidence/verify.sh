@@ -1,0 +1,563 @@
+#!/usr/bin/env bash
+# Checks the evidence of one change without any program of itmp.
+#
+#   bash verify.sh FILE TRUST
+#
+# FILE is an evidence file; TRUST is a folder of your own with `log.policy`, `genesis` and perhaps `checkpoint`.
+# Take this script from a release, never from whoever sent you FILE. Needs bash 4.4, GNU tar, sed, coreutils, openssl
+# and ssh-keygen; opens no connection and writes only below a temporary folder of its own.
+# Ends with 0 (what it checks holds), 40 (broken), 41 (incomplete), 42 (fork or rollback), 2 (usage).
+#
+# Rules have the numbers of `itmp-verify`. What a shell cannot judge is printed as NOT CHECKED.
+set -euo pipefail
+export TZ=UTC LC_ALL=C
+umask 077
+
+readonly VERIFY_MD=a05d1fe3bd7c21ac5051e66bcf4d874fcfc8e6ab313f0bb6495634f12768f567 # sha256 of the one VERIFY.md of this format
+readonly HASH64='[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]='
+readonly DIGEST='sha256:[0-9a-f]{64}'
+
+broken() { printf 'BROKEN       rule %s: %s\n' "$1" "$2"; exit "${3:-40}"; }
+holds() { printf 'holds        rule %s: %s\n' "$1" "$2"; }
+left_out() { printf 'NOT CHECKED  rule %s: %s\n' "$1" "$2"; }
+usage() { printf '%s\n' "$1" >&2; exit 2; }
+
+[[ $# -eq 2 && -f $1 && -d $2 ]] || usage "usage: bash verify.sh FILE TRUST"
+for tool in tar sed sort sha256sum base64 od openssl ssh-keygen xargs; do
+  command -v "$tool" > /dev/null || usage "missing tool: $tool"
+done
+trust=$(cd -- "$2" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf -- "$work"' EXIT
+cp -- "$1" "$work/file.tar"
+mkdir "$work/in"
+cd -- "$work"
+
+# ---------------------------------------------------------------------------------------------------- bytes
+
+# slurp FILE: its whole text in $text (none of the members read so may hold a NUL).
+slurp() { text=; IFS= read -r -d '' text < "$1" || true; }
+
+# escaped HEX: \xNN\xNN… in $escaped, for printf %b.
+escaped() {
+  local at
+  escaped=
+  for ((at = 0; at < ${#1}; at += 2)); do escaped+="\\x${1:at:2}"; done
+}
+
+# unbase64 TEXT: its bytes as hex in $hex.
+unbase64() { hex=$(base64 -d 2> /dev/null <<< "$1" | od -An -v -tx1 | tr -d ' \n') || hex=; }
+
+# node LEFT RIGHT: the hash of their parent (all hex) in $hash.
+node() {
+  escaped "01$1$2"
+  hash=$(printf '%b' "$escaped" | sha256sum)
+  hash=${hash:0:64}
+}
+
+# hash_all: the sha256 of each file work/batch/0, 1, … in the array $hashes; empties the batch.
+hash_all() {
+  local count=$1 at line
+  hashes=()
+  ((count)) || return 0
+  for ((at = 0; at < count; at++)); do printf 'batch/%d\0' "$at"; done > batch.names
+  while IFS= read -r line; do hashes+=("${line:0:64}"); done < <(xargs -0 sha256sum < batch.names)
+  ((${#hashes[@]} == count)) || broken 3 "cannot hash"
+}
+mkdir batch
+
+# json TEXT: as it stands inside a canonical JSON string, in $json.
+json() {
+  json=${1//\\/\\\\}
+  json=${json//\"/\\\"}
+  json=${json//$'\n'/\\n}
+  json=${json//$'\r'/\\r}
+  json=${json//$'\t'/\\t}
+}
+
+# ---------------------------------------------------------------------------------------------------- rule 1
+
+total=$(wc -c < file.tar)
+[[ $(head -c 262 file.tar | tail -c 5) == ustar ]] 2> /dev/null || broken 1 "not a tar archive"
+tar -tvf file.tar > listing 2> complaints || broken 1 "not a tar archive"
+[[ ! -s complaints ]] || broken 1 "tar complains about it"
+tar -tf file.tar > names
+strange=$(sed -nE '/^-rw-r--r-- 0\/0 +[0-9]{1,10} 1970-01-01 00:00 [A-Za-z0-9._\/-]+$/!p' listing)
+[[ -z $strange ]] || broken 1 "a member that is no plain file: ${strange:0:80}"
+sizes=0
+while read -r _ _ bytes _; do sizes=$((sizes + bytes)); done < listing
+((sizes < total)) || broken 1 "members larger than the file"
+sort -c -u names 2> /dev/null || broken 1 "members out of order, or one name twice"
+index='(0|[1-9][0-9]{0,17})'
+known="MANIFEST|VERIFY\\.md|allowed_signers|checkpoint|leaves\\/$index|proofs\\/$index\\.tlog-proof|policy\\/$index\\.yml"
+known+="|statements\\/$index(-$index)?\\.(txt|sig)|consistency\\/$index-$index|plan\\/manifest"
+known+="|(blobs|plan\\/artifacts)\\/[0-9a-f]{64}"
+strange=$(sed -nE "/^($known)\$/!p" names)
+[[ -z $strange ]] || broken 1 "a member that does not belong here: ${strange:0:80}"
+tar -xf file.tar -C in --no-same-owner --no-same-permissions
+tar --format=ustar --blocking-factor=1 --owner=0 --group=0 --numeric-owner --mode=0644 --mtime=@0 \
+  -C in --verbatim-files-from -T names -cf again.tar
+cmp -s file.tar again.tar || broken 1 "not in the one form of an evidence archive"
+for name in MANIFEST VERIFY.md allowed_signers checkpoint leaves/0 policy/0.yml; do
+  [[ -f in/$name ]] || broken 1 "$name is missing"
+done
+cd in
+sed '/^MANIFEST$/d' ../names > ../members
+tr '\n' '\0' < ../members | xargs -0 sha256sum > ../manifest
+cmp -s ../manifest MANIFEST || broken 1 "MANIFEST does not list exactly the members and their sha256"
+[[ $(sha256sum < VERIFY.md) == "$VERIFY_MD  -" ]] || broken 1 "VERIFY.md is not that of this format"
+declare -A member=()
+while read -r sum name; do member[$name]=$sum; done < MANIFEST
+cd ..
+holds 1 "archive in its one form, MANIFEST covers ${#member[@]} members"
+
+# ---------------------------------------------------------------------------------------------------- rule 2
+
+mapfile -t logs < <(sed -nE 's/^[ \t]*log[ \t]+([^ \t]+)([ \t].*)?$/\1/p' "$trust/log.policy")
+[[ ${#logs[@]} -eq 1 ]] || usage "TRUST/log.policy needs exactly one log line"
+[[ ${logs[0]} =~ ^([^+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]{44})$ ]] || usage "TRUST's log key is no note key"
+origin=${BASH_REMATCH[1]} key_id=${BASH_REMATCH[2]}
+unbase64 "${BASH_REMATCH[3]}"
+[[ ${#hex} -eq 66 && ${hex:0:2} == 01 ]] || usage "TRUST's log key is no Ed25519 note key"
+escaped "302a300506032b6570032100${hex:2}"
+printf '%b' "$escaped" > log.der
+
+# open_note FILE: $note_size and $note_root (hex); fails unless it is a checkpoint that TRUST's log signed.
+open_note() {
+  local -a lines=()
+  local line found=0
+  slurp "$1"
+  [[ $text == *$'\n' ]] || return 1
+  mapfile -t lines < "$1"
+  ((${#lines[@]} >= 5)) && [[ -z ${lines[3]} && ${lines[0]} == "$origin" ]] || return 1
+  [[ ${lines[1]} =~ ^(0|[1-9][0-9]{0,17})$ && ${lines[2]} =~ ^$HASH64$ ]] || return 1
+  note_size=${lines[1]}
+  unbase64 "${lines[2]}"
+  note_root=$hex
+  printf '%s\n' "${lines[@]:0:3}" > note.text
+  for line in "${lines[@]:4}"; do
+    [[ $line =~ ^$'\xe2\x80\x94 '([^ +]+)\ ([A-Za-z0-9+/]+={0,2})$ ]] || return 1
+    unbase64 "${BASH_REMATCH[2]}"
+    escaped "$hex"
+    [[ $(printf '%b' "$escaped" | base64 -w0) == "${BASH_REMATCH[2]}" ]] || return 1
+    [[ ${BASH_REMATCH[1]} == "$origin" && ${hex:0:8} == "$key_id" ]] || { others=$((others + 1)); continue; }
+    ((found++ == 0 && ${#hex} == 136)) || return 1
+    escaped "${hex:8}"
+    printf '%b' "$escaped" > note.sig
+    openssl pkeyutl -verify -pubin -keyform DER -inkey log.der -rawin -in note.text -sigfile note.sig \
+      > /dev/null 2>&1 || return 1
+  done
+  ((found == 1))
+}
+
+others=0
+open_note in/checkpoint || broken 2 "the checkpoint is not signed by TRUST's log key"
+size=$note_size root=$note_root
+holds 2 "checkpoint of $size leaves, signed by $origin"
+quorum=$(sed -nE 's/^[ \t]*quorum[ \t]+([^ \t]+)[ \t]*$/\1/p' "$trust/log.policy")
+[[ $quorum == none ]] || left_out 2 "cosignatures: TRUST asks for the witnesses' quorum ${quorum:-(none given)}"
+((others == 0)) || left_out 2 "$others signature lines of other keys"
+
+# ---------------------------------------------------------------------------------------------------- rule 3
+
+mapfile -t indexes < <(sed -nE 's/^leaves\/([0-9]+)$/\1/p' names | sort -n)
+mapfile -t proofs < <(sed -nE 's/^proofs\/([0-9]+)\.tlog-proof$/\1/p' names | sort -n)
+[[ ${indexes[*]} == "${proofs[*]}" ]] || broken 3 "not every leaf has its proof, or a proof has no leaf"
+declare -A leaf=() leaf_hash=()
+for at in "${!indexes[@]}"; do
+  slurp "in/leaves/${indexes[at]}"
+  [[ $text =~ ^\{\" && $text =~ \",\"v\":1\}$ ]] || broken 3 "leaf ${indexes[at]} is no event"
+  leaf[${indexes[at]}]=$text
+  printf '\0%s' "$text" > "batch/$at"
+done
+hash_all "${#indexes[@]}"
+for at in "${!indexes[@]}"; do leaf_hash[${indexes[at]}]=${hashes[at]}; done
+slurp in/checkpoint
+note=$text
+: > proof.lines
+proof_start=() proof_count=()
+for at in "${!indexes[@]}"; do
+  i=${indexes[at]}
+  slurp "in/proofs/$i.tlog-proof"
+  first=$'c2sp.org/tlog-proof@v1\nindex '$i$'\n'
+  [[ $text == "$first"*$'\n'"$note" ]] || broken 3 "proofs/$i.tlog-proof is of another leaf or checkpoint"
+  middle=${text#"$first"}
+  ((${#middle} > ${#note})) || broken 3 "proofs/$i.tlog-proof is cut"
+  middle=${middle:0:${#middle}-${#note}-1}
+  proof_start+=("$(($(wc -l < proof.lines)))")
+  lines=0
+  rest=$middle
+  while [[ -n $rest ]]; do
+    line=${rest%%$'\n'*}
+    [[ $line =~ ^$HASH64$ && $rest == *$'\n'* ]] || broken 3 "proofs/$i.tlog-proof is no list of hashes"
+    rest=${rest#*$'\n'}
+    lines=$((lines + 1))
+  done
+  proof_count+=("$lines")
+  printf '%s' "$middle" >> proof.lines
+done
+mapfile -t sibling < <(base64 -d proof.lines | od -An -v -tx1 -w32 | tr -d ' ')
+acc=() fn=() sn=()
+for at in "${!indexes[@]}"; do
+  acc[at]=${leaf_hash[${indexes[at]}]} fn[at]=${indexes[at]} sn[at]=$((size - 1))
+  ((fn[at] <= sn[at])) || broken 3 "leaf ${indexes[at]} lies beyond the checkpoint"
+done
+for ((level = 0, busy = 1; busy; level++)); do
+  busy=0
+  turn=()
+  for at in "${!indexes[@]}"; do
+    ((level < proof_count[at])) || continue
+    ((sn[at] > 0)) || broken 3 "proofs/${indexes[at]}.tlog-proof has hashes left over"
+    other=${sibling[proof_start[at] + level]}
+    if ((fn[at] & 1 || fn[at] == sn[at])); then
+      escaped "01$other${acc[at]}"
+      while ((!(fn[at] & 1) && fn[at] != 0)); do fn[at]=$((fn[at] >> 1)) sn[at]=$((sn[at] >> 1)); done
+    else
+      escaped "01${acc[at]}$other"
+    fi
+    fn[at]=$((fn[at] >> 1)) sn[at]=$((sn[at] >> 1))
+    printf '%b' "$escaped" > "batch/$busy"
+    turn+=("$at")
+    busy=$((busy + 1))
+  done
+  hash_all "$busy"
+  for n in "${!turn[@]}"; do acc[turn[n]]=${hashes[n]}; done
+done
+for at in "${!indexes[@]}"; do
+  [[ ${sn[at]} -eq 0 && ${acc[at]} == "$root" ]] || broken 3 "leaf ${indexes[at]} is not in the checkpoint's tree"
+done
+holds 3 "${#indexes[@]} leaves are in the tree"
+
+# ---------------------------------------------------------------------------------------------------- rule 4
+
+slurp "$trust/genesis"
+[[ ${text%$'\n'} == "sha256:${leaf_hash[0]}" ]] || broken 4 "leaf 0 is not TRUST's genesis"
+json "${logs[0]}"
+[[ ${leaf[0]} == *"\"log_key\":\"$json\",\"origin\":\"$origin\","* ]] || broken 4 "the genesis names another key"
+holds 4 "leaf 0 is TRUST's genesis"
+
+# ---------------------------------------------------------------------------------------------------- rule 5
+
+declare -A type=() policy_at=()
+versions=()
+for i in "${indexes[@]}"; do
+  [[ ${leaf[$i]} =~ .*\"type\":\"([a-z]+\.[a-z]+)\",\"v\":1\}$ ]] || broken 3 "leaf $i is no event"
+  type[$i]=${BASH_REMATCH[1]}
+  [[ ${type[$i]} == log.created || ${type[$i]} == policy.changed ]] && versions+=("$i")
+done
+mapfile -t policies < <(sed -nE 's/^policy\/([0-9]+)\.yml$/\1/p' names | sort -n)
+[[ ${versions[*]} == "${policies[*]}" ]] || broken 5 "policy/ does not hold exactly the versions in the leaves"
+domain=${origin%%/*}
+: > signers.all
+for i in "${versions[@]}"; do
+  slurp "in/policy/$i.yml"
+  json "$text"
+  [[ ${leaf[$i]} == *"\"policy\":\"$json\","* ]] || broken 5 "policy/$i.yml is not the policy in leaf $i"
+  policy_at[$i]=${member[policy/$i.yml]}
+  # Each `id:` begins a signer, each `key:` after it is one of its keys: a scan that needs no YAML parser.
+  sed -E 's/(^|[ \t])#.*$//; s/[][{},"'"'"']/ /g; s/(^|[ \t-])(id|key):[ \t]+/\n\2: /g' "in/policy/$i.yml" \
+    | sed -nE 's/^(id: [^ \t]+|key: [^ \t]+ [^ \t]+).*$/\1/p' > scan
+  who=
+  : > "signers.$i"
+  while read -r what one two; do
+    [[ $what == id: ]] && who=$one
+    [[ $what == key: && -n $who ]] && printf '%s namespaces="itmp-*@%s" %s %s\n' "$who" "$domain" "$one" "$two"
+  done < scan >> "signers.$i" || true
+  cat "signers.$i" >> signers.all
+done
+sort -u signers.all > signers.union
+cmp -s signers.union in/allowed_signers || broken 5 "allowed_signers does not hold exactly the policy's keys"
+holds 5 "${#versions[@]} policy version(s), as the leaves hold them"
+
+# ---------------------------------------------------------------------------------------------------- rule 8
+
+declare -A signed=() line_of=() act_of=()
+declare -A namespace_type=([open]=change.opened [approve]=change.approved [reject]=change.rejected
+  [revoke]=change.revoked [cancel]=change.canceled [review]=change.reviewed [close]=change.closed
+  [reconcile]=action.reconciled [policy]=policy.changed [enrol]=log.created)
+expected=()
+seen=()
+ignored=()
+
+# field NAME: the value of that line of $text, in $value.
+field() {
+  value=
+  [[ $'\n'$text =~ $'\n'"$1 "([^$'\n']*) ]] && value=${BASH_REMATCH[1]}
+}
+
+# check_statement LEAF NAME VERSION: sets $ok to 1 when the statement counts, as far as is checked here.
+check_statement() {
+  local act signer start end when
+  ok=0
+  slurp "in/statements/$2.txt"
+  [[ $text == $'itmp-statement/v1\nact '* ]] || return 0
+  field act; act=$value
+  field seen; seen+=("$value")
+  field signer; signer=$value
+  act_of[$1]=$act
+  line_of[$1]=$signer
+  field log; [[ $value == "$origin" ]] || return 0
+  field policy; [[ $value == "sha256:${policy_at[$3]}" ]] || return 0
+  [[ ${namespace_type[$act]:-statement.recorded} == "${type[$1]}" ]] || return 0
+  [[ ${leaf[$1]} =~ .*\"t\":\"([0-9TZ:-]{19})\.[0-9]+Z\" ]] || return 0
+  when=${BASH_REMATCH[1]}Z
+  field valid; read -r start end <<< "$value"
+  [[ ! $when < "$start" && ! $when > "$end" ]] || return 0
+  [[ $signer =~ ^[A-Za-z0-9][A-Za-z0-9._+@-]*$ ]] || return 0
+  ssh-keygen -Y verify -f "signers.$3" -I "$signer" -n "itmp-$act@$domain" -s "in/statements/$2.sig" \
+    < "in/statements/$2.txt" > /dev/null 2>&1 || return 0
+  ok=1
+}
+
+for i in "${indexes[@]}"; do
+  case ${type[$i]} in log.created | policy.changed | change.* | statement.recorded | action.reconciled) ;; *) continue ;; esac
+  rest=${leaf[$i]} count=0
+  while [[ $rest == *'"signature":"'* ]]; do rest=${rest#*'"signature":"'} count=$((count + 1)); done
+  version=0
+  for v in "${versions[@]}"; do ((v < i)) && version=$v; done
+  list=
+  good=0
+  for ((n = 0; n < count; n++)); do
+    name=$i
+    ((count > 1)) && name=$i-$n
+    [[ -f in/statements/$name.txt && -f in/statements/$name.sig ]] || broken 8 "statements/$name is missing"
+    expected+=("statements/$name.sig" "statements/$name.txt")
+    slurp "in/statements/$name.sig"; json "$text"; sig=$json
+    slurp "in/statements/$name.txt"; json "$text"
+    list+=",{\"signature\":\"$sig\",\"text\":\"$json\"}"
+    [[ ${leaf[$i]} == *"\"signature\":\"$sig\""* && ${leaf[$i]} == *"\"text\":\"$json\""* ]] \
+      || broken 8 "statements/$name is not what leaf $i holds"
+    check_statement "$i" "$name" "$version"
+    if ((ok)); then good=$((good + 1)); else ignored+=("$name"); fi
+  done
+  if [[ ${type[$i]} == log.created || ${type[$i]} == policy.changed ]]; then
+    [[ ${leaf[$i]} == *"\"statements\":[${list:1}]"* ]] || broken 8 "statements of leaf $i are not in its order"
+    ((count > 0 && good == count)) || broken 5 "the policy version of leaf $i is not signed under the one before"
+  fi
+  ((count == 1 && good == 1)) && signed[$i]=1
+done
+printf '%s\n' "${expected[@]}" | sort > expected
+sed -n '/^statements\//p' names | cmp -s - expected || broken 8 "statements/ holds more than the leaves do"
+holds 8 "$((${#expected[@]} / 2)) statements verified by ssh-keygen, ${#ignored[@]} of them count for nothing"
+((${#ignored[@]} == 0)) || printf '             count for nothing: %s\n' "${ignored[*]}"
+
+# ---------------------------------------------------------------------------------------------------- rule 6
+
+# consistent OLD ROOT PROOF: fails unless the tree of OLD leaves with ROOT (hex) is a prefix of the checkpoint's.
+consistent() {
+  local old=$1 first second at last n
+  local -a path=()
+  mapfile -t path < <(base64 -d "$3" | od -An -v -tx1 -w32 | tr -d ' ')
+  ((${#path[@]} > 0)) || return 1
+  ((old & (old - 1))) || path=("$2" "${path[@]}")
+  at=$((old - 1)) last=$((size - 1))
+  while ((at & 1)); do at=$((at >> 1)) last=$((last >> 1)); done
+  first=${path[0]} second=${path[0]}
+  for n in "${path[@]:1}"; do
+    ((last)) || return 1
+    if ((at & 1 || at == last)); then
+      node "$n" "$first"; first=$hash
+      node "$n" "$second"; second=$hash
+      while ((!(at & 1) && at != 0)); do at=$((at >> 1)) last=$((last >> 1)); done
+    else
+      node "$second" "$n"; second=$hash
+    fi
+    at=$((at >> 1)) last=$((last >> 1))
+  done
+  [[ $last -eq 0 && $first == "$2" && $second == "$root" ]]
+}
+
+declare -A old_root=()
+absent=
+remember() {
+  [[ -z ${old_root[$1]:-} || ${old_root[$1]} == "$2" ]] || broken 6 "two histories of the first $1 leaves" 42
+  old_root[$1]=$2
+}
+for one in "${seen[@]}"; do
+  [[ $one =~ ^(0|[1-9][0-9]{0,17})\ ($HASH64)$ ]] || broken 6 "a signer has seen no checkpoint"
+  [[ ${BASH_REMATCH[1]} == 0 ]] && continue
+  at=${BASH_REMATCH[1]}
+  unbase64 "${BASH_REMATCH[2]}"
+  remember "$at" "$hex"
+done
+kept=0
+if [[ -f $trust/checkpoint ]]; then
+  open_note "$trust/checkpoint" || usage "TRUST/checkpoint is not signed by TRUST's log"
+  kept=$note_size
+  ((kept == 0)) || remember "$kept" "$note_root"
+fi
+: > wanted
+for old in "${!old_root[@]}"; do
+  ((old <= size)) || broken 6 "$old leaves were known to somebody, the checkpoint has $size" 42
+  if ((old == size)); then
+    [[ ${old_root[$old]} == "$root" ]] || broken 6 "two roots for $size leaves" 42
+    continue
+  fi
+  name=consistency/$old-$size
+  if [[ ! -f in/$name ]]; then
+    ((old == kept)) || broken 6 "$name is missing"
+    absent="no proof from your checkpoint of $kept leaves"
+    continue
+  fi
+  printf '%s\n' "$name" >> wanted
+  strange=$(sed -nE "/^$HASH64\$/!p" "in/$name")
+  [[ -z $strange && $(tail -c 1 "in/$name") == '' ]] || broken 6 "$name is no list of hashes"
+  consistent "$old" "${old_root[$old]}" "in/$name" || broken 6 "the log does not continue the first $old leaves" 42
+done
+sort wanted > wanted.sorted
+sed -n '/^consistency\//p' names | cmp -s - wanted.sorted || broken 6 "a proof from a checkpoint that TRUST does not hold"
+if [[ -n $absent ]]; then
+  printf 'INCOMPLETE   rule 6: %s\n' "$absent"
+else
+  holds 6 "the checkpoint continues ${#old_root[@]} that were seen or kept"
+fi
+
+# ---------------------------------------------------------------------------------------------------- rule 7
+
+events=()
+for i in "${indexes[@]}"; do
+  [[ " ${versions[*]} " == *" $i "* ]] || events+=("$i")
+done
+((${#events[@]})) || broken 7 "no event of any change"
+change= previous= number=0
+for i in "${events[@]}"; do
+  [[ ${leaf[$i]} =~ \"change\":\"(CHG-[0-9a-f]{10})\",(\"cprev\":\"($DIGEST)\",)?\"cseq\":([0-9]+), ]] \
+    || broken 7 "leaf $i is no event of a change"
+  [[ ${BASH_REMATCH[1]} == "${change:=${BASH_REMATCH[1]}}" ]] || broken 7 "leaf $i is of another change"
+  [[ ${BASH_REMATCH[4]} -eq $number && ${BASH_REMATCH[3]} == "$previous" ]] || broken 7 "events before leaf $i are missing"
+  previous=sha256:${leaf_hash[$i]} number=$((number + 1))
+done
+opened=${events[0]}
+[[ ${type[$opened]} == change.opened && -n ${signed[$opened]:-} ]] || broken 8 "the change was never validly opened"
+opened_id=$(cat "in/statements/$opened.txt" "in/statements/$opened.sig" | sha256sum)
+[[ $change == "CHG-${opened_id:0:10}" ]] || broken 8 "the change's id does not follow from its open statement"
+holds 7 "$change has events 0 to $((number - 1)), chained"
+
+# ---------------------------------------------------------------------------------------------------- rule 9
+
+slurp "in/statements/$opened.txt"
+field plan; plan=$value
+if [[ -f in/plan/manifest ]]; then
+  [[ $plan == "sha256:${member[plan/manifest]}" ]] || broken 9 "plan/manifest is not the plan of the request"
+  sed -E 's/"artifacts":\{([^}]*)\}.*$/\n\1\n/' in/plan/manifest | sed -n 2p | sed 's/,/\n/g' \
+    | sed -nE 's/^.*:"sha256:([0-9a-f]{64})"$/plan\/artifacts\/\1/p' | sort -u > artifacts
+  sed -n '/^plan\/artifacts\//p' names | cmp -s - artifacts || broken 9 "plan/artifacts are not exactly the plan's"
+  while IFS= read -r name; do
+    [[ ${member[$name]} == "${name##*/}" ]] || broken 9 "$name holds other bytes"
+  done < artifacts
+  holds 9 "the plan is $plan"
+else
+  absent="${absent:+$absent; }the plan's bytes"
+  printf 'INCOMPLETE   rule 9: the plan is not in the file\n'
+fi
+for name in $(sed -n '/^blobs\//p' names); do
+  [[ ${member[$name]} == "${name##*/}" ]] || broken 1 "$name holds other bytes"
+  [[ ${leaf[*]} == *"_blob\":\"sha256:${name##*/}\""* ]] || broken 1 "$name belongs to no leaf"
+done
+
+# ------------------------------------------------------------------------------------------ rules 10 to 13
+
+declare -A at_hash=() permit=() running=()
+requester=${line_of[$opened]}
+runs=0 intents=0 results=0
+for i in "${events[@]}"; do
+  body=${leaf[$i]}
+  [[ $body =~ .*\"run\":\"([^\"]*)\",.*\"type\":\"[a-z.]+\",\"v\":1\}$ ]] && run=${BASH_REMATCH[1]} || run=
+  [[ $body =~ .*\"intent\":\"($DIGEST)\" ]] && intent=${BASH_REMATCH[1]#sha256:} || intent=
+  case ${type[$i]} in
+    permit.issued)
+      [[ $body =~ \"statements\":\[([^]]*)\] ]] || broken 10 "leaf $i is no permit"
+      starts=0 asks=0 voters=
+      for one in ${BASH_REMATCH[1]//,/ }; do
+        one=${one//\"/}
+        from=${at_hash[${one#sha256:}]:-}
+        [[ -n $from && -n ${signed[$from]:-} ]] || broken 10 "the permit of leaf $i rests on a statement that does not count"
+        case ${act_of[$from]} in
+          open) asks=$((asks + 1)) ;;
+          run | resume | undo) starts=$((starts + 1)); runner=${line_of[$from]} ;;
+          approve) voters+=" ${line_of[$from]}" ;;
+          *) broken 10 "the permit of leaf $i rests on a ${act_of[$from]}" ;;
+        esac
+      done
+      ((asks == 1 && starts == 1)) || broken 10 "the permit of leaf $i needs one request and one start"
+      [[ $body == *"\"plan\":\"$plan\""* ]] || broken 10 "the permit of leaf $i is for another plan"
+      for one in $voters; do
+        [[ $one != "$requester" && $one != "$runner" ]] || printf '             note: %s approved and also requested or ran\n' "$one"
+      done
+      printf '             asked by %s, approved by%s, started by %s\n' "$requester" "${voters:- nobody}" "$runner"
+      permit[${leaf_hash[$i]}]=$run
+      ;;
+    run.started | run.resumed)
+      [[ $body =~ \"permit\":\"($DIGEST)\" && ${permit[${BASH_REMATCH[1]#sha256:}]:-} == "$run" && -n $run ]] \
+        || broken 11 "leaf $i begins a run under no permit, or under a used one"
+      permit[${BASH_REMATCH[1]#sha256:}]=
+      running[$run]=${BASH_REMATCH[1]}
+      runs=$((runs + 1))
+      ;;
+    slice.intended)
+      [[ $body == *"\"permit\":\"${running[$run]:-none}\""* ]] || broken 12 "leaf $i intends outside the permit of its run"
+      intents=$((intents + 1))
+      ;;
+    action.intended | action.finished | check.finished | action.reconciled | slice.finished)
+      before=${at_hash[$intent]:-}
+      [[ -n $intent && -n $before && ${type[$before]} == *.intended ]] || broken 13 "leaf $i has no earlier intent"
+      results=$((results + 1))
+      ;;
+  esac
+  at_hash[${leaf_hash[$i]}]=$i
+done
+holds 10 "every permit rests on statements that count"
+holds 11 "$runs run(s), each under its own permit"
+holds 13 "$results results, each after one of $intents intents"
+
+# --------------------------------------------------------------------------------------------------- rule 16
+
+last=${events[-1]}
+closed=0
+for i in "${events[@]}"; do [[ ${type[$i]} == change.closed ]] && closed=$((closed + 1)); done
+if ((closed == 0)); then
+  absent="${absent:+$absent; }the close"
+  printf 'INCOMPLETE   rule 16: the change is not closed\n'
+else
+  [[ $closed -eq 1 && ${type[$last]} == change.closed && -n ${signed[$last]:-} ]] || broken 16 "events after the close, or no valid close"
+  row=()
+  for i in "${events[@]:0:${#events[@]}-1}"; do row+=("${leaf_hash[$i]}"); done
+  count=${#row[@]}
+  while ((${#row[@]} > 1)); do
+    pairs=$((${#row[@]} / 2))
+    for ((n = 0; n < pairs; n++)); do
+      escaped "01${row[2 * n]}${row[2 * n + 1]}"
+      printf '%b' "$escaped" > "batch/$n"
+    done
+    odd=()
+    ((${#row[@]} % 2)) && odd=("${row[-1]}")
+    hash_all "$pairs"
+    row=("${hashes[@]}" ${odd[@]+"${odd[@]}"})
+  done
+  [[ ${leaf[$last]} == *"\"count\":$count,\"root\":\"sha256:${row[0]}\","* ]] || broken 16 "the close does not commit the events before it"
+  holds 16 "the close commits $count events"
+fi
+
+# --------------------------------------------------------------------------------------------------- rule 17
+
+declare -A clock=()
+for i in "${indexes[@]}"; do
+  [[ ${leaf[$i]} =~ \"boot\":\"([^\"]*)\" ]] || broken 17 "leaf $i has no boot"
+  boot=${BASH_REMATCH[1]}
+  [[ ${leaf[$i]} =~ .*\"mono\":([0-9]{1,18})[,}] ]] || broken 17 "leaf $i has no monotonic time"
+  ((BASH_REMATCH[1] >= ${clock[$boot]:-0})) || broken 17 "a clock that runs backwards at leaf $i"
+  clock[$boot]=${BASH_REMATCH[1]}
+done
+holds 17 "clocks are monotone in ${#clock[@]} boot(s)"
+
+left_out 5 "whether enough people signed a new policy; roles and dates of keys"
+left_out 8 "roles, nonces, touch and PIN of hardware keys; that a vote names this plan, request, window and scope"
+left_out 10 "quorum and separation of duties, windows, freezes, expiry: who approved is printed above"
+left_out 12 "whether hosts and work lie inside plan and permit; whether approvals still stood"
+left_out 13 "whether actions are those of the plan"
+left_out 14 "slices, and 15 hosts: whether each is accounted for"
+if [[ -n $absent ]]; then
+  printf 'RESULT       incomplete: %s\n' "$absent"
+  exit 41
+fi
+printf 'RESULT       what was checked holds\n'
