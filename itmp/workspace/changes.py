@@ -7,11 +7,13 @@ change; the record is always folded from the log's leaves, never from an index.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from itmp.adapters.clock import SystemClock
 from itmp.audit import Expect, HeadMovedError, Leaf, Receipt
 from itmp.calendars import Window, format_time
+from itmp.canonical import parse_digest
 from itmp.change import ChangeRecord, Request, Vote, fold
 from itmp.errors import (
     Error,
@@ -67,6 +69,18 @@ def find(place: Workspace, name: str) -> ChangeRecord:
     if not named:
         raise NotFoundError(f"no change {name!r:.60} in this log", do="List them: itmp change list")
     return named[0]
+
+
+def read_plan(place: Workspace, name: str) -> Plan:
+    """Return the plan of a file, a digest or a change."""
+    path = Path(name)
+    if path.is_file():
+        return planning.read_plan_file(path)
+    if name.startswith("sha256:"):
+        return planning.logged_plan(place, parse_digest(name))
+    if name.endswith(planning.SUFFIX) or "/" in name:
+        raise NotFoundError(f"no plan file {name}", do="Write one with `itmp plan FILE`.")
+    return planning.logged_plan(place, request_of(find(place, name)).plan)
 
 
 def _folded(place: Workspace, leaves: tuple[Leaf, ...]) -> ChangeRecord:

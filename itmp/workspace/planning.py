@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from itmp.canonical import Digest, digest, parse_digest
+from itmp.canonical import Digest, digest
 from itmp.errors import EvidenceInvalidError, InvalidInputError, NotFoundError, StaleError
 from itmp.plan import Facts, Needs, Plan, Source, diff, from_tar, scope, show, to_tar
 from itmp.workspace.place import Workspace
@@ -27,7 +27,7 @@ __all__ = [
     "diff",
     "keep_plan",
     "logged_plan",
-    "read_plan",
+    "read_plan_file",
     "registry",
     "scope",
     "show",
@@ -85,18 +85,9 @@ def write_plan(plan: Plan, file: Path) -> Compiled:
     return Compiled(plan=plan, file=file)
 
 
-def read_plan(place: Workspace, name: str) -> Plan:
-    """Return the plan of a file, a digest or a change."""
-    path = Path(name)
-    if path.is_file():
-        return from_tar(path.read_bytes())
-    if name.startswith("sha256:"):
-        return logged_plan(place, parse_digest(name))
-    if name.endswith(SUFFIX) or "/" in name:
-        raise NotFoundError(f"no plan file {name}", do="Write one with `itmp plan FILE`.")
-    from itmp.workspace.changes import find, request_of  # noqa: PLC0415 - changes reads plans too
-
-    return logged_plan(place, request_of(find(place, name)).plan)
+def read_plan_file(path: Path) -> Plan:
+    """Return the plan of a file; every byte is checked."""
+    return from_tar(_read(path))
 
 
 def logged_plan(place: Workspace, plan: Digest) -> Plan:
