@@ -84,7 +84,7 @@ class _Freezer:
             self._problem(index, "from", f"{one.name} is at {now}, outside {low} to {high}")
         far = max(abs(to - low), abs(to - high))
         if step is not None and far > step:
-            start = str(now) if low == high else f"{low} to {high}"
+            start = str(now) if low == high else f"{low}..{high}"
             message = f"a change of {far}, from {start} to {to}; the limit is {step}"
             self._problem(index, "to", message, "go in several plans, or raise max_step")
 

@@ -135,6 +135,16 @@ class Cloud:
         """Change a group behind everybody's back."""
         self.client("autoscaling").set_desired_capacity(AutoScalingGroupName=group, DesiredCapacity=value)
 
+    def set_limits(self, group: str, floor: int, ceiling: int) -> None:
+        """Change a group's own limits."""
+        self.client("autoscaling").update_auto_scaling_group(
+            AutoScalingGroupName=group, MinSize=floor, MaxSize=ceiling
+        )
+
+    def set_count(self, cluster: str, service: str, value: int) -> None:
+        """Change a service behind everybody's back."""
+        self.client("ecs").update_service(cluster=cluster, service=service, desiredCount=value)
+
     def count(self, cluster: str, service: str) -> int:
         """Return a service's desired count."""
         found = self.client("ecs").describe_services(cluster=cluster, services=[service])

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Final, Self
 
 _SECONDS: Final = 20
+_HOLD_SECONDS: Final = 60
 _KEPT: Final = frozenset({"content-type", "authorization", "x-amz-date", "x-amz-target", "user-agent"})
 
 
@@ -21,7 +22,9 @@ class FlakyProxy:
     def __init__(self, endpoint: str) -> None:
         self._target = endpoint
         self._broken: dict[bytes, bool] = {}
-        self.seen: list[bytes] = []
+        self.held = threading.Event()
+        self._held: set[bytes] = set()
+        self._release = threading.Event()
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -39,16 +42,26 @@ class FlakyProxy:
         """Break every call of `operation`, such as SetDesiredCapacity; `done` forwards it before."""
         self._broken[operation.encode()] = done
 
+    def hold_call(self, operation: str) -> None:
+        """Let every call of `operation` wait and never be forwarded; `held` tells that one has come."""
+        self._held.add(operation.encode())
+
     def mend(self) -> None:
-        """Let everything pass."""
+        """Let everything pass from now on."""
         self._broken.clear()
+        self._held.clear()
+        self._release.set()
 
     def serve(self, call: BaseHTTPRequestHandler) -> None:
         """Pass one call on, or break it."""
         body = call.rfile.read(int(call.headers.get("Content-Length") or 0))
         words = body + (call.headers.get("X-Amz-Target") or "").encode()
         broken = next((name for name in self._broken if name in words), b"")
-        self.seen.append(broken)
+        if any(name in words for name in self._held):
+            self.held.set()
+            self._release.wait(_HOLD_SECONDS)
+            call.close_connection = True
+            return
         if broken and not self._broken[broken]:
             call.close_connection = True
             return
@@ -73,6 +86,7 @@ class FlakyProxy:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._release.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
