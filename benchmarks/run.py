@@ -1,0 +1,22 @@
+"""Every benchmark in one run, each in its own process: `make bench`. Ratios within one run, never absolute tests."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ORDER = ("start.py", "compile_hosts.py", "audit_append.py", "pulumi_loop.py", "run_overhead.py")
+
+
+def main() -> int:
+    failed = []
+    for name in ORDER:
+        print(f"== {name}", flush=True)
+        done = subprocess.run([sys.executable, str(Path(__file__).parent / name)], check=False)
+        failed += [name] if done.returncode else []
+    if failed:
+        print(f"did not finish: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
