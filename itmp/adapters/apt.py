@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from itmp.adapters import supervisor
 from itmp.adapters.ansible import _ssh, layout
+from itmp.adapters.known_hosts import PinnedKeys
 from itmp.documents.text import visible
 from itmp.errors import Error, InvalidInputError
 from itmp.patching import SCRIPT, PatchSchedule, Reading, ring_pattern
@@ -45,8 +46,8 @@ def read(document: PatchSchedule, facts: Facts) -> tuple[Reading, ...]:
     host that did not answer as expected.
     """
     hosts = _ring(document, facts)
-    known = facts.artifacts.get(layout.KNOWN_HOSTS, b"")
-    strangers = sorted(_ssh.unpinned(known, hosts))
+    pinned = PinnedKeys(data=facts.artifacts.get(layout.KNOWN_HOSTS, b""))
+    strangers = [host.name for host in hosts if not pinned.of(host.address, host.port)]
     if strangers:
         raise InvalidInputError(
             f"no pinned host key: {', '.join(strangers)}", do="Run `itmp hosts scan`, compare, commit."
@@ -77,8 +78,8 @@ def _ask(
         made.mkdir(parents=True, mode=0o700)
     layout.lay_out(folder, facts.artifacts.items())
     play = layout.write(folder, "project/playbooks/_itmp_reading.yml", _play(hosts, names))
-    known = layout.write(folder, "known_hosts", _ssh.pinned(facts.artifacts[layout.KNOWN_HOSTS], hosts))
-    config = layout.write(folder, "ssh_config", _ssh.config(hosts, known).encode())
+    known = layout.write(folder, "known_hosts", _pinned(facts, hosts))
+    config = layout.write(folder, "ssh_config", _ssh.config(hosts).encode())
     extra = layout.write(folder, "vars.json", json.dumps(_ssh.variables(config, known)).encode())
     environment = layout.environment(folder, temporary=temporary) | {
         "ANSIBLE_CALLBACKS_ENABLED": _CALLBACK,
@@ -96,6 +97,11 @@ def _ask(
     )
     results = {file.name: json.loads(file.read_bytes()) for file in tree.iterdir()}
     return results, (done.stdout + done.stderr).decode(errors="replace").replace(str(scratch), "")
+
+
+def _pinned(facts: Facts, hosts: Sequence[Host]) -> bytes:
+    keys = PinnedKeys(data=facts.artifacts.get(layout.KNOWN_HOSTS, b""))
+    return keys.only((host.address, host.port) for host in hosts)
 
 
 def _play(hosts: Sequence[Host], names: Sequence[str]) -> bytes:
