@@ -17,6 +17,7 @@ help: ## list the targets
 setup: .venv/.done ## a .venv with everything, system packages where allowed, the Pulumi engine
 	bash scripts/system-packages.sh
 	$(BIN)/itmp engine install
+	$(BIN)/itmp lab prepare
 
 demo: setup ## the whole story on throw-away hosts, at most three minutes
 	$(BIN)/itmp demo

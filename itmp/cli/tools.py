@@ -157,6 +157,16 @@ def up(
     )
 
 
+@lab_app.command("prepare")
+@verb
+def prepare(json: Json = False) -> Answer:
+    """Build what the lab's Debian hosts start from, once. Example: itmp lab prepare"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    kinds = workspace.lab_prepare(say)
+    return Answer(data={"kinds": list(kinds)}, lines=(f"ready: {', '.join(kinds)}",))
+
+
 @lab_app.command("down")
 @verb
 def down(folder: LabFolder = Path(".lab"), json: Json = False) -> Answer:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from itmp.errors import NotFoundError, ToolMissingError
 from itmp.lab import loopback, namespaces
+from itmp.lab._base import base
 from itmp.lab._keeping import read_state
 from itmp.lab.fleet import Fleet
 
@@ -47,6 +48,14 @@ def up(
     fleet.write_inventory(fleet.folder / "hosts.yml")
     (fleet.folder / "known_hosts").write_text(fleet.known_hosts, encoding="utf-8")
     return fleet
+
+
+def prepare(report: Callable[[str], None] = lambda _: None) -> tuple[str, ...]:
+    """Build what must stand before the first `up` (about half a minute, once); return the kinds that can run here."""
+    able = tuple(name for name, reason in supported() if not reason)
+    if namespaces.KIND in able:
+        base(report)
+    return able
 
 
 def _choose(kind: str) -> str:

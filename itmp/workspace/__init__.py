@@ -24,6 +24,7 @@ _HOME: Final = {
     "Proposed": "policies", "policy_propose": "policies", "policy_sign": "policies", "policy_test": "policies",
     "signers_add": "policies", "signers_remove": "policies",
     "doctor": "tooling", "schema": "tooling", "lab_up": "tooling", "lab_down": "tooling", "lab_exec": "tooling",
+    "lab_prepare": "tooling", "write_schemas": "tooling",
     "engine_install": "tooling", "engine_status": "tooling", "hosts_scan": "tooling", "hosts_list": "tooling",
     "patch_resolve": "patches",
 }  # fmt: skip
@@ -57,6 +58,7 @@ __all__ = [
     "init_roots",
     "lab_down",
     "lab_exec",
+    "lab_prepare",
     "lab_up",
     "log_vkey",
     "logged_plan",
@@ -88,6 +90,7 @@ __all__ = [
     "wait",
     "waiting_for",
     "write_plan",
+    "write_schemas",
 ]
 
 if TYPE_CHECKING:
@@ -146,8 +149,10 @@ if TYPE_CHECKING:
         hosts_scan,
         lab_down,
         lab_exec,
+        lab_prepare,
         lab_up,
         schema,
+        write_schemas,
     )
     from itmp.workspace.watching import change_story, logs, reconcile, status, stop, wait
 

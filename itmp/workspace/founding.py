@@ -26,6 +26,7 @@ from itmp.errors import InvalidInputError, NotFoundError
 from itmp.signing import NoteKey, PublicKey, Signed, Statement, sign_statement, verify_signed
 from itmp.signing.wire import rebase64
 from itmp.workspace import config
+from itmp.workspace.tooling import write_schemas
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -223,6 +224,7 @@ def _seal(folder: Path, log_key: NoteKey, policy: bytes, statements: "Iterable[S
     )
     log = posix_log.create(folder / config.STATE, origin=log_key.name, key=log_key, genesis=event)
     genesis = log.leaf(0).hash
+    write_schemas(folder / config.STATE)
     return Founded(
         origin=log.origin, vkey=log.vkey, genesis=genesis, trust=_write_trust(folder, log.vkey, genesis)
     )

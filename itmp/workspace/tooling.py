@@ -61,6 +61,27 @@ def schema(kind: str) -> dict[str, Any]:
     return value
 
 
+def write_schemas(state: Path) -> tuple[Path, ...]:
+    """Write every kind's JSON Schema below the state folder, where the documents' first line points editors."""
+    import json  # noqa: PLC0415 - two callers, both rare
+
+    folder = state / "schemas"
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for kind in KINDS:
+        path = folder / f"{kind}.json"
+        path.write_text(json.dumps(schema(kind), indent=2, sort_keys=True) + "\n")
+        paths.append(path)
+    return tuple(paths)
+
+
+def lab_prepare(report: Callable[[str], None]) -> tuple[str, ...]:
+    """Build what the lab's Debian hosts start from, once per machine; return which kinds can run here."""
+    from itmp import lab  # noqa: PLC0415 - only lab commands need it
+
+    return lab.prepare(report)
+
+
 def doctor() -> tuple[ToolFinding, ...]:
     """Say which tools are here; nothing is installed and nothing is contacted."""
     return (

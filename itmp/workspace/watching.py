@@ -9,6 +9,7 @@ from itmp.change.statements import Given
 from itmp.errors import BusyError, InvalidInputError, NotFoundError
 from itmp.workspace import changes, gatekeeping, planning
 from itmp.workspace.place import Workspace
+from itmp.workspace.policies import policy_test
 from itmp.workspace.result import Result
 from itmp.workspace.running import CODES, ENDED
 
@@ -96,14 +97,14 @@ def reconcile(
 def change_story(place: Workspace, name: str) -> "Story":
     """Tell one change: who asked for what, who voted, what the gate would say now, what ran."""
     record = changes.find(place, name)
-    return Story(record, _judged(place, record))
+    return Story(record, _judged(place, record), _asks(place, record))
 
 
 class Story:
     """A change for a reader: `lines` for people, `to_json` for machines."""
 
-    def __init__(self, record: ChangeRecord, checks: tuple[dict[str, Any], ...]) -> None:
-        self._record, self._checks = record, checks
+    def __init__(self, record: ChangeRecord, checks: tuple[dict[str, Any], ...], asks: str) -> None:
+        self._record, self._checks, self._asks = record, checks, asks
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -117,6 +118,7 @@ class Story:
                 f"  window     {changes.interval(request.window)}",
                 f"  external   {request.external or '-'}",
             ]
+        lines += [f"  policy     {self._asks}"] if self._asks else []
         lines += [f"  {_word(vote)}   by {_by(vote.given)}" for vote in record.votes]
         lines += [f"  revoked    by {_by(item.given)}" for item in record.revocations]
         lines += [
@@ -152,10 +154,20 @@ class Story:
                 for vote in record.votes
             ],
             "runs": [{"run": run.id, "state": run.state, "hosts": dict(run.hosts)} for run in record.runs],
+            "policy": self._asks or None,
             "refusals": record.refusals,
             "findings": [{"index": finding.index, "why": finding.why} for finding in record.findings],
             "checks": list(self._checks),
         }
+
+
+def _asks(place: Workspace, record: ChangeRecord) -> str:
+    """Say how the policy in force reads the plan and whom it asks; empty for a change without a plan."""
+    if record.request is None:
+        return ""
+    plan = planning.logged_plan(place, record.request.plan)
+    found = policy_test(place, plan)
+    return f"{found['environment']}, {found['risk']} risk: {record.request.type} asks {found[record.request.type]}"
 
 
 def _word(vote: Vote) -> str:
