@@ -18,15 +18,17 @@ from itmp.canonical import Digest
 from itmp.errors import InvalidInputError
 
 _FREE = ("log.", "plan.")
+_TIME = 26  # characters of a time in microseconds, before its zone
 
 
 class Draft:
     """What one turn is about to write after `view`: `leaves`, in order."""
 
-    __slots__ = ("_changes", "_clock", "_closed", "_ids", "_view", "leaves")
+    __slots__ = ("_changes", "_clock", "_closed", "_ids", "_view", "events", "leaves")
 
     def __init__(self, view: View, clock: Clock) -> None:
         self.leaves: list[bytes] = []
+        self.events: list[Event] = []
         self._view, self._clock = view, clock
         self._ids: dict[str, int] = {}
         self._changes: dict[str, list[Digest]] = {}
@@ -43,31 +45,30 @@ class Draft:
             raise InvalidInputError(
                 f"{event.type} cannot be leaf {index}: log.created is the first and only it"
             )
-        leaf = self._fill(event).to_bytes()
+        event = self._fill(event)
+        leaf = event.to_bytes()
         self._ids[event.id] = index
         if event.change:
             self._changes.setdefault(event.change, []).append(leaf_digest(leaf))
         if event.type == "change.closed":
             self._closed.add(event.change)
         self.leaves.append(leaf)
+        self.events.append(event)
         return index
 
     def _fill(self, event: Event) -> Event:
         self._check_change(event)
-        stamped = replace(
-            event,
-            t=self._clock.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-            mono=self._clock.mono(),
-            boot=self._clock.boot(),
-            cseq=None,
-            cprev="",
-        )
-        if not event.change:
-            return stamped
-        count, head = self._position(event.change)
+        count, head = self._position(event.change) if event.change else (None, None)
         if event.type == "change.closed":
             self._check_close(event)
-        return replace(stamped, cseq=count, cprev=head or "")
+        return replace(
+            event,
+            t=self._clock.now().astimezone(UTC).isoformat(timespec="microseconds")[:_TIME] + "Z",
+            mono=self._clock.mono(),
+            boot=self._clock.boot(),
+            cseq=count,
+            cprev=head or "",
+        )
 
     def _position(self, change: str) -> tuple[int, Digest | None]:
         drafted = self._changes.get(change, [])

@@ -7,12 +7,14 @@ of the event: the verifier does that.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from itertools import count
+from typing import Any, Final, NamedTuple
 
 from itmp import canonical
-from itmp.audit.merkle import Tree, leaf_hashes
+from itmp.audit.event import Event
+from itmp.audit.merkle import Tree, leaf_hash
 from itmp.canonical import Digest
 from itmp.errors import EvidenceInvalidError
 
@@ -39,11 +41,15 @@ class View:
         """Leaves seen."""
         return self.tree.size
 
-    def extend(self, leaves: Sequence[bytes]) -> None:
-        """Add the next leaves; raise `EvidenceInvalidError` at the first that contradicts the log so far."""
-        for leaf, hashed in zip(leaves, leaf_hashes(leaves), strict=True):
-            self._note(leaf, self.size)
-            self.tree.extend((hashed,))
+    def extend(self, leaves: Sequence[bytes], events: Sequence[Event] | None = None) -> None:
+        """Add the next leaves; raise `EvidenceInvalidError` at the first that contradicts the log so far.
+
+        `events` are the leaves as parsed, where the caller made them.
+        """
+        facts = map(_read, leaves, count(self.size)) if events is None else map(_known, events)
+        for leaf, fact in zip(leaves, facts, strict=True):
+            self._note(fact, self.size)
+            self.tree.extend((leaf_hash(leaf),))
 
     def hash_of(self, index: int) -> Digest:
         """Return leaf `index`'s hash."""
@@ -54,39 +60,67 @@ class View:
         indexes = self.changes.get(change)
         return self.hash_of(indexes[-1]) if indexes else None
 
-    def _note(self, leaf: bytes, index: int) -> None:
-        try:
-            value = json.loads(leaf)
-            name, kind, when, change = value["id"], value["type"], value["t"], value.get("change", "")
-            datetime.fromisoformat(when)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise EvidenceInvalidError("a leaf that is no event", where=f"leaf {index}") from error
-        if not (isinstance(name, str) and isinstance(kind, str) and isinstance(change, str)):
-            raise EvidenceInvalidError("an event whose id, type or change is no text", where=f"leaf {index}")
-        if not _TIME.match(when):
-            raise EvidenceInvalidError("an event whose time is in another form", where=f"leaf {index}")
-        if name in self.ids:
+    def _note(self, fact: "_Fact", index: int) -> None:
+        if fact.id in self.ids:
             raise EvidenceInvalidError("an event whose id stands in the log already", where=f"leaf {index}")
-        self._chain(value, index)
-        self.ids[name] = index
-        self.newest = max(self.newest, when)
-        self.last_type = kind
-        if kind in {"log.created", "policy.changed"}:
+        if fact.change:
+            self._chain(fact, index)
+        self.ids[fact.id] = index
+        self.newest = max(self.newest, fact.t)
+        self.last_type = fact.type
+        if fact.type in {"log.created", "policy.changed"}:
             self.policy = index
-        elif kind == "log.recovered":
-            data = value.get("data") or {}
+        elif fact.type == "log.recovered":
+            data = fact.data or {}
             self.recovered.add((str(data.get("size")), str(data.get("blob"))))
 
-    def _chain(self, value: dict[str, Any], index: int) -> None:
-        change = value.get("change")
-        if change is None:
-            return
+    def _chain(self, fact: "_Fact", index: int) -> None:
+        change = fact.change
         if change in self.closed:
             raise EvidenceInvalidError(f"an event of {change} after its close", where=f"leaf {index}")
         indexes = self.changes.get(change, [])
-        previous = self.hash_of(indexes[-1]) if indexes else None
-        if value.get("cseq") != len(indexes) or value.get("cprev") != previous:
+        previous = self.hash_of(indexes[-1]) if indexes else ""
+        if fact.cseq != len(indexes) or fact.cprev != previous:
             raise EvidenceInvalidError(f"an event that breaks the chain of {change}", where=f"leaf {index}")
         self.changes.setdefault(change, indexes).append(index)
-        if value["type"] == "change.closed":
+        if fact.type == "change.closed":
             self.closed.add(change)
+
+
+class _Fact(NamedTuple):
+    """What the view wants to know of an event."""
+
+    id: str
+    type: str
+    t: str
+    change: str
+    cseq: int | None
+    cprev: str
+    data: Mapping[str, Any] | None
+
+
+def _known(event: Event) -> _Fact:
+    return _Fact(event.id, event.type, event.t, event.change, event.cseq, event.cprev, event.data)
+
+
+def _read(leaf: bytes, index: int) -> _Fact:
+    try:
+        value = json.loads(leaf)
+        known = value.get
+        fact = _Fact(
+            value["id"],
+            value["type"],
+            value["t"],
+            known("change", ""),
+            known("cseq"),
+            known("cprev", ""),
+            known("data"),
+        )
+        datetime.fromisoformat(fact.t)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise EvidenceInvalidError("a leaf that is no event", where=f"leaf {index}") from error
+    if not (isinstance(fact.id, str) and isinstance(fact.type, str) and isinstance(fact.change, str)):
+        raise EvidenceInvalidError("an event whose id, type or change is no text", where=f"leaf {index}")
+    if not _TIME.match(fact.t) or not isinstance(fact.data, dict | None):
+        raise EvidenceInvalidError("an event whose time or data is in another form", where=f"leaf {index}")
+    return fact

@@ -209,7 +209,7 @@ class Log:
         indexes = [self._place(draft, event, expect) for event in events]
         start = self._view.size
         if draft.leaves:
-            self._write(turn, draft.leaves)
+            self._write(turn, draft)
         return indexes, dict(enumerate(draft.leaves, start))
 
     def _place(self, draft: Draft, event: Event, expect: Expect | None) -> int:
@@ -225,13 +225,13 @@ class Log:
             )
         return known
 
-    def _write(self, turn: Turn, leaves: Sequence[bytes]) -> None:
+    def _write(self, turn: Turn, draft: Draft) -> None:
         try:
-            turn.write(leaves)
+            turn.write(draft.leaves)
         except DiskFullError:
             self._record_full(turn)
             raise
-        self._view.extend(leaves)
+        self._view.extend(draft.leaves, draft.events)
 
     def _record_full(self, turn: Turn) -> None:
         self._catch_up(turn.size)
@@ -240,7 +240,7 @@ class Log:
         draft = Draft(self._view, self._clock)
         draft.add(Event(id=self._ids(), type="log.full", actor=_ACTOR))
         turn.write(draft.leaves, last=True)
-        self._view.extend(draft.leaves)
+        self._view.extend(draft.leaves, draft.events)
         self._store.journal.sync(self._view.size)
 
     def _record_cut(self, turn: Turn) -> None:
@@ -251,7 +251,7 @@ class Log:
         if self._view.size and (str(cut.size), blob) not in self._view.recovered:
             draft = Draft(self._view, self._clock)
             draft.add(_recovered(self._ids(), cut, blob))
-            self._write(turn, draft.leaves)
+            self._write(turn, draft)
             self._store.journal.sync(self._view.size)
         turn.forget_cut()
 

@@ -7,12 +7,13 @@ follow no symbolic link and accept regular files within a limit only.
 
 import os
 import stat
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from itmp.errors import EvidenceInvalidError
+from itmp.errors import EvidenceInvalidError, InvalidInputError
 
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK: Final = 1 << 20
@@ -45,9 +46,28 @@ def make_folder(folder: Path, *, mode: int = 0o755) -> None:
     sync_folder(folder.parent)
 
 
+class Folders:
+    """Folders below `top` that this process knows to be durable.
+
+    That a folder exists proves nothing: whoever made it may have died before its parent was synced. So each
+    is synced once by every process that writes into it.
+    """
+
+    def __init__(self, top: Path) -> None:
+        self._known = {top}
+
+    def make(self, folder: Path) -> None:
+        """Make `folder` and what is missing above it, durably."""
+        if folder in self._known:
+            return
+        self.make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+        self._known.add(folder)
+
+
 def place(target: Path, data: bytes, *, temporary: Path, mode: int = 0o644) -> None:
     """Durably put `data` at `target`, whole or not at all; `temporary` is a free name on its file system."""
-    make_folder(target.parent)
     try:
         with _created(temporary, mode) as descriptor:
             write_all(descriptor, data)
@@ -81,6 +101,35 @@ def read_file(path: Path, limit: int) -> bytes | None:
         return read_at(descriptor, 0, status.st_size)
     except OSError as error:
         raise EvidenceInvalidError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    finally:
+        os.close(descriptor)
+
+
+def sweep(folder: Path, *, older: float) -> None:
+    """Remove left-over temporary files that are `older` seconds old; their writers are dead."""
+    limit = time.time() - older
+    for path in folder.iterdir():
+        with suppress(OSError):
+            if path.stat(follow_symlinks=False).st_mtime < limit:
+                path.unlink()
+
+
+def read_private(path: Path, limit: int) -> bytes | None:
+    """Return a file's content, None when absent; `InvalidInputError` when anybody else can read or own it."""
+    try:
+        descriptor = os.open(path, _READ)
+    except FileNotFoundError:
+        return None
+    try:
+        status = os.fstat(descriptor)
+        mine = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+        if not mine or status.st_mode & 0o077 or status.st_size > limit:
+            raise InvalidInputError(
+                "not a file that only its owner can read",
+                where=str(path),
+                do="chmod 600; if others could read a key, consider it stolen and rotate it.",
+            )
+        return read_at(descriptor, 0, status.st_size)
     finally:
         os.close(descriptor)
 

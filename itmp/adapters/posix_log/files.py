@@ -74,11 +74,14 @@ class PosixFiles(PosixReader):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self._state = folder / STATE
+        self._folders = durable.Folders(folder)
 
     def put(self, path: str, data: bytes) -> None:
         """Durably place or replace a file."""
+        target = self._inside(path)
         try:
-            durable.place(self._inside(path), data, temporary=durable.temporary(self._state))
+            self._folders.make(target.parent)
+            durable.place(target, data, temporary=durable.temporary(self._state))
         except OSError as error:
             raise LogUnavailableError(f"cannot be written: {error.strerror}", where=path) from error
 

@@ -40,6 +40,7 @@ class PosixJournal:
         self._mutex = threading.RLock()
         self._cuts, self._reserve = Cuts(state), Reserve(state / "reserve")
         self._segments: list[Segment] = []
+        self._append_lock, self._sync_lock = state / "append.lock", state / "sync.lock"
         with _translated("opened", state), locked(self._append_lock), locked(self._sync_lock):
             self._marks = Marks(state / "marks")
             self._load()
@@ -74,12 +75,13 @@ class PosixJournal:
         with locked(self._sync_lock), _translated("synced", self._state):
             with self._mutex:
                 self._follow()
+                segment = self._segments[-1]  # kept open while it is held here
             self._refuse_poisoned()
             if self._marks.synced >= size:
                 return
             target = max(self._marks.written, size)
             try:
-                os.fdatasync(self._segments[-1].descriptor)
+                os.fdatasync(segment.descriptor)
             except OSError as error:
                 self._marks.poisoned = error.errno or errno.EIO
                 raise
@@ -118,14 +120,6 @@ class PosixJournal:
     # Inside; the mutex is held.
 
     @property
-    def _append_lock(self) -> Path:
-        return self._state / "append.lock"
-
-    @property
-    def _sync_lock(self) -> Path:
-        return self._state / "sync.lock"
-
-    @property
     def _total(self) -> int:
         last = self._segments[-1]
         return last.start + last.count
@@ -138,8 +132,6 @@ class PosixJournal:
         ]
 
     def _load(self) -> None:
-        for segment in self._segments:
-            segment.close()
         self._segments = [Segment(path, start) for start, path in segments(self._state)]
         if not self._segments or self._segments[0].start != 0:
             raise LogUnavailableError("the journal is missing", where=str(self._state), do=_REPAIR)
@@ -206,21 +198,15 @@ class PosixJournal:
 
     def _write(self, leaves: Sequence[bytes], *, last: bool) -> None:
         segment = self._segments[-1]
-        data = b"".join([frames.encode(leaf) for leaf in leaves])
-        end = segment.end + len(data)
         if last:
             self._reserve.spend()
         try:
-            durable.write_all(segment.descriptor, data)
+            segment.append(leaves)
         except OSError as error:
             self._keep_whole(segment, error)
             if error.errno in FULL:
                 raise full(error, segment.path) from error
             raise
-        if segment.index() != "clean" or segment.end != end:
-            raise LogUnavailableError(
-                "somebody writes the journal without a turn", where=str(segment.path), do=_REPAIR
-            )
         self._marks.written = self._total
 
     def _keep_whole(self, segment: Segment, error: OSError) -> None:

@@ -47,7 +47,7 @@ def _acquire(path: Path) -> int:
 
 def _is(path: Path, descriptor: int) -> bool:
     try:
-        named = path.stat(follow_symlinks=False)
+        named = os.stat(path, follow_symlinks=False)  # noqa: PTH116 - twice per event, and twice as fast
     except FileNotFoundError:
         return False
     held = os.fstat(descriptor)

@@ -51,7 +51,7 @@ class Marks:
     def linked(self) -> bool:
         """Whether other processes still find this file."""
         try:
-            named = self._path.stat(follow_symlinks=False)
+            named = os.stat(self._path, follow_symlinks=False)  # noqa: PTH116 - twice per event, and twice as fast
         except FileNotFoundError:
             return False
         return (named.st_dev, named.st_ino) == self._identity

@@ -5,9 +5,7 @@ read it; a log appears at its place only when it is complete; opening never make
 is missing.
 """
 
-import os
 import shutil
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +25,7 @@ LOG: Final = "log"
 HEAD: Final = "head.sqlite"
 KEY: Final = Path("keys") / "log.key"
 _MAX_KEY: Final = 4096
+_STALE_SECONDS: Final = 24 * 3600.0
 
 
 class PosixStore:
@@ -115,6 +114,7 @@ def open_log(root: Path, *, clock: Clock | None = None, ids: Callable[[], str] =
         raise NotFoundError("there is no log here", where=str(root / LOG), do="Make one: itmp init.")
     clock = clock or SystemClock()
     key = read_key(root / KEY)
+    durable.sweep(root / LOG / STATE / "tmp", older=_STALE_SECONDS)
     return Log(PosixStore(root, boot=clock.boot()), key, clock, ids)
 
 
@@ -127,16 +127,9 @@ def open_reader(log_dir: Path) -> PosixReader:
 
 def read_key(path: Path) -> NoteKey:
     """Read the log's key; refuse a file that others can read, or that is not ours."""
-    data = durable.read_file(path, _MAX_KEY)
+    data = durable.read_private(path, _MAX_KEY)
     if data is None:
         raise LogUnavailableError(
             "the log's key is missing", where=str(path), do="Restore it, or start a new period."
-        )
-    status = path.stat(follow_symlinks=False)
-    if stat.S_IMODE(status.st_mode) & 0o077 or status.st_uid != os.geteuid():
-        raise InvalidInputError(
-            "others can read or own the log's key",
-            where=str(path),
-            do="chmod 600; consider the key stolen and rotate it.",
         )
     return NoteKey.from_text(data.decode(errors="replace").removesuffix("\n"))

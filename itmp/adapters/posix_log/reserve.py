@@ -29,9 +29,10 @@ class Reserve:
     def present(self) -> bool:
         """Whether the room is really allocated."""
         try:
-            return self._path.stat(follow_symlinks=False).st_blocks * _BLOCK >= SIZE
+            blocks = os.stat(self._path, follow_symlinks=False).st_blocks  # noqa: PTH116 - once per turn
         except FileNotFoundError:
             return False
+        return blocks * _BLOCK >= SIZE
 
     def keep(self) -> None:
         """Allocate it if it is not there; `DiskFullError` when there is no room."""

@@ -179,6 +179,7 @@ def test_a_reader_writes_nothing(tmp_path: Path) -> None:
 
 def test_a_failed_placement_leaves_the_old_content_and_no_litter(tmp_path: Path) -> None:
     target, scratch = tmp_path / "a/b", tmp_path / "tmp"
+    durable.Folders(tmp_path).make(target.parent)
     durable.place(target, b"old", temporary=scratch)
     scratch.write_text("taken")
     with pytest.raises(FileExistsError):
