@@ -170,6 +170,28 @@ def test_only_failed_and_unreachable_can_be_retried_and_only_hosts_of_the_plan_s
         rig.resume(skip=["db1"])
 
 
+def test_a_limit_excuses_no_failure_of_the_hosts_it_leaves_out() -> None:
+    rig = Rig(plan([rolling(hosts(4), blocks(hosts(4)))]), script={("restart", "web1"): ["failed"]})
+    rig.execute()
+    summary = rig.resume(limit=["web3", "web4"])
+    assert slices(since(rig, "run.resumed")) == []
+    assert (summary.hosts["web1"], summary.exit_code) == ("failed", 13)
+    assert rig.resume(skip=["web1"]).hosts["web4"] == "changed"
+
+
+def test_a_stop_half_way_is_not_undone_and_goes_on_when_asked_to_retry() -> None:
+    steps, undo = [ansible("one", TWO, tasks=2, on_failure="undo")], [ansible("back", TWO, tasks=1)]
+    rig = Rig(plan(steps, undo=undo))
+    rig.stopping = lambda: len(rig.world.effects) >= 1
+    stopped = rig.execute()
+    assert stopped.hosts == {"web1": "failed", "web2": "not_reached"}
+    assert slices(since(rig, "run.started")) == ["one web1 web2"]
+    rig.stopping = bool
+    assert rig.resume().hosts["web2"] == "not_reached"
+    assert slices(since(rig, "run.resumed")) == []
+    assert rig.resume(retry=["failed"]).state is RunState.SUCCEEDED
+
+
 def test_a_run_that_died_before_its_undo_undoes_first_thing_after() -> None:
     steps, undo = [ansible("one", TWO, tasks=1, on_failure="undo")], [ansible("back", TWO, tasks=1)]
     rig = killed(
