@@ -27,10 +27,8 @@ from itmp.evidence.text import VERIFY
 from itmp.plan import Plan
 from itmp.signing import Signed, Statement
 
-_POLICY_ENDS: Final = (
-    b'"type":"log.created","v":1}',
-    b'"type":"policy.changed","v":1}',
-)  # of canonical leaves
+POLICY_ENDS: Final = (b'"type":"log.created","v":1}', b'"type":"policy.changed","v":1}')
+"""How a canonical leaf of the policy's history ends."""
 
 
 class Trail(Protocol):
@@ -152,7 +150,7 @@ def blobs_in(events: Iterable[Leaf]) -> set[Digest]:
 
 
 def _policy_leaves(trail: Trail, size: int) -> list[Leaf]:
-    return [leaf for leaf in trail.leaves(0, size) if leaf.data.endswith(_POLICY_ENDS)]
+    return [leaf for leaf in trail.leaves(0, size) if leaf.data.endswith(POLICY_ENDS)]
 
 
 def _proofs(trail: Trail, leaves: Iterable[int], head: SignedCheckpoint) -> dict[str, bytes]:

@@ -32,9 +32,14 @@ def tell(history: PolicyHistory, record: ChangeRecord, plan: Plan | None, conduc
     )
 
 
-def assurance(trust: Trust, history: PolicyHistory, conduct: Conduct | None) -> tuple[str, ...]:
-    """Return the limits of what was proven, one sentence each."""
-    return tuple(_assurance(trust, history, conduct))
+def assurance(
+    trust: Trust, history: PolicyHistory, conduct: Conduct | None, *, whole: bool = False
+) -> tuple[str, ...]:
+    """Return the limits of what was proven, one sentence each; `whole` says that the whole log was read."""
+    lines = list(_assurance(trust, history, conduct))
+    return tuple(
+        lines if whole else [*lines, "completeness against the log's owner needs the whole log: --log"]
+    )
 
 
 def _assurance(trust: Trust, history: PolicyHistory, conduct: Conduct | None) -> Iterable[str]:
@@ -50,7 +55,6 @@ def _assurance(trust: Trust, history: PolicyHistory, conduct: Conduct | None) ->
     if any(admission.alone for _, admission in conduct.admissions) if conduct else False:
         yield "quorum 0: by the policy one person acted alone"
     yield "starting state and external record: asserted by executor, they cannot be recomputed later"
-    yield "completeness against the log's owner needs the whole log: --log"
 
 
 def _given(record: ChangeRecord) -> Iterable[Given]:

@@ -27,6 +27,7 @@ from typing import Final
 from itmp import canonical
 from itmp.audit import (
     Leaf,
+    LogReader,
     ProofError,
     SignedCheckpoint,
     verify_consistency,
@@ -51,6 +52,7 @@ from itmp.evidence.proofs import read_hashes, read_inclusion
 from itmp.evidence.report import Report, Rule, Verdict
 from itmp.evidence.told import assurance, tell
 from itmp.evidence.trust import Trust
+from itmp.evidence.whole import check_whole
 from itmp.plan import Plan
 from itmp.signing import PublicKey, Signed, verify_signed
 
@@ -73,6 +75,7 @@ RULES: Final[Mapping[int, str]] = {
     16: "close",
     17: "clocks",
     18: "required",
+    19: "whole log",
 }
 REQUIRABLE: Final = ("checkpoint", "tsa", "witness")
 BACKWARD: Final = timedelta(seconds=1)
@@ -93,10 +96,19 @@ _SINGLE: Final = frozenset({"MANIFEST", "checkpoint", "VERIFY.md", "allowed_sign
 
 
 def verify(
-    bundle: bytes, trust: Trust, *, require: Iterable[str] = (), strict: Strict | None = None
+    bundle: bytes,
+    trust: Trust,
+    *,
+    require: Iterable[str] = (),
+    strict: Strict | None = None,
+    log: LogReader | None = None,
 ) -> Report:
-    """Judge an evidence file; see the module's rules. Never raises for what the file holds."""
-    verifier = _Verifier(bundle, trust, tuple(require), strict)
+    """Judge an evidence file; see the module's rules. Never raises for what the file or the log holds.
+
+    `require` names what must be there (`REQUIRABLE`), `strict` is a second opinion on signatures, `log` the
+    whole log where the auditor has it.
+    """
+    verifier = _Verifier(bundle, trust, require=tuple(require), strict=strict, log=log)
     for n in RULES:
         try:
             verifier.judge(n)
@@ -110,8 +122,17 @@ def verify(
 class _Verifier:
     """The state of one verification; each rule may use only what rules before it have established."""
 
-    def __init__(self, bundle: bytes, trust: Trust, require: tuple[str, ...], strict: Strict | None) -> None:
+    def __init__(
+        self,
+        bundle: bytes,
+        trust: Trust,
+        *,
+        require: tuple[str, ...],
+        strict: Strict | None,
+        log: LogReader | None,
+    ) -> None:
         self._bundle, self._trust, self._require, self._strict = bundle, trust, require, strict
+        self._log = log
         self._members: dict[str, bytes] = {}
         self._leaves: dict[int, Leaf] = {}
         self._events: tuple[Leaf, ...] = ()
@@ -136,12 +157,14 @@ class _Verifier:
             16: self._close,
             17: self._clocks,
             18: self._required,
+            19: self._whole,
         }
 
     def judge(self, n: int) -> None:
         if n in self._rules:  # 11 to 15 are judged together with 10, event by event
             self._rules[n]()
-        self._held.append(n)
+        if n != 19 or self._log:  # noqa: PLR2004 - a rule's number
+            self._held.append(n)
 
     def report(self, broken: int = 0, error: Exception | None = None) -> Report:
         why = (
@@ -165,7 +188,11 @@ class _Verifier:
             if self._history and self._record
             else None
         )
-        lines = assurance(self._trust, self._history, self._conduct) if self._history else ()
+        lines = (
+            assurance(self._trust, self._history, self._conduct, whole=self._log is not None)
+            if self._history
+            else ()
+        )
         return Report(exit_code=41 if self._absent else 0, rules=rules, assurance=lines, told=told)
 
     def _verdict(self, n: int, broken: int) -> Verdict:
@@ -398,6 +425,11 @@ class _Verifier:
             missing.append("tsa")  # no time stamp is in the file that it could vouch for
         if missing:
             self._absent[18] = f"required and not there: {', '.join(missing)}"
+
+    def _whole(self) -> None:
+        if self._log and self._record:
+            leaves = {index: leaf.data for index, leaf in self._leaves.items()}
+            check_whole(self._log, self._trust, self._head.checkpoint, leaves, self._record.id)
 
 
 def _artifact(digest: Digest) -> str:
