@@ -6,6 +6,7 @@ before reading; a network that is refused or silent fails within seconds.
 """
 
 import hashlib
+import http.client
 import os
 import platform
 import re
@@ -171,10 +172,11 @@ class _translated:  # noqa: N801 -- reads as a clause of `with`
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, urllib.error.HTTPError):
+            error.close()
             raise ToolMissingError(f"the server says {error.code} {error.reason}", where=self._url) from error
         if isinstance(error, urllib.error.URLError):
             raise ToolMissingError(f"cannot be reached: {error.reason}", where=self._url) from error
-        if isinstance(error, OSError | ValueError):
+        if isinstance(error, OSError | ValueError | http.client.HTTPException):
             raise ToolMissingError(f"the download failed: {error}", where=self._url) from error
 
 
