@@ -10,23 +10,18 @@ import hmac
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 SSH_PORT: Final = 22
 
 
 class PinnedKeys:
-    """The host keys of a `known_hosts` file; an absent file pins nothing."""
+    """The host keys of a known_hosts file, given as its path or its bytes; an absent file pins nothing."""
 
-    def __init__(self, path: Path) -> None:
-        self._lines = _lines(path.read_bytes() if path.is_file() else b"")
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Self:
-        """Read a file's bytes; what is not UTF-8 matches nothing."""
-        pinned = cls.__new__(cls)
-        pinned._lines = _lines(data)
-        return pinned
+    def __init__(self, path: Path | None = None, *, data: bytes = b"") -> None:
+        if path is not None and path.is_file():
+            data = path.read_bytes()
+        self._lines = tuple(data.decode(errors="replace").splitlines())  # what is not UTF-8 matches nothing
 
     def of(self, address: str, port: int) -> tuple[str, ...]:
         """Return the lines that speak of one place, `@revoked` and `@cert-authority` lines included."""
@@ -51,10 +46,6 @@ def place(address: str, port: int) -> str:
 def fingerprint(blob: bytes) -> str:
     """Return the SHA256 fingerprint of a public key's wire form, as ssh-keygen prints it."""
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
-
-
-def _lines(data: bytes) -> tuple[str, ...]:
-    return tuple(data.decode(errors="replace").splitlines())
 
 
 def _fingerprints(lines: Iterable[str]) -> Iterator[str]:

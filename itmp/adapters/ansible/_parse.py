@@ -185,10 +185,8 @@ class PlayParser:
         if "{{" in parts or mark in chain:
             self._opaque[mark] = None
             return
-        if str(task.action).endswith("include_role"):
-            blocks = self._role(task)
-        else:
-            blocks = self._file(task, name, where)
+        is_role = str(task.action).endswith("include_role")
+        blocks = self._role(task) if is_role else self._file(task, name, where)
         self._blocks(blocks, section, (*chain, mark))
 
     def _role(self, task: Any) -> list[Any]:

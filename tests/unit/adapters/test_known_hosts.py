@@ -10,7 +10,7 @@ PRINT = "SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU"
 
 
 def of(text: str, address: str = "web1", port: int = 22) -> int:
-    return len(PinnedKeys.from_bytes(text.encode()).of(address, port))
+    return len(PinnedKeys(data=text.encode()).of(address, port))
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_hashed_names_match_what_ssh_keygen_hashed(tmp_path):
 
 
 def test_fingerprints_and_cutting_down():
-    known = PinnedKeys.from_bytes(f"web1 {KEY}\nweb2 {KEY}\n@revoked web1 {KEY}\nweb1 broken\n\n".encode())
+    known = PinnedKeys(data=f"web1 {KEY}\nweb2 {KEY}\n@revoked web1 {KEY}\nweb1 broken\n\n".encode())
     assert known.fingerprints("web1", 22) == (PRINT,)
     assert known.fingerprints("db1", 22) == ()
     assert known.only([("web2", 22)]) == f"web2 {KEY}\n".encode()

@@ -49,6 +49,12 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
         except ActionRefusedError as error:
             self._end(error)
 
+    def v2_playbook_on_start(self, playbook: Any) -> None:
+        """Mark what the plays' modules start on targets, so that left-overs of a dead run can be found there."""
+        name, _, value = os.environ["ITMP_REMOTE_MARK"].partition("=")
+        for play in playbook.get_plays():
+            play.environment = [{name: value}, *(play.environment or [])]
+
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
         """Block until the executor acknowledges `task` on `host`; end the play when it refuses."""
         try:

@@ -1,0 +1,91 @@
+"""Asks targets for processes that a dead run left there: with pipelining, killing everything here leaves them running.
+
+Rules kept here: the question changes nothing on the target. What still works there is waited for, not killed, because
+a half-done upgrade is worse than a late one; what does not end in time is an error that names it.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from itmp.adapters.ansible._lines import one_line
+from itmp.adapters.ansible._slicing import REMOTE_TOKEN, command, environment, remote_token
+from itmp.errors import BusyError
+from itmp.execution.doors import Room
+
+# Finds processes by environment (modules) or command line (sudo, whose child's environment we may not read). The
+# mark is put together from two parts and read from standard input, so that the question does not find itself.
+_SCRIPT: Final = """\
+mark='{name}''={token}'
+look() {{
+  printf '%s\\n' "$mark" | grep -aslF -f - /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null |
+  while IFS=/ read -r _ _ pid _; do
+    read -r name 2>/dev/null </proc/"$pid"/comm && echo "itmp-$1 $pid $name"
+  done | sort -u
+}}
+look found
+n=0
+while [ "$n" -lt {wait} ] && [ -n "$(look still)" ]; do sleep 1; n=$((n + 1)); done
+look still
+"""
+_FORKS: Final = 20
+
+
+def request(
+    folder: Path, short: Path, room: Room, *, vaults: Any, passed: tuple[str, ...], wait: int
+) -> dict[str, Any]:
+    """Return the child's request that asks all hosts of the layout in `folder`; answers land in `short`/answers."""
+    script = _SCRIPT.format(name=REMOTE_TOKEN, token=remote_token(room), wait=wait)
+    arguments = [
+        "adhoc",
+        "all",
+        *("--limit", f"@{folder / 'delegates'}"),
+        *("-e", f"@{folder / 'vars.json'}"),
+        *("-m", "ansible.builtin.raw"),
+        *("-a", script),
+        *("--tree", str(short / "answers")),
+    ]
+    return {
+        "command": command(folder, short, vaults, arguments),
+        "environment": environment(folder, short, room, passed, forks=_FORKS),
+        "folder": str(folder / "project" / "playbooks"),
+        "data": str(short / "runner"),
+        "scratch": str(short),
+    }
+
+
+def read(folder: Path, short: Path) -> tuple[str, ...]:
+    """Return one line for each process that was found and has ended, and for each host that could not be asked.
+
+    Raises `BusyError` when a process still runs after the wait.
+    """
+    lines: list[str] = []
+    still: list[str] = []
+    for host in (folder / "delegates").read_text().split():
+        found, running = _of(short / "answers" / host)
+        lines += [f"{host}: {text}" for text in found]
+        still += [f"{host}: {text}" for text in running]
+    if still:
+        raise BusyError(
+            f"left over and still running: {'; '.join(still[:10])}",
+            do="Wait until it has ended, or end it there; then resume.",
+        )
+    return tuple(lines)
+
+
+def _of(path: Path) -> tuple[list[str], list[str]]:
+    try:
+        answer = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return ["cannot be asked for left-overs: no answer"], []
+    if answer.get("unreachable") or answer.get("failed"):
+        return [f"cannot be asked for left-overs: {one_line(str(answer.get('msg', '')))}"], []
+    said = str(answer.get("stdout", "")).splitlines()
+    return list(_named(said, "itmp-found ")), list(_named(said, "itmp-still "))
+
+
+def _named(lines: list[str], mark: str) -> Iterator[str]:
+    for line in lines:
+        if line.startswith(mark):
+            yield one_line(line.removeprefix(mark))

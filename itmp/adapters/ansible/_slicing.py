@@ -1,0 +1,185 @@
+"""Writes what one slice of an Ansible step needs, and says with which command and environment it runs.
+
+Rules kept here: the slice gets the plan's bytes afresh; ssh's configuration, sockets and Ansible's scratch are in a
+private folder with a short path, in memory where there is such; texts of a document's variables are data, never
+templates. What a crash leaves behind is enough to ask the targets for left-overs, and holds no secret.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from itmp.adapters import supervisor
+from itmp.adapters.ansible import _ssh, layout
+from itmp.adapters.known_hosts import PinnedKeys
+from itmp.errors import NotFoundError
+from itmp.execution.doors import Room, Slice
+from itmp.plan import AnsibleStep, Plan
+from itmp.plan.model import Host
+
+REMOTE_TOKEN: Final = "ITMP_RUN"  # noqa: S105 -- the name of a variable on targets, not a secret
+_SSH_FILES: Final = ("ssh_config", "known_hosts")
+
+
+class Slicing:
+    """One slice: the plan's bytes in `folder`, sockets and scratch in `short`."""
+
+    def __init__(self, plan: Plan, part: Slice, step: AnsibleStep, room: Room) -> None:
+        self._plan, self._part, self._step, self._room = plan, part, step, room
+
+    def write(
+        self, folder: Path, short: Path, vaults: Mapping[str, str], passed: tuple[str, ...]
+    ) -> dict[str, Any]:
+        """Return the child's request."""
+        wanted = [p for p in self._plan.manifest.artifacts if p.startswith(("project/", "inventory/"))]
+        layout.lay_out(folder, ((path, self._plan.artifact(path)) for path in wanted))
+        hosts = self._allowed()
+        layout.write(folder, "limit", "".join(f"{name}\n" for name in self._part.hosts).encode())
+        layout.write(folder, "delegates", "".join(f"{host.name}\n" for host in hosts).encode())
+        layout.write(folder, "vars.json", json.dumps(self._variables()).encode())
+        pinned = PinnedKeys(data=self._artifact(layout.KNOWN_HOSTS))
+        layout.write(folder, "known_hosts", pinned.only((host.address, host.port) for host in hosts))
+        layout.write(folder, "ssh_config", _ssh.config(hosts).encode())
+        playbook = ["playbook", *("--limit", f"@{folder / 'limit'}"), *("-e", f"@{folder / 'vars.json'}")]
+        return {
+            "command": command(folder, short, vaults, [*playbook, str(folder / self._step.playbook)]),
+            "environment": self._environment(folder, short, passed),
+            "folder": str(folder / "project" / "playbooks"),
+            "data": str(folder / "runner"),
+            "scratch": str(short),
+        }
+
+    def _variables(self) -> dict[str, Any]:
+        asked = {name: f"{{{{ lookup('itmp_secret', {name!r}) }}}}" for name in self._step.secrets}
+        return {**_unsafe(dict(self._step.vars)), **asked}
+
+    def _artifact(self, path: str) -> bytes:
+        return self._plan.artifact(path) if path in self._plan.manifest.artifacts else b""
+
+    def _allowed(self) -> list[Host]:
+        inventory = self._plan.manifest.inventory
+        names = {*self._part.hosts, *self._step.delegates}
+        found = [host for host in inventory.hosts if host.name in names] if inventory else []
+        missing = set(self._part.hosts) - {host.name for host in found} - {"localhost"}
+        if missing:
+            listed = ", ".join(sorted(missing)[:5])
+            raise NotFoundError(f"not in the plan's inventory: {listed}", where=self._part.key)
+        return found
+
+    def _environment(self, folder: Path, short: Path, passed: tuple[str, ...]) -> dict[str, str]:
+        honoured, _ = layout.settings(self._artifact(layout.PROJECT_CONFIG))
+        forks = layout.forks(honoured, len(self._part.hosts))
+        return environment(folder, short, self._room, passed, forks=forks) | {
+            "ITMP_REMOTE_MARK": f"{REMOTE_TOKEN}={remote_token(self._room)}",
+            "ANSIBLE_STDOUT_CALLBACK": "itmp_actions",
+            "_ANSIBLE_CALLBACK_DISPATCH_ERROR_BEHAVIOR": "error",
+        }
+
+
+def command(folder: Path, short: Path, vaults: Mapping[str, str], arguments: list[str]) -> list[str]:
+    """Return an Ansible command line over the layout in `folder`, with ssh's files copied to `short`."""
+    for name in _SSH_FILES:
+        shutil.copyfile(folder / name, short / name)
+    ssh = _ssh.variables(short / "ssh_config", short / "known_hosts")
+    bound = layout.write(short, "ssh.json", json.dumps(ssh).encode())
+    script = f'#!/bin/sh\nexec "{layout.python()}" -m itmp.adapters.ansible.vault_client "$@"\n'
+    client = layout.write(short, "itmp-client", script.encode())
+    ids = [part for name in sorted(vaults) for part in ("--vault-id", f"{name}@{client}")]
+    kind, *rest = arguments
+    return [
+        layout.python(),
+        "-m",
+        "ansible",
+        kind,
+        "-i",
+        str(folder / layout.INVENTORY),
+        *rest,
+        *ids,
+        "-e",
+        f"@{bound}",
+    ]
+
+
+def environment(
+    folder: Path, short: Path, room: Room, passed: tuple[str, ...], *, forks: int
+) -> dict[str, str]:
+    """Return Ansible's environment for connections to targets."""
+    for name in ("home", "local", "cp"):
+        (short / name).mkdir(mode=0o700, exist_ok=True)
+    return layout.environment(folder, temporary=short, passed=passed) | {
+        "ITMP_LAYOUT": str(folder),
+        supervisor.TOKEN: room.token,
+        "ANSIBLE_HOST_KEY_CHECKING": "True",
+        "ANSIBLE_PIPELINING": "True",
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(short / "cp"),
+        "ANSIBLE_REMOTE_TEMP": f"~/.ansible/tmp-{remote_token(room)}",
+        "ANSIBLE_FORKS": str(forks),
+    }
+
+
+def remote_token(room: Room) -> str:
+    """Return the mark of a run's processes on targets: not the token itself, which targets need not know."""
+    return hashlib.sha256(f"itmp/remote\0{room.token}".encode()).hexdigest()[:32]
+
+
+def _unsafe(value: Any) -> Any:
+    """Mark every text of a document's variables as data, so that none is ever a template."""
+    if isinstance(value, str):
+        return {"__ansible_unsafe": value}
+    if isinstance(value, Mapping):
+        return {str(key): _unsafe(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_unsafe(item) for item in value]
+    return value
+
+
+@contextmanager
+def fresh_folder(room: Room, part: Slice) -> Iterator[Path]:
+    """Give a fresh folder in the run's room; a crash leaves it to `left_folders`."""
+    room.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder = Path(tempfile.mkdtemp(prefix=_name(part), dir=room.folder))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def left_folders(room: Room, part: Slice) -> tuple[Path, ...]:
+    """Return the folders that runs of `part` left behind because they died."""
+    return tuple(sorted(room.folder.glob(f"{_name(part)}*"))) if room.folder.is_dir() else ()
+
+
+@contextmanager
+def short_folder(room: Room) -> Iterator[Path]:
+    """Give a private folder with a short path, for sockets and scratch."""
+    folder = Path(tempfile.mkdtemp(prefix=_prefix(room), dir=_memory()))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def clear_short_folders(room: Room) -> None:
+    """Remove what a dead run left of them."""
+    for folder in _memory().glob(f"{_prefix(room)}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _memory() -> Path:
+    shared = Path("/dev/shm")  # noqa: S108 -- mkdtemp makes a private folder in it
+    return shared if shared.is_dir() else Path("/tmp")  # noqa: S108 -- as above; TMPDIR may be too long
+
+
+def _prefix(room: Room) -> str:
+    return f"itmp-{room.token[:12]}-"
+
+
+def _name(part: Slice) -> str:
+    """Return a folder name that differs between slices whose keys differ."""
+    shown = "".join(c if c.isalnum() else "-" for c in part.key)[:40]
+    return f"{shown}-{hashlib.sha256(part.key.encode()).hexdigest()[:8]}-"
