@@ -122,12 +122,11 @@ class JournalPart(Protocol):
         """Index of its first leaf."""
 
     @property
-    def leaves(self) -> Sequence[bytes]:
-        """The leaves of its whole frames."""
-
-    @property
     def tail(self) -> Literal["clean", "torn", "damaged"]:
-        """What follows them: nothing, an interrupted write, or damage."""
+        """What follows its whole frames: nothing, an interrupted write, or damage. Known after `chunks`."""
+
+    def chunks(self) -> Iterable[Sequence[bytes]]:
+        """Yield the leaves of its whole frames, in portions."""
 
 
 class LogReader(Protocol):

@@ -26,7 +26,7 @@ from typing import Final, TypeVar
 from itmp import canonical
 from itmp.audit._stories import Stories
 from itmp.audit.checkpoint import MAX_NOTE, Checkpoint, CheckpointError, SignedCheckpoint
-from itmp.audit.doors import LogReader
+from itmp.audit.doors import JournalPart, LogReader
 from itmp.audit.event import Event
 from itmp.audit.merkle import HASH, Tree, leaf_hash, leaf_hashes
 from itmp.audit.model import Finding
@@ -78,18 +78,23 @@ class _Audit:
         self._tree = Tree()
         self._history: dict[int, Checkpoint] = {}
         self._has_journal = False
+        self._tiles: Sequence[str] = ()
 
     def newest_head(self) -> Checkpoint | None:
-        """Rules 1 and 5: the newest signed head, from the checkpoint and the history."""
-        self._read_history()
+        """Rules 1 and 5: the newest signed head, from the checkpoint and the history.
+
+        A publisher may be at work: it lands tiles, then a history entry, then the checkpoint. So what exists is
+        listed in that order here, and each list can only be behind the next.
+        """
+        self._tiles = self._reader.names("tile")
+        self._read_history(self._reader.names("history"))
         current = self._open("checkpoint", rule=1)
         if current is None:
             return None
-        newer = [
-            head
-            for size, head in self._history.items()
-            if size > current.size and head.origin == current.origin
-        ]
+        if current.size not in self._history:
+            self._read_history([f"history/{current.size}.note"])
+        newer = [head for size, head in self._history.items() if size > current.size]
+        newer = [head for head in newer if head.origin == current.origin]
         if not newer:
             return current
         newest = max(newer, key=lambda head: head.size)
@@ -158,30 +163,38 @@ class _Audit:
 
     def check_journal(self, head: Checkpoint) -> None:
         """Rule 11."""
-        parts = self._attempt(11, "journal-unreadable", ".state", lambda: list(self._reader.journal())) or []
+        parts = self._attempt(11, "journal-unreadable", ".state", self._journal_parts) or []
         self._has_journal = bool(parts)
-        for part in parts:
-            if part.start > self._tree.size:
-                self._find(
-                    11, "journal-gap", part.path, f"it starts at {part.start}, {self._tree.size} are known"
-                )
-                return
-            self._compare(part.path, part.start, part.leaves)
-            if part.tail != "clean":
-                self._find(
-                    11,
-                    f"journal-{part.tail}",
-                    part.path,
-                    "bytes after the last whole frame",
-                    grave=part.tail == "damaged",
-                )
-        ends = max((part.start + len(part.leaves) for part in parts), default=head.size)
-        if ends < head.size:
-            self._find(11, "journal-short", parts[-1].path, f"it ends at leaf {ends}, {head.size} are signed")
-        if ends > head.size:
+        ends = [
+            self._attempt(11, "journal-unreadable", part.path, partial(self._read_part, part)) or 0
+            for part in parts
+        ]
+        if not parts:
+            return
+        if max(ends) < head.size:
             self._find(
-                11, "unsigned", parts[-1].path, f"{ends - head.size} leaves are not signed yet", grave=False
+                11, "journal-short", parts[-1].path, f"it ends at leaf {max(ends)}, {head.size} are signed"
             )
+        if max(ends) > head.size:
+            beyond = f"{max(ends) - head.size} leaves are not signed yet"
+            self._find(11, "unsigned", parts[-1].path, beyond, grave=False)
+
+    def _journal_parts(self) -> list[JournalPart]:
+        return list(self._reader.journal())
+
+    def _read_part(self, part: JournalPart) -> int:
+        """Compare one segment with the entries and take what is new; return where it ends."""
+        at = part.start
+        if at > self._tree.size:
+            self._find(11, "journal-gap", part.path, f"it starts at {at}, {self._tree.size} leaves are known")
+            return at
+        for leaves in part.chunks():
+            self._compare(part.path, at, leaves)
+            at += len(leaves)
+        if part.tail != "clean":
+            after = "bytes after the last whole frame"
+            self._find(11, f"journal-{part.tail}", part.path, after, grave=part.tail == "damaged")
+        return at
 
     def check_tiles(self, head: Checkpoint) -> None:
         """Rules 4 and 13: what must be there, then what else is there."""
@@ -189,7 +202,7 @@ class _Audit:
         for path, tile in expected.items():
             if tile.level != ENTRIES:
                 self._attempt(4, "tile-missing", path, partial(self._check_tile, tile))
-        for path in self._reader.names("tile"):
+        for path in self._tiles:
             if path not in expected:
                 self._attempt(13, "stray-file", path, partial(self._check_other, path))
 
@@ -203,8 +216,8 @@ class _Audit:
 
     # Inside.
 
-    def _read_history(self) -> None:
-        for path in self._reader.names("history"):
+    def _read_history(self, paths: Sequence[str]) -> None:
+        for path in paths:
             checkpoint = self._open(path, rule=5)
             if checkpoint is None:
                 continue

@@ -247,6 +247,10 @@ class MemoryPart:
     leaves: Sequence[bytes]
     tail: Literal["clean", "torn", "damaged"] = "clean"
 
+    def chunks(self) -> Iterator[Sequence[bytes]]:
+        """Yield the leaves."""
+        yield self.leaves
+
 
 class MemoryReader:
     """A store read as an auditor reads a folder; see `itmp.audit.LogReader`."""

@@ -86,23 +86,39 @@ def write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def read_file(path: Path, limit: int) -> bytes | None:
-    """Return a file's content, None when absent; `EvidenceInvalidError` for links, devices, too much."""
+@contextmanager
+def opened(path: Path) -> Iterator[int]:
+    """Open a regular file for reading, following no link; `EvidenceInvalidError` for anything else."""
     try:
         descriptor = os.open(path, _READ)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
     except OSError as error:
         raise EvidenceInvalidError(f"cannot be read: {error.strerror}", where=str(path)) from error
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
-            raise EvidenceInvalidError(f"not a regular file of at most {limit} bytes", where=str(path))
-        return read_at(descriptor, 0, status.st_size)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise EvidenceInvalidError("not a regular file", where=str(path))
+        yield descriptor
     except OSError as error:
         raise EvidenceInvalidError(f"cannot be read: {error.strerror}", where=str(path)) from error
     finally:
         os.close(descriptor)
+
+
+def read_file(path: Path, limit: int) -> bytes | None:
+    """Return a file's content, None when absent; `EvidenceInvalidError` for links, devices, too much."""
+    try:
+        with opened(path) as descriptor:
+            return _read_whole(descriptor, limit, path)
+    except EvidenceInvalidError as error:
+        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            return None
+        raise
+
+
+def _read_whole(descriptor: int, limit: int, path: Path) -> bytes:
+    size = os.fstat(descriptor).st_size
+    if size > limit:
+        raise EvidenceInvalidError(f"a file of {size} bytes; the limit is {limit}", where=str(path))
+    return read_at(descriptor, 0, size)
 
 
 def sweep(folder: Path, *, older: float) -> None:

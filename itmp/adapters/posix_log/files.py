@@ -6,7 +6,6 @@ reader writes nothing and needs no key, so that it works on a copy of the log ma
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -15,17 +14,29 @@ from itmp.errors import EvidenceInvalidError, LogUnavailableError
 
 STATE: Final = ".state"
 _SEGMENT: Final = "journal."
-_MAX_SEGMENT: Final = 1 << 40
+_CHUNK: Final = 4 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class JournalPart:
-    """One journal segment as found: its first leaf's index, its whole frames' leaves, and how it ends."""
+    """One journal segment as found: `start` is its first leaf's index. `tail` is known after `chunks` ended."""
 
-    path: str
-    start: int
-    leaves: Sequence[bytes]
-    tail: frames.Tail
+    def __init__(self, file: Path, path: str, start: int) -> None:
+        self.path, self.start = path, start
+        self.tail: frames.Tail = "clean"
+        self._file = file
+
+    def chunks(self) -> Iterator[Sequence[bytes]]:
+        """Yield the leaves of whole frames, a few megabytes at a time."""
+        with durable.opened(self._file) as descriptor:
+            at, length = 0, os.fstat(descriptor).st_size
+            while at < length:
+                data = durable.read_at(descriptor, at, min(_CHUNK, length - at))
+                found = frames.scan(data)
+                if not found.leaves:
+                    self.tail = found.tail if len(data) == length - at else "damaged"
+                    return
+                at += found.end
+                yield found.leaves
 
 
 class PosixReader:
@@ -45,10 +56,7 @@ class PosixReader:
     def journal(self) -> Iterator[JournalPart]:
         """Yield each journal segment, oldest first."""
         for start, path in segments(self._folder / STATE):
-            data = durable.read_file(path, _MAX_SEGMENT) or b""
-            found = frames.scan(data)
-            name = str(path.relative_to(self._folder))
-            yield JournalPart(path=name, start=start, leaves=found.leaves, tail=found.tail)
+            yield JournalPart(path, path.relative_to(self._folder).as_posix(), start)
 
     def _walk(self, top: Path) -> Iterator[str]:
         try:

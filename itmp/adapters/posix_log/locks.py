@@ -27,6 +27,18 @@ def locked(path: Path) -> Iterator[None]:
             os.close(descriptor)
 
 
+@contextmanager
+def locked_folder(path: Path) -> Iterator[None]:
+    """Hold the exclusive lock on a folder itself for the block."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
+
+
 def _acquire(path: Path) -> int:
     while True:
         try:

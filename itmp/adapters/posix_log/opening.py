@@ -16,7 +16,7 @@ from itmp.adapters.posix_log import durable
 from itmp.adapters.posix_log.files import STATE, PosixFiles, PosixReader
 from itmp.adapters.posix_log.heads import SqliteHeads
 from itmp.adapters.posix_log.journal import PosixJournal
-from itmp.adapters.posix_log.locks import locked
+from itmp.adapters.posix_log.locks import locked, locked_folder
 from itmp.audit import Clock, Event, Log, check_origin, empty_head
 from itmp.errors import InvalidInputError, LogUnavailableError, NotFoundError
 from itmp.signing import NoteKey
@@ -25,6 +25,7 @@ LOG: Final = "log"
 HEAD: Final = "head.sqlite"
 KEY: Final = Path("keys") / "log.key"
 _MAX_KEY: Final = 4096
+_PARTS: Final = "Open it. Remove a lone key or head record only if no log was ever made with it."
 _STALE_SECONDS: Final = 24 * 3600.0
 
 
@@ -70,19 +71,23 @@ def create(
         raise InvalidInputError(
             f"the key is named {key.name}, the log {origin}", do="Generate the key for the origin."
         )
-    for part in (LOG, HEAD, str(KEY)):
-        if (root / part).exists():
-            raise InvalidInputError("a log exists here already, or a part of one", where=str(root / part))
     clock = clock or SystemClock()
-    staging = root / ".creating"
-    shutil.rmtree(staging, ignore_errors=True)
     first = genesis if isinstance(genesis, Event) else genesis(key.vkey)
-    _build(staging, origin=origin, genesis=first, key=key, clock=clock, ids=ids)
-    durable.make_folder(root / KEY.parent, mode=0o700)
-    for part in (str(KEY), HEAD, LOG):  # the log last: it is there only when all is
-        (staging / part).rename(root / part)
-        durable.sync_folder((root / part).parent)
-    shutil.rmtree(staging)
+    durable.make_folder(root, mode=0o700)
+    with locked_folder(root):
+        for part in (LOG, HEAD, str(KEY)):
+            if (root / part).exists():
+                raise InvalidInputError(
+                    "a log exists here, or a part of one", where=str(root / part), do=_PARTS
+                )
+        staging = root / ".creating"
+        shutil.rmtree(staging, ignore_errors=True)  # of a creator that died: we hold the lock
+        _build(staging, origin=origin, genesis=first, key=key, clock=clock, ids=ids)
+        durable.make_folder(root / KEY.parent, mode=0o700)
+        for part in (str(KEY), HEAD, LOG):  # the log last: it is there only when all is
+            (staging / part).rename(root / part)
+            durable.sync_folder((root / part).parent)
+        shutil.rmtree(staging)
     return open_log(root, clock=clock, ids=ids)
 
 

@@ -4,6 +4,7 @@ import resource
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -63,6 +64,20 @@ def test_a_key_of_another_name_makes_no_log(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError):
         posix_log.create(tmp_path, origin="example.com/other", genesis=event(), key=KEY)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_of_many_creators_wins(tmp_path: Path) -> None:
+    def attempt(n: int) -> str:
+        key = NoteKey.generate(ORIGIN, bytes([n]) * 32)
+        try:
+            posix_log.create(tmp_path, origin=ORIGIN, genesis=lambda vkey: genesis(ORIGIN, vkey), key=key)
+        except InvalidInputError:
+            return ""
+        return key.vkey
+
+    with ThreadPoolExecutor(4) as pool:
+        winners = [vkey for vkey in pool.map(attempt, range(4)) if vkey]
+    assert winners == [posix_log.open_log(tmp_path).vkey]
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
@@ -172,7 +187,7 @@ def test_a_reader_writes_nothing(tmp_path: Path) -> None:
     create(tmp_path)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "log").rglob("*")}
     reader = posix_log.open_reader(tmp_path / "log")
-    assert [part.start for part in reader.journal()] == [0]
+    assert [(part.start, len(leaves)) for part in reader.journal() for leaves in part.chunks()] == [(0, 1)]
     assert reader.names("history") == ["history/1.note"]
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "log").rglob("*")} == before
 
