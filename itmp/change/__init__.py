@@ -17,7 +17,7 @@ from itmp.change.history import (
     check_amendment,
     policy_history,
 )
-from itmp.change.permit import Permit, hosts_digest, permit_event, steps_digest
+from itmp.change.permit import Permit, hosts_digest, permit_body, permit_event, steps_digest
 from itmp.change.policy import Policy, Reading
 from itmp.change.record import ChangeRecord, PermitRecord, Request, Revocation, RunRecord, SliceRecord, Vote
 from itmp.change.starter import starter_policy, team_policy
@@ -56,6 +56,7 @@ __all__ = [
     "fold",
     "hosts_digest",
     "judge",
+    "permit_body",
     "permit_event",
     "policy_history",
     "starter_policy",

@@ -37,6 +37,8 @@ MAX_POLICY: Final = (
     40 * 1024
 )  # it stands whole inside one leaf (itmp.audit.event.MAX_LEAF), beside its statements
 
+MAX_LIMIT: Final = timedelta(days=366)
+
 ChangeType: TypeAlias = Literal["standard", "normal", "emergency"]
 
 
@@ -190,6 +192,13 @@ class Limits(_Shape):
 
     approval: Duration = timedelta(days=14)
     permit: Duration = timedelta(hours=24)
+
+    @field_validator("approval", "permit")
+    @classmethod
+    def _bounded(cls, value: timedelta) -> timedelta:
+        if not timedelta(0) < value <= MAX_LIMIT:
+            raise ValueError(f"must be more than 0s and at most {MAX_LIMIT.days}d")
+        return value
 
 
 class Amendment(_Shape):

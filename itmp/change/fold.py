@@ -18,11 +18,11 @@ from itmp.canonical import Digest
 from itmp.change._shape import ChangeType
 from itmp.change._votes import count_votes
 from itmp.change.history import PolicyHistory
+from itmp.change.permit import permit_body
 from itmp.change.record import (
     ActionIntent,
     ChangeRecord,
     Finding,
-    Mode,
     PermitRecord,
     Request,
     ResultRecord,
@@ -33,7 +33,7 @@ from itmp.change.record import (
     State,
     Vote,
 )
-from itmp.change.statements import Given, StatementRefusedError, time_of, verify_given
+from itmp.change.statements import Given, time_of, verify_given
 from itmp.errors import EvidenceInvalidError, InvalidInputError, RefusedError
 from itmp.plan import Manifest, scope
 from itmp.signing import Signed, change_id
@@ -44,7 +44,6 @@ _STARTS: Final = frozenset({"run", "resume", "undo"})
 _DECIDED: Final = ("approved", "rejected", "revoked", "canceled", "reviewed", "closed")
 _STATEMENTS: Final = frozenset((*(f"change.{word}" for word in _DECIDED), "statement.recorded"))
 _RUN_EVENTS: Final = frozenset(("run.started", "run.resumed", "run.stopped", "run.finished"))
-_MODES: Final = frozenset(get_args(Mode))
 _TYPES: Final[Mapping[str, ChangeType]] = {kind: kind for kind in get_args(ChangeType)}
 _RUN_STATES: Final = frozenset(get_args(RunState))
 
@@ -148,8 +147,8 @@ class Folding:
         self._chain(leaf, event)
         try:
             self._dispatch(leaf, event)
-        except (_Refused, StatementRefusedError, InvalidInputError) as error:
-            why = error.what if isinstance(error, (StatementRefusedError, InvalidInputError)) else str(error)
+        except (_Refused, EvidenceInvalidError, InvalidInputError) as error:
+            why = str(error) if isinstance(error, _Refused) else error.what
             self._findings.append(Finding(index=leaf.index, leaf=leaf.hash, why=f"{event.type}: {why}"))
         self._count, self._head = self._count + 1, leaf.hash
 
@@ -287,9 +286,7 @@ class Folding:
     # What the executor wrote
 
     def _permit(self, leaf: Leaf, event: Event) -> None:
-        body = (event.data or {}).get("permit")
-        if not isinstance(body, dict) or body.get("mode") not in _MODES or body.get("run") != event.run:
-            raise _Refused("no permit that could be read")
+        body = permit_body(event)
         permit = PermitRecord(
             index=leaf.index, leaf=leaf.hash, at=time_of(leaf), run=event.run, mode=body["mode"], body=body
         )

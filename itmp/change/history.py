@@ -108,7 +108,7 @@ def _genesis(leaf: Leaf, nonces: set[tuple[str, str]]) -> tuple[str, str, Policy
     if data["schema"] != "itmp-log/v1" or not isinstance(origin, str) or not isinstance(log_key, str):
         raise PolicyHistoryError("the genesis is of no known schema", where="leaf 0")
     policy = _policy(leaf, data["policy"])
-    previous = f"{data['previous']['size']} {data['previous']['root']}" if data["previous"] else ""
+    previous = _previous(data["previous"])
     given = _given(leaf, data["statements"], policy, origin)
     _use_up(leaf, given, nonces)
     by = {
@@ -124,6 +124,13 @@ def _genesis(leaf: Leaf, nonces: set[tuple[str, str]]) -> tuple[str, str, Policy
         )
     version = PolicyVersion(index=0, leaf=leaf.hash, policy=policy, by=tuple(sorted(by)))
     return origin, log_key, version
+
+
+def _previous(value: Any) -> str:
+    """The predecessor as enrolment statements name it; `-` where it cannot be read, which no statement says."""
+    if value is None:
+        return ""
+    return f"{value.get('size')} {value.get('root')}" if isinstance(value, dict) else "-"
 
 
 def _amended(leaf: Leaf, old: Policy, origin: str, nonces: set[tuple[str, str]]) -> PolicyVersion:

@@ -8,7 +8,7 @@ admission; it is used up by the `run.started` or `run.resumed` that names its le
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from itmp import canonical
 from itmp.audit import Event, Receipt
@@ -63,7 +63,8 @@ class Permit:
         `manifest` is needed only for more than `MAX_LISTED` hosts, which the leaf names by digest alone.
         Raises `EvidenceInvalidError` when the leaf is no permit or another manifest's.
         """
-        event, body = receipt.leaf.event, _body(receipt)
+        event = receipt.leaf.event
+        body = permit_body(event)
         if not receipt.durable or leaf_digest(receipt.leaf.data) != receipt.hash:
             raise EvidenceInvalidError(
                 "a permit whose leaf is not durable or not the receipt's", where=event.change
@@ -149,16 +150,26 @@ def steps_digest(manifest: Manifest) -> Digest:
     )
 
 
-def _body(receipt: Receipt) -> Mapping[str, Any]:
-    event = receipt.leaf.event
+def permit_body(event: Event) -> Mapping[str, Any]:
+    """Return what a `permit.issued` event says; raise `EvidenceInvalidError` unless it is whole and consistent."""
     body = (event.data or {}).get("permit")
     if event.type != "permit.issued" or not isinstance(body, dict) or body.keys() != _KEYS:
-        raise EvidenceInvalidError("a leaf that is no permit", where=f"leaf {receipt.index}")
-    if (body["schema"], body["change"], body["plan"], body["run"]) != (
-        SCHEMA,
-        event.change,
-        event.plan,
-        event.run,
-    ):
-        raise EvidenceInvalidError("a permit that contradicts its own event", where=f"leaf {receipt.index}")
+        raise EvidenceInvalidError("a leaf that is no permit", where=event.change)
+    texts = [value for name, value in body.items() if name not in {"limit", "statements", "binaries"}]
+    texts += [*_texts(body["limit"]), *_texts(body["statements"]), *_texts(body["binaries"])]
+    if not all(isinstance(text, str) for text in texts) or body["mode"] not in get_args(Mode):
+        raise EvidenceInvalidError("a leaf that is no permit", where=event.change)
+    own = (SCHEMA, event.change, event.plan, event.run)
+    if (body["schema"], body["change"], body["plan"], body["run"]) != own:
+        raise EvidenceInvalidError("a permit that contradicts its own event", where=event.change)
     return body
+
+
+def _texts(value: Any) -> list[Any]:
+    match value:
+        case list():
+            return value
+        case dict():
+            return list(value.values())
+        case _:
+            return [None]

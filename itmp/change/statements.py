@@ -29,6 +29,7 @@ TYPE_OF: Final = {
     "reconcile": "action.reconciled",
 }
 """Acts that have an event type of their own; the others land as `statement.recorded`."""
+_YEARS: Final = (2000, 9000)  # far enough from the calendar's ends that any policy's durations can be added
 
 
 class StatementRefusedError(EvidenceInvalidError):
@@ -81,7 +82,7 @@ def time_of(leaf: Leaf) -> datetime:
         moment = datetime.fromisoformat(text) if text.endswith("Z") else None
     except ValueError:
         moment = None
-    if moment is None:
+    if moment is None or not _YEARS[0] <= moment.year <= _YEARS[1]:
         raise EvidenceInvalidError(f"no UTC time: {text!r:.40}", where=f"leaf {leaf.index}")
     return moment
 

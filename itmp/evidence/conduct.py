@@ -29,6 +29,7 @@ from itmp.change import (
     World,
     hosts_digest,
     judge,
+    permit_body,
     steps_digest,
     time_of,
 )
@@ -98,11 +99,13 @@ class Conduct:
     # Rule 10
 
     def _permit(self, leaf: Leaf, event: Event, where: str) -> None:
-        body: dict[str, Any] = dict((event.data or {}).get("permit") or {})
-        record, now = self._folding.record(), time_of(leaf)
-        mode, named = body.get("mode"), set(body.get("statements") or ())
-        starts = [given for given in record.starts if given.leaf in named and given.act == mode]
-        if mode not in {"run", "resume", "undo"} or len(starts) != 1:
+        try:
+            body = permit_body(event)
+        except EvidenceInvalidError as error:
+            raise RuleBrokenError(10, error.what, where=where) from error
+        record, now, mode = self._folding.record(), time_of(leaf), body["mode"]
+        starts = [given for given in record.starts if given.leaf in body["statements"] and given.act == mode]
+        if len(starts) != 1:
             raise RuleBrokenError(10, "a permit that rests on no valid start statement", where=where)
         answer = self._judge(mode, record, leaf.index, now, starts[0].leaf)
         if not isinstance(answer, Admission):
@@ -234,7 +237,8 @@ class Conduct:
         if work is None or event.intent in self._ended:
             raise RuleBrokenError(14, "the end of a slice that was not open", where=where)
         states = self._read(event.data or {}, "hosts", where)
-        if not isinstance(states, dict) or set(states) != work.targets or not set(states.values()) <= STATES:
+        known = isinstance(states, dict) and all(str(state) in STATES for state in states.values())
+        if not known or set(states) != work.targets:
             raise RuleBrokenError(14, "a slice whose end does not name each of its targets once", where=where)
         self._ended.add(event.intent)
 
@@ -242,9 +246,11 @@ class Conduct:
 
     def _names(self, data: Mapping[str, Any], name: str, where: str) -> tuple[str, ...]:
         value = self._read(data, name, where)
-        if not isinstance(value, list) or len(set(map(str, value))) != len(value):
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise RuleBrokenError(12, f"no list of {name}", where=where)
-        return tuple(map(str, value))
+        if len(set(value)) != len(value):
+            raise RuleBrokenError(12, f"{name} that stand twice", where=where)
+        return tuple(value)
 
     def _read(self, data: Mapping[str, Any], name: str, where: str) -> Any:
         if name in data:
@@ -295,15 +301,15 @@ class _Work:
             case CheckStep():
                 return False
             case AnsibleStep() as step:
-                place = (data.get("path"), data.get("line"), event.action)
-                delegate = data.get("delegate", "")
+                path, delegate = str(data.get("path")), str(data.get("delegate", ""))
+                place = (path, data["line"] if isinstance(data.get("line"), int) else -1, event.action)
                 if delegate and delegate not in {*step.delegates, *self.targets}:
                     return False
                 facts = {
                     (t.path, t.line, name) for t in step.expected if t.section == "facts" for name in _FACTS
                 }
                 planned = {(task.path, task.line, task.action) for task in step.expected}
-                return place in planned | facts or data.get("path") in self._files
+                return place in planned | facts or path in self._files
 
 
 def work_digest(step: LeafStep, hosts: tuple[str, ...]) -> Digest:
