@@ -19,7 +19,7 @@ _BLOCK: Final = 512
 _END: Final = bytes(2 * _BLOCK)
 _SIZE: Final = slice(124, 135)
 _CHECKSUM: Final = slice(148, 156)
-_NAME: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._/-]{0,98}[A-Za-z0-9]")
+_NAME: Final = re.compile(rb"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,98}[A-Za-z0-9])?")
 
 
 class ArchiveError(EvidenceInvalidError):
@@ -28,6 +28,8 @@ class ArchiveError(EvidenceInvalidError):
 
 def pack(members: Mapping[str, bytes]) -> bytes:
     """Return the archive of `members` (name to content)."""
+    if odd := [name for name in members if not _NAME.fullmatch(name.encode())]:
+        raise ArchiveError(f"not a member's name: {odd[0]!r:.120}")
     parts = [
         _header(name.encode("ascii"), len(data)) + _padded(data) for name, data in sorted(members.items())
     ]

@@ -25,9 +25,11 @@ from itmp.change import (
     Refusal,
     World,
     fold,
+    hosts_digest,
     judge,
     permit_event,
     policy_history,
+    steps_digest,
     team_policy,
 )
 from itmp.evidence import build
@@ -283,6 +285,36 @@ class Story:
             manifest=self.plan.manifest,
             actor=EXECUTOR,
             binaries={"python": "3.11"},
+        )
+        return Permit.from_receipt(self.write(event))
+
+    def force(self, who: str = "alice", mode: str = "run", *, run: str = "run-1", **body: Any) -> Permit:
+        """Write a permit that no gate has granted, as a lying owner of the log would; `body` replaces its parts."""
+        given = self.act(mode, who, data=None)
+        rests = [vote.given.leaf for vote in self.record.votes if vote.approves]
+        hosts = targets(self.plan.manifest)
+        claimed = {
+            "schema": "itmp-permit/v1",
+            "change": self.change,
+            "plan": self.plan.digest,
+            "run": run,
+            "mode": mode,
+            "limit": list(hosts),
+            "hosts": hosts_digest(hosts),
+            "steps": steps_digest(self.plan.manifest),
+            "policy": self.history.latest.policy.digest,
+            "statements": [self.request, *rests, given.hash],
+            "binaries": {},
+            "not_after": format_time(self.clock.now().replace(microsecond=0) + timedelta(hours=4)),
+        } | body
+        event = Event(
+            id=self.id(),
+            type="permit.issued",
+            actor=EXECUTOR,
+            change=self.change,
+            plan=self.plan.digest,
+            run=run,
+            data={"permit": claimed},
         )
         return Permit.from_receipt(self.write(event))
 
