@@ -158,10 +158,11 @@ class MemoryTurn:
 
 
 class MemoryFiles:
-    """Files in a dictionary; see `itmp.audit.Files`."""
+    """Files in a dictionary; see `itmp.audit.Files`. What is put under a name in `rot` lands with a bit flipped."""
 
     def __init__(self, faults: Faults) -> None:
         self.content: dict[str, bytes] = {}
+        self.rot: set[str] = set()
         self._faults = faults
 
     def get(self, path: str, limit: int) -> bytes | None:
@@ -174,7 +175,7 @@ class MemoryFiles:
     def put(self, path: str, data: bytes) -> None:
         """Place or replace a file."""
         self._faults.strike("put", "not done")
-        self.content[path] = bytes(data)
+        self.content[path] = bytes(data) if path not in self.rot else bytes([data[0] ^ 1]) + data[1:]
         self._faults.strike("put", "done")
 
     def names(self, folder: str) -> Sequence[str]:

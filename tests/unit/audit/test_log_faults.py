@@ -94,6 +94,24 @@ def test_a_publication_that_fails_anywhere_is_finished_by_the_next(
     assert names(store) == []
 
 
+@pytest.mark.parametrize(
+    "path", ["tile/entries/000.p/3", "tile/0/000.p/3", "tile/entries/000", "tile/0/000", "tile/1/000.p/1"]
+)
+def test_nothing_is_signed_that_did_not_land_as_it_was_written(
+    pair: tuple[Log, MemoryStore], path: str
+) -> None:
+    log, store = pair
+    log.extend([event(n) for n in range(2 if path.endswith("3") else 300)])
+    store.files.rot = {path}
+    head = store.heads.head
+    with pytest.raises((LogUnavailableError, EvidenceInvalidError)):
+        log.checkpoint()
+    assert store.heads.head == head
+    store.files.rot = set()
+    log.checkpoint()
+    assert names(store) == []
+
+
 def test_a_full_disk_is_the_last_thing_the_log_says(pair: tuple[Log, MemoryStore]) -> None:
     log, store = pair
     store.journal.room = 2
