@@ -116,9 +116,10 @@ class Event:
         missing = {"v", "id", "type", "actor"} - value.keys()
         if unknown or missing:
             raise InvalidInputError(f"event keys unknown: {sorted(unknown)}, missing: {sorted(missing)}")
-        event = cls(**{_NAMES[key]: item for key, item in value.items()})
-        if event.to_bytes() != leaf:
+        if any(item is None or item == "" for item in value.values()):
             raise InvalidInputError("an event with an empty field")
+        event = cls(**{_NAMES[key]: item for key, item in value.items()})
+        _validate(event)
         return event
 
 
