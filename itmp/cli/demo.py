@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -107,6 +108,7 @@ class Stage:
 
 def tell(say: Callable[[str], None], *, keep: bool = False) -> tuple[Proof, ...]:
     """Tell the story and return what it proved; raise at the first thing that does not hold."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     with _stage(say, keep=keep) as stage:
         _found(stage)
         with _fleet(stage) as fleet:
