@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Final, Self
 
 _SECONDS: Final = 20
-_HOLD_SECONDS: Final = 60
+_HOLD_SECONDS: Final = 300
 _KEPT: Final = frozenset({"content-type", "authorization", "x-amz-date", "x-amz-target", "user-agent"})
 
 

@@ -30,7 +30,7 @@ risk: low
 adjust:
   - {id: web, knob: autoscaling-group, name: web-asg, to: 8}
 """
-_SECONDS = 60
+_SECONDS = 180
 
 
 @pytest.fixture

@@ -11,11 +11,13 @@ import json
 import os
 import runpy
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 from pulumi import automation
-from pulumi.automation import EngineEvent, LocalWorkspace, LocalWorkspaceOptions, Stack
+from pulumi.automation import EngineEvent, LocalWorkspace, Stack
+from semver import VersionInfo
 
 DIAGNOSTICS = ("error", "warning")
 
@@ -49,10 +51,43 @@ def select(first: dict[str, Any]) -> Stack:
     def program() -> None:
         runpy.run_path(str(folder / "__main__.py"), run_name="__main__")
 
-    options = LocalWorkspaceOptions(work_dir=first["work"], program=program)
-    workspace = LocalWorkspace(**vars(options))
-    choose = Stack.select if first["exists"] else Stack.create
+    command = _Command(first["version"])
+    workspace = _Workspace(work_dir=first["work"], program=program, pulumi_command=command)
+    choose = _Stack.select if first["exists"] else _Stack.create
     return choose(first["stack"], workspace)
+
+
+class _Command(automation.PulumiCommand):
+    """The engine on PATH, whose version the executor knows: it is not asked again."""
+
+    def __init__(self, version: str) -> None:
+        self.command, self.version = "pulumi", VersionInfo.parse(version)
+
+
+class _Workspace(LocalWorkspace):
+    """Every call of the engine names its stack, so none needs to be selected."""
+
+    def select_stack(self, stack_name: str) -> None:
+        """Do nothing."""
+
+
+class _Stack(Stack):
+    """What an update gave is read from its events and from the cloud, not from three more engine calls."""
+
+    def outputs(self) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+    def info(self, show_secrets: bool = False) -> automation.UpdateSummary:  # noqa: FBT001, FBT002, ARG002 -- the base's signature
+        """Return an empty summary."""
+        return automation.UpdateSummary(
+            kind="update",
+            start_time=datetime.now(UTC),
+            message="",
+            environment={},
+            config={},
+            result="unread",
+        )
 
 
 def obey(stack: Stack, request: dict[str, Any]) -> dict[str, Any]:

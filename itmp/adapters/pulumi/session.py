@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from itmp.adapters.actions import ActionServer
+from itmp.adapters.pulumi.engine import VERSION
 from itmp.adapters.pulumi.place import Place, StackName
 from itmp.adapters.supervisor import Supervised
 from itmp.errors import RunFailedError, UnknownOutcomeError
@@ -117,6 +118,7 @@ class Session:
             "work": str(self._place.work(self._name)),
             "stack": self._name.stack,
             "exists": self._place.exists(self._name),
+            "version": VERSION,
         }
         answer = self._ask(first, OPEN_SECONDS)
         if not answer["ok"]:
