@@ -257,7 +257,7 @@ def fine(part: Slice, exempt: bool) -> None:  # noqa: FBT001 -- the rig calls it
     del part, exempt
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(runs(), st.lists(TROUBLE, max_size=3), st.sampled_from([(), ("failed",), ("failed", "unreachable")]))
 def test_whatever_fails_and_dies_the_story_is_true_and_every_host_accounted(
     rig: Rig, troubles, retry

@@ -4,7 +4,7 @@ import pytest
 
 from itmp.errors import InvalidInputError, LogUnavailableError, RefusedError, RejectedError, ToolMissingError
 from itmp.execution import ConformanceError, execute
-from itmp.execution.doors import Action
+from itmp.execution.doors import Action, ActionResult
 from itmp.execution.states import RunState, StepState
 from itmp.plan.model import AnsibleStep
 from itmp.testing.rig import CHANGE, NOON, Rig
@@ -354,6 +354,37 @@ def test_an_action_outside_the_plan_never_happens_and_the_refusal_is_in_the_log(
     assert next(iter(wrong.values())) in stopped[0].data["why"]
 
 
+class Unasked(ScriptedRunner):
+    """Reports, after its first slice, something that it never asked for."""
+
+    def __init__(self, world, report) -> None:
+        super().__init__(world)
+        self._report = report
+
+    def run(self, permit, plan, part, *, room, observer) -> None:
+        super().run(permit, plan, part, room=room, observer=observer)
+        if part.key == "drain@1":
+            observer.after(ActionResult(**{"id": "new", "outcome": "changed", "line": 1, **self._report}))
+
+
+@pytest.mark.parametrize(
+    ("report", "code"),
+    [
+        ({"host": "web1", "action": "ansible.builtin.shell", "path": "project/drain.yml"}, 15),
+        ({"host": "db1", "action": "ansible.builtin.command", "path": "project/drain.yml"}, 15),
+        ({"host": "web1", "action": "ansible.builtin.command", "path": "project/drain.yml"}, 0),
+        ({"host": "web1", "action": "ansible.builtin.shell", "path": "project/drain.yml", "outcome": "skipped"}, 0),
+        # asked for, but carried out on another host than the one named then
+        ({"id": "drain@1/1/web1", "host": "web1", "action": "ansible.builtin.command", "path": "project/drain.yml", "delegate": "db1"}, 15),
+    ],
+)  # fmt: skip
+def test_a_result_that_nobody_asked_for_is_held_against_the_plan(report, code) -> None:
+    rig = Rig(plan([rolling(FOUR, blocks())]), runner=lambda world, _: Unasked(world, report))
+    summary = rig.execute()
+    assert summary.exit_code == code
+    assert isinstance(summary.cause, ConformanceError) == (code == 15)
+
+
 def test_a_runner_that_breaks_down_leaves_the_hosts_it_had_begun_unknown() -> None:
     rig = Rig(
         plan([rolling(FOUR, blocks(), max_failures=4)]),
@@ -412,6 +443,35 @@ def test_a_result_that_cannot_be_written_lets_the_slice_finish_and_then_everythi
         "web4": "not_reached",
     }
     assert (summary.exit_code, kinds(rig)[-1]) == (16, "slice.intended")
+
+
+def test_a_barrier_that_cannot_be_written_leaves_its_slice_unknown() -> None:
+    for place in ("append slice.finished", "appended slice.finished"):
+        rig = Rig(plan([rolling(FOUR, blocks())]))
+        rig.arm(Fuse())
+        rig.execute()
+        node = rig.fuse.nodes.index(place)
+        rig = Rig(plan([rolling(FOUR, blocks())]))
+        rig.arm(Fuse(node, lambda: LogUnavailableError("no room left")))
+        summary = rig.execute()
+        assert summary.hosts == {
+            "web1": "unknown",
+            "web2": "unknown",
+            "web3": "not_reached",
+            "web4": "not_reached",
+        }
+        assert (summary.exit_code, {e.slice for e in rig.world.effects}) == (16, {"drain@1"})
+
+
+def test_a_run_whose_end_cannot_be_written_says_so() -> None:
+    rig = Rig(plan([ansible("one", FOUR, tasks=1)]))
+    rig.arm(Fuse())
+    rig.execute()
+    node = rig.fuse.nodes.index("append run.finished")
+    rig = Rig(plan([ansible("one", FOUR, tasks=1)]))
+    rig.arm(Fuse(node, lambda: LogUnavailableError("no room left")))
+    summary = rig.execute()
+    assert (summary.exit_code, summary.hosts) == (16, dict.fromkeys(FOUR, "changed"))
 
 
 def test_a_kill_passes_through_untouched() -> None:
