@@ -1,0 +1,61 @@
+from types import SimpleNamespace
+
+import pytest
+
+from itmp.adapters.ansible import _results
+from itmp.adapters.ansible._lines import one_line
+
+
+def result(raw, **task):
+    fields = {"no_log": False, "action": "command", "resolved_action": "ansible.builtin.command", **task}
+    return SimpleNamespace(result=raw, task=SimpleNamespace(**fields))
+
+
+def test_a_no_log_result_carries_its_outcome_alone():
+    raw = {"msg": "hunter2", "rc": 3, "stderr": "hunter2", "results": [{"failed": True, "msg": "hunter2"}]}
+    told = _results.describe(result(raw, no_log=True), "failed", {})
+    assert told == {
+        "outcome": "failed",
+        "action": "ansible.builtin.command",
+        "data": {"items": {"failed": 1}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("raw", "outcome", "message"),
+    [
+        ({"msg": "done"}, "ok", "done"),
+        ({"msg": "non-zero return code", "stderr": "a\nwhy\n"}, "failed", "non-zero return code: why"),
+        ({"skip_reason": "Conditional result was False"}, "skipped", "Conditional result was False"),
+        ({"results": [{"msg": "fine"}, {"failed": True, "msg": "this one"}]}, "failed", "this one"),
+        (
+            {
+                "msg": "No data. Make sure this host can be reached over ssh: @@@@\nHost key verification failed.\n"
+            },
+            "unreachable",
+            "No data. Host key verification failed.",
+        ),
+        ({"stdout": "long output of a command"}, "ok", ""),
+    ],
+)
+def test_one_line_says_what_matters(raw, outcome, message):
+    assert _results.describe(result(raw), outcome, {})["message"] == message
+
+
+def test_work_in_the_background_is_unknown_until_it_is_checked():
+    assert (
+        _results.describe(result({"ansible_job_id": "1.2", "finished": 0}), "changed", {})["outcome"]
+        == "unknown"
+    )
+    assert (
+        _results.describe(result({"ansible_job_id": "1.2", "finished": 1}), "changed", {})["outcome"]
+        == "changed"
+    )
+
+
+def test_text_from_outside_cannot_steer_a_terminal_or_a_log():
+    shown = one_line("a\n\x1b[31mb\u202ec\u2028d\x00\ud800e" + "x" * 1000)
+    assert "\n" not in shown
+    assert shown.startswith("a \\u{1b}[31mb\\u{202e}c d\\u{0}\\u{d800}e")
+    assert shown.isprintable()
+    assert len(shown) == 400
