@@ -1,0 +1,205 @@
+"""Whoever holds an evidence file can change it. Each change is made with MANIFEST recomputed, as an attacker would."""
+
+import subprocess
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+import itmp.evidence
+from itmp.evidence import Trust, archive, verify
+from itmp.testing.forgery import repacked
+from itmp.testing.story import Story, small_plan
+
+SCRIPT = Path(itmp.evidence.__file__).with_name("verify.sh")
+STEP = (
+    61  # every byte takes minutes; a step that is prime to the lines' lengths visits every field in every run
+)
+
+
+@cache
+def told() -> tuple[bytes, bytes, dict[str, bytes], dict[str, bytes]]:
+    """An honest bundle with a proof from a kept checkpoint, another change's bundle, TRUST, and the members."""
+    story = Story(plan=small_plan(hosts=["web1"]))
+    kept = story.log.checkpoint().note
+    story.tell()
+    honest, first = story.evidence(since=kept), story.change
+    trust = {**story.trust(), "checkpoint": kept}
+    story.open(reason="another change")
+    story.act("approve", "bob")
+    story.execute(story.permit(run="run-2"))
+    story.close()
+    other = story.evidence(since=kept)
+    assert first != story.change
+    return honest, other, trust, archive.unpack(honest)
+
+
+HONEST, OTHER, TRUST, MEMBERS = told()
+SINCE = next(name for name in MEMBERS if name.startswith("consistency/1-"))
+
+
+def refused(bundle: bytes) -> bool:
+    return verify(bundle, Trust.from_files(TRUST)).exit_code in {40, 42}
+
+
+def test_the_honest_file_holds() -> None:
+    assert verify(HONEST, Trust.from_files(TRUST), require=["checkpoint"]).ok
+
+
+@pytest.mark.parametrize("name", sorted(MEMBERS.keys() - {"MANIFEST"}))
+def test_no_byte_of_a_member_is_free(name: str) -> None:
+    data = MEMBERS[name]
+    for at in {*range(sum(name.encode()) % STEP, len(data), STEP), 0, len(data) - 1}:
+        flipped = bytearray(data)
+        flipped[at] ^= 1
+        assert refused(repacked(HONEST, {name: bytes(flipped)})), (name, at)
+
+
+@pytest.mark.parametrize("name", sorted(MEMBERS.keys() - {"MANIFEST"}))
+def test_no_member_may_be_missing_longer_or_empty(name: str) -> None:
+    data = MEMBERS[name]
+    for other in (None, b"", data + b"\n", data + b"\0", data[:-1], data + data):
+        code = verify(repacked(HONEST, {name: other}), Trust.from_files(TRUST)).exit_code
+        # Without the proof from the kept checkpoint nothing is wrong, only something is absent.
+        assert code == 41 if other is None and name == SINCE else code in {40, 42}, (
+            name,
+            other and len(other),
+        )
+
+
+def test_the_manifest_is_bound_too() -> None:
+    listed = MEMBERS["MANIFEST"]
+    for at in range(0, len(listed), STEP):
+        flipped = bytearray(listed)
+        flipped[at] ^= 1
+        assert refused(repacked(HONEST, {"MANIFEST": bytes(flipped)}, manifest=False)), at
+    assert refused(repacked(HONEST, {"leaves/1": MEMBERS["leaves/1"] + b" "}, manifest=False))
+    assert refused(repacked(HONEST, {"MANIFEST": None}, manifest=False))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "evil",
+        "leaves/99",
+        "leaves/01",
+        "leaves/x",
+        "proofs/99.tlog-proof",
+        "statements/99.txt",
+        "policy/9.yml",
+        "consistency/3-9",
+        "plan/other",
+        "plan/artifacts/" + "0" * 64,
+        "blobs/" + "0" * 64,
+        "anchors/1",
+        "verify.sh",
+    ],
+)
+def test_nothing_may_be_added(name: str) -> None:
+    assert refused(repacked(HONEST, {name: b"x"}))
+
+
+def test_members_of_another_change_do_not_fit() -> None:
+    other = archive.unpack(OTHER)
+    for name in sorted(other.keys() - {"MANIFEST"}):
+        if MEMBERS.get(name) != other[name]:
+            assert refused(repacked(HONEST, {name: other[name]})), name
+
+
+def test_leaves_swapped_or_doubled_are_refused() -> None:
+    names = sorted((name for name in MEMBERS if name.startswith("leaves/")), key=lambda name: int(name[7:]))
+    for first, second in pairwise(names):
+        assert refused(repacked(HONEST, {first: MEMBERS[second], second: MEMBERS[first]}))
+        assert refused(repacked(HONEST, {first: MEMBERS[second]}))
+    for name in names[1:]:
+        gone = {name: None, f"proofs/{name[7:]}.tlog-proof": None}
+        assert refused(repacked(HONEST, gone)), name
+
+
+def test_an_older_checkpoint_does_not_cover_it() -> None:
+    kept = TRUST["checkpoint"]
+    assert refused(repacked(HONEST, {"checkpoint": kept}))
+
+
+# The same with nothing but a shell
+
+
+def shell(bundle: bytes, folder: Path, trust: dict[str, bytes] = TRUST) -> subprocess.CompletedProcess[str]:
+    (folder / "trust").mkdir(exist_ok=True)
+    for name, data in trust.items():
+        (folder / "trust" / name).write_bytes(data)
+    (folder / "bundle.tar").write_bytes(bundle)
+    call = ["bash", str(SCRIPT), str(folder / "bundle.tar"), str(folder / "trust")]
+    return subprocess.run(call, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_the_shell_accepts_the_honest_file_and_says_what_it_leaves_out(tmp_path: Path) -> None:
+    done = shell(HONEST, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "NOT CHECKED" in done.stdout
+    assert "approved by bob@example.com, started by alice@example.com" in done.stdout
+
+
+def test_the_shell_says_incomplete_for_an_open_change(tmp_path: Path) -> None:
+    story = Story()
+    story.open()
+    assert shell(story.evidence(), tmp_path, story.trust()).returncode == 41
+
+
+KINDS = [
+    "VERIFY.md",
+    "allowed_signers",
+    "checkpoint",
+    SINCE,
+    "leaves/0",
+    "leaves/7",
+    "plan/manifest",
+    next(name for name in sorted(MEMBERS) if name.startswith("plan/artifacts/")),
+    "policy/0.yml",
+    "proofs/7.tlog-proof",
+    "statements/0-1.sig",
+    "statements/2.txt",
+]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_shell_refuses_a_flipped_byte(name: str, tmp_path: Path) -> None:
+    flipped = bytearray(MEMBERS[name])
+    flipped[len(flipped) * 2 // 3] ^= 1
+    done = shell(repacked(HONEST, {name: bytes(flipped)}), tmp_path)
+    assert done.returncode in {40, 42}, done.stdout
+    assert "BROKEN" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"leaves/9": None, "proofs/9.tlog-proof": None},
+        {"statements/2.txt": None, "statements/2.sig": None},
+        {"leaves/7": MEMBERS["leaves/8"], "leaves/8": MEMBERS["leaves/7"]},
+        {"verify.sh": b"exit 0\n"},
+        {"plan/artifacts/" + "0" * 64: b""},
+    ],
+)
+def test_the_shell_refuses_missing_swapped_and_added_members(
+    changes: dict[str, bytes | None], tmp_path: Path
+) -> None:
+    assert shell(repacked(HONEST, changes), tmp_path).returncode == 40
+
+
+def test_the_shell_refuses_another_trust_and_a_rollback(tmp_path: Path) -> None:
+    other = Story(roots=["alice"])
+    assert shell(HONEST, tmp_path, {**TRUST, "genesis": other.trust()["genesis"]}).returncode == 40
+    story = Story(plan=small_plan(hosts=["web1"])).tell()
+    bundle, change = story.evidence(), story.change
+    story.open(reason="later")
+    newer = {**story.trust(), "checkpoint": story.log.checkpoint().note}
+    story.change = change
+    assert shell(bundle, tmp_path, newer).returncode == 42
+
+
+def test_the_shell_writes_nowhere_outside_its_own_folder(tmp_path: Path) -> None:
+    hostile = archive.pack({"a": b"x"}).replace(b"a\0\0\0\0\0\0\0\0", b"../evil\0\0", 1)
+    assert shell(hostile, tmp_path).returncode == 40
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle.tar", "trust"]
