@@ -101,6 +101,7 @@ def test_installs_from_a_mirror(mirror: Mirror, scheme: str) -> None:
     assert (found.path, found.source) == (store.executable(VERSION), "cache")
     assert found.origin.startswith(f"release archive {NAME} sha256:")
     assert engine.find(VERSION).read_bytes() == ENGINE
+    assert found.to_json()["path"] == str(found.path)
     assert any(NAME in line for line in lines)
     assert [
         path.name for path in found.path.parent.iterdir() if path.name not in {"pulumi", "origin.json"}

@@ -35,6 +35,10 @@ class EngineStatus:
     source: str
     origin: str = ""
 
+    def to_json(self) -> dict[str, str]:
+        """Return it as JSON data."""
+        return {"version": self.version, "path": str(self.path), "source": self.source, "origin": self.origin}
+
 
 def status(version: str = VERSION) -> EngineStatus:
     """Return which engine would run; raise `ToolMissingError` when there is none."""
