@@ -1,51 +1,30 @@
-"""What a capacity adjustment needs from the world: one stack preview, and the present value of each knob.
-
-Rules kept here: pure and deterministic; what is read from the world stands as a placeholder until `gather`.
-"""
+"""What a capacity adjustment needs from the world: one stack preview, and the present value of each knob."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from itmp.capacity.model import KNOBS, Adjust, CapacityAdjustment
+from itmp.capacity.model import CapacityAdjustment
 from itmp.documents import bind
-from itmp.plan.sources import KnobNeed, Needs, StackNeed
+from itmp.plan.sources import Needs
+from itmp.plan.stacks import Turn, stack_need
 
 STEP: Final = "adjust"
 
 
 def needs(document: CapacityAdjustment, inputs: Mapping[str, Any]) -> Needs:
     """Return the stack to preview; `inputs` as `resolve_inputs` gives them."""
-    bound = bind(document, inputs)
-    return Needs(
-        stacks=(
-            StackNeed(
-                id=STEP,
-                program=bound.stack,
-                stack=bound.name,
-                mark=bound.mark("adjust"),
-                config={"knobs": [_entry(one) for one in bound.adjust]},
-                knobs=tuple(knob_need(one) for one in bound.adjust),
-            ),
-        )
+    return Needs(stacks=(stack_need(turn(bind(document, inputs))),))
+
+
+def turn(bound: CapacityAdjustment) -> Turn:
+    """Return the one stack update of a bound document; its stack is called like the document."""
+    return Turn(
+        document=bound,
+        loc=("adjust",),
+        step=STEP,
+        program=bound.stack,
+        stack=bound.name,
+        adjust=bound.adjust,
+        timeout=bound.timeout,
+        on_failure=bound.on_failure,
     )
-
-
-def knob_need(one: Adjust) -> KnobNeed:
-    """Return the present value that one adjustment rests on."""
-    knob, field = KNOBS[one.knob]
-    return KnobNeed(knob=knob, id=one.name, field=field)
-
-
-def _entry(one: Adjust) -> dict[str, Any]:
-    need = knob_need(one)
-    present = f"${{present:{need.knob}:{need.id}:{need.field}}}"
-    return {
-        "id": one.id,
-        "knob": need.knob,
-        "name": one.name,
-        "arn": f"${{arn:{need.knob}:{need.id}}}",
-        "to": one.to,
-        "low": one.from_.min if one.from_ else present,
-        "high": one.from_.max if one.from_ else present,
-        "allow_zero": one.allow_zero,
-    }

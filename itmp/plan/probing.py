@@ -1,0 +1,65 @@
+"""What a document asks of hosts becomes a frozen probe for each, or a task on them.
+
+Rules kept here: pure; a probe holds no reference any more: name, address and port are the frozen host's own.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from itmp.documents import checks
+from itmp.documents.inputs import replace
+from itmp.plan.model import Host, HttpProbe, Probe, TcpProbe
+
+_URL: Final = re.compile(r"https?://[^\s/]+(/\S*)?")
+
+
+def probe_host(asked: checks.Probe, host: Host) -> Probe | str:
+    """Return what to ask of `host`, or why nothing can be asked."""
+    if asked.http is not None:
+        return _http(asked.http, host)
+    return _tcp(asked.tcp, host) if asked.tcp is not None else "nothing to ask"
+
+
+def command_task(title: str, command: checks.Command, within: int) -> Mapping[str, Any]:
+    """Return the task that repeats a command until its answer is right, for about `within` seconds."""
+    right = f"itmp_check.rc | default(-1) == {command.rc}"
+    task: dict[str, Any] = {
+        "name": title,
+        "ansible.builtin.command": {"argv": [str(part) for part in command.argv]},
+        "register": "itmp_check",
+        "changed_when": False,
+    }
+    if command.contains:
+        right += " and itmp_contains in (itmp_check.stdout | default(''))"
+        task["vars"] = {"itmp_contains": command.contains}
+    delay = max(command.every, 1)
+    return {
+        **task,
+        "until": right,
+        "failed_when": f"not ({right})",
+        "retries": max(within // delay, 1),
+        "delay": delay,
+    }
+
+
+def _http(ask: checks.Http, host: Host) -> HttpProbe | str:
+    address = f"[{host.address}]" if ":" in host.address else host.address
+    url = _fill(ask.url, host, address)
+    if not address or not _URL.fullmatch(url):
+        return "not a URL"
+    return HttpProbe(url=url, status=ask.status, contains=_fill(ask.contains, host, host.address))
+
+
+def _tcp(ask: checks.Tcp, host: Host) -> TcpProbe | str:
+    target = _fill(ask.host, host, host.address)
+    port = host.port if isinstance(ask.port, str) else ask.port
+    return TcpProbe(host=target, port=port) if target else "no address"
+
+
+def _fill(text: str, host: Host, address: str) -> str:
+    known = {"name": host.name, "address": address, "port": str(host.port)}
+    return replace(text, lambda space, name: known.get(name) if space == "host" else None)
+
+
+__all__ = ["command_task", "probe_host"]
