@@ -118,6 +118,20 @@ def test_the_digest_of_the_work_depends_on_hosts_and_on_every_line_of_it() -> No
     assert work_digest(Slice(key="k", step=steps[2], hosts=())) == canonical.digest(expected)
 
 
+def test_an_intent_names_its_work_its_hosts_and_the_permit() -> None:
+    rig = Rig(PLAN)
+    rig.execute()
+    intended = next(e for e in rig.journal.events if e.type == "slice.intended")
+    permit = next(leaf.hash for leaf in rig.journal.leaves if leaf.event.type == "permit.issued")
+    assert (intended.step, intended.phase) == ("one", "do")
+    assert intended.data == {
+        "slice": "one",
+        "hosts": list(WEB),
+        "permit": permit,
+        "work": work_digest(part(rig)),
+    }
+
+
 @pytest.mark.parametrize(("state", "outcome"), [("succeeded", "ok"), ("unknown", "unknown"), ("failed", "failed"), ("undone", "failed"), ("stopped", "failed")])  # fmt: skip
 def test_a_run_ends_ok_unknown_or_failed(state, outcome) -> None:
     rig = Rig(PLAN)

@@ -161,6 +161,20 @@ def test_a_host_whose_batch_was_closed_before_it_got_through_is_drained_again() 
     assert summary.exit_code == 0
 
 
+@pytest.mark.parametrize(("node", "left"), [(16, ["restart@1 web1 web2", "undrain@1 web1 web2"]), (36, ["undrain@1 web1 web2"])])  # fmt: skip
+def test_a_batch_that_was_opened_again_and_died_goes_on_where_it_was(node, left) -> None:
+    rig = Rig(plan([rolling(TWO, blocks())]), script={("drain", "web1"): ["failed", None]})
+    rig.execute()
+    rig._script.clear()
+    fuse = rig.arm(Fuse(node))
+    with contextlib.suppress(Killed):
+        rig.resume(retry=["failed"])
+    assert fuse.nodes[-3:] == ["append slice.finished", "appended slice.finished", "append slice.intended"]
+    rig.arm(Fuse())
+    assert rig.resume().exit_code == 0
+    assert slices(since(rig, "run.resumed")) == left
+
+
 def test_only_failed_and_unreachable_can_be_retried_and_only_hosts_of_the_plan_skipped() -> None:
     rig = Rig(plan([rolling(TWO, blocks())]))
     rig.execute()
@@ -210,6 +224,7 @@ def test_once_undo_has_begun_there_is_no_way_forward() -> None:
     summary = rig.resume(retry=["failed"])
     assert slices(since(rig, "run.resumed")) == ["undo:back web2"]
     assert summary.state is RunState.UNDONE
+    assert summary.hosts["web1"] == "failed"
 
 
 def test_an_open_stack_is_known_operation_by_operation() -> None:

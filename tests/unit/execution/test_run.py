@@ -142,6 +142,15 @@ def test_an_undo_that_fails_is_not_called_undone() -> None:
     assert summary.steps["one"] is StepState.UNDO_FAILED
 
 
+def test_an_undo_of_which_one_part_fails_is_not_called_undone_either() -> None:
+    undo = [ansible("back", FOUR), ansible("clean", FOUR)]
+    for broken in ("back", "clean"):
+        script = {("one", "web1"): ["failed"], (broken, "web2"): ["failed"]}
+        rig = Rig(plan([ansible("one", FOUR, on_failure="undo")], undo=undo), script=script)
+        assert rig.execute().state is RunState.FAILED
+        assert len(slices(rig)) == 3
+
+
 def test_undo_does_not_start_over_an_unknown_outcome() -> None:
     rig = Rig(
         plan([ansible("one", FOUR, on_failure="undo")], undo=[ansible("back", FOUR)]),
@@ -352,6 +361,17 @@ def test_an_action_outside_the_plan_never_happens_and_the_refusal_is_in_the_log(
     stopped = [e for e in rig.journal.events if e.type == "run.stopped"]
     assert len(stopped) == 1
     assert next(iter(wrong.values())) in stopped[0].data["why"]
+
+
+def test_a_refused_action_is_the_first_thing_said_even_where_an_outcome_is_unknown() -> None:
+    rig = Rig(
+        plan([rolling(FOUR, blocks(), max_failures=4)]),
+        runner=lambda world, fuse: ScriptedRunner(
+            world, script={("drain", "web1"): ["hang"]}, strays={"restart": stray(host="db1")}, fuse=fuse
+        ),
+    )
+    summary = rig.execute()
+    assert (summary.state, summary.exit_code) == (RunState.UNKNOWN, 15)
 
 
 class Unasked(ScriptedRunner):
