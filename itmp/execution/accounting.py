@@ -92,7 +92,7 @@ class Tally:
         seen = self._seen.get(target)
         if ending == "unlogged":
             return "unknown"
-        if seen is None:
+        if seen is None or (not seen.waiting and seen.outcomes <= {"not_reached"}):
             return "not_reached"
         if seen.waiting or "unknown" in seen.outcomes:
             return "unknown"
@@ -103,7 +103,8 @@ class Tally:
         return "failed" if ending == "cut" else "unknown"
 
     def _trouble(self, so_far: HostState | None, result: ActionResult) -> HostState | None:
-        if result.outcome in {"failed", "denied", "unreachable"} and result.data.get("ignored") is not True:
+        excused = result.data.get("ignored") is True or result.data.get("rescued") is True
+        if result.outcome in {"failed", "denied", "unreachable"} and not excused:
             return "unreachable" if result.outcome == "unreachable" else "failed"
         # Ansible gives a failed host nothing more but handlers and `always`. A later task or rescue there
         # proves that its failure was ignored or rescued; a task of unknown place proves nothing.
@@ -121,4 +122,4 @@ def _quiet(outcomes: set[str]) -> HostState:
         "unreachable",
     }:  # of which those that failed were ignored or rescued
         return "ok"
-    return "skipped" if "skipped" in outcomes else "not_reached"
+    return "skipped"

@@ -12,7 +12,7 @@ begun.
 - Nothing here widens: hosts outside the permit's limit, or skipped by a person, are never chosen.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -20,8 +20,10 @@ from itmp.execution.accounting import GOOD, HostState
 from itmp.execution.conformance import targets
 from itmp.execution.doors import Phase, Slice
 from itmp.execution.states import StepMove, StepState, next_state
-from itmp.plan import LeafStep, Manifest, Part, PulumiStep, RollingStep, slices
+from itmp.plan import CheckStep, LeafStep, Manifest, Part, PulumiStep, RollingStep, slices
 
+LIMITED: Final = "outside the limit of this run"
+SKIPPED: Final = "skipped by a person"
 _PHASES: Final[tuple[Phase, Phase]] = ("do", "undo")
 
 
@@ -40,6 +42,11 @@ class Unit:
     def targets(self) -> tuple[str, ...]:
         """Hosts, or the resources that its operations change."""
         return targets(self.part(self.hosts))
+
+    @property
+    def opens(self) -> bool:
+        """Whether carrying it out opens its batch: not what closes it (`always`), nor what changes nothing."""
+        return not self.step.always and not isinstance(self.step, CheckStep)
 
     def part(self, hosts: tuple[str, ...]) -> Slice:
         """Return the slice that carries this out on `hosts`."""
@@ -74,9 +81,9 @@ def _key(part: Part, phase: Phase) -> str:
 class Course:
     """A run's progress. `done` maps a begun slice to its targets' states; a target absent there is open.
 
-    `left_out` maps a host that must not be acted on to the reason. `halt` says why no ordinary slice starts
-    any more; `dead` that nothing at all does, because the log failed. `undo` asks for the undo phase,
-    `undoing` is it; `command` says that a person asked for undo alone.
+    `left_out` maps a host that must not be acted on to the reason (`LIMITED`, `SKIPPED`). `halt` says why no
+    ordinary slice starts any more; `dead` that nothing at all does, because the log failed. `undo` asks for the
+    undo phase, `undoing` is it; `command` says that a person asked for undo alone.
     """
 
     units: tuple[Unit, ...]
@@ -96,6 +103,10 @@ class Course:
     def halted(self, why: str) -> "Course":
         """Return the course on which no ordinary slice starts any more; the first reason stays."""
         return replace(self, halt=self.halt or why)
+
+    def excused(self, host: str) -> bool:
+        """Whether a person has decided to go on without `host`, whatever became of it. A limit excuses nothing."""
+        return self.left_out.get(host) == SKIPPED
 
     def state_of(self, unit: Unit) -> StepState:
         """Return where a slice is."""
@@ -138,23 +149,41 @@ def start(course: Course, unit: Unit) -> Course:
     return replace(course, steps={**course.steps, unit.key: next_state(state, StepMove.START)})
 
 
-def absorb(course: Course, unit: Unit, states: Mapping[str, HostState], *, past: bool = False) -> Course:
+def absorb(
+    course: Course, unit: Unit, states: Mapping[str, HostState], *, past: bool = False, stopped: bool = False
+) -> Course:
     """Return the course after `unit` (started) ended with `states` for the targets it was carried out on.
 
-    In the `past`, of a run that is taken up again, what was not reached is still to come and no failure.
+    In the `past`, of a run that is taken up again, what was not reached is still to come and no failure. What
+    a person `stopped` is never undone for that.
     """
     done = {**course.done.get(unit.key, {}), **states}
     course = replace(
         course,
-        done={**course.done, unit.key: done},
+        done={**course.done, unit.key: done} if past else {**_opened(course, unit, states), unit.key: done},
         steps={**course.steps, unit.key: next_state(course.state_of(unit), _move(done.values()))},
     )
     fine = GOOD | {"not_reached"} if past else GOOD
-    bad = frozenset(t for t, state in states.items() if state not in fine and t not in course.left_out)
+    bad = frozenset(t for t, state in states.items() if state not in fine and not course.excused(t))
     if not bad or unit.phase == "undo" or unit.step.on_failure == "continue":
         return course
     course = replace(course, dropped=course.dropped | bad, failures=course.failures | bad)
-    return _react(course, unit, bad)
+    reacted = _react(course, unit, bad)
+    return replace(reacted, undo=course.undo) if stopped else reacted
+
+
+def _opened(course: Course, unit: Unit, hosts: Iterable[str]) -> Mapping[str, Mapping[str, HostState]]:
+    """Return what is done when `unit` opens its batch again for `hosts`: its later `always` steps are due again."""
+    if unit.block is None or not unit.opens:
+        return course.done
+    later = course.units[course.units.index(unit) + 1 :]
+    due = [u.key for u in later if u.block is unit.block and u.batch == unit.batch and u.step.always]
+    missing: HostState = "not_reached"
+    again = dict.fromkeys(hosts, missing)
+    return {
+        key: {host: again.get(host, state) for host, state in states.items()} if key in due else states
+        for key, states in course.done.items()
+    }
 
 
 def _react(course: Course, unit: Unit, bad: frozenset[str]) -> Course:

@@ -10,8 +10,8 @@ Contract of `Runner.run`:
 - An `Error` from `run` says nothing about effects already reported; the run loop turns silence into
 `unknown`.
 - No concurrency: `before` and `after` are called from one thread.
-- `ActionResult.data["ignored"]` is true when the step itself says that this failure does not matter
-  (`ignore_errors`, `ignore_unreachable`): accounting needs it where no later task shows it.
+- `ActionResult.data` says what accounting cannot see: `ignored` is true when the step itself says that this
+  failure does not matter (`ignore_errors`, `ignore_unreachable`), `rescued` when a rescue section follows.
 
 The run itself needs two more doors: `Journal`, the part of the log that it writes, and `Recheck`, the gate's
 checks that repeat before each slice.

@@ -26,7 +26,7 @@ from itmp.errors import (
     ToolMissingError,
 )
 from itmp.execution.conformance import ConformanceError
-from itmp.execution.course import Course, Unit, absorb, advance, exempt, order, start
+from itmp.execution.course import LIMITED, Course, Unit, absorb, advance, exempt, order, start
 from itmp.execution.doors import Journal, Recheck, Room, Runner, Slice
 from itmp.execution.progress import Progress, RunFinished, RunStarted, RunStopped, SliceFinished, SliceStarted
 from itmp.execution.record import Author, Recorder
@@ -91,7 +91,7 @@ def outside(manifest: Manifest, permit: Permit, limit: Iterable[str] | None) -> 
             f"the limit names hosts that are not in the plan: {', '.join(strangers)}",
             do="A limit narrows a run; `itmp show` lists the plan's hosts.",
         )
-    return {host: "outside the limit of this run" for host in hosts if host not in wanted & permit.hosts}
+    return {host: LIMITED for host in hosts if host not in wanted & permit.hosts}
 
 
 def plan_hosts(manifest: Manifest) -> tuple[str, ...]:
@@ -179,7 +179,7 @@ class Drive:
         try:
             self.recorder.run_stopped(why)
         except Error as failure:
-            return self._die(course, failure)
+            return self.die(course, failure)
         return course
 
     def _summary(self, course: Course) -> RunSummary:
@@ -190,11 +190,11 @@ class Drive:
         try:
             intent = self.recorder.slice_intended(part, lambda: self._check(part, exempt=free))
         except _Refused as refused:
-            return self._refuse(course, refused.error, exempt=free)
+            return self._refuse(onward, refused.error, exempt=free)
         except BusyError as error:
-            return self._refuse(course, error, exempt=free)
+            return self._refuse(onward, error, exempt=free)
         except Error as error:
-            return self._die(course, error)
+            return self.die(course, error)
         self.tell(
             SliceStarted(
                 slice=part.key, step=part.step.id, title=part.step.title, hosts=part.hosts, phase=part.phase
@@ -219,9 +219,9 @@ class Drive:
             )
 
     def _refuse(self, course: Course, error: Error, *, exempt: bool) -> Course:
-        """Halt before a slice: the course is then asked again, for what must run in spite of it."""
+        """Halt before a slice: what must run in spite of it still comes after it."""
         if exempt or isinstance(error, LogUnavailableError | ForkError):
-            return self._die(course, error)
+            return self.die(course, error)
         return self.stop(course, error)
 
     def _effect(self, part: Slice, intent: Digest, *, exempt: bool) -> "_Effect":
@@ -237,7 +237,8 @@ class Drive:
         return _Effect(intent=intent, watch=watch, failure=failure)
 
     def _finish(self, course: Course, unit: Unit, part: Slice, effect: "_Effect") -> Course:
-        # A stack is always carried out as a whole: what an earlier run has settled, the engine passes in silence.
+        # A stack is always carried out as a whole: what an earlier run has settled, the engine passes in
+        # silence.
         before = {t: state for t, state in course.done.get(unit.key, {}).items() if state != "not_reached"}
         states = {
             target: before.get(target, state) if state == "not_reached" else state
@@ -246,20 +247,20 @@ class Drive:
         broken = effect.watch.broken
         if broken is None:
             try:
-                self.recorder.slice_finished(part, effect.intent, states)
+                self.recorder.slice_finished(part, effect.intent, states, stopped=effect.stopped)
             except Error as error:
                 broken = error
         if broken is not None:
             states = dict.fromkeys(states, "unknown")
         self.tell(SliceFinished(slice=part.key, states=states))
-        course = absorb(course, unit, states)
+        course = absorb(course, unit, states, stopped=effect.stopped)
         if broken is not None:
-            return self._die(course, broken)
+            return self.die(course, broken)
         if cause := effect.watch.refusal or effect.failure:
             return self.stop(course, cause, record=not effect.recorded)
         return course
 
-    def _die(self, course: Course, error: Error) -> Course:
+    def die(self, course: Course, error: Error) -> Course:
         """Nothing further runs: without its log a run may not act."""
         self._cause = error
         return replace(course.halted(error.what), dead=True)
@@ -278,6 +279,11 @@ class _Effect:
     failure: Error | None
 
     @property
+    def stopped(self) -> bool:
+        """Whether a person's request cut it off."""
+        return isinstance(self.watch.refusal, StopRequestedError)
+
+    @property
     def recorded(self) -> bool:
         """Whether the log already says why it was cut off."""
-        return self.watch.refusal is not None and not isinstance(self.watch.refusal, StopRequestedError)
+        return self.watch.refusal is not None and not self.stopped

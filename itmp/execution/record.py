@@ -97,9 +97,12 @@ class Recorder:
         )
         self._journal.append(event, durable=False)
 
-    def slice_finished(self, part: Slice, intent: Digest, states: Mapping[str, HostState]) -> None:
-        """Write a slice's end, durably: everything before it is durable too."""
+    def slice_finished(
+        self, part: Slice, intent: Digest, states: Mapping[str, HostState], *, stopped: bool = False
+    ) -> None:
+        """Write a slice's end, durably: everything before it is durable too. `stopped`: on request, half-way."""
         data = {"slice": part.key, **self._fit("hosts", dict(states))}  # of a stack: its resources
+        data |= {"stopped": True} if stopped else {}
         self._journal.append(
             self._event("slice.finished", step=part.step.id, phase=part.phase, intent=intent, data=data)
         )
@@ -132,9 +135,8 @@ class Recorder:
 
     def _claim(self, event: Event, check: Callable[[], None]) -> Receipt:
         for _ in range(_MAX_ATTEMPTS):
-            head = self._journal.head_of(
-                self._permit.change
-            )  # before the checks: what lands after them shows
+            # The head comes before the checks: whatever lands after it makes the append fail.
+            head = self._journal.head_of(self._permit.change)
             check()
             try:
                 return self._journal.append(event, expect=Expect(change=self._permit.change, head=head))

@@ -6,18 +6,18 @@ Rules kept here, in this order:
 3. every unknown outcome is probed; `done` counts as ok, `not_done` runs again, and what cannot be known needs
    a person: then nothing runs;
 4. the run goes on through the same loop with what is left. A failed host is taken up only on request
-   (`retry`), and no action is repeated, with one exception: a host whose `always` steps have already closed
-   its batch (drained, stopped, undrained) passes the batch from its beginning.
+   (`retry`), and no action is repeated, with one exception: a host whose batch was closed by its `always` steps
+   before it got through (drained, stopped, undrained) passes the batch from its beginning.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from itmp.change import Permit
-from itmp.errors import Error, InvalidInputError, UnknownOutcomeError
+from itmp.errors import Error, ForkError, InvalidInputError, LogUnavailableError, UnknownOutcomeError
 from itmp.execution.accounting import HostState
-from itmp.execution.course import Course, Unit, absorb, begin_undo, order, start
+from itmp.execution.course import SKIPPED, Course, Unit, absorb, begin_undo, order, start
 from itmp.execution.doors import Prober, Room
 from itmp.execution.loop import Drive, Wiring, admit, outside, plan_hosts
 from itmp.execution.story import RunStory
@@ -25,7 +25,8 @@ from itmp.execution.summary import RunSummary
 from itmp.plan import Plan
 
 RETRYABLE: Final = frozenset({"failed", "unreachable"})
-Prior = dict[str, dict[str, HostState]]
+Prior: TypeAlias = dict[str, dict[str, HostState]]
+Places: TypeAlias = Mapping[str, Mapping[str, int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,19 +59,19 @@ def resume(
     """
     reprise = reprise or Reprise()
     admit(permit, plan, wiring, mode="resume")
-    left_out = {**_skipped(plan, reprise), **outside(plan.manifest, permit, limit)}
+    left_out = {**outside(plan.manifest, permit, limit), **_skipped(plan, reprise)}
     drive = Drive(permit, plan, wiring, notes=story.handlers)
-    drive.open(Course(units=order(plan.manifest), left_out=left_out), resumed=True)
+    course = take_up(plan, story, left_out=left_out)
+    drive.open(course, resumed=True)
     try:
         drive.notes += _sweep(plan, story, wiring, reprise)
         story = _probe(plan, story, drive, prober, left_out)
+        _need_nobody(permit.change, story, reprise.skip)
+    except (LogUnavailableError, ForkError) as error:
+        return drive.close(drive.die(course, error))
     except Error as error:
-        return drive.close(drive.stop(_fold(plan, _prior(story, frozenset(), left_out), left_out), error))
-    course = take_up(plan, story, left_out=left_out, retry=reprise.retry)
-    lost = [(key, target) for key, target in story.unknown() if target not in left_out]
-    if lost:
-        return drive.close(drive.stop(course, _needs_person(permit.change, lost)))
-    return drive.go(course)
+        return drive.close(drive.stop(take_up(plan, story, left_out=left_out), error))
+    return drive.go(take_up(plan, story, left_out=left_out, retry=reprise.retry))
 
 
 def undo(
@@ -100,11 +101,13 @@ def take_up(
     undoing: bool = False,
 ) -> Course:
     """Return the course on which the run that `story` tells of goes on; `undoing`: in its undo phase."""
+    at = {key: begun.at for key, begun in story.slices.items()}
     prior = _prior(story, frozenset(retry), left_out, undoing=undoing)
-    course = _fold(plan, prior, left_out, undoing=undoing)
+    prior = _renew(order(plan.manifest), prior, at)
+    course = _fold(plan, story, prior, left_out, undoing=undoing)
     if course.halt or course.undoing:
         return course
-    return _fold(plan, _reopen(course, prior), left_out)
+    return _fold(plan, story, _reopen(course, prior, at), left_out)
 
 
 def _skipped(plan: Plan, reprise: Reprise) -> dict[str, str]:
@@ -114,7 +117,7 @@ def _skipped(plan: Plan, reprise: Reprise) -> dict[str, str]:
         raise InvalidInputError(
             f"not in the plan: {', '.join(strangers)}", do="`itmp show` lists the plan's hosts."
         )
-    return dict.fromkeys(sorted(reprise.skip), "skipped by a person")
+    return dict.fromkeys(sorted(reprise.skip), SKIPPED)
 
 
 def _sweep(plan: Plan, story: RunStory, wiring: Wiring, reprise: Reprise) -> list[str]:
@@ -156,13 +159,16 @@ def _ask(plan: Plan, unit: Unit, target: str, prober: Prober) -> str:
         return "cannot_know"
 
 
-def _needs_person(change: str, lost: Iterable[tuple[str, str]]) -> UnknownOutcomeError:
-    pairs = list(lost)
-    names = dict.fromkeys(target for _, target in pairs)
+def _need_nobody(change: str, story: RunStory, skip: frozenset[str]) -> None:
+    """Raise `UnknownOutcomeError` when somebody must look at a target before the run may go on."""
+    lost = [(key, target) for key, target in story.unknown() if target not in skip]
+    if not lost:
+        return
+    names = dict.fromkeys(target for _, target in lost)
     commands = "\n  ".join(f"itmp reconcile {change} {name} ok|failed --reason …" for name in names)
-    return UnknownOutcomeError(
+    raise UnknownOutcomeError(
         "what became of "
-        + ", ".join(f"{target} in {key}" for key, target in pairs)
+        + ", ".join(f"{target} in {key}" for key, target in lost)
         + " cannot be known from here",
         where=change,
         do=f"Look there, say what you found, then resume (or go on without: --skip HOST):\n  {commands}",
@@ -188,34 +194,60 @@ def _prior(
     }
 
 
-def _fold(plan: Plan, prior: Prior, left_out: Mapping[str, str], *, undoing: bool = False) -> Course:
+def _fold(
+    plan: Plan, story: RunStory, prior: Prior, left_out: Mapping[str, str], *, undoing: bool = False
+) -> Course:
     """Return the course after everything in `prior`, judged as if it had just happened."""
     course = Course(units=order(plan.manifest), left_out=left_out)
     for unit in course.units:
         if unit.phase == "undo" and not course.undoing and (undoing or unit.key in prior):
             course = begin_undo(replace(course.halted("its undo has begun"), undo=True))
         if unit.key in prior:
-            course = absorb(start(course, unit), unit, prior[unit.key], past=True)
+            stopped = story.slices[unit.key].stopped
+            course = absorb(start(course, unit), unit, prior[unit.key], past=True, stopped=stopped)
     return course
 
 
-def _reopen(course: Course, prior: Prior) -> Prior:
-    """Return `prior` without what a host did in a batch that was closed before the host had passed it."""
+def _reopen(course: Course, prior: Prior, at: Places) -> Prior:
+    """Return `prior` without what a host did in a batch that was closed before the host had passed it.
+
+    The batch's `always` steps stay done until the host really enters the batch again (`course.absorb`).
+    """
     prior = {key: dict(states) for key, states in prior.items()}
-    for unit in course.units:
-        if unit.block is None or unit.block.id in course.closed or not unit.step.always:
+    for unit, earlier, batch in _closings(course.units):
+        if unit.block is None or unit.block.id in course.closed:
             continue
-        batch = [other for other in course.units if other.block is unit.block and other.batch == unit.batch]
-        earlier = [other for other in batch[: batch.index(unit)] if not other.step.always]
         for host in unit.hosts:
-            closed = (
-                _settled(prior, unit, host) and host not in course.dropped and host not in course.left_out
-            )
-            if closed and any(host in other.hosts and not _settled(prior, other, host) for other in earlier):
-                for other in batch:
-                    if host in prior.get(other.key, {}):
-                        prior[other.key][host] = "not_reached"
+            stuck = host in course.dropped or host in course.left_out
+            missed = any(host in other.hosts and not _settled(prior, other, host) for other in earlier)
+            if missed and not stuck and _settled(prior, unit, host):
+                ordinary = [other for other in batch if not other.step.always]
+                _forget(prior, ordinary, host, at, until=at[unit.key][host])
     return prior
+
+
+def _renew(units: tuple[Unit, ...], prior: Prior, at: Places) -> Prior:
+    """Return `prior` without what belongs to a passage before the present one: its batch was opened again."""
+    prior = {key: dict(states) for key, states in prior.items()}
+    for unit, earlier, batch in _closings(units):
+        for host, closed in at.get(unit.key, {}).items():
+            if any(at.get(other.key, {}).get(host, -1) > closed for other in earlier):
+                _forget(prior, batch, host, at, until=closed)
+    return prior
+
+
+def _closings(units: tuple[Unit, ...]) -> Iterator[tuple[Unit, list[Unit], list[Unit]]]:
+    """Yield each `always` slice of a batch, the slices before it that open the batch, and the whole batch."""
+    for unit in units:
+        if unit.block is not None and unit.step.always:
+            batch = [other for other in units if other.block is unit.block and other.batch == unit.batch]
+            yield unit, [other for other in batch[: batch.index(unit)] if other.opens], batch
+
+
+def _forget(prior: Prior, batch: list[Unit], host: str, at: Places, *, until: int) -> None:
+    for unit in batch:
+        if at.get(unit.key, {}).get(host, until + 1) <= until:
+            prior[unit.key][host] = "not_reached"
 
 
 def _settled(prior: Mapping[str, Mapping[str, HostState]], unit: Unit, host: str) -> bool:

@@ -26,12 +26,18 @@ _RESULTS: Final = frozenset({"action.finished", "check.finished"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
-    """A begun slice. `intents` maps a target to its newest intent's leaf; `open`: it never ended."""
+    """A begun slice. `open`: it never ended; `stopped`: a person's request ended it half-way.
+
+    `intents` maps a target to the leaf of its newest intent, `at` to that intent's place in the order of
+    intents.
+    """
 
     key: str
     states: Mapping[str, HostState]
     intents: Mapping[str, Digest]
+    at: Mapping[str, int]
     open: bool
+    stopped: bool = False
 
     def with_state(self, target: str, state: HostState) -> "Begun":
         """Return it with another state for one target."""
@@ -84,9 +90,10 @@ class _Episode:
     def __init__(self, unit: Unit, targets: tuple[str, ...]) -> None:
         self.unit, self.targets = unit, targets
         self.ended: Mapping[str, HostState] | None = None
+        self.stopped = False
         self.known: dict[str, HostState] = {}
-        self.changed: set[str] = set()
-        self.handled: dict[str, set[tuple[str, int]]] = {}
+        self.notified: dict[str, set[str]] = {}
+        self.named: dict[str, set[str]] = {}
         self._tally = Tally(unit.step)
 
     def intend(self, event: Event, leaf: Digest) -> None:
@@ -108,9 +115,12 @@ class _Episode:
                 data=more if isinstance(more, dict) else {},
             )
         )
-        self.handled.setdefault(host, set()).add((path, line))
+        self.named.setdefault(host, set()).add(_bare(data.get("name")))
         if event.outcome == "changed":
-            self.changed.add(host)
+            self.notified.setdefault(host, set()).update(_written_handlers(self.unit))
+
+    def end(self, states: Mapping[str, HostState], event: Event) -> None:
+        self.ended, self.stopped = states, (event.data or {}).get("stopped") is True
 
     def states(self) -> dict[str, HostState]:
         found = {target: self._state(target) for target in self.targets}
@@ -150,7 +160,7 @@ class _Draft:
                 self._actions[leaf] = self._episodes[event.intent]
                 self._actions[leaf].intend(event, leaf)
             case "slice.finished" if event.intent in self._episodes:
-                self._episodes[event.intent].ended = self._states(event)
+                self._episodes[event.intent].end(self._states(event), event)
             case "action.reconciled":
                 self._reconcile(event)
             case kind if kind in _RESULTS:
@@ -159,14 +169,16 @@ class _Draft:
 
     def story(self) -> RunStory:
         slices: dict[str, Begun] = {}
-        for leaf, episode in self._episodes.items():
+        for place, (leaf, episode) in enumerate(self._episodes.items()):
             before = slices.get(episode.unit.key)
             states = episode.states()
             slices[episode.unit.key] = Begun(
                 key=episode.unit.key,
                 states={**(before.states if before else {}), **states},
                 intents={**(before.intents if before else {}), **dict.fromkeys(states, Digest(leaf))},
+                at={**(before.at if before else {}), **dict.fromkeys(states, place)},
                 open=episode.ended is None,
+                stopped=episode.stopped,
             )
         return RunStory(slices=slices, state=self._state, handlers=_handlers(self._episodes.values()))
 
@@ -212,19 +224,28 @@ class _Draft:
 
 
 def _handlers(episodes: Iterable[_Episode]) -> tuple[str, ...]:
-    """Name handlers that may be due: their host changed, did not get through, and never ran them."""
-    pending: dict[tuple[str, str], set[tuple[str, int, str]]] = {}
+    """Name handlers that may be due: their host changed, did not get through, and never ran them.
+
+    Ansible tells which handlers were notified only when it comes to run them, so this names all of the step.
+    """
+    due: dict[tuple[str, str], set[str]] = {}
     for episode in episodes:
-        step = episode.unit.step
-        written = {(t.path, t.line, t.name) for t in getattr(step, "expected", ()) if t.section == "handler"}
         for target, state in episode.states().items():
-            seen = episode.handled.get(target, set())
-            left = pending.setdefault((episode.unit.key, target), set())
-            left -= {handler for handler in left if handler[:2] in seen}
-            if state not in GOOD and target in episode.changed:
-                left |= {handler for handler in written if handler[:2] not in seen}
+            left = due.setdefault((episode.unit.step.id, target), set())
+            left |= episode.notified.get(target, set()) if state not in GOOD else set()
+            left -= episode.named.get(target, set())
     return tuple(
-        f"{key}: {target} changed and did not get through; a handler may still be due: {name} ({path}:{line})"
-        for (key, target), left in pending.items()
-        for path, line, name in sorted(left)
+        f"{step}: {target} changed and did not get through; a handler may still be due: {name}"
+        for (step, target), left in due.items()
+        for name in sorted(left)
     )
+
+
+def _written_handlers(unit: Unit) -> set[str]:
+    expected = unit.step.expected if isinstance(unit.step, AnsibleStep) else ()
+    return {_bare(task.name) for task in expected if task.section == "handler"}
+
+
+def _bare(name: object) -> str:
+    """Return a task's or handler's name without its role."""
+    return str(name or "").rpartition(" : ")[2]

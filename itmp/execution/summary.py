@@ -77,9 +77,10 @@ def _accounts(course: Course) -> tuple[dict[str, HostState], dict[str, HostState
     urns: dict[str, None] = {}
     states: list[Mapping[str, HostState]] = []
     for unit in course.units:
-        if unit.key not in course.done if unit.phase == "undo" else course.command:
+        stack = isinstance(unit.step, PulumiStep)
+        if stack and unit.phase == "undo" and unit.key not in course.done:
             continue
-        (urns if isinstance(unit.step, PulumiStep) else hosts).update(dict.fromkeys(unit.targets))
+        (urns if stack else hosts).update(dict.fromkeys(unit.targets))
         states.append({target: _unit_state(course, unit, target) for target in unit.targets})
     found = account(hosts, states)
     for host in hosts:
@@ -90,7 +91,7 @@ def _accounts(course: Course) -> tuple[dict[str, HostState], dict[str, HostState
 
 def _unit_state(course: Course, unit: Unit, target: str) -> HostState:
     state = course.done.get(unit.key, {}).get(target)
-    # An undo step is meant for those targets alone on which something was begun.
+    # Undo is meant for those targets alone on which something was begun.
     if target in course.left_out or (unit.phase == "undo" and state is None):
         return "skipped" if state is None or state == "not_reached" else state
     return state or "not_reached"

@@ -54,7 +54,7 @@ class Watch:
         self._conformance = Conformance(plan, part)
         self._tally = Tally(part.step)
         self._intents: dict[str, Digest] = {}
-        self._asked: set[tuple[str, str]] = set()
+        self._asked: dict[tuple[str, str], str] = {}
 
     def before(self, action: Action) -> None:
         """Return once `action` may happen; raise `Error` when it may not."""
@@ -66,7 +66,7 @@ class Watch:
             self.refusal = error
             raise
         self._tally.before(action)
-        self._asked.add((action.host, action.id))
+        self._asked[action.host, action.id] = action.delegate
         self._tell(
             ActionStarted(
                 slice=self._part.key,
@@ -128,8 +128,10 @@ class Watch:
             raise
 
     def _suspect(self, result: ActionResult) -> None:
-        """Hold a result that nobody asked for against the plan: it must not pass unnoticed."""
-        if (result.host, result.id) in self._asked or result.outcome in _HARMLESS or self.refusal is not None:
+        """Hold a result against the plan that nobody asked for, or not on that delegate (a template)."""
+        asked = self._asked.get((result.host, result.id))
+        known = asked is not None and result.delegate in {"", asked}
+        if known or result.outcome in _HARMLESS or self.refusal is not None:
             return
         try:
             self._conform(

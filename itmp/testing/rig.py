@@ -17,7 +17,7 @@ from itmp.canonical import Digest
 from itmp.change import Permit
 from itmp.errors import NotFoundError
 from itmp.execution import Author, Reprise, RunStory, RunSummary, Wiring, execute, resume, undo
-from itmp.execution.doors import Room, Slice
+from itmp.execution.doors import Room, Runner, Slice
 from itmp.execution.progress import RunEvent
 from itmp.plan import Plan, targets
 from itmp.testing.runners import Fuse, ScriptedProber, ScriptedRunner, World
@@ -103,7 +103,7 @@ class Rig:
         *,
         script: Mapping[tuple[str, str], Iterable[Any]] | None = None,
         blind: Iterable[str] = (),
-        runner: Callable[[World, Fuse], ScriptedRunner] | None = None,
+        runner: Callable[[World, Fuse], Runner] | None = None,
     ) -> None:
         self.plan, self.journal = plan, JournalInMemory()
         self.world = World(durable=lambda: self.journal.durable)
@@ -114,11 +114,12 @@ class Rig:
         self.listener: Callable[[RunEvent], object] = id
         self.stopping: Callable[[], bool] = lambda: False
         self.now = NOON
+        self.folder = Path("/nowhere")
         self.kinds: tuple[str, ...] = ("ansible", "check", "pulumi")
         self._ids = 0
         self._script = {key: tuple(endings) for key, endings in (script or {}).items()}
         self._make = runner or (lambda world, fuse: ScriptedRunner(world, script=self._script, fuse=fuse))
-        self._runner: ScriptedRunner | None = None
+        self._runner: Runner | None = None
 
     def __repr__(self) -> str:
         """Show what makes this rig fail."""
@@ -165,7 +166,13 @@ class Rig:
         """Run the plan."""
         return execute(self.permit(hosts=hosts), self.plan, wiring=self.wiring(), limit=limit)
 
-    def resume(self, *, retry: Iterable[str] = (), skip: Iterable[str] = ()) -> RunSummary:
+    def resume(
+        self,
+        *,
+        retry: Iterable[str] = (),
+        skip: Iterable[str] = (),
+        limit: Iterable[str] | None = None,
+    ) -> RunSummary:
         """Take the run up again."""
         return resume(
             self.permit("resume"),
@@ -174,6 +181,7 @@ class Rig:
             story=self.story(),
             prober=ScriptedProber(self.world, blind=self.blind, fuse=self.fuse),
             reprise=Reprise(retry=frozenset(retry), skip=frozenset(skip)),
+            limit=limit,
         )
 
     def undo(self, *, hosts: Iterable[str] | None = None) -> RunSummary:
@@ -196,7 +204,7 @@ class Rig:
             journal=self.journal,
             runners=dict.fromkeys(self.kinds, self._runner),
             recheck=self._recheck,
-            room=Room(folder=Path("/nowhere"), token="token", run=run),  # noqa: S106 -- no secret: nothing is started
+            room=Room(folder=self.folder, token="token", run=run),  # noqa: S106 -- no secret: nothing is started
             progress=self,
             stopping=self._stopping,
             ids=self.id,

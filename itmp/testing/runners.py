@@ -12,7 +12,7 @@ from typing import Literal
 from itmp.change import Permit
 from itmp.errors import Error
 from itmp.execution.doors import Action, ActionResult, Observer, Outcome, Room, Slice
-from itmp.plan import AnsibleStep, CheckStep, Plan, PulumiStep
+from itmp.plan import AnsibleStep, CheckStep, Plan, PulumiStep, all_steps
 
 
 class Killed(BaseException):
@@ -130,7 +130,9 @@ class ScriptedRunner:
         left = self._breaks.pop(part.step.id, None)
         out: set[str] = {target for target, ending in endings.items() if ending == "silent"}
         for action, last in _actions(part):
-            if action.host in out or (isinstance(part.step, PulumiStep) and self._world.of(part.key, action.host)):
+            if action.host in out or (
+                isinstance(part.step, PulumiStep) and self._world.of(part.key, action.host)
+            ):
                 continue  # an engine passes what is already there in silence
             if left == 0:
                 raise BrokeDownError("the runner broke down")
@@ -165,14 +167,27 @@ class ScriptedProber:
         self._world, self._blind, self._fuse = world, frozenset(blind), fuse or Fuse()
 
     def probe(self, plan: Plan, part: Slice, host: str) -> Literal["done", "not_done", "cannot_know"]:
-        """Answer `done` when every action of `part` has happened on `host`."""
-        del plan
+        """Answer `done` when every action of `part` has happened on `host`, and nothing before it since."""
         self._fuse.node(f"probe {part.key} {host}")
         if host in self._blind:
             return "cannot_know"
         wanted = {(action.action, action.line) for action, _ in _actions(part) if action.host == host}
-        there = {(effect.action, effect.line) for effect in self._world.of(part.key, host)}
+        there = {(effect.action, effect.line) for effect in self._lasting(plan, part, host)}
         return "done" if wanted <= there else "not_done"
+
+
+    def _lasting(self, plan: Plan, part: Slice, host: str) -> list[Effect]:
+        """Return the effects of `part` on `host` since a step before it was last carried out there."""
+        ids = [step.id for step in all_steps(plan.manifest)]
+        lasting: list[Effect] = []
+        for effect in self._world.effects:
+            name, _, batch = effect.slice.partition("@")
+            if effect.slice == part.key and effect.host == host:
+                lasting.append(effect)
+            elif effect.host == host and batch and part.key.endswith(f"@{batch}"):
+                earlier = ids.index(name) < ids.index(part.step.id) and effect.action != "check"
+                lasting = [] if earlier else lasting
+        return lasting
 
 
 class ScriptedObserver:
