@@ -175,7 +175,6 @@ class ScriptedProber:
         there = {(effect.action, effect.line) for effect in self._lasting(plan, part, host)}
         return "done" if wanted <= there else "not_done"
 
-
     def _lasting(self, plan: Plan, part: Slice, host: str) -> list[Effect]:
         """Return the effects of `part` on `host` since a step before it was last carried out there."""
         ids = [step.id for step in all_steps(plan.manifest)]
