@@ -34,15 +34,11 @@ from itmp.change import (
     time_of,
 )
 from itmp.errors import EvidenceInvalidError
-from itmp.plan import AnsibleStep, CheckStep, LeafStep, Plan, PulumiStep, all_steps, slices, targets
+from itmp.evidence.work import STATES, Work, place_of, work_digest
+from itmp.plan import LeafStep, Plan, PulumiStep, all_steps, slices, targets
 
-STATES: Final = frozenset({"ok", "changed", "failed", "unreachable", "skipped", "unknown", "not_reached"})
 _TOUCHED: Final = frozenset({"ok", "changed", "failed", "unreachable", "unknown"})
 _NO_FINDINGS: Final = Health(findings=())
-_FACTS: Final = frozenset(
-    f"ansible.{place}.{name}" for place in ("builtin", "legacy") for name in ("setup", "gather_facts")
-)
-_STAGES: Final = {"replace": ("create-replacement", "delete-replaced")}
 
 
 class RuleBrokenError(EvidenceInvalidError):
@@ -65,7 +61,7 @@ class Conduct:
         self._running: dict[str, PermitRecord] = {}
         self._ended: set[str] = set()
         self._answered: set[str] = set()
-        self._work: dict[str, _Work] = {}
+        self._work: dict[str, Work] = {}
         self.admissions: list[tuple[PermitRecord, Admission]] = []
 
     def take(self, leaf: Leaf) -> None:
@@ -182,7 +178,7 @@ class Conduct:
         if data.get("work") != work_digest(step, hosts):
             raise RuleBrokenError(12, "the intent's work is not that of the plan", where=where)
         self._still_admitted(leaf, step, phase, permit)
-        self._work[leaf.hash] = _Work(self._plan, step, hosts, where=leaf.hash)
+        self._work[leaf.hash] = Work(self._plan, step, hosts, leaf=leaf)
 
     def _still_admitted(self, leaf: Leaf, step: LeafStep, phase: str, permit: PermitRecord) -> None:
         if phase == "undo" or step.always:
@@ -206,7 +202,7 @@ class Conduct:
 
     def _operation(self, leaf: Leaf, event: Event, where: str) -> None:
         work, target = self._work.get(event.intent), event.target or {}
-        if work is None or event.intent in self._ended:
+        if work is None or event.intent in self._ended or place_of(event) != work.place:
             raise RuleBrokenError(12, "an operation without the open intent of its slice", where=where)
         if (target.get("id"), event.action) not in work.operations:
             raise RuleBrokenError(12, f"operation {event.action} on a resource outside the plan", where=where)
@@ -218,10 +214,12 @@ class Conduct:
         work, target = self._work.get(event.intent), (event.target or {}).get("id", "")
         if work is None:
             raise RuleBrokenError(13, "a result without an earlier intent", where=where)
-        if target not in work.targets:
+        if target not in work.targets or event.run != work.place[0]:
             raise RuleBrokenError(13, f"a result on {target!r:.80}, outside its intent", where=where)
         if event.type == "action.reconciled":
             return
+        if place_of(event) != work.place:
+            raise RuleBrokenError(13, "a result of another step than its intent", where=where)
         if work.slice in self._ended:
             raise RuleBrokenError(13, "a result after the end of its slice", where=where)
         if event.type == "action.finished" and event.outcome != "denied" and not work.allows(event):
@@ -229,6 +227,7 @@ class Conduct:
         if work.single and event.intent in self._answered:
             raise RuleBrokenError(13, "an intent that is answered twice", where=where)
         self._answered.add(event.intent)
+        work.outcomes.setdefault(target, set()).add(event.outcome)
 
     # Rule 14
 
@@ -240,6 +239,11 @@ class Conduct:
         known = isinstance(states, dict) and all(str(state) in STATES for state in states.values())
         if not known or set(states) != work.targets:
             raise RuleBrokenError(14, "a slice whose end does not name each of its targets once", where=where)
+        for target, state in states.items():
+            if place_of(event) != work.place or not work.bears(target, state):
+                raise RuleBrokenError(
+                    14, f"{target!r:.80} is said to be {state}, against its results", where=where
+                )
         self._ended.add(event.intent)
 
     # Reading
@@ -264,65 +268,6 @@ class Conduct:
         if digest not in self._blobs:
             raise RuleBrokenError(1, f"blob {digest} is not in the file")
         return self._blobs[digest]
-
-
-class _Work:
-    """What one intent covers: `slice` is the leaf of its slice, `single` that it takes one answer."""
-
-    def __init__(self, plan: Plan, step: LeafStep, hosts: tuple[str, ...], *, where: str) -> None:
-        self.slice, self.single = where, False
-        self._step, self.operations = step, frozenset[tuple[str, str]]()
-        self.targets = set(hosts)
-        self._files: frozenset[str] = frozenset()
-        if isinstance(step, PulumiStep):
-            done = [one for one in step.operations if one.op != "same"]
-            self.targets = {one.urn for one in done}
-            self.operations = frozenset(
-                (one.urn, op) for one in step.operations for op in (one.op, "same", *_STAGES.get(one.op, ()))
-            )
-        if isinstance(step, AnsibleStep) and step.opaque:
-            known = {task.path for task in step.expected}
-            paths = (path for path in plan.manifest.artifacts if path.startswith("project/"))
-            self._files = frozenset(paths) - known
-
-    def one(self, urn: str, action: str) -> "_Work":
-        """The intent of one resource operation of this slice."""
-        single = object.__new__(_Work)
-        single.slice, single.single, single._step, single._files = self.slice, True, self._step, self._files
-        single.targets, single.operations = {urn}, frozenset({(urn, action)})
-        return single
-
-    def allows(self, event: Event) -> bool:
-        """Whether the action is one of the plan's."""
-        data = event.data or {}
-        match self._step:
-            case PulumiStep():
-                return self.single and ((event.target or {}).get("id"), event.action) in self.operations
-            case CheckStep():
-                return False
-            case AnsibleStep() as step:
-                path, delegate = str(data.get("path")), str(data.get("delegate", ""))
-                place = (path, data["line"] if isinstance(data.get("line"), int) else -1, event.action)
-                if delegate and delegate not in {*step.delegates, *self.targets}:
-                    return False
-                facts = {
-                    (t.path, t.line, name) for t in step.expected if t.section == "facts" for name in _FACTS
-                }
-                planned = {(task.path, task.line, task.action) for task in step.expected}
-                return place in planned | facts or path in self._files
-
-
-def work_digest(step: LeafStep, hosts: tuple[str, ...]) -> Digest:
-    """The digest of hosts and expected work, as the executor writes it into a slice's intent."""
-    work: list[list[Any]]
-    match step:
-        case AnsibleStep():
-            work = [[task.path, task.line, task.action] for task in step.expected]
-        case PulumiStep():
-            work = [[one.urn, one.op] for one in step.operations]
-        case CheckStep():
-            work = [[host, step.probes[host].kind] for host in hosts if host in step.probes]
-    return canonical.digest(canonical.dumps({"hosts": list(hosts), "work": work}))
 
 
 def _account(plan: Plan, run: RunRecord) -> None:

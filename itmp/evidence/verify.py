@@ -21,8 +21,7 @@ elsewhere, and every member that follows from the leaves is recomputed.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from itmp import canonical
 from itmp.audit import (
@@ -33,7 +32,6 @@ from itmp.audit import (
     verify_consistency,
     verify_inclusion,
 )
-from itmp.audit.merkle import root_of
 from itmp.canonical import Digest, raw
 from itmp.change import (
     ChangeRecord,
@@ -42,19 +40,21 @@ from itmp.change import (
     Request,
     fold,
     policy_history,
-    time_of,
 )
 from itmp.errors import Error, EvidenceInvalidError, ForkError, InvalidInputError
 from itmp.evidence import archive
 from itmp.evidence.bundle import blobs_in, derived, manifest_of, seen_in, signed_in
 from itmp.evidence.conduct import Conduct, RuleBrokenError
+from itmp.evidence.frame import check_clocks, check_close, numbered, read_plan
 from itmp.evidence.proofs import read_hashes, read_inclusion
 from itmp.evidence.report import Report, Rule, Verdict
 from itmp.evidence.told import assurance, tell
 from itmp.evidence.trust import Trust
 from itmp.evidence.whole import check_whole
-from itmp.plan import Plan
 from itmp.signing import PublicKey, Signed, verify_signed
+
+if TYPE_CHECKING:
+    from itmp.plan import Plan
 
 RULES: Final[Mapping[int, str]] = {
     1: "archive",
@@ -78,9 +78,6 @@ RULES: Final[Mapping[int, str]] = {
     19: "whole log",
 }
 REQUIRABLE: Final = ("checkpoint", "tsa", "witness")
-BACKWARD: Final = timedelta(seconds=1)
-"""How far wall time may fall back within a boot: a leap second or a small correction (as in `itmp.audit`)."""
-
 Strict = Callable[[Signed, str, PublicKey], None]
 """A second opinion on each signature that counts (stock ssh-keygen): raises `Error` when it disagrees."""
 
@@ -213,22 +210,14 @@ class _Verifier:
             raise EvidenceInvalidError(
                 "it does not list exactly the members and their sha256", where="MANIFEST"
             )
-        self._leaves = {index: Leaf(index=index, data=data) for index, data in self._numbered("leaves/", "")}
+        self._leaves = {
+            index: Leaf(index=index, data=data) for index, data in numbered(self._members, "leaves/", "")
+        }
         for leaf in self._leaves.values():
             try:
                 _ = leaf.event
             except InvalidInputError as error:
                 raise EvidenceInvalidError(error.what, where=f"leaves/{leaf.index}") from error
-
-    def _numbered(self, start: str, end: str) -> list[tuple[int, bytes]]:
-        found = []
-        for name, data in self._members.items():
-            if name.startswith(start) and name.endswith(end):
-                digits = name[len(start) : len(name) - len(end)]
-                if not digits.isdecimal() or not digits.isascii() or str(int(digits)) != digits:
-                    raise EvidenceInvalidError("a name that is no index", where=name)
-                found.append((int(digits), data))
-        return sorted(found)
 
     # Rules 2 to 6
 
@@ -236,7 +225,7 @@ class _Verifier:
         self._head = self._trust.policy.open(self._members["checkpoint"])
 
     def _inclusion(self) -> None:
-        proofs = dict(self._numbered("proofs/", ".tlog-proof"))
+        proofs = dict(numbered(self._members, "proofs/", ".tlog-proof"))
         if proofs.keys() != self._leaves.keys():
             raise EvidenceInvalidError("not every leaf has its proof, or a proof has no leaf", where="proofs")
         head = self._head.checkpoint
@@ -308,6 +297,12 @@ class _Verifier:
         if not self._events or not self._history:
             raise EvidenceInvalidError("no event of any change", where="leaves")
         self._record = fold(self._events, self._history, blob=self._blob)
+        request = self._record.request
+        for leaf in self._events if request else ():
+            if request and leaf.event.plan != request.plan and leaf.event.type != "change.refused":
+                raise EvidenceInvalidError(
+                    "an event of another plan than the request's", where=f"leaf {leaf.index}"
+                )
 
     def _blob(self, digest: Digest) -> bytes:
         name = f"blobs/{digest.removeprefix('sha256:')}"
@@ -345,23 +340,9 @@ class _Verifier:
                 strict(signed, statement.fields["signer"], by.key)
 
     def _plan_bytes(self) -> None:
-        request = self._request()
-        members = {name: data for name, data in self._members.items() if name.startswith("plan/")}
-        if "plan/manifest" not in members:
+        self._plan = read_plan(self._members, self._request().plan)
+        if self._plan is None:
             self._absent[9] = "the plan's bytes are not in the file"
-            if members:
-                raise EvidenceInvalidError("artifacts without their manifest", where="plan")
-            return
-        if canonical.digest(members["plan/manifest"]) != request.plan:
-            raise EvidenceInvalidError(f"not the plan of the request, {request.plan}", where="plan/manifest")
-        self._plan = Plan.from_bytes(members["plan/manifest"], lambda digest: members[_artifact(digest)])
-        names = {_artifact(digest): digest for digest in self._plan.manifest.artifacts.values()}
-        if names.keys() != members.keys() - {"plan/manifest"}:
-            odd = min(names.keys() ^ (members.keys() - {"plan/manifest"}))
-            raise EvidenceInvalidError("an artifact that is missing, or not the plan's", where=odd)
-        for name, digest in names.items():
-            if canonical.digest(members[name]) != digest:
-                raise EvidenceInvalidError("its bytes are not those of its name", where=name)
 
     def _request(self) -> Request:
         if self._record is None or self._record.request is None:
@@ -390,34 +371,11 @@ class _Verifier:
     # Rules 16 to 18
 
     def _close(self) -> None:
-        last = self._events[-1].event
-        closes = [leaf for leaf in self._events if leaf.event.type == "change.closed"]
-        if not closes:
+        if not check_close(self._events, counts=bool(self._record and self._record.closed)):
             self._absent[16] = "the change is not closed: its last events may be missing"
-            return
-        if len(closes) > 1 or last.type != "change.closed":
-            raise EvidenceInvalidError("events after the close", where=f"leaf {closes[0].index}")
-        hashes = [raw(leaf.hash) for leaf in self._events[:-1]]
-        data = last.data or {}
-        if (data.get("count"), data.get("root")) != (len(hashes), canonical.of_raw(root_of(hashes))):
-            raise EvidenceInvalidError(
-                "it does not commit the events before it", where=f"leaf {closes[0].index}"
-            )
-        if self._record and self._record.closed is None and self._record.canceled is None:
-            raise EvidenceInvalidError("its statement does not count", where=f"leaf {closes[0].index}")
 
     def _clocks(self) -> None:
-        last: dict[str, tuple[int, datetime, int]] = {}
-        for index in sorted(self._leaves):
-            event, at = self._leaves[index].event, time_of(self._leaves[index])
-            if event.mono is None or not event.boot:
-                raise EvidenceInvalidError("no monotonic time", where=f"leaf {index}")
-            before = last.get(event.boot)
-            if before and (event.mono < before[0] or at < before[1] - BACKWARD):
-                raise EvidenceInvalidError(
-                    f"a clock that runs backwards since leaf {before[2]}", where=f"leaf {index}"
-                )
-            last[event.boot] = (event.mono, at, index)
+        check_clocks(self._leaves)
 
     def _required(self) -> None:
         missing = [name for name in self._require if name not in self._trust.brought]
@@ -430,7 +388,3 @@ class _Verifier:
         if self._log and self._record:
             leaves = {index: leaf.data for index, leaf in self._leaves.items()}
             check_whole(self._log, self._trust, self._head.checkpoint, leaves, self._record.id)
-
-
-def _artifact(digest: Digest) -> str:
-    return f"plan/artifacts/{digest.removeprefix('sha256:')}"

@@ -354,6 +354,55 @@ def test_13_an_action_outside_the_plan(data: dict[str, object]) -> None:
     assert broken(judged(story)) == (40, 13)
 
 
+@pytest.mark.parametrize("lie", [{"run": "run-2"}, {"step": "restart"}, {"phase": "undo"}])
+def test_13_a_result_of_another_run_or_step(lie: dict[str, str]) -> None:
+    story, permit, step = begun()
+    intent = story.intend(permit, step, ["web1"])
+    real = story.result(permit, step, intent.hash, "web1").leaf.event
+    story.write(replace(real, id=story.id(), t="", mono=None, boot="", cseq=None, cprev="", **lie))  # type: ignore[arg-type]
+    assert broken(judged(story)) == (40, 13)
+
+
+def test_7_an_event_of_another_plan() -> None:
+    story, permit, step = begun()
+    real = story.intend(permit, step, ["web1"]).leaf.event
+    story.write(replace(real, id=story.id(), t="", mono=None, boot="", cseq=None, cprev="", plan=NOWHERE))
+    assert broken(judged(story)) == (40, 7)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "holds"),
+    [
+        ("changed", "ok", False),
+        ("changed", "skipped", False),
+        ("changed", "not_reached", False),
+        ("changed", "changed", True),
+        ("changed", "failed", True),
+        ("ok", "changed", False),
+        ("ok", "ok", True),
+        ("ok", "unreachable", False),
+        ("unreachable", "unreachable", True),
+        ("skipped", "ok", False),
+        ("skipped", "skipped", True),
+        ("", "ok", False),
+        ("", "changed", False),
+        ("", "not_reached", True),
+        ("", "unknown", True),
+    ],
+)
+def test_14_a_state_that_its_results_do_not_bear(outcome: str, state: str, holds: object) -> None:
+    story, permit, step = begun()
+    intent = story.intend(permit, step, ["web1"])
+    if outcome:
+        story.result(permit, step, intent.hash, "web1", outcome=outcome)
+    data = {"slice": "drain", "hosts": {"web1": state}}
+    story.say(permit, "slice.finished", step=step.id, phase="do", intent=intent.hash, data=data)
+    hosts = {"web1": state, "web2": "not_reached"}
+    story.say(permit, "run.finished", outcome="failed", data={"state": "failed", "hosts": hosts})
+    report = judged(story)
+    assert report.exit_code == 41 if holds else broken(report) == (40, 14)
+
+
 def test_13_what_was_denied_may_lie_outside_the_plan() -> None:
     story, permit, step = begun()
     intent = story.intend(permit, step, ["web1"])

@@ -5,7 +5,7 @@ import pytest
 from itmp.canonical import dumps
 from itmp.errors import EvidenceIncompleteError, NotFoundError
 from itmp.evidence import Report, Trust, archive, build, verify
-from itmp.evidence.conduct import work_digest
+from itmp.evidence.work import work_digest
 from itmp.execution.doors import Slice
 from itmp.execution.record import work_digest as written
 from itmp.plan import all_steps
@@ -190,6 +190,8 @@ def test_long_host_lists_go_along_as_blobs() -> None:
         work = written(Slice(key=step.id, step=step, hosts=tuple(names)))
         data = {"slice": step.id, "hosts_blob": listed, "work": work, "permit": permit.leaf}
         intent = story.say(permit, "slice.intended", step=step.id, phase="do", data=data)
+        for name in names:
+            story.result(permit, step, intent.hash, name, outcome="ok")
         ended = {"slice": step.id, "hosts_blob": story.log.put_blob(states(names))}
         story.say(permit, "slice.finished", step=step.id, intent=intent.hash, data=ended)
     blob = story.log.put_blob(states(names))

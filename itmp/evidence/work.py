@@ -1,0 +1,101 @@
+"""What one intent covers: targets, actions, operations, and which outcomes bear a state.
+
+Rules kept here: everything follows from the plan and the intent's own leaf; nothing is taken from a result.
+"""
+
+from typing import Any, Final
+
+from itmp import canonical
+from itmp.audit import Event, Leaf
+from itmp.canonical import Digest
+from itmp.plan import AnsibleStep, CheckStep, LeafStep, Plan, PulumiStep
+
+STATES: Final = frozenset({"ok", "changed", "failed", "unreachable", "skipped", "unknown", "not_reached"})
+_FACTS: Final = frozenset(
+    f"ansible.{place}.{name}" for place in ("builtin", "legacy") for name in ("setup", "gather_facts")
+)
+_STAGES: Final = {"replace": ("create-replacement", "delete-replaced")}
+
+
+class Work:
+    """What one intent covers: `slice` is the leaf of its slice, `single` that it takes one answer."""
+
+    def __init__(self, plan: Plan, step: LeafStep, hosts: tuple[str, ...], *, leaf: Leaf) -> None:
+        self.slice, self.single = leaf.hash, False
+        self.place = place_of(leaf.event)
+        self.outcomes: dict[str, set[str]] = {host: set() for host in hosts}
+        self._step, self.operations = step, frozenset[tuple[str, str]]()
+        self.targets = set(hosts)
+        self._files: frozenset[str] = frozenset()
+        if isinstance(step, PulumiStep):
+            done = [one for one in step.operations if one.op != "same"]
+            self.targets = {one.urn for one in done}
+            self.operations = frozenset(
+                (one.urn, op) for one in step.operations for op in (one.op, "same", *_STAGES.get(one.op, ()))
+            )
+        if isinstance(step, AnsibleStep) and step.opaque:
+            known = {task.path for task in step.expected}
+            paths = (path for path in plan.manifest.artifacts if path.startswith("project/"))
+            self._files = frozenset(paths) - known
+
+    def one(self, urn: str, action: str) -> "Work":
+        """The intent of one resource operation of this slice."""
+        single = object.__new__(Work)
+        single.slice, single.single, single._step, single._files = self.slice, True, self._step, self._files
+        single.targets, single.operations = {urn}, frozenset({(urn, action)})
+        single.place, single.outcomes = self.place, {}
+        return single
+
+    def bears(self, target: str, state: str) -> bool:
+        """Whether the results of a host bear its state at the end of the slice.
+
+        A stack's silent resources keep the state of an earlier slice, so only hosts are held to this; a slice
+        that was cut off or lost may always say `failed` or `unknown`.
+        """
+        seen = self.outcomes.get(target, set())
+        if isinstance(self._step, PulumiStep) or state in {"failed", "unknown"}:
+            return True
+        return {
+            "changed": "changed" in seen,
+            "ok": bool(seen & {"ok", "failed", "denied", "unreachable"}) and "changed" not in seen,
+            "skipped": seen == {"skipped"},
+            "unreachable": "unreachable" in seen,
+            "not_reached": not seen,
+        }[state]
+
+    def allows(self, event: Event) -> bool:
+        """Whether the action is one of the plan's."""
+        data = event.data or {}
+        match self._step:
+            case PulumiStep():
+                return self.single and ((event.target or {}).get("id"), event.action) in self.operations
+            case CheckStep():
+                return False
+            case AnsibleStep() as step:
+                path, delegate = str(data.get("path")), str(data.get("delegate", ""))
+                place = (path, data["line"] if isinstance(data.get("line"), int) else -1, event.action)
+                if delegate and delegate not in {*step.delegates, *self.targets}:
+                    return False
+                facts = {
+                    (t.path, t.line, name) for t in step.expected if t.section == "facts" for name in _FACTS
+                }
+                planned = {(task.path, task.line, task.action) for task in step.expected}
+                return place in planned | facts or path in self._files
+
+
+def place_of(event: Event) -> tuple[str, str, str]:
+    """The run, step and phase that an event speaks of."""
+    return event.run, event.step, event.phase or "do"
+
+
+def work_digest(step: LeafStep, hosts: tuple[str, ...]) -> Digest:
+    """The digest of hosts and expected work, as the executor writes it into a slice's intent."""
+    work: list[list[Any]]
+    match step:
+        case AnsibleStep():
+            work = [[task.path, task.line, task.action] for task in step.expected]
+        case PulumiStep():
+            work = [[one.urn, one.op] for one in step.operations]
+        case CheckStep():
+            work = [[host, step.probes[host].kind] for host in hosts if host in step.probes]
+    return canonical.digest(canonical.dumps({"hosts": list(hosts), "work": work}))
