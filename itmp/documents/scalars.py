@@ -89,3 +89,21 @@ VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]
 """The name of an Ansible variable."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+
+HostPattern = Annotated[str, StringConstraints(pattern=r"^[^\s@-][^\n\t]*$", max_length=500)]
+"""An Ansible host pattern that is neither a file nor an option."""
+
+
+def _batch(value: Any) -> Any:
+    whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    if whole or (isinstance(value, str) and REFERENCE.fullmatch(value)):
+        return value
+    return parse_percent(value)
+
+
+BatchSize = Annotated[
+    int | str,
+    BeforeValidator(_batch),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "%$"}]}),
+]
+"""A number of hosts, a percentage of all, or one reference to an input until `bind` replaces it."""

@@ -10,13 +10,14 @@ from typing import Any, Final
 
 from itmp.documents import DocumentError, Problem, bind
 from itmp.documents.model import Loc
-from itmp.patching.checks import Check, probe
+from itmp.patching.checks import Check
 from itmp.patching.lock import Lock
 from itmp.patching.model import PatchSchedule, Ring
 from itmp.patching.needs import fitting_lock, step_id
 from itmp.plan import model as plan
 from itmp.plan.bundle import Plan
 from itmp.plan.freezing import batch_hosts, freeze_inventory, freeze_moved, freeze_review
+from itmp.plan.probing import probe_hosts
 from itmp.plan.sources import Facts
 
 LOCK: Final = "patching/lock.json"
@@ -178,22 +179,13 @@ class _Freezer:
         self, ring: Ring, index: int, check: Check, hosts: tuple[str, ...]
     ) -> plan.AnsibleStep | plan.CheckStep | None:
         loc: Loc = ("checks", index)
-        name, title = step_id(ring, f"check-{check.id}"), check.title or f"Check {check.id}"
+        name = step_id(ring, f"check-{check.id}")
         if check.command is not None:
-            return self._play(loc, name, title, hosts)
-        known = {host.name: host for host in self.facts.inventory.hosts} if self.facts.inventory else {}
-        probes = {host: probe(check, known[host]) if host in known else None for host in hosts}
-        for host, asked in probes.items():
-            if asked is None:
-                message = f"nothing can be asked of host {host!r:.80}"
-                self._problem(loc, message, "give the host an address in the inventory")
-        return plan.CheckStep(
-            id=name,
-            title=title,
-            hosts=hosts,
-            probes={host: asked for host, asked in probes.items() if asked is not None},
-            within=int(check.within),
-        )
+            return self._play(loc, name, check.heading, hosts)
+        probes, problems = probe_hosts(check, hosts, self.facts)
+        for message in problems:
+            self._problem(loc, message, "give the host an address in the inventory")
+        return plan.CheckStep(id=name, title=check.heading, hosts=hosts, probes=probes, within=check.within)
 
     def _problem(self, loc: Loc, message: str, suggestion: str = "") -> None:
         self.problems.append(self.document.problem(loc, message, suggestion))

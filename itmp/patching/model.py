@@ -5,34 +5,22 @@ resolved on; a host is in one ring; downgrades are never part of a schedule, rem
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
+from pydantic import Field, StringConstraints, WithJsonSchema
 
 from itmp.documents import Block, Document, Problem
+from itmp.documents.checks import check_findings
 from itmp.documents.model import Loc
-from itmp.documents.scalars import REFERENCE, Duration, Line, Name, Templated, parse_percent
+from itmp.documents.scalars import BatchSize, Duration, HostPattern, Line, Name, Templated
 from itmp.patching.checks import Check
 from itmp.patching.lock import PackageName
 
-Pattern = Annotated[str, StringConstraints(pattern=r"^[^\s@-][^\n\t]*$", max_length=500)]
 _PART: Final = r"[A-Za-z0-9_-][A-Za-z0-9_.-]*"
 LockPath = Annotated[str, StringConstraints(pattern=rf"^{_PART}(/{_PART})*\.json$", max_length=300)]
 """A path in the workspace; no part of it begins with a dot."""
 
 
-def _batch(value: Any) -> Any:
-    whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
-    if whole or (isinstance(value, str) and REFERENCE.fullmatch(value)):
-        return value
-    return parse_percent(value)
-
-
-BatchSize = Annotated[
-    int | str,
-    BeforeValidator(_batch),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "%$"}]}),
-]
 Failures = Templated[Annotated[int, Field(ge=0)]]
 
 
@@ -41,7 +29,7 @@ class Ring(Block):
 
     name: Name
     title: Line | None = None
-    hosts: Pattern
+    hosts: HostPattern
     batches: Annotated[tuple[BatchSize, ...], Field(min_length=1)] = ("100%",)
     max_failures: Failures | None = None
 
@@ -62,8 +50,8 @@ class PatchSchedule(Document):
     checks: tuple[Check, ...] = ()
 
     def host_references(self, loc: Loc) -> bool:
-        """Say whether `${host.…}` may stand at `loc`: inside the http check."""
-        return loc[0] == "checks" and "http" in loc
+        """Say whether `${host.…}` may stand at `loc`: inside http and tcp checks."""
+        return loc[0] == "checks" and bool({"http", "tcp"} & set(loc))
 
     def findings(self) -> Iterator[Problem]:
         """Yield what is wrong beyond the types."""
@@ -71,8 +59,7 @@ class PatchSchedule(Document):
         yield from self._names("rings", [ring.name for ring in self.rings], "name")
         yield from self._names("checks", [check.id for check in self.checks], "id")
         for index, check in enumerate(self.checks):
-            if sum(one is not None for one in (check.http, check.tcp, check.command)) != 1:
-                yield self.problem(("checks", index), "exactly one of http, tcp and command expected")
+            yield from check_findings(self, ("checks", index), check)
 
     def _names(self, key: str, names: list[str], inner: str) -> Iterator[Problem]:
         for index, name in enumerate(names):

@@ -9,9 +9,9 @@ from typing import Any
 from itmp.documents import bind
 from itmp.errors import InvalidInputError
 from itmp.patching import plays
-from itmp.patching.checks import command_tasks
 from itmp.patching.lock import Lock, read_lock
 from itmp.patching.model import PatchSchedule, Ring
+from itmp.plan.probing import command_task
 from itmp.plan.rendering import render_play
 from itmp.plan.sources import Needs, PlayNeed
 
@@ -77,8 +77,8 @@ def _ring_needs(document: PatchSchedule, index: int, lock: Lock) -> Iterator[Pla
         yield need("reboot", play)
     for check in document.checks:
         if check.command is not None:
-            tasks = command_tasks(check, check.command)
-            yield need(f"check-{check.id}", render_play(f"{title}: {check.id}", ring.hosts, tasks))
+            task = command_task(check.heading, check.command, check.within)
+            yield need(f"check-{check.id}", render_play(f"{title}: {check.id}", ring.hosts, [task]))
     play = plays.undo_play(f"{title}: bring the earlier versions back", ring.hosts, lock, become=become)
     yield _need(document, index, "undo", play, sliced=False)
 

@@ -4,21 +4,34 @@ Rules kept here: pure; a probe holds no reference any more: name, address and po
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from itmp import canonical
 from itmp.documents import checks
 from itmp.documents.inputs import replace
 from itmp.plan.model import Host, HttpProbe, Probe, TcpProbe
+from itmp.plan.sources import Facts
 
 _URL: Final = re.compile(r"https?://[^\s/]+(/\S*)?")
+_NO_VARS: Final = canonical.digest(b"{}")
+_SSH: Final = 22
 
 
-def probe_host(asked: checks.Probe, host: Host) -> Probe | str:
-    """Return what to ask of `host`, or why nothing can be asked."""
-    if asked.http is not None:
-        return _http(asked.http, host)
-    return _tcp(asked.tcp, host) if asked.tcp is not None else "nothing to ask"
+def probe_hosts(
+    asked: checks.Probe, names: Iterable[str], facts: Facts
+) -> tuple[dict[str, Probe], tuple[str, ...]]:
+    """Return what to ask of each host, and why nothing can be asked of the others."""
+    known = {host.name: host for host in facts.inventory.hosts} if facts.inventory else {}
+    probes: dict[str, Probe] = {}
+    problems = []
+    for name in names:
+        made = _probe(asked, known.get(name) or _implicit(name))
+        if isinstance(made, str):
+            problems.append(f"{made} for host {name!r:.80}")
+        else:
+            probes[name] = made
+    return probes, tuple(problems)
 
 
 def command_task(title: str, command: checks.Command, within: int) -> Mapping[str, Any]:
@@ -43,6 +56,16 @@ def command_task(title: str, command: checks.Command, within: int) -> Mapping[st
     }
 
 
+def _implicit(name: str) -> Host:
+    return Host(name=name, address=name, port=_SSH, groups=(), vars=_NO_VARS)
+
+
+def _probe(asked: checks.Probe, host: Host) -> Probe | str:
+    if asked.http is not None:
+        return _http(asked.http, host)
+    return _tcp(asked.tcp, host) if asked.tcp is not None else "nothing to ask"
+
+
 def _http(ask: checks.Http, host: Host) -> HttpProbe | str:
     address = f"[{host.address}]" if ":" in host.address else host.address
     url = _fill(ask.url, host, address)
@@ -62,4 +85,4 @@ def _fill(text: str, host: Host, address: str) -> str:
     return replace(text, lambda space, name: known.get(name) if space == "host" else None)
 
 
-__all__ = ["command_task", "probe_host"]
+__all__ = ["command_task", "probe_hosts"]

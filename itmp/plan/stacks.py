@@ -6,7 +6,7 @@ is frozen with the plan: it sets the values that were read (or the author's own)
 never turned.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -105,9 +105,16 @@ def set_back(
     )
 
 
-def reach_problems(turn: Turn, present: Sequence[Present]) -> tuple[Problem, ...]:
+def reach_problems(turn: Turn, present: Iterable[Present]) -> tuple[Problem, ...]:
     """Return a problem for each knob of `turn` whose change, from anywhere in `present`, is too wide."""
-    return tuple(problem for index, value in enumerate(present) for problem in _too_wide(turn, index, value))
+    known = {(value.knob, value.id): value for value in present}
+    wanted = [(index, _knob(one)) for index, one in enumerate(turn.adjust)]
+    return tuple(
+        problem
+        for index, need in wanted
+        if (need.knob, need.id) in known
+        for problem in _too_wide(turn, index, known[need.knob, need.id])
+    )
 
 
 def stack_notes(facts: StackFacts) -> tuple[str, ...]:
@@ -155,9 +162,8 @@ def _presents(turn: Turn, facts: StackFacts) -> tuple[tuple[Present, ...], list[
         if not value.low <= value.value <= value.high:
             message = f"{one.name} is at {value.value}, outside {value.low} to {value.high}"
             problems.append(turn.problem(index, "from", message))
-        problems += _too_wide(turn, index, value)
         present.append(value)
-    return tuple(present), problems
+    return tuple(present), [*problems, *reach_problems(turn, present)]
 
 
 def _too_wide(turn: Turn, index: int, value: Present) -> Iterator[Problem]:

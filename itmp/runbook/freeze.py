@@ -5,38 +5,32 @@ the facts leave open (a pattern that matches no host, an address that is missing
 in the document.
 """
 
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
-from itmp import canonical
-from itmp.documents import DocumentError, Problem, bind
-from itmp.documents.inputs import replace
+from itmp.documents import DocumentError, Problem, bind, checks
 from itmp.documents.model import Loc
 from itmp.plan import model as plan
 from itmp.plan.bundle import Plan
 from itmp.plan.freezing import batch_hosts, freeze_inventory, freeze_moved, freeze_review
+from itmp.plan.probing import probe_hosts
 from itmp.plan.sources import Facts, PlayFacts
+from itmp.plan.stacks import freeze_stack, reach_problems, set_back, stack_notes
 from itmp.runbook.model import (
-    Check,
     CheckStep,
-    FlatStep,
-    Http,
+    HostStep,
     PlaybookStep,
-    Probe,
     RollingStep,
     Runbook,
+    StackStep,
     TasksStep,
-    Tcp,
 )
-from itmp.runbook.needs import pattern_of, plain_vars, play_need, secret_vars
+from itmp.runbook.needs import pattern_of, plain_vars, play_need, secret_vars, stack_turn
+from itmp.runbook.stacks import taken_back
 
 _GRACE: Final = 300
 """Seconds that a command check may take beyond its `within`: connecting to many hosts takes time too."""
-
-_URL: Final = re.compile(r"https?://[^\s/]+(/\S*)?")
-_NO_VARS: Final = canonical.digest(b"{}")
 
 
 def freeze(document: Runbook, inputs: Mapping[str, Any], facts: Facts, *, source: plan.Source) -> Plan:
@@ -67,7 +61,7 @@ def freeze(document: Runbook, inputs: Mapping[str, Any], facts: Facts, *, source
         inventory=freeze_inventory(facts, (*steps, *undo)),
         reviewed=freeze_review(bound),
         moved=freeze_moved(bound),
-        notes=facts.notes,
+        notes=(*facts.notes, *(note for stack in facts.stacks.values() for note in stack_notes(stack))),
     )
     return Plan.build(manifest, facts.artifacts)
 
@@ -79,30 +73,57 @@ class _Freezer:
     document: Runbook
     facts: Facts
     problems: list[Problem] = field(default_factory=list)
+    stacks: dict[str, plan.PulumiStep] = field(default_factory=dict)
 
     def steps(self) -> tuple[plan.Step, ...]:
-        frozen: list[plan.Step] = []
-        for index, step in enumerate(self.document.steps):
-            loc: Loc = ("steps", index)
-            one = (
-                self._rolling(loc, step)
-                if isinstance(step, RollingStep)
-                else self._leaf(loc, cast("FlatStep", step))
-            )
-            frozen += [one] if one else []
-        return tuple(frozen)
+        made = [self._step(("steps", index), step) for index, step in enumerate(self.document.steps)]
+        return tuple(step for step in made if step)
 
     def undo(self) -> tuple[plan.LeafStep, ...]:
+        """Return the undo steps; the steps are frozen already."""
         made = [
-            self._leaf(("undo", index), cast("FlatStep", step))
+            self._back(("undo", index), step)
+            if isinstance(step, StackStep)
+            else self._leaf(("undo", index), cast("HostStep", step))
             for index, step in enumerate(self.document.undo)
         ]
         return tuple(step for step in made if step)
 
+    def _step(self, loc: Loc, step: object) -> plan.Step | None:
+        match step:
+            case RollingStep():
+                return self._rolling(loc, step)
+            case StackStep():
+                return self._stack(loc, step)
+            case _:
+                return self._leaf(loc, cast("HostStep", step))
+
+    def _stack(self, loc: Loc, step: StackStep) -> plan.PulumiStep | None:
+        turn = stack_turn(self.document, loc, step)
+        made = freeze_stack(turn, self.facts.stacks.get(turn.step), self.problems) if turn else None
+        if made:
+            self.stacks[made.id] = made
+        return made
+
+    def _back(self, loc: Loc, step: StackStep) -> plan.PulumiStep | None:
+        """Return the undo step at `loc`: built from what it takes back, if that is a step of this runbook."""
+        name, placed = self.document.step_id(loc), self.document.stacks()
+        do = next(taken_back(placed, one) for one in placed if one.loc == loc)
+        if do is None:
+            return self._stack(loc, step)
+        if do.step not in self.stacks:
+            return None  # why is among the problems
+        turn = stack_turn(self.document, loc, step)
+        to = {one.id: one.to for one in turn.adjust} if turn else None
+        title = turn.name if turn else step.title or ""
+        made = set_back(self.stacks[do.step], step=name, title=title, to=to)
+        self.problems += reach_problems(turn, made.present) if turn else ()
+        return replace(made, timeout=step.timeout, on_failure=step.on_failure)
+
     def _rolling(self, loc: Loc, step: RollingStep) -> plan.RollingStep | None:
         hosts = self._pattern((*loc, "rolling", "hosts"), step.rolling.hosts)
         made = [
-            self._leaf((*loc, "steps", i), cast("FlatStep", one), step, hosts)
+            self._leaf((*loc, "steps", i), cast("HostStep", one), step, hosts)
             for i, one in enumerate(step.steps)
         ]
         if not hosts or not all(made):
@@ -129,7 +150,7 @@ class _Freezer:
     def _leaf(
         self,
         loc: Loc,
-        step: FlatStep,
+        step: HostStep,
         block: RollingStep | None = None,
         around: tuple[str, ...] | None = None,
     ) -> plan.AnsibleStep | plan.CheckStep | None:
@@ -149,7 +170,7 @@ class _Freezer:
             return None
         return self._ansible(loc, step, play, hosts)
 
-    def _ansible(self, loc: Loc, step: FlatStep, play: PlayFacts, hosts: tuple[str, ...]) -> plan.AnsibleStep:
+    def _ansible(self, loc: Loc, step: HostStep, play: PlayFacts, hosts: tuple[str, ...]) -> plan.AnsibleStep:
         name = self.document.step_id(loc)
         acting = {} if isinstance(step, CheckStep) else self._acting(loc, step, play, hosts)
         return plan.AnsibleStep(
@@ -195,31 +216,17 @@ class _Freezer:
             on_failure=step.on_failure,
         )
 
-    def _probes(self, loc: Loc, probe: Check | Probe, hosts: Iterable[str]) -> Mapping[str, plan.Probe]:
-        known = {host.name: host for host in self.facts.inventory.hosts} if self.facts.inventory else {}
-        probes: dict[str, plan.Probe] = {}
-        for name in hosts:
-            host = known.get(name) or plan.Host(name=name, address=name, port=22, groups=(), vars=_NO_VARS)
-            made = (
-                _http(probe.http, host)
-                if probe.http
-                else _tcp(probe.tcp, host)
-                if probe.tcp
-                else "nothing to ask"
-            )
-            if isinstance(made, str):
-                self._problem(
-                    loc, f"{made} for host {name!r:.80}", "give the host an address in the inventory"
-                )
-                return {}
-            probes[name] = made
+    def _probes(self, loc: Loc, asked: checks.Probe, hosts: Iterable[str]) -> Mapping[str, plan.Probe]:
+        probes, problems = probe_hosts(asked, hosts, self.facts)
+        for message in problems:
+            self._problem(loc, message, "give the host an address in the inventory")
         return probes
 
     def _problem(self, loc: Loc, message: str, suggestion: str = "") -> None:
         self.problems.append(self.document.problem(loc, message, suggestion))
 
 
-def _timeout(step: FlatStep) -> int:
+def _timeout(step: HostStep) -> int:
     return step.within + _GRACE if isinstance(step, CheckStep) else step.timeout
 
 
@@ -229,25 +236,3 @@ def _within(hosts: tuple[str, ...], around: tuple[str, ...] | None) -> tuple[str
         return hosts
     chosen = frozenset(hosts)
     return tuple(host for host in around if host in chosen)
-
-
-def _http(ask: Http, host: plan.Host) -> plan.HttpProbe | str:
-    address = f"[{host.address}]" if ":" in host.address else host.address
-    url = _fill(ask.url, host, address)
-    if not address or not _URL.fullmatch(url):
-        return "not a URL"
-    return plan.HttpProbe(url=url, status=ask.status, contains=_fill(ask.contains, host, host.address))
-
-
-def _tcp(ask: Tcp, host: plan.Host) -> plan.TcpProbe | str:
-    target = _fill(ask.host, host, host.address)
-    return (
-        plan.TcpProbe(host=target, port=host.port if isinstance(ask.port, str) else ask.port)
-        if target
-        else "no address"
-    )
-
-
-def _fill(text: str, host: plan.Host, address: str) -> str:
-    known = {"name": host.name, "address": address, "port": str(host.port)}
-    return replace(text, lambda space, name: known.get(name) if space == "host" else None)

@@ -12,27 +12,29 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from itmp.documents import Block, Document, Problem
+from itmp.documents.checks import Check, Probe, check_findings
+from itmp.documents.knobs import STACK_TIMEOUT
 from itmp.documents.model import Loc
 from itmp.documents.scalars import (
     REFERENCE,
+    BatchSize,
     Duration,
+    HostPattern,
     Line,
     Name,
-    Port,
     Templated,
     VariableName,
-    parse_percent,
 )
 from itmp.documents.secrecy import holds_reference, is_reference, parse_reference
 from itmp.errors import InvalidInputError
+from itmp.runbook.stacks import Placed, StackBlock, stack_findings
 
 NOT_YET: Final = "is not available in this version"
 
-_KINDS: Final = ("playbook", "tasks", "check", "rolling")
+_KINDS: Final = ("playbook", "tasks", "check", "stack", "rolling")
 _LATER: Final = ("ask", "wait")
 
 CatalogName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+(/[a-z0-9_]+)*$", max_length=120)]
-Pattern = Annotated[str, StringConstraints(pattern=r"^[^\s@-][^\n\t]*$", max_length=500)]
 HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=253)]
 
 
@@ -52,61 +54,8 @@ def _on_failure(value: Any) -> Any:
     return value
 
 
-def _batch(value: Any) -> Any:
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value
-    if isinstance(value, str) and REFERENCE.fullmatch(value):
-        return value
-    return parse_percent(value)
-
-
 Later = Annotated[None, BeforeValidator(_not_yet)]
 OnFailureWord = Annotated[Literal["stop", "continue", "undo"], BeforeValidator(_on_failure)]
-
-BatchSize = Annotated[
-    int | str,
-    BeforeValidator(_batch),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "%$"}]}),
-]
-
-
-class Http(Block):
-    """Ask `url` until it answers `status` and, where `contains` is given, its body holds that text."""
-
-    url: Annotated[str, StringConstraints(pattern=r"^(https?://|\$\{)[^\s]+$", max_length=2000)]
-    status: Templated[Annotated[int, Field(ge=100, le=599)]] = 200
-    contains: str = ""
-
-
-class Tcp(Block):
-    """Connect to `port` of `host`."""
-
-    port: Templated[Port] | Literal["${host.port}"]
-    host: str = "${host.address}"
-
-
-class Command(Block):
-    """Run `argv` on the host until it exits with `rc` and, where `contains` is given, prints that text."""
-
-    argv: Annotated[tuple[str | int, ...], Field(min_length=1)]
-    rc: Templated[Annotated[int, Field(ge=0, le=255)]] = 0
-    contains: str = ""
-    every: Templated[Duration] = 2
-
-
-class Check(Block):
-    """Exactly one of: http and tcp from the controller, command on the host."""
-
-    http: Http | None = None
-    tcp: Tcp | None = None
-    command: Command | None = None
-
-
-class Probe(Block):
-    """How a resume finds out whether a step's effect is there: exactly one of http and tcp."""
-
-    http: Http | None = None
-    tcp: Tcp | None = None
 
 
 class _Step(Block):
@@ -118,14 +67,14 @@ class _Step(Block):
     when: SkipJsonSchema[Later] = None
 
 
-class _HostStep(_Step):
+class _OnHosts(_Step):
     """A step that acts on hosts or asks them."""
 
-    hosts: Pattern | None = None
+    hosts: HostPattern | None = None
     always: bool = False
 
 
-class _Acting(_HostStep):
+class _Acting(_OnHosts):
     """A step that runs Ansible."""
 
     vars: dict[VariableName, Any] = Field(default_factory=dict)
@@ -152,17 +101,24 @@ class TasksStep(_Acting):
     gather_facts: bool = False
 
 
-class CheckStep(_HostStep):
+class CheckStep(_OnHosts):
     """Ask until the answer is right or `within` has passed."""
 
     check: Check
     within: Templated[Duration] = 60
 
 
+class StackStep(_Step):
+    """Turn knobs of living resources through a stack, or set them back."""
+
+    stack: StackBlock
+    timeout: Templated[Duration] = STACK_TIMEOUT
+
+
 class Rolling(Block):
     """Which hosts, in batches of which sizes, and how many may fail over the whole run."""
 
-    hosts: Pattern
+    hosts: HostPattern
     batches: Annotated[tuple[BatchSize, ...], Field(min_length=1)]
     max_failures: Templated[Annotated[int, Field(ge=0)]] = 0
 
@@ -174,9 +130,14 @@ def _kind(value: Any) -> str | None:
     return next((f"<{kind}>" for kind in _KINDS if kind in keys), None)
 
 
-def _flat_kind(value: Any) -> str | None:
+def _undo_kind(value: Any) -> str | None:
     kind = _kind(value)
     return "<nested>" if kind == "<rolling>" else kind
+
+
+def _inner_kind(value: Any) -> str | None:
+    kind = _undo_kind(value)
+    return "<whole>" if kind == "<stack>" else kind
 
 
 def _refuse_kind(value: Any) -> Any:
@@ -188,15 +149,26 @@ def _refuse_nested(_value: Any) -> Any:
     raise PydanticCustomError("nested", "rolling cannot stand here")
 
 
+def _refuse_whole(_value: Any) -> Any:
+    message = "a stack cannot stand inside rolling: it is updated as a whole, before the block or after it"
+    raise PydanticCustomError("whole", message)
+
+
 _NO_KIND: Final = f"a step has one of the keys {', '.join(_KINDS)}"
 _LaterStep = Annotated[SkipJsonSchema[NotYet], BeforeValidator(_refuse_kind), Tag("<later>")]
 _NestedStep = Annotated[SkipJsonSchema[NotYet], BeforeValidator(_refuse_nested), Tag("<nested>")]
 _Playbook = Annotated[PlaybookStep, Tag("<playbook>")]
 _Tasks = Annotated[TasksStep, Tag("<tasks>")]
 _Check = Annotated[CheckStep, Tag("<check>")]
-_FlatStep = Annotated[
-    _Playbook | _Tasks | _Check | _LaterStep | _NestedStep,
-    Discriminator(_flat_kind, custom_error_type="kind", custom_error_message=_NO_KIND),
+_Stack = Annotated[StackStep, Tag("<stack>")]
+_WholeStep = Annotated[SkipJsonSchema[NotYet], BeforeValidator(_refuse_whole), Tag("<whole>")]
+_InnerStep = Annotated[
+    _Playbook | _Tasks | _Check | _LaterStep | _NestedStep | _WholeStep,
+    Discriminator(_inner_kind, custom_error_type="kind", custom_error_message=_NO_KIND),
+]
+_UndoStep = Annotated[
+    _Playbook | _Tasks | _Check | _Stack | _LaterStep | _NestedStep,
+    Discriminator(_undo_kind, custom_error_type="kind", custom_error_message=_NO_KIND),
 ]
 
 
@@ -204,33 +176,42 @@ class RollingStep(_Step):
     """Steps that each batch passes through together before the next batch starts."""
 
     rolling: Rolling
-    steps: Annotated[tuple[_FlatStep, ...], Field(min_length=1)]
+    steps: Annotated[tuple[_InnerStep, ...], Field(min_length=1)]
 
 
 _AnyStep = Annotated[
-    _Playbook | _Tasks | _Check | Annotated[RollingStep, Tag("<rolling>")] | _LaterStep,
+    _Playbook | _Tasks | _Check | _Stack | Annotated[RollingStep, Tag("<rolling>")] | _LaterStep,
     Discriminator(_kind, custom_error_type="kind", custom_error_message=_NO_KIND),
 ]
-FlatStep: TypeAlias = PlaybookStep | TasksStep | CheckStep
+HostStep: TypeAlias = PlaybookStep | TasksStep | CheckStep
+FlatStep: TypeAlias = HostStep | StackStep
 
 
 class Runbook(Document):
-    """Steps over hosts, in order, and how to take them back."""
+    """Steps over hosts and stacks, in order, and how to take them back."""
 
     itmp: Annotated[Literal["runbook/v1"], WithJsonSchema({"const": "runbook/v1"})]
     steps: Annotated[tuple[_AnyStep, ...], Field(min_length=1)]
-    undo: tuple[_FlatStep, ...] = ()
+    undo: tuple[_UndoStep, ...] = ()
 
     def placed(self) -> Iterator[tuple[Loc, FlatStep, RollingStep | None]]:
         """Yield each step that is no block, its place and the rolling block around it; undo steps last."""
         for index, step in enumerate(self.steps):
             if isinstance(step, RollingStep):
-                for inner, flat in enumerate(step.steps):
-                    yield ("steps", index, "steps", inner), cast("FlatStep", flat), step
+                for number, inner in enumerate(step.steps):
+                    yield ("steps", index, "steps", number), cast("FlatStep", inner), step
             else:
                 yield ("steps", index), cast("FlatStep", step), None
-        for index, flat in enumerate(self.undo):
-            yield ("undo", index), cast("FlatStep", flat), None
+        for index, back in enumerate(self.undo):
+            yield ("undo", index), cast("FlatStep", back), None
+
+    def stacks(self) -> tuple[Placed, ...]:
+        """Return each stack update and its place, in the document's order."""
+        return tuple(
+            Placed(loc, self.step_id(loc), step.stack)
+            for loc, step, _ in self.placed()
+            if isinstance(step, StackStep)
+        )
 
     def step_id(self, loc: Loc) -> str:
         """Return the id of the step at `loc`: its own, or `undo-1`, `rolling-1` and so on by position."""
@@ -251,11 +232,16 @@ class Runbook(Document):
         yield from super().findings()
         yield from self._id_findings()
         for loc, step, block in self.placed():
-            yield from self._step_findings(loc, step, block)
+            if not isinstance(step, StackStep):
+                yield from self._step_findings(loc, step, block)
+            if loc[0] == "undo" and (getattr(step, "always", False) or step.on_failure == "undo"):
+                message = "an undo step has neither always nor on_failure: undo"
+                yield self.problem(loc, message, "remove the key")
+        yield from stack_findings(self, self.stacks())
         if not self.undo:
             for index, one in enumerate(self.steps):
                 inner = one.steps if isinstance(one, RollingStep) else ()
-                if any(step.on_failure == "undo" for step in (one, *inner)):
+                if "undo" in {one.on_failure, *(step.on_failure for step in inner)}:
                     yield self.problem(
                         ("steps", index), "on_failure: undo, but there is no undo", "write undo:"
                     )
@@ -273,32 +259,19 @@ class Runbook(Document):
                 )
             seen.add(name)
 
-    def _step_findings(self, loc: Loc, step: FlatStep, block: RollingStep | None) -> Iterator[Problem]:
+    def _step_findings(self, loc: Loc, step: HostStep, block: RollingStep | None) -> Iterator[Problem]:
         if isinstance(step, CheckStep):
-            yield from self._check_findings((*loc, "check"), step.check)
+            yield from check_findings(self, (*loc, "check"), step.check)
         else:
             yield from self._acting_findings(loc, step)
         if not isinstance(step, PlaybookStep) and step.hosts is None and block is None:
             yield self.problem(
                 loc, "which hosts? this step needs the key 'hosts' outside rolling", "hosts: web"
             )
-        if loc[0] == "undo" and (step.always or step.on_failure == "undo"):
-            yield self.problem(loc, "an undo step has neither always nor on_failure: undo", "remove the key")
-
-    def _check_findings(self, loc: Loc, check: Check | Probe) -> Iterator[Problem]:
-        given = [name for name in ("http", "tcp", "command") if getattr(check, name, None) is not None]
-        if len(given) != 1:
-            names = "http, tcp and command" if isinstance(check, Check) else "http and tcp"
-            yield self.problem(loc, f"exactly one of {names} expected")
-        command = getattr(check, "command", None)
-        if isinstance(command, Command) and ("{{" in command.contains or "{%" in command.contains):
-            yield self.problem(
-                (*loc, "command", "contains"), "a template cannot stand here", "write plain text"
-            )
 
     def _acting_findings(self, loc: Loc, step: PlaybookStep | TasksStep) -> Iterator[Problem]:
         if step.probe is not None:
-            yield from self._check_findings((*loc, "probe"), step.probe)
+            yield from check_findings(self, (*loc, "probe"), step.probe)
         for name, value in step.vars.items():
             if is_reference(value):
                 yield from self._reference_problem((*loc, "vars", name), value["secret"])

@@ -10,26 +10,66 @@ from typing import Any
 from itmp.documents import bind
 from itmp.documents.model import Loc
 from itmp.documents.secrecy import is_reference, parse_reference
+from itmp.plan.probing import command_task
 from itmp.plan.rendering import render_play
 from itmp.plan.sources import Needs, PlayNeed
-from itmp.runbook.model import CheckStep, Command, FlatStep, PlaybookStep, RollingStep, Runbook, TasksStep
+from itmp.plan.stacks import Turn, stack_need
+from itmp.runbook.model import (
+    CheckStep,
+    FlatStep,
+    HostStep,
+    PlaybookStep,
+    RollingStep,
+    Runbook,
+    StackStep,
+    TasksStep,
+)
+from itmp.runbook.stacks import Stack, taken_back
 
 
 def needs(document: Runbook, inputs: Mapping[str, Any]) -> Needs:
-    """Return the plays to parse and the host patterns to resolve; `inputs` as `resolve_inputs` gives them."""
+    """Return the plays to parse, the stacks to preview and the host patterns to resolve.
+
+    `inputs` as `resolve_inputs` gives them.
+    """
     bound = bind(document, inputs)
-    plays = [one for loc, step, block in bound.placed() if (one := play_need(bound, loc, step, block))]
+    steps = [(loc, step, block) for loc, step, block in bound.placed() if not isinstance(step, StackStep)]
+    plays = [one for loc, step, block in steps if (one := play_need(bound, loc, step, block))]
     patterns = [block.rolling.hosts for block in bound.steps if isinstance(block, RollingStep)]
-    patterns += [step.hosts for _, step, _ in bound.placed() if step.hosts is not None]
-    return Needs(plays=tuple(plays), patterns=tuple(dict.fromkeys(patterns)))
+    patterns += [step.hosts for _, step, _ in steps if step.hosts is not None]
+    # What takes a stack back is frozen from what it takes back: the world of today says nothing about it.
+    fresh = {one.loc for one in bound.stacks() if taken_back(bound.stacks(), one) is None}
+    turns = [stack_turn(bound, loc, step) for loc, step, _ in bound.placed() if loc in fresh]
+    return Needs(
+        plays=tuple(plays),
+        stacks=tuple(stack_need(turn) for turn in turns if turn),
+        patterns=tuple(dict.fromkeys(patterns)),
+    )
 
 
-def pattern_of(step: FlatStep, block: RollingStep | None) -> str:
+def stack_turn(document: Runbook, loc: Loc, step: FlatStep) -> Turn | None:
+    """Return what a step asks of a stack by itself; `None` for one that names a previous step, or hosts."""
+    if not isinstance(step, StackStep) or not isinstance(step.stack, Stack):
+        return None
+    return Turn(
+        document=document,
+        loc=(*loc, "stack", "adjust"),
+        step=document.step_id(loc),
+        program=step.stack.program,
+        stack=step.stack.name,
+        adjust=step.stack.adjust,
+        title=step.title or "",
+        timeout=step.timeout,
+        on_failure=step.on_failure,
+    )
+
+
+def pattern_of(step: HostStep, block: RollingStep | None) -> str:
     """Return the host pattern of a step: its own, else that of the block around it, else none."""
     return step.hosts or (block.rolling.hosts if block else "")
 
 
-def play_need(document: Runbook, loc: Loc, step: FlatStep, block: RollingStep | None) -> PlayNeed | None:
+def play_need(document: Runbook, loc: Loc, step: HostStep, block: RollingStep | None) -> PlayNeed | None:
     """Return the play that a step needs, or `None` for a check from the controller."""
     name, pattern = document.step_id(loc), pattern_of(step, block)
     rendered = _rendered(name, pattern, step)
@@ -47,12 +87,12 @@ def play_need(document: Runbook, loc: Loc, step: FlatStep, block: RollingStep | 
     return need if isinstance(step, CheckStep) else _with_vars(need, step)
 
 
-def _rendered(name: str, pattern: str, step: FlatStep) -> bytes | None:
+def _rendered(name: str, pattern: str, step: HostStep) -> bytes | None:
     title = step.title or name
     if isinstance(step, TasksStep):
         return render_play(title, pattern, step.tasks, gather_facts=step.gather_facts)
     if isinstance(step, CheckStep) and step.check.command:
-        return render_play(title, pattern, [command_task(name, step.check.command, step.within)])
+        return render_play(title, pattern, [command_task(f"Check {name}", step.check.command, step.within)])
     return None
 
 
@@ -82,26 +122,4 @@ def secret_vars(step: PlaybookStep | TasksStep) -> Mapping[str, str]:
         name: parse_reference(value["secret"])
         for name, value in sorted(step.vars.items())
         if is_reference(value)
-    }
-
-
-def command_task(name: str, command: Command, within: int) -> Mapping[str, Any]:
-    """Return the task that repeats a command until its answer is right, for about `within` seconds."""
-    right = f"itmp_check.rc | default(-1) == {command.rc}"
-    task: dict[str, Any] = {
-        "name": f"Check {name}",
-        "ansible.builtin.command": {"argv": [str(part) for part in command.argv]},
-        "register": "itmp_check",
-        "changed_when": False,
-    }
-    if command.contains:
-        right += " and itmp_contains in (itmp_check.stdout | default(''))"
-        task["vars"] = {"itmp_contains": command.contains}
-    delay = max(command.every, 1)
-    return {
-        **task,
-        "until": right,
-        "failed_when": f"not ({right})",
-        "retries": max(within // delay, 1),
-        "delay": delay,
     }

@@ -55,7 +55,7 @@ undo:
     [
         ("steps: []\n", "7:8", "may not be empty"),
         ("steps: [{playbook: touch}]\n", "7:9", "'id' is missing"),
-        ("steps: [{id: a}]\n", "7:9", "one of the keys playbook, tasks, check, rolling"),
+        ("steps: [{id: a}]\n", "7:9", "one of the keys playbook, tasks, check, stack, rolling"),
         ("steps: [5]\n", "7:9", "one of the keys"),
         ("steps: [{id: A b, playbook: touch}]\n", "7:14", "pattern"),
         ("steps: [{id: a, playbook: touch}, {id: a, playbook: touch}]\n", "7:40", "occurs twice"),
