@@ -131,6 +131,18 @@ class Facts:
     sources: tuple[Source, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def joined(self, other: "Facts") -> "Facts":
+        """Return the facts of both, gathered from different parts of the world."""
+        return Facts(
+            inventory=self.inventory or other.inventory,
+            plays={**self.plays, **other.plays},
+            stacks={**self.stacks, **other.stacks},
+            artifacts={**self.artifacts, **other.artifacts},
+            versions={**self.versions, **other.versions},
+            sources=(*self.sources, *other.sources),
+            notes=(*self.notes, *other.notes),
+        )
+
 
 class Sources(Protocol):
     """Looks at the world for a plan."""

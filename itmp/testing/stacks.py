@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from itmp.plan.model import Change, Operation, Present
-from itmp.plan.sources import Facts, Needs, StackFacts, StackNeed
+from itmp.plan.sources import Facts, Needs, Sources, StackFacts, StackNeed
 
 _TYPES = {
     "aws:autoscaling:Group": ("itmp:aws:AutoScalingGroupCapacity", ("group",)),
@@ -63,4 +63,19 @@ class FakeStackSources:
         )
 
 
-__all__ = ["FakeStackSources"]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BothSources:
+    """Hosts and stacks together, as a workspace gathers them."""
+
+    hosts: Sources
+    stacks: Sources
+
+    def gather(self, needs: Needs) -> Facts:
+        """Return the facts of each part that `needs` asks for."""
+        facts = Facts()
+        if needs.plays or needs.patterns:
+            facts = facts.joined(self.hosts.gather(needs))
+        return facts.joined(self.stacks.gather(needs)) if needs.stacks else facts
+
+
+__all__ = ["BothSources", "FakeStackSources"]

@@ -4,10 +4,6 @@ Only the part that a document needs is loaded, so a runbook compiles without the
 adjustment without Ansible.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
-
 from itmp.plan import Facts, Needs
 from itmp.workspace.place import Workspace
 
@@ -16,9 +12,9 @@ def gather(place: Workspace, needs: Needs, inventories: tuple[str, ...]) -> Fact
     """Look at the world for `needs`; raise an `Error` that names every problem."""
     facts = Facts()
     if needs.plays or needs.patterns:
-        facts = _merge(facts, _ansible(place, needs, inventories))
+        facts = facts.joined(_ansible(place, needs, inventories))
     if needs.stacks:
-        facts = _merge(facts, _pulumi(place, needs))
+        facts = facts.joined(_pulumi(place, needs))
     return facts
 
 
@@ -32,19 +28,3 @@ def _pulumi(place: Workspace, needs: Needs) -> Facts:
     from itmp.workspace.engines import pulumi_sources  # noqa: PLC0415 - needs the pulumi extra
 
     return pulumi_sources(place).gather(needs)
-
-
-def _merge(left: Facts, right: Facts) -> Facts:
-    def both(name: str) -> Mapping[str, Any]:
-        return {**getattr(left, name), **getattr(right, name)}
-
-    return replace(
-        left,
-        inventory=right.inventory or left.inventory,
-        plays=both("plays"),
-        stacks=both("stacks"),
-        artifacts=both("artifacts"),
-        versions=both("versions"),
-        sources=(*left.sources, *right.sources),
-        notes=(*left.notes, *right.notes),
-    )

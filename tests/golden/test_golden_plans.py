@@ -11,6 +11,7 @@ import pytest
 from itmp.plan import show, slices
 from itmp.testing.runbooks import compile_runbook
 from itmp.testing.sources import FakeSources
+from itmp.testing.stacks import BothSources, FakeStackSources
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "plans"
@@ -21,7 +22,8 @@ def shown(name: str) -> str:
     path = f"runbooks/operate/{name}.yml"
     hosts = {**{f"web{number}": ("web",) for number in range(1, 7)}, "lb1": ("lb",)}
     playbooks = {one.stem: one.read_bytes() for one in (ROOT / "playbooks").glob("*.yml")}
-    world = FakeSources(hosts=hosts, playbooks=playbooks, delegates={"drain": ("lb1",), "undrain": ("lb1",)})
+    fleet = FakeSources(hosts=hosts, playbooks=playbooks, delegates={"drain": ("lb1",), "undrain": ("lb1",)})
+    world = BothSources(hosts=fleet, stacks=FakeStackSources(values={"web-asg": 4}))
     plan = compile_runbook((ROOT / path).read_bytes(), sources=world, path=path)
     lines = [
         f"{section.title}\n" + "".join(f"  {' | '.join(row)}\n" for row in section.rows)
