@@ -18,6 +18,7 @@ from ansible_runner import Runner, RunnerConfig
 
 _LINES: Final = 60
 _LINE: Final = 500
+_KILLED: Final = 137  # ansible-runner has no exit code for an Ansible that a signal ended
 
 
 def main() -> int:
@@ -54,7 +55,7 @@ def run(request: dict[str, Any]) -> tuple[str, int, list[str]]:
     config.suppress_output_file = True  # the constructor's value is overwritten by prepare()
     runner = Runner(config, event_handler=take)
     status, rc = runner.run()
-    return status, rc, list(lines)
+    return status, _KILLED if rc is None else rc, list(lines)
 
 
 if __name__ == "__main__":
