@@ -28,7 +28,9 @@ def digest(data: bytes) -> Digest:
 def parse_digest(text: str) -> Digest:
     """Return `text` as a `Digest`; raise `InvalidInputError` unless it is in its one textual form."""
     if not isinstance(text, str) or not _DIGEST.match(text):
-        raise InvalidInputError(f"not a digest: {text!r:.80}", do="Expected sha256: and 64 lower-case hex digits.")
+        raise InvalidInputError(
+            f"not a digest: {text!r:.80}", do="Expected sha256: and 64 lower-case hex digits."
+        )
     return Digest(text)
 
 
@@ -79,12 +81,16 @@ def _check(value: Any, path: str, depth: int) -> None:
             for index, item in enumerate(value):
                 _check(item, f"{path}[{index}]", depth + 1)
         case dict():
-            for key, item in value.items():
-                if not isinstance(key, str) or not key.isascii():
-                    raise InvalidInputError(f"a key that is not ASCII text: {key!r:.40}", where=path)
-                _check(item, f"{path}.{key}", depth + 1)
+            _check_object(value, path, depth)
         case _:
             raise InvalidInputError(f"a {type(value).__name__} has no canonical form", where=path)
+
+
+def _check_object(value: dict[Any, Any], path: str, depth: int) -> None:
+    for key, item in value.items():
+        if not isinstance(key, str) or not key.isascii():
+            raise InvalidInputError(f"a key that is not ASCII text: {key!r:.40}", where=path)
+        _check(item, f"{path}.{key}", depth + 1)
 
 
 def _check_text(value: str, path: str) -> None:

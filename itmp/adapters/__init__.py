@@ -1,0 +1,1 @@
+"""One file or folder for each outside system. Doors are declared by the rooms that need them."""

@@ -58,14 +58,15 @@ class Stage:
             words,
             cwd=self.folder,
             env=self.environ,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if quiet else subprocess.STDOUT,
             text=True,
             errors="replace",
             check=False,
             timeout=600,
         )
         if not quiet or done.returncode != expect:
-            self._show(done.stdout + done.stderr, done.returncode)
+            self._show(done.stdout + (done.stderr or ""), done.returncode)
         if done.returncode != expect:
             raise RunFailedError(
                 f"{shown} ended with {done.returncode}, expected {expect}", do="This is what the demo found."
