@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from pulumi import automation
 from pulumi.automation import EngineEvent, LocalWorkspace, Stack
+from pulumi.automation._stack import StackInitMode  # not public; the SDK is pinned to one version
 from semver import VersionInfo
 
 DIAGNOSTICS = ("error", "warning")
@@ -53,8 +54,8 @@ def select(first: dict[str, Any]) -> Stack:
 
     command = _Command(first["version"])
     workspace = _Workspace(work_dir=first["work"], program=program, pulumi_command=command)
-    choose = _Stack.select if first["exists"] else _Stack.create
-    return choose(first["stack"], workspace)
+    mode = StackInitMode.SELECT if first["exists"] else StackInitMode.CREATE
+    return _Stack(first["stack"], workspace, mode)
 
 
 class _Command(automation.PulumiCommand):

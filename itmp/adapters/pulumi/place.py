@@ -36,6 +36,7 @@ _PASSED: Final = (
     "SSL_CERT_FILE",
     "REQUESTS_CA_BUNDLE",
 )
+_LOGS: Final = 100
 _LOOPBACK: Final = "127.0.0.1,localhost"
 _SYSTEM_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 _PROVIDER: Final = "pulumi-resource-itmp"
@@ -79,6 +80,12 @@ class Place:
         self._once("passphrase", secrets.token_hex(32), 0o600)
         script = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -B -m itmp.provider.main "$@"\n'
         self._once(f"bin/{_PROVIDER}", script, 0o700, again=True)
+        self._forget_logs()
+
+    def _forget_logs(self) -> None:
+        """Drop the engine's oldest logs: it writes one per call and never removes any."""
+        for path in sorted((self.root / "home" / "logs").glob("*.log"), key=_age)[:-_LOGS]:
+            path.unlink(missing_ok=True)
 
     def _once(self, name: str, text: str, mode: int, *, again: bool = False) -> None:
         path = self.root / name
@@ -171,6 +178,12 @@ class Place:
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         }
+
+
+def _age(path: Path) -> float:
+    with suppress(FileNotFoundError):
+        return path.stat().st_mtime
+    return 0.0
 
 
 def _config_text(value: Any) -> str:

@@ -46,6 +46,16 @@ def test_a_changed_starter_is_renewed(place: Place) -> None:
     assert os.access(starter, os.X_OK)
 
 
+def test_old_logs_of_the_engine_are_forgotten(place: Place) -> None:
+    logs = place.root / "home" / "logs"
+    logs.mkdir()
+    for number in range(103):
+        (logs / f"{number}.log").touch()
+        os.utime(logs / f"{number}.log", (number, number))
+    place.prepare()
+    assert {path.name for path in logs.iterdir()} == {f"{number}.log" for number in range(3, 103)}
+
+
 def test_the_environment_is_exact(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "PULUMI_ACCESS_TOKEN": "x",
