@@ -9,6 +9,8 @@ continue`.
 - After a halt only `always` steps run, and only those of batches (outside `rolling`: of a run) that had
 begun.
 - Undo comes last, only where something was begun, and only when no outcome is unknown.
+- A stack is carried out as a whole: a limit picks hosts and never cuts a stack. It is undone when its own update was
+begun; an undo that a person narrows to hosts leaves every stack as it is.
 - Nothing here widens: hosts outside the permit's limit, or skipped by a person, are never chosen.
 """
 
@@ -250,16 +252,33 @@ def exempt(course: Course, unit: Unit) -> bool:
 
 
 def _undo_begins(course: Course) -> bool:
-    return course.undo and not course.undoing and not course.unknown
+    """Whether undo is asked for and has anything to do."""
+    if not course.undo or course.undoing or course.unknown:
+        return False
+    undoing = replace(course, undoing=True)
+    return any(_hosts_now(undoing, unit) is not None for unit in course.units)
 
 
 def _undoable(course: Course, unit: Unit) -> bool:
+    """Whether what `unit` takes back was begun: its own stack or, where no step updates that, anything at all."""
     if not isinstance(unit.step, PulumiStep):
         return True
+    if narrowed(course):
+        return False
+    steps = [other for other in course.units if other.phase == "do" and not isinstance(other.step, CheckStep)]
+    own = [other for other in steps if _stack(other) == _stack(unit)]
     return any(
-        other.phase == "do" and isinstance(other.step, PulumiStep) and other.key in course.done
-        for other in course.units
+        state != "not_reached" for other in own or steps for state in course.done.get(other.key, {}).values()
     )
+
+
+def narrowed(course: Course) -> bool:
+    """Whether a person has asked for an undo of some hosts alone."""
+    return course.command and LIMITED in course.left_out.values()
+
+
+def _stack(unit: Unit) -> tuple[str, str] | None:
+    return (unit.step.program, unit.step.stack) if isinstance(unit.step, PulumiStep) else None
 
 
 def begun(course: Course) -> frozenset[str]:

@@ -17,12 +17,12 @@ from typing import Final, TypeAlias
 from itmp.change import Permit
 from itmp.errors import Error, ForkError, InvalidInputError, LogUnavailableError, UnknownOutcomeError
 from itmp.execution.accounting import HostState
-from itmp.execution.course import SKIPPED, Course, Unit, absorb, begin_undo, order, start
+from itmp.execution.course import SKIPPED, Course, Unit, absorb, begin_undo, narrowed, order, start
 from itmp.execution.doors import Prober, Room
 from itmp.execution.loop import Drive, Wiring, admit, outside, plan_hosts
 from itmp.execution.story import RunStory
 from itmp.execution.summary import RunSummary
-from itmp.plan import Plan
+from itmp.plan import Plan, PulumiStep
 
 RETRYABLE: Final = frozenset({"failed", "unreachable"})
 Prior: TypeAlias = dict[str, dict[str, HostState]]
@@ -87,9 +87,13 @@ def undo(
         raise InvalidInputError("there is nothing to undo: no undo steps in the plan, or nothing was begun")
     left_out = outside(plan.manifest, permit, hosts)
     course = take_up(plan, story, left_out=left_out, retry=RETRYABLE | {"unknown"}, undoing=True)
+    course = replace(course, command=True)
     drive = Drive(permit, plan, wiring)
     drive.notes += [f"{key}: what became of {target} is not known" for key, target in story.unknown()]
-    return drive.begin(replace(course, command=True), resumed=False)
+    if narrowed(course):
+        stacks = [step.id for step in plan.manifest.undo if isinstance(step, PulumiStep)]
+        drive.notes += [f"{step}: left as it is, since only hosts were named" for step in stacks]
+    return drive.begin(course, resumed=False)
 
 
 def take_up(

@@ -116,9 +116,15 @@ def _order(manifest: Manifest) -> Iterator[Row]:
 
 
 def _ordered(step: LeafStep, pad: str = "") -> Row:
-    reach = f"{len(step.operations)} operations" if isinstance(step, PulumiStep) else str(len(step.hosts))
     kind = f"{step.kind}, always" if step.always else step.kind
-    return f"{pad}{step.id}", step.title, reach, kind, step.on_failure
+    return f"{pad}{step.id}", step.title, _reach(step), kind, step.on_failure
+
+
+def _reach(step: LeafStep) -> str:
+    if not isinstance(step, PulumiStep):
+        return str(len(step.hosts))
+    count = len(step.operations)
+    return "1 operation" if count == 1 else f"{count} operations"
 
 
 def _hosts(manifest: Manifest) -> Iterator[Row]:
@@ -193,7 +199,7 @@ def _present(manifest: Manifest) -> Iterator[Row]:
 
 def _undo(manifest: Manifest) -> Iterator[Row]:
     for step in manifest.undo:
-        yield step.id, step.title, "" if isinstance(step, PulumiStep) else str(len(step.hosts))
+        yield step.id, step.title, _reach(step)
     if not manifest.undo:
         yield "none", "this plan cannot be taken back by itmp", ""
 

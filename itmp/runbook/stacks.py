@@ -122,7 +122,8 @@ def _double_stacks(document: Document, placed: Sequence[Placed]) -> Iterator[Pro
         key = (one.undoes, stack.program, stack.name)
         if key in seen:
             message = f"the stack {stack.name!r} of {stack.program} is updated by step {seen[key]!r} already"
-            yield document.problem((*one.loc, "stack"), message, "put all its knobs into one step")
+            wanted = "keep one of them" if one.undoes else "put all its knobs into one step"
+            yield document.problem((*one.loc, "stack"), message, wanted)
         seen.setdefault(key, one.step)
 
 

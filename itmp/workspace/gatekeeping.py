@@ -107,10 +107,9 @@ def world(place: Workspace, plan: Plan) -> World:
         problems.append(f"inventory: {error.what}")
     for step in (*plan.manifest.steps, *plan.manifest.undo):
         for value in step.present if isinstance(step, PulumiStep) else ():
+            key = (value.knob, value.id, value.field)
             try:
-                present[value.knob, value.id, value.field] = _present(
-                    place, value.knob, value.id, value.field
-                )
+                present[key] = present[key] if key in present else _present(place, *key)
             except Error as error:
                 problems.append(f"{value.knob} {value.id}: {error.what}")
     return World(hosts=hosts, present=present, problems=tuple(problems))

@@ -327,8 +327,9 @@ def test_undo_on_request_reaches_only_what_was_begun_and_asked_for() -> None:
     assert slices(since(rig, "run.started")) == ["undo:back web1"]
     assert (summary.state, summary.exit_code) == (RunState.UNDONE, 0)
     assert summary.hosts["web3"] == "skipped"
+    assert "shrink: left as it is, since only hosts were named" in summary.notes
     summary = rig.undo()
-    assert slices(since(rig, "run.started")) == ["undo:back web2"]
+    assert slices(since(rig, "run.started")) == ["undo:back web2", "undo:shrink"]
     assert summary.exit_code == 0
 
 
