@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def present_value(place: Workspace, knob: str, name: str, field: str) -> int:
     """Read one present value of the cloud."""
-    _need("boto3", "aws")
+    need("boto3", "aws")
     from itmp.adapters.aws import Aws  # noqa: PLC0415 - needs the aws extra
 
     cloud = _cloud(place)
@@ -33,7 +33,7 @@ def present_value(place: Workspace, knob: str, name: str, field: str) -> int:
 
 def pulumi_sources(place: Workspace) -> "PulumiSources":
     """Return what previews stacks and reads present values for a plan."""
-    _need("pulumi", "pulumi")
+    need("pulumi", "pulumi")
     from itmp.adapters.pulumi import engine  # noqa: PLC0415 - needs the pulumi extra
     from itmp.adapters.pulumi.sources import PulumiSources  # noqa: PLC0415 - as above
 
@@ -67,7 +67,7 @@ def _kinds(plan: Plan) -> set[str]:
 
 
 def _ansible(place: Workspace) -> "Runner":
-    _need("ansible_runner", "ansible")
+    need("ansible_runner", "ansible")
     from itmp.adapters.ansible.runner import AnsibleRunner  # noqa: PLC0415 - needs the ansible extra
 
     return AnsibleRunner(vault_passwords=place.config.vault)
@@ -80,13 +80,18 @@ def _check(place: Workspace) -> "Runner":
     return CheckRunner()
 
 
-def _need(module: str, extra: str) -> None:
-    if find_spec(module) is None:
+def need(module: str, extra: str) -> None:
+    """Return when an extra is installed; raise `ToolMissingError` that says how to install it."""
+    try:
+        found = find_spec(module)
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
         raise ToolMissingError(f"the {extra} extra is not installed", do=f"pip install 'itmp[{extra}]'")
 
 
 def _pulumi(place: Workspace) -> "PulumiRunner":
-    _need("pulumi", "pulumi")
+    need("pulumi", "pulumi")
     from itmp.adapters.pulumi import engine  # noqa: PLC0415 - needs the pulumi extra
     from itmp.adapters.pulumi.runner import PulumiRunner  # noqa: PLC0415 - as above
 

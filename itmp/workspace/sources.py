@@ -19,7 +19,10 @@ def gather(place: Workspace, needs: Needs, inventories: tuple[str, ...]) -> Fact
 
 
 def _ansible(place: Workspace, needs: Needs, inventories: tuple[str, ...]) -> Facts:
-    from itmp.adapters.ansible import AnsibleSources  # noqa: PLC0415 - needs the ansible extra
+    from itmp.workspace.engines import need  # noqa: PLC0415 - needs the ansible extra
+
+    need("ansible", "ansible")
+    from itmp.adapters.ansible import AnsibleSources  # noqa: PLC0415 - as above
 
     return AnsibleSources(place.root, inventories, known_hosts=place.config.known_hosts).gather(needs)
 
