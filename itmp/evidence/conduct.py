@@ -58,10 +58,11 @@ class Conduct:
         self._steps = {step.id: step for step in all_steps(plan.manifest)}
         self._starts: dict[str, Digest] = {}
         self._used: set[str] = set()
-        self._running: dict[str, PermitRecord] = {}
+        self._begun: dict[str, PermitRecord] = {}
         self._ended: set[str] = set()
         self._answered: set[str] = set()
         self._work: dict[str, Work] = {}
+        self.running: list[str] = []
         self.admissions: list[tuple[PermitRecord, Admission]] = []
 
     def take(self, leaf: Leaf) -> None:
@@ -80,15 +81,20 @@ class Conduct:
                 self._result(event, where)
             case "slice.finished":
                 self._slice_end(event, where)
-            case "run.stopped" | "run.finished" if event.run not in self._running:
+            case "run.stopped" | "run.finished" if event.run not in self._begun:
                 raise RuleBrokenError(11, f"the end of run {event.run}, which never began", where=where)
         self._folding.take(leaf)
 
     def end(self) -> ChangeRecord:
-        """Judge what must be true of the whole and return the record; rules 14 and 15."""
+        """Judge what must be true of the whole and return the record; rules 14 and 15.
+
+        A run that goes on while the change is open is no lie; it is named in `running`.
+        """
         record = self._folding.record()
         for run in record.runs:
-            if run.started:
+            if run.active and not record.closed:
+                self.running.append(run.id)
+            elif run.started:
                 _account(self._plan, run)
         return record
 
@@ -161,12 +167,12 @@ class Conduct:
         if (event.type == "run.started") != (permit.mode == "run"):
             raise RuleBrokenError(11, f"{event.type} under a permit to {permit.mode}", where=where)
         self._used.add(permit.leaf)
-        self._running[event.run] = permit
+        self._begun[event.run] = permit
 
     # Rule 12
 
     def _intent(self, leaf: Leaf, event: Event, where: str) -> None:
-        data, permit = event.data or {}, self._running.get(event.run)
+        data, permit = event.data or {}, self._begun.get(event.run)
         if permit is None or data.get("permit") != permit.leaf:
             raise RuleBrokenError(12, "an intent outside the permit of its run", where=where)
         step, hosts = self._steps.get(event.step), self._names(data, "hosts", where)

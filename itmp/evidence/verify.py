@@ -361,6 +361,8 @@ class _Verifier:
         for leaf in self._events:
             self._conduct.take(leaf)
         self._record = self._conduct.end()
+        if self._conduct.running:
+            self._absent[15] = f"a run has not ended: {', '.join(self._conduct.running)}"
         for finding in self._record.findings:
             kind = self._leaves[finding.index].event.type
             if kind not in _SIGNED:  # a statement that does not count is told; anything else must not be here

@@ -108,15 +108,22 @@ def test_one_objection_more_never_admits(acts: tuple[str, ...], more: str, risk:
 
 @settings(max_examples=60, deadline=None)
 @given(stories, st.integers(min_value=-600, max_value=3 * 24 * 60))
-def test_leaving_the_window_never_admits(asked: GateInput, minutes: int) -> None:
+def test_a_later_time_never_admits(asked: GateInput, minutes: int) -> None:
     later = replace(asked, now=asked.now + timedelta(minutes=minutes))
+    if minutes > 0:
+        never_better(asked, later)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(min_value=-120, max_value=14 * 60))
+def test_outside_the_window_nothing_is_admitted(minutes: int) -> None:
+    asked = told(("approve bob", "approve carol"), "low", "alice", "alice")
+    now = asked.now + timedelta(minutes=minutes)
     request = asked.record.request
     assert request
     assert request.window
-    if not request.window.contains(later.now):
-        assert not admits(later)
-    if minutes > 0:
-        never_better(asked, later)
+    assert admits(asked)
+    assert request.window.contains(now) or not admits(replace(asked, now=now))
 
 
 def without_role(history: PolicyHistory, name: str, role: str) -> PolicyHistory | None:

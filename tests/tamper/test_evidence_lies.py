@@ -13,8 +13,9 @@ from itmp.evidence import Report, Trust, build, verify
 from itmp.evidence.proofs import write_inclusion
 from itmp.plan import all_steps
 from itmp.plan.model import AnsibleStep
-from itmp.testing.forgery import forged, repacked
-from itmp.testing.story import Story, small_plan
+from itmp.signing import NoteKey
+from itmp.testing.forgery import ForgedLog, forged, repacked
+from itmp.testing.story import ORIGIN, Story, small_plan
 
 NOWHERE = "sha256:" + "1" * 64
 
@@ -504,6 +505,20 @@ def test_7_the_same_without_a_later_witness_still_breaks_the_chain() -> None:
     permit = story.force()
     story.say(permit, "run.started", data={"permit": permit.leaf})
     assert broken(judged(story, forged(story, without("change.revoked"))))[1] in {6, 7}
+
+
+def test_7_an_event_that_belongs_to_no_change() -> None:
+    story, permit, _ = begun()
+    story.say(permit, "redaction.done", data={})
+    assert broken(judged(story)) == (40, 7)
+
+
+def test_5_a_log_key_that_nobody_enrolled() -> None:
+    story = Story().tell()
+    other = NoteKey.generate(ORIGIN, bytes(32))
+    copy = ForgedLog([leaf.data for leaf in story.log.leaves()], other, story.log.blob)
+    trust = {**story.trust(), "log.policy": f"log {other.vkey}\nquorum none\n".encode()}
+    assert broken(verify(build(copy, story.change), Trust.from_files(trust))) == (40, 5)
 
 
 @pytest.mark.parametrize("change", [{"count": 3}, {"root": NOWHERE}, {"count": "14"}])

@@ -122,6 +122,16 @@ def test_a_statement_that_does_not_fit_counts_for_nothing(
     assert finding.index == story.log.size() - 1
 
 
+def test_a_key_that_was_not_valid_at_that_time_counts_for_nothing() -> None:
+    story = Story()
+    line = story.people["bob"].public.line
+    dated = f"{line}\n        not_after: '2026-11-22T19:59:59Z'".encode()
+    story = Story(policy=story.policy_bytes.replace(line.encode(), dated), roots=["alice"])
+    story.open()
+    story.act("approve", "bob")
+    assert "key of bob@example.com was not valid" in story.record.findings[0].why
+
+
 def test_another_persons_signature_counts_for_nothing() -> None:
     story = opened()
     signed = story.sign("approve", "bob", **story._lines("approve"))

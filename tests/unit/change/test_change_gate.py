@@ -217,6 +217,23 @@ def test_3_a_start_counts_once_and_only_while_it_is_valid() -> None:
     assert check(answer, 3).outcome == "refused"
 
 
+def test_3_a_resume_statement_counts_once_too() -> None:
+    story = approved()
+    story.permit()
+    again = story.permit(mode="resume")
+    asked = replace(given(story, "resume"), start=again.statements[-1])
+    assert "has been used" in check(refusal(asked), 3).why
+
+
+def test_2_an_approval_falls_with_its_signers_key() -> None:
+    line = Story().people["bob"].public.line
+    dated = f"{line}\n        not_after: '2026-11-22T20:30:00Z'".encode()
+    story = approved(policy=lambda text: text.replace(line.encode(), dated))
+    assert isinstance(judge(given(story)), Admission)
+    story.clock.time += timedelta(hours=1)
+    assert refusal(given(story)).exit_code == 10
+
+
 def test_3_a_change_runs_once_and_then_is_resumed() -> None:
     story = approved()
     permit = story.permit()

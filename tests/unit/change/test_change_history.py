@@ -55,6 +55,14 @@ def test_without_the_old_quorum_nothing_changes(by: list[str], lies: dict[str, s
         _ = story.history
 
 
+def test_only_the_roles_that_amend_count() -> None:
+    text = Story().policy_bytes.replace(b"sre: [open,", b"sre: [policy, open,")
+    story = Story(policy=text)
+    story.amend(other(story), role="sre")
+    with pytest.raises(PolicyHistoryError, match="0 signed"):
+        _ = story.history
+
+
 def test_the_old_version_cannot_be_brought_back_by_its_own_signatures() -> None:
     story = Story()
     first = story.policy_bytes

@@ -67,6 +67,19 @@ def test_a_change_that_is_not_closed_is_incomplete() -> None:
     assert [rule.n for rule in report.rules if rule.verdict == "incomplete"] == [16]
 
 
+def test_a_run_that_goes_on_is_incomplete_and_no_lie() -> None:
+    story = Story()
+    story.open()
+    story.act("approve", "bob")
+    permit = story.permit()
+    assert judged(story).exit_code == 41
+    story.say(permit, "run.started", data={"permit": permit.leaf})
+    story.intend(permit, story.steps()[0], ["web1"])
+    report = judged(story)
+    assert report.exit_code == 41
+    assert [rule.n for rule in report.rules if rule.verdict == "incomplete"] == [15, 16]
+
+
 def test_refused_canceled_and_never_run_changes_have_evidence_too() -> None:
     story = Story()
     story.open()
