@@ -118,5 +118,3 @@ def alive(token: str) -> dict[int, str]:
             except OSError:
                 continue
     return found
-
-
