@@ -10,7 +10,7 @@ from itmp.execution.conformance import ConformanceError, conform
 from itmp.execution.loop import Wiring, execute
 from itmp.execution.progress import Progress, RunEvent
 from itmp.execution.record import Author
-from itmp.execution.resume import Reprise, resume, undo
+from itmp.execution.resume import Reprise, resume, standing, undo
 from itmp.execution.states import next_state
 from itmp.execution.story import RunStory
 from itmp.execution.summary import RunSummary
@@ -30,5 +30,6 @@ __all__ = [
     "execute",
     "next_state",
     "resume",
+    "standing",
     "undo",
 ]

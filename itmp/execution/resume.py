@@ -21,7 +21,7 @@ from itmp.execution.course import SKIPPED, Course, Unit, absorb, begin_undo, nar
 from itmp.execution.doors import Prober, Room
 from itmp.execution.loop import Drive, Wiring, admit, outside, plan_hosts
 from itmp.execution.story import RunStory
-from itmp.execution.summary import RunSummary
+from itmp.execution.summary import RunSummary, summarise
 from itmp.plan import Plan, PulumiStep
 
 RETRYABLE: Final = frozenset({"failed", "unreachable"})
@@ -112,6 +112,12 @@ def take_up(
     if course.halt or course.undoing:
         return course
     return _fold(plan, story, _reopen(course, prior, at), left_out)
+
+
+def standing(plan: Plan, story: RunStory, *, left_out: Mapping[str, str]) -> dict[str, HostState]:
+    """Return where each host and resource stands by what the log tells now; `unknown` is what nobody has said yet."""
+    summary = summarise("", take_up(plan, story, left_out=left_out), cause=None)
+    return {**summary.hosts, **summary.resources}
 
 
 def _skipped(plan: Plan, reprise: Reprise) -> dict[str, str]:

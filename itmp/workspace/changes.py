@@ -191,8 +191,9 @@ def review(place: Workspace, name: str, *, reason: str, key: str | None = None) 
 def close(place: Workspace, name: str, *, reason: str, key: str | None = None) -> Acted:
     """Close a change: its last leaf commits how many events it has and their tree hash."""
     record = find(place, name)
-    open_slices = [part.key for run in record.runs for part in run.open_slices]
-    if open_slices or any(run.active for run in record.runs):
+    active = [run for run in record.runs if run.active]
+    if active:
+        open_slices = [part.key for run in active for part in run.open_slices]
         raise UnknownOutcomeError(
             f"{record.id} has a run that has not ended"
             + (f" (open: {', '.join(open_slices)})" if open_slices else ""),

@@ -7,6 +7,8 @@ from itmp.calendars import format_time, parse_duration
 from itmp.change import ChangeRecord, Refusal, RunRecord, SliceRecord, Vote, judge
 from itmp.change.statements import Given
 from itmp.errors import BusyError, InvalidInputError, NotFoundError
+from itmp.execution import RunStory, standing
+from itmp.plan import targets
 from itmp.workspace import changes, gatekeeping, planning
 from itmp.workspace.place import Workspace
 from itmp.workspace.policies import policy_test
@@ -21,7 +23,7 @@ def status(place: Workspace, name: str) -> Result:
     """Say where a change and each of its targets stand; nothing is judged and nothing is written."""
     record = changes.find(place, name)
     run = record.run
-    hosts = _hosts(run) if run else {}
+    hosts = _hosts(place, record, run) if run else {}
     return Result(
         change=record.id,
         plan=record.plan or "",
@@ -218,18 +220,16 @@ def _finished(place: Workspace, name: str) -> Result | None:
     )
 
 
-def _hosts(run: RunRecord) -> dict[str, str]:
-    """Return each target's state: the final account, else what the slices so far say."""
-    if run.state in ENDED or run.hosts:
-        return {
-            **run.hosts,
-            **{host: state for part in run.slices for host, state in part.reconciled.items()},
-        }
-    states: dict[str, str] = {}
-    for part in run.slices:
-        for host in part.hosts:
-            states[host] = part.reconciled.get(host) or (part.finished or {}).get(host, "unknown")
-    return states
+def _hosts(place: Workspace, record: ChangeRecord, run: RunRecord) -> dict[str, str]:
+    """Return each target's state: the final account, or while there is none what the log tells so far."""
+    if run.state in ENDED:
+        return dict(run.hosts)
+    plan = planning.logged_plan(place, changes.request_of(record).plan)
+    story = RunStory.from_leaves(place.log.of_change(record.id), plan=plan, blob=place.log.blob, run=run.id)
+    limit = run.permits[-1].body["limit"] if run.permits else ()
+    hosts = targets(plan.manifest) if limit else ()
+    left_out = {host: "outside the limit of this run" for host in hosts if host not in limit}
+    return dict(standing(plan, story, left_out=left_out))
 
 
 def _lost(record: ChangeRecord, host: str) -> tuple[RunRecord, SliceRecord]:
