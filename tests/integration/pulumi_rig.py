@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-
 from itmp import capacity, documents
 from itmp.adapters.aws import GROUP, SERVICE
 from itmp.adapters.pulumi import engine
