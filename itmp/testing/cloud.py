@@ -16,14 +16,14 @@ from itmp.errors import ToolMissingError
 
 REGION: Final = "us-east-1"
 _SERVE: Final = """
-import logging, sys
+import logging, os, sys
 from moto.server import ThreadedMotoServer
 logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
 server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
 server.start()
 print(server.get_host_and_port()[1], flush=True)
 sys.stdin.read()
-server.stop()
+os._exit(0)
 """
 _SECONDS: Final = 10
 
@@ -44,6 +44,7 @@ class Cloud:
             self.stop()
             raise ToolMissingError("moto's server did not start", do="Install the development requirements.")
         self.endpoint = f"http://127.0.0.1:{int(line)}"
+        self._clients: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -86,6 +87,11 @@ class Cloud:
 
     def client(self, service: str) -> Any:
         """Return a botocore client of the double."""
+        if service not in self._clients:
+            self._clients[service] = self._open(service)
+        return self._clients[service]
+
+    def _open(self, service: str) -> Any:
         from botocore.session import get_session  # noqa: PLC0415 -- an extra
 
         return get_session().create_client(
