@@ -111,7 +111,8 @@ def create(root: Path) -> Log:
 
 def appends(folder: Path) -> dict[str, float]:
     """Medians of rounds that take turns, so that a busy disk slows all alike."""
-    log, naive = create(folder / "one"), folder / "naive.sqlite"
+    log, shared, naive = create(folder / "one"), folder / "eight", folder / "naive.sqlite"
+    create(shared)
     with closing(sqlite3.connect(naive)) as db:
         db.execute("CREATE TABLE leaf (n INTEGER PRIMARY KEY, data BLOB)")
     works: dict[str, Callable[[], float]] = {
@@ -121,7 +122,7 @@ def appends(folder: Path) -> dict[str, float]:
             BATCH * 5, lambda: [log.extend([event() for _ in range(BATCH)]) for _ in range(5)]
         ),
         "sqlite_8_writers": lambda: together(sqlite_writer, str(naive), EACH),
-        "log_8_writers": lambda: together(log_writer, str(folder / "one"), EACH),
+        "log_8_writers": lambda: together(log_writer, str(shared), EACH),
     }
     rounds = [{name: work() for name, work in works.items()} for _ in range(ROUNDS)]
     return {name: statistics.median(one[name] for one in rounds) for name in works}

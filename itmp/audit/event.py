@@ -6,6 +6,7 @@ and types are refused; control characters are data inside JSON strings and never
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any, Final
 
 from itmp import canonical
@@ -98,7 +99,8 @@ class Event:
     def to_bytes(self) -> bytes:
         """Return the leaf; raise `InvalidInputError` when it is no valid event."""
         _validate(self)
-        leaf = canonical.dumps({key: value for key, value in _items(self) if value not in (None, "")})
+        items = zip(_NAMES, _VALUES(self), strict=True)
+        leaf = canonical.dumps({key: value for key, value in items if value is not None and value != ""})
         if len(leaf) > MAX_LEAF:
             reason = f"an event of {len(leaf)} bytes; the limit is {MAX_LEAF}"
             raise InvalidInputError(reason, where=self.type, do="Put large content into a blob.")
@@ -126,16 +128,14 @@ class Event:
 _NAMES: Final = {f.metadata.get("key", f.name): f.name for f in fields(Event)}
 _INTEGERS: Final = ("rc", "mono", "cseq")
 _OBJECTS: Final = ("actor", "target")
-_TEXT: Final = frozenset(_NAMES.values()) - {*_INTEGERS, *_OBJECTS, "data", "v"}
-
-
-def _items(event: Event) -> list[tuple[str, Any]]:
-    return [(key, getattr(event, name)) for key, name in _NAMES.items()]
+_TEXTS: Final = tuple(name for name in _NAMES.values() if name not in {*_INTEGERS, *_OBJECTS, "data", "v"})
+_VALUES: Final = attrgetter(*_NAMES.values())
+_TEXT_VALUES: Final = attrgetter(*_TEXTS)
 
 
 def _validate(event: Event) -> None:
-    for name in _TEXT:
-        if not isinstance(getattr(event, name), str):
+    for name, value in zip(_TEXTS, _TEXT_VALUES(event), strict=True):
+        if not isinstance(value, str):
             raise InvalidInputError(f"{name} is not text", where="event")
     if type(event.v) is not int or event.v != VERSION or event.type not in TYPES:
         raise InvalidInputError(f"no event of this version knows type {event.type!r:.60}, v {event.v!r:.20}")

@@ -75,6 +75,20 @@ def test_consistency_proofs_hold_for_their_trees_only(data: st.DataObject, new: 
             verify_consistency(old=old, new=new, proof=proof, **{**roots, name: b"\x00" * 32})
 
 
+def test_an_inner_node_is_not_passed_off_as_a_leaf_or_an_older_root() -> None:
+    tree = tree_of(8)
+    with pytest.raises(ProofError, match="missing"):
+        verify_inclusion(index=0, size=8, leaf=tree.root(), proof=[], root=tree.root())
+    with pytest.raises(ProofError, match="missing"):
+        verify_inclusion(
+            index=0, size=8, leaf=tree.root(4), proof=tree.inclusion(0, 8)[-1:], root=tree.root()
+        )
+    with pytest.raises(ProofError, match="missing"):
+        verify_consistency(
+            old=2, new=8, old_root=tree.root(4), new_root=tree.root(), proof=tree.consistency(4, 8)
+        )
+
+
 def spoil(data: st.DataObject, proof: tuple[bytes, ...]) -> list[list[bytes]]:
     extra = data.draw(st.sampled_from([b"\x00" * 32, *proof]))
     at = data.draw(st.integers(0, len(proof)))

@@ -12,7 +12,7 @@ from typing import Final
 
 from itmp.adapters.posix_log import durable
 from itmp.audit import Cut
-from itmp.errors import EvidenceInvalidError, LogUnavailableError
+from itmp.errors import EvidenceInvalidError
 
 _NAME: Final = re.compile(r"(0|[1-9]\d{0,18})-([0-9a-f]{64})\Z", re.ASCII)
 _MAX: Final = 64 * 1024 * 1024
@@ -30,12 +30,8 @@ class Cuts:
 
     def pending(self) -> Cut | None:
         """Return one cut that was not forgotten."""
-        try:
-            names = os.listdir(self._folder)  # noqa: PTH208 - once per turn; names are enough
-        except OSError as error:
-            raise LogUnavailableError(
-                f"the record of cuts cannot be read: {error.strerror}", where=str(self._folder)
-            ) from error
+        with durable.unavailable("read", self._folder):
+            names = os.listdir(self._folder)  # noqa: PTH208 - names are enough
         return self._read(min(names)) if names else None
 
     def forget(self) -> None:
@@ -43,13 +39,9 @@ class Cuts:
         cut = self.pending()
         if cut is None:
             return
-        try:
+        with durable.unavailable("changed", self._folder):
             self._path(cut).unlink(missing_ok=True)
             durable.sync_folder(self._folder)
-        except OSError as error:
-            raise LogUnavailableError(
-                f"the record of a cut cannot be removed: {error.strerror}", where=str(self._folder)
-            ) from error
 
     def _path(self, cut: Cut) -> Path:
         return self._folder / f"{cut.size}-{sha256(cut.data).hexdigest()}"

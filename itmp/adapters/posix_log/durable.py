@@ -13,10 +13,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from itmp.errors import EvidenceInvalidError, InvalidInputError
+from itmp.errors import EvidenceInvalidError, InvalidInputError, LogUnavailableError
 
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK: Final = 1 << 20
+
+
+@contextmanager
+def unavailable(what: str, place: Path) -> Iterator[None]:
+    """Turn what the system refuses into `LogUnavailableError`: `place` cannot be `what`."""
+    try:
+        yield
+    except OSError as error:
+        raise LogUnavailableError(
+            f"cannot be {what}: {error.strerror or error}",
+            where=str(place),
+            do="Check the disk and its permissions.",
+        ) from error
 
 
 def temporary(state: Path) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from itmp.adapters.posix_log import durable, frames
-from itmp.errors import EvidenceInvalidError, LogUnavailableError
+from itmp.errors import EvidenceInvalidError
 
 STATE: Final = ".state"
 _SEGMENT: Final = "journal."
@@ -87,18 +87,14 @@ class PosixFiles(PosixReader):
     def put(self, path: str, data: bytes) -> None:
         """Durably place or replace a file."""
         target = self._inside(path)
-        try:
+        with durable.unavailable("written", target):
             self._folders.make(target.parent)
             durable.place(target, data, temporary=durable.temporary(self._state))
-        except OSError as error:
-            raise LogUnavailableError(f"cannot be written: {error.strerror}", where=path) from error
 
     def remove(self, path: str) -> None:
         """Remove a file; absent is fine."""
-        try:
+        with durable.unavailable("removed", self._folder / path):
             self._inside(path).unlink(missing_ok=True)
-        except OSError as error:
-            raise LogUnavailableError(f"cannot be removed: {error.strerror}", where=path) from error
 
 
 def segments(state: Path) -> list[tuple[int, Path]]:

@@ -21,6 +21,7 @@ from typing import Final
 
 from itmp.adapters.posix_log import durable, frames
 from itmp.adapters.posix_log.cuts import Cuts
+from itmp.adapters.posix_log.durable import unavailable
 from itmp.adapters.posix_log.files import segments
 from itmp.adapters.posix_log.locks import locked
 from itmp.adapters.posix_log.marks import Marks
@@ -41,7 +42,7 @@ class PosixJournal:
         self._cuts, self._reserve = Cuts(state), Reserve(state / "reserve")
         self._segments: list[Segment] = []
         self._append_lock, self._sync_lock = state / "append.lock", state / "sync.lock"
-        with _translated("opened", state), locked(self._append_lock), locked(self._sync_lock):
+        with unavailable("opened", state), locked(self._append_lock), locked(self._sync_lock):
             self._marks = Marks(state / "marks")
             self._load()
             if self._marks.poisoned:
@@ -66,13 +67,13 @@ class PosixJournal:
     def exclusive(self) -> Iterator["PosixTurn"]:
         """Wait for the turn; see the module's rules."""
         with locked(self._append_lock):
-            with self._mutex, _translated("appended to", self._state):
+            with self._mutex, unavailable("appended to", self._state):
                 self._begin()
-            yield PosixTurn(size=lambda: self._total, write=self._append, cuts=self._cuts)
+            yield PosixTurn(size=lambda: self._total, write=self._append, cuts=self._cuts, marks=self._marks)
 
     def sync(self, size: int) -> None:
         """Return once the first `size` leaves are durable."""
-        with locked(self._sync_lock), _translated("synced", self._state):
+        with locked(self._sync_lock), unavailable("synced", self._state):
             with self._mutex:
                 self._follow()
                 segment = self._segments[-1]  # kept open while it is held here
@@ -89,14 +90,14 @@ class PosixJournal:
 
     def size(self) -> int:
         """Return how many whole frames there are."""
-        with self._mutex, _translated("read", self._state):
+        with self._mutex, unavailable("read", self._state):
             self._follow()
             self._segments[-1].index()
             return self._total
 
     def read(self, start: int, end: int) -> Sequence[bytes]:
         """Return leaves [start, end)."""
-        with self._mutex, _translated("read", self._state):
+        with self._mutex, unavailable("read", self._state):
             if not 0 <= start <= end <= self._total:
                 raise LogUnavailableError(
                     f"the journal has no leaves {start} to {end}", where=str(self._state)
@@ -188,12 +189,13 @@ class PosixJournal:
             raise LogUnavailableError(
                 f"{len(rest)} damaged bytes after leaf {self._total - 1}", where=str(last.path), do=_REPAIR
             )
+        self._marks.settled = 0
         self._cuts.keep(Cut(data=rest, size=self._total))
         os.ftruncate(last.descriptor, last.end)
         os.fsync(last.descriptor)
 
     def _append(self, leaves: Sequence[bytes], *, last: bool) -> None:
-        with self._mutex, _translated("appended to", self._state):
+        with self._mutex, unavailable("appended to", self._state):
             self._write(leaves, last=last)
 
     def _write(self, leaves: Sequence[bytes], *, last: bool) -> None:
@@ -240,8 +242,10 @@ class PosixJournal:
 class PosixTurn:
     """One writer's turn; see `itmp.audit.Turn`."""
 
-    def __init__(self, *, size: Callable[[], int], write: Callable[..., None], cuts: Cuts) -> None:
-        self._size, self._write, self._cuts = size, write, cuts
+    def __init__(
+        self, *, size: Callable[[], int], write: Callable[..., None], cuts: Cuts, marks: Marks
+    ) -> None:
+        self._size, self._write, self._cuts, self._marks = size, write, cuts, marks
 
     @property
     def size(self) -> int:
@@ -251,7 +255,11 @@ class PosixTurn:
     @property
     def cut(self) -> Cut | None:
         """The oldest cut that the log has not recorded."""
-        return self._cuts.pending()
+        if self._marks.settled:
+            return None
+        cut = self._cuts.pending()
+        self._marks.settled = int(cut is None)
+        return cut
 
     def write(self, leaves: Sequence[bytes], *, last: bool = False) -> None:
         """Append frames."""
@@ -260,15 +268,3 @@ class PosixTurn:
     def forget_cut(self) -> None:
         """Drop the oldest pending cut."""
         self._cuts.forget()
-
-
-@contextmanager
-def _translated(what: str, place: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise LogUnavailableError(
-            f"the journal cannot be {what}: {error.strerror or error}",
-            where=str(place),
-            do="Check the disk and its permissions.",
-        ) from error

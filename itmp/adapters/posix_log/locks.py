@@ -8,45 +8,42 @@ that was replaced while waiting counts for nothing.
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from itmp.errors import LogUnavailableError
+from itmp.adapters.posix_log.durable import unavailable
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the exclusive lock `path` for the block; wait as long as it takes."""
-    descriptor = _acquire(path)
+    with unavailable("locked", path):
+        descriptor = _acquire(path)
     try:
         yield
     finally:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-        finally:
-            os.close(descriptor)
+        _release(descriptor)
 
 
 @contextmanager
 def locked_folder(path: Path) -> Iterator[None]:
     """Hold the exclusive lock on a folder itself for the block."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with unavailable("locked", path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except BaseException:
+            os.close(descriptor)
+            raise
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-        os.close(descriptor)
+        _release(descriptor)
 
 
 def _acquire(path: Path) -> int:
     while True:
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise LogUnavailableError(
-                f"a lock cannot be opened: {error.strerror}", where=str(path)
-            ) from error
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if _is(path, descriptor):
@@ -55,6 +52,13 @@ def _acquire(path: Path) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)
+
+
+def _release(descriptor: int) -> None:
+    """Unlock for forked children too; closing unlocks for us even if that fails."""
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
 
 
 def _is(path: Path, descriptor: int) -> bool:

@@ -15,7 +15,7 @@ from typing import Final
 _FILE: Final = 4096
 _OWNER: Final = struct.Struct("=64sQQQ")
 _SLOT: Final = 16  # the numbers start at byte 128
-_WRITTEN, _SYNCED, _POISONED = _SLOT, _SLOT + 1, _SLOT + 2
+_WRITTEN, _SYNCED, _POISONED, _SETTLED = range(_SLOT, _SLOT + 4)
 
 
 class Marks:
@@ -40,7 +40,7 @@ class Marks:
         """Zero the numbers unless they are of this boot and segment (device, inode, first leaf)."""
         if not self.owned(boot, segment):
             owner = _OWNER.pack(boot.encode()[:64], *segment)
-            self.written = self.synced = self.poisoned = 0
+            self.written = self.synced = self.poisoned = self.settled = 0
             self._map[: len(owner)] = owner
 
     def owned(self, boot: str, segment: tuple[int, int, int]) -> bool:
@@ -78,6 +78,15 @@ class Marks:
     @synced.setter
     def synced(self, value: int) -> None:
         self._numbers[_SYNCED] = value
+
+    @property
+    def settled(self) -> int:
+        """1 when no cut waits to be recorded; 0 when that is not known."""
+        return self._numbers[_SETTLED]
+
+    @settled.setter
+    def settled(self, value: int) -> None:
+        self._numbers[_SETTLED] = value
 
     @property
     def poisoned(self) -> int:

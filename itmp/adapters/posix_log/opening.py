@@ -73,8 +73,9 @@ def create(
         )
     clock = clock or SystemClock()
     first = genesis if isinstance(genesis, Event) else genesis(key.vkey)
-    durable.make_folder(root, mode=0o700)
-    with locked_folder(root):
+    with durable.unavailable("made", root):
+        durable.make_folder(root, mode=0o700)
+    with locked_folder(root), durable.unavailable("made", root):
         for part in (LOG, HEAD, str(KEY)):
             if (root / part).exists():
                 raise InvalidInputError(
@@ -119,7 +120,8 @@ def open_log(root: Path, *, clock: Clock | None = None, ids: Callable[[], str] =
         raise NotFoundError("there is no log here", where=str(root / LOG), do="Make one: itmp init.")
     clock = clock or SystemClock()
     key = read_key(root / KEY)
-    durable.sweep(root / LOG / STATE / "tmp", older=_STALE_SECONDS)
+    with durable.unavailable("opened", root):
+        durable.sweep(root / LOG / STATE / "tmp", older=_STALE_SECONDS)
     return Log(PosixStore(root, boot=clock.boot()), key, clock, ids)
 
 
@@ -132,7 +134,8 @@ def open_reader(log_dir: Path) -> PosixReader:
 
 def read_key(path: Path) -> NoteKey:
     """Read the log's key; refuse a file that others can read, or that is not ours."""
-    data = durable.read_private(path, _MAX_KEY)
+    with durable.unavailable("read", path):
+        data = durable.read_private(path, _MAX_KEY)
     if data is None:
         raise LogUnavailableError(
             "the log's key is missing", where=str(path), do="Restore it, or start a new period."

@@ -8,7 +8,15 @@ import pytest
 from itmp.audit import Cut, DiskFullError, Event, Head, Log, verify
 from itmp.errors import Error, EvidenceInvalidError, ForkError, InvalidInputError, LogUnavailableError
 from itmp.signing import NoteKey
-from itmp.testing.memory_log import MemoryReader, MemoryStore, StepClock, counting_ids, genesis, memory_log
+from itmp.testing.memory_log import (
+    MemoryHeads,
+    MemoryReader,
+    MemoryStore,
+    StepClock,
+    counting_ids,
+    genesis,
+    memory_log,
+)
 
 ORIGIN = "example.com/ops/2026"
 KEY = NoteKey.generate(ORIGIN, bytes(range(32)))
@@ -151,6 +159,35 @@ def test_no_head_is_signed_that_the_leaves_do_not_continue(pair: tuple[Log, Memo
         with pytest.raises(ForkError):
             again(store)
         assert [one.name for one in log.health(START.replace(year=2027)).findings] == ["rolled-back"]
+
+
+class RacingHeads(MemoryHeads):
+    """Another machine decides first."""
+
+    def swap(self, old: Head, new: Head) -> bool:
+        self.head = Head(origin=old.origin, size=new.size, root=b"x" * 32)
+        return super().swap(old, new)
+
+
+def test_nothing_is_signed_when_another_decided_first(pair: tuple[Log, MemoryStore]) -> None:
+    log, store = pair
+    log.append(event(1))
+    store.heads = RacingHeads(store.heads.head, store.faults)
+    before = dict(store.files.content)
+    with pytest.raises(ForkError, match="moved"):
+        log.checkpoint()
+    assert {path for path in store.files.content if not path.startswith("tile/")} == {
+        path for path in before if not path.startswith("tile/")
+    }
+    assert store.heads.head.note == b""
+
+
+def test_an_id_that_stands_twice_is_not_built_upon(pair: tuple[Log, MemoryStore]) -> None:
+    log, store = pair
+    leaf = log.append(event(1)).leaf.data
+    store.journal.leaves.append(leaf.replace(b'"change":"C",', b"").replace(b'"cseq":0,', b""))
+    with pytest.raises(EvidenceInvalidError, match="id"):
+        again(store)
 
 
 def test_a_checkpoint_newer_than_the_leaves_is_a_fork(pair: tuple[Log, MemoryStore]) -> None:
