@@ -164,7 +164,7 @@ class Conduct:
             raise RuleBrokenError(
                 11, f"run {event.run} begins under no permit, or under a used one", where=where
             )
-        if (event.type == "run.started") != (permit.mode == "run"):
+        if (event.type == "run.resumed") != (permit.mode == "resume"):
             raise RuleBrokenError(11, f"{event.type} under a permit to {permit.mode}", where=where)
         self._used.add(permit.leaf)
         self._begun[event.run] = permit
