@@ -5,7 +5,7 @@
 #
 # FILE is an evidence file; TRUST is a folder of your own with `log.policy`, `genesis` and perhaps `checkpoint`.
 # Take this script from a release, never from whoever sent you FILE. Needs bash 4.4, GNU tar, sed, coreutils, openssl
-# and ssh-keygen; opens no connection and writes only below a temporary folder of its own.
+# 1.1.1 and ssh-keygen; opens no connection and writes only below a temporary folder of its own.
 # Ends with 0 (what it checks holds), 40 (broken), 41 (incomplete), 42 (fork or rollback), 2 (usage).
 #
 # Rules have the numbers of `itmp-verify`. What a shell cannot judge is printed as NOT CHECKED.
@@ -23,12 +23,21 @@ left_out() { printf 'NOT CHECKED  rule %s: %s\n' "$1" "$2"; }
 usage() { printf '%s\n' "$1" >&2; exit 2; }
 
 [[ $# -eq 2 && -f $1 && -d $2 ]] || usage "usage: bash verify.sh FILE TRUST"
-for tool in tar sed sort sha256sum base64 od openssl ssh-keygen xargs; do
+for tool in tar sed sort sha256sum base64 od openssl ssh-keygen; do
   command -v "$tool" > /dev/null || usage "missing tool: $tool"
 done
 trust=$(cd -- "$2" && pwd)
 work=$(mktemp -d)
-trap 'rm -rf -- "$work"' EXIT
+
+# An error of the script itself is no verdict in favour of the file.
+finish() {
+  local rc=$?
+  rm -rf -- "$work"
+  case $rc in 0 | 2 | 40 | 41 | 42) exit "$rc" ;; esac
+  printf 'BROKEN       the file could not be checked to its end\n'
+  exit 40
+}
+trap finish EXIT
 cp -- "$1" "$work/file.tar"
 mkdir "$work/in"
 cd -- "$work"
@@ -55,13 +64,23 @@ node() {
   hash=${hash:0:64}
 }
 
-# hash_all: the sha256 of each file work/batch/0, 1, … in the array $hashes; empties the batch.
+# sums FILE...: sha256sum of many files, in their order.
+sums() {
+  local at
+  for ((at = 1; at <= $#; at += 2000)); do sha256sum -- "${@:at:2000}"; done
+}
+
+# same ONE OTHER: whether two files hold the same bytes.
+same() { [[ $(sha256sum < "$1") == "$(sha256sum < "$2")" ]]; }
+
+# hash_all COUNT: the sha256 of each file batch/0, batch/1, … in the array $hashes.
 hash_all() {
   local count=$1 at line
+  local -a files=()
   hashes=()
   ((count)) || return 0
-  for ((at = 0; at < count; at++)); do printf 'batch/%d\0' "$at"; done > batch.names
-  while IFS= read -r line; do hashes+=("${line:0:64}"); done < <(xargs -0 sha256sum < batch.names)
+  for ((at = 0; at < count; at++)); do files+=("batch/$at"); done
+  while IFS= read -r line; do hashes+=("${line:0:64}"); done < <(sums "${files[@]}")
   ((${#hashes[@]} == count)) || broken 3 "cannot hash"
 }
 mkdir batch
@@ -97,14 +116,14 @@ strange=$(sed -nE "/^($known)\$/!p" names)
 tar -xf file.tar -C in --no-same-owner --no-same-permissions
 tar --format=ustar --blocking-factor=1 --owner=0 --group=0 --numeric-owner --mode=0644 --mtime=@0 \
   -C in --verbatim-files-from -T names -cf again.tar
-cmp -s file.tar again.tar || broken 1 "not in the one form of an evidence archive"
+same file.tar again.tar || broken 1 "not in the one form of an evidence archive"
 for name in MANIFEST VERIFY.md allowed_signers checkpoint leaves/0 policy/0.yml; do
   [[ -f in/$name ]] || broken 1 "$name is missing"
 done
 cd in
-sed '/^MANIFEST$/d' ../names > ../members
-tr '\n' '\0' < ../members | xargs -0 sha256sum > ../manifest
-cmp -s ../manifest MANIFEST || broken 1 "MANIFEST does not list exactly the members and their sha256"
+mapfile -t members < <(sed '/^MANIFEST$/d' ../names)
+sums "${members[@]}" > ../manifest
+same ../manifest MANIFEST || broken 1 "MANIFEST does not list exactly the members and their sha256"
 [[ $(sha256sum < VERIFY.md) == "$VERIFY_MD  -" ]] || broken 1 "VERIFY.md is not that of this format"
 declare -A member=()
 while read -r sum name; do member[$name]=$sum; done < MANIFEST
@@ -267,7 +286,7 @@ for i in "${versions[@]}"; do
   cat "signers.$i" >> signers.all
 done
 sort -u signers.all > signers.union
-cmp -s signers.union in/allowed_signers || broken 5 "allowed_signers does not hold exactly the policy's keys"
+same signers.union in/allowed_signers || broken 5 "allowed_signers does not hold exactly the policy's keys"
 holds 5 "${#versions[@]} policy version(s), as the leaves hold them"
 
 # ---------------------------------------------------------------------------------------------------- rule 8
@@ -284,6 +303,7 @@ ignored=()
 field() {
   value=
   [[ $'\n'$text =~ $'\n'"$1 "([^$'\n']*) ]] && value=${BASH_REMATCH[1]}
+  return 0
 }
 
 # check_statement LEAF NAME VERSION: sets $ok to 1 when the statement counts, as far as is checked here.
@@ -338,7 +358,8 @@ for i in "${indexes[@]}"; do
   ((count == 1 && good == 1)) && signed[$i]=1
 done
 printf '%s\n' "${expected[@]}" | sort > expected
-sed -n '/^statements\//p' names | cmp -s - expected || broken 8 "statements/ holds more than the leaves do"
+sed -n '/^statements\//p' names > listed
+same listed expected || broken 8 "statements/ holds more than the leaves do"
 holds 8 "$((${#expected[@]} / 2)) statements verified by ssh-keygen, ${#ignored[@]} of them count for nothing"
 ((${#ignored[@]} == 0)) || printf '             count for nothing: %s\n' "${ignored[*]}"
 
@@ -406,7 +427,8 @@ for old in "${!old_root[@]}"; do
   consistent "$old" "${old_root[$old]}" "in/$name" || broken 6 "the log does not continue the first $old leaves" 42
 done
 sort wanted > wanted.sorted
-sed -n '/^consistency\//p' names | cmp -s - wanted.sorted || broken 6 "a proof from a checkpoint that TRUST does not hold"
+sed -n '/^consistency\//p' names > listed
+same listed wanted.sorted || broken 6 "a proof from a checkpoint that TRUST does not hold"
 if [[ -n $absent ]]; then
   printf 'INCOMPLETE   rule 6: %s\n' "$absent"
 else
@@ -442,7 +464,8 @@ if [[ -f in/plan/manifest ]]; then
   [[ $plan == "sha256:${member[plan/manifest]}" ]] || broken 9 "plan/manifest is not the plan of the request"
   sed -E 's/"artifacts":\{([^}]*)\}.*$/\n\1\n/' in/plan/manifest | sed -n 2p | sed 's/,/\n/g' \
     | sed -nE 's/^.*:"sha256:([0-9a-f]{64})"$/plan\/artifacts\/\1/p' | sort -u > artifacts
-  sed -n '/^plan\/artifacts\//p' names | cmp -s - artifacts || broken 9 "plan/artifacts are not exactly the plan's"
+  sed -n '/^plan\/artifacts\//p' names > listed
+  same listed artifacts || broken 9 "plan/artifacts are not exactly the plan's"
   while IFS= read -r name; do
     [[ ${member[$name]} == "${name##*/}" ]] || broken 9 "$name holds other bytes"
   done < artifacts
@@ -473,6 +496,11 @@ for i in "${events[@]}"; do
         one=${one//\"/}
         from=${at_hash[${one#sha256:}]:-}
         [[ -n $from && -n ${signed[$from]:-} ]] || broken 10 "the permit of leaf $i rests on a statement that does not count"
+        slurp "in/statements/$from.txt"
+        for pair in "change $change" "plan $plan" "request sha256:${leaf_hash[$opened]}"; do
+          field "${pair%% *}"
+          [[ -z $value || $value == "${pair#* }" ]] || broken 10 "the statement of leaf $from names another ${pair%% *}"
+        done
         case ${act_of[$from]} in
           open) asks=$((asks + 1)) ;;
           run | resume | undo) starts=$((starts + 1)); runner=${line_of[$from]} ;;
@@ -552,7 +580,7 @@ done
 holds 17 "clocks are monotone in ${#clock[@]} boot(s)"
 
 left_out 5 "whether enough people signed a new policy; roles and dates of keys"
-left_out 8 "roles, nonces, touch and PIN of hardware keys; that a vote names this plan, request, window and scope"
+left_out 8 "roles, nonces, touch and PIN of hardware keys; window and scope in a vote"
 left_out 10 "quorum and separation of duties, windows, freezes, expiry: who approved is printed above"
 left_out 12 "whether hosts and work lie inside plan and permit; whether approvals still stood"
 left_out 13 "whether actions are those of the plan"

@@ -1,6 +1,8 @@
 """Whoever holds an evidence file can change it. Each change is made with MANIFEST recomputed, as an attacker would."""
 
 import subprocess
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -9,8 +11,9 @@ import pytest
 
 import itmp.evidence
 from itmp.evidence import Trust, archive, verify
-from itmp.testing.forgery import repacked
-from itmp.testing.story import Story, small_plan
+from itmp.signing import Signed
+from itmp.testing.forgery import forged, repacked
+from itmp.testing.story import EMPTY, Story, small_plan
 
 SCRIPT = Path(itmp.evidence.__file__).with_name("verify.sh")
 STEP = (
@@ -186,6 +189,81 @@ def test_the_shell_refuses_missing_swapped_and_added_members(
     changes: dict[str, bytes | None], tmp_path: Path
 ) -> None:
     assert shell(repacked(HONEST, changes), tmp_path).returncode == 40
+
+
+def replayed(story: Story) -> bytes:
+    vote = story.act("approve", "bob", plan="sha256:" + "1" * 64)
+    story.execute(story.force(statements=[story.request, vote.hash, story.act("run", "alice").hash]))
+    return story.evidence()
+
+
+def unsigned(story: Story) -> bytes:
+    signed = story.sign("approve", "bob", **story._lines("approve"))
+    forged_by = story.people["carol"].sign(signed.text.encode(), "itmp-approve@example.com")
+    vote = story.record_signed("approve", "bob", Signed(text=signed.text, signature=forged_by))
+    story.execute(story.force(statements=[story.request, vote.hash, story.act("run", "alice").hash]))
+    return story.evidence()
+
+
+def unintended(story: Story) -> bytes:
+    story.act("approve", "bob")
+    permit = story.permit()
+    story.say(permit, "run.started", data={"permit": permit.leaf})
+    story.result(permit, story.steps()[0], "sha256:" + "1" * 64, "web1")
+    return story.evidence()
+
+
+def unpermitted(story: Story) -> bytes:
+    story.act("approve", "bob")
+    permit = story.permit()
+    story.say(permit, "run.started", data={"permit": story.request})
+    return story.evidence()
+
+
+def left_out(story: Story) -> bytes:
+    story.act("reject", "bob")
+    story.act("approve", "carol", seen=EMPTY)
+    return forged(story, lambda events: [event for event in events if event.type != "change.rejected"])
+
+
+def uncommitted(story: Story) -> bytes:
+    story.close()
+    return forged(
+        story, lambda all_: [*all_[:-1], replace(all_[-1], data={**(all_[-1].data or {}), "count": 7})]
+    )
+
+
+def backwards(story: Story) -> bytes:
+    story.act("stop", "dave")
+    return forged(story, lambda all_: [*all_[:-1], replace(all_[-1], mono=1)])
+
+
+LIES: dict[Callable[[Story], bytes], int] = {
+    replayed: 10,
+    unsigned: 10,
+    unintended: 13,
+    unpermitted: 11,
+    left_out: 7,
+    uncommitted: 16,
+    backwards: 17,
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_the_shell_names_the_lies_of_the_logs_owner(lie: Callable[[Story], bytes], tmp_path: Path) -> None:
+    story = Story(plan=small_plan(hosts=["web1"]))
+    story.open()
+    bundle = lie(story)
+    done = shell(bundle, tmp_path, story.trust())
+    assert (done.returncode, f"BROKEN       rule {LIES[lie]}:" in done.stdout) == (40, True), done.stdout
+    report = verify(bundle, Trust.from_files(story.trust()))
+    assert (report.exit_code, report.broken and report.broken.n) == (40, LIES[lie])
+
+
+def test_the_shell_names_a_fork(tmp_path: Path) -> None:
+    story = Story(plan=small_plan(hosts=["web1"]))
+    story.open(seen="1 0RgTD8upVL8lZ2mV4Ezh6B1p9pVfWv2oRkz4pQh0q3Y=")
+    assert shell(story.evidence(), tmp_path, story.trust()).returncode == 42
 
 
 def test_the_shell_refuses_another_trust_and_a_rollback(tmp_path: Path) -> None:
