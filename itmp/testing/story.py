@@ -323,7 +323,7 @@ class Story:
     def execute(self, permit: Permit, *, outcome: str = "changed", state: str = "succeeded") -> None:
         """Carry the whole plan out, every host ending in `outcome`."""
         self.say(
-            permit, "run.started" if permit.mode == "run" else "run.resumed", data={"permit": permit.leaf}
+            permit, "run.resumed" if permit.mode == "resume" else "run.started", data={"permit": permit.leaf}
         )
         for step in self.steps():
             self.slice(permit, step, outcome=outcome)

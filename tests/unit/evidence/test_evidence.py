@@ -179,7 +179,7 @@ def test_resume_reconcile_and_undo_hold() -> None:
     story.say(again, "run.finished", outcome="ok", data={"state": "succeeded", "hosts": done})
     story.clock.time += timedelta(days=2)
     back = story.permit(mode="undo")
-    story.say(back, "run.resumed", data={"permit": back.leaf})
+    story.say(back, "run.started", data={"permit": back.leaf})
     [undo] = [step for step in all_steps(story.plan.manifest) if step.id == "back"]
     story.slice(back, undo, phase="undo")  # type: ignore[arg-type]
     story.say(back, "run.finished", outcome="failed", data={"state": "undone", "hosts": done})
