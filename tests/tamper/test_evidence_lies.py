@@ -161,6 +161,12 @@ def other_policy(story: Story) -> Permit:
     return story.force(policy=NOWHERE)
 
 
+def hides_what_it_rests_on(story: Story) -> Permit:
+    story.act("approve", "bob")
+    start = story.act("run", "alice")
+    return story.force(statements=[story.request, start.hash])
+
+
 def no_start(story: Story) -> Permit:
     story.act("approve", "bob")
     return story.force(statements=[story.request, story.record.votes[0].given.leaf])
@@ -187,6 +193,7 @@ PERMITS = [
     hosts_outside_the_plan,
     other_steps,
     other_policy,
+    hides_what_it_rests_on,
     no_start,
 ]
 
