@@ -21,7 +21,7 @@ from itmp.errors import EvidenceInvalidError, RefusedError
 from itmp.plan import Manifest, slices, targets
 
 SCHEMA: Final = "itmp-permit/v1"
-MAX_LISTED: Final = 1000  # host names that certainly fit into one leaf beside the rest
+MAX_LISTED: Final = 24 * 1024  # bytes of host names that certainly fit into one leaf beside the rest
 _MINT: Final = object()
 _WHAT: Final = ("schema", "change", "plan", "run", "mode", "limit", "hosts", "steps")
 _KEYS: Final = frozenset((*_WHAT, "policy", "statements", "binaries", "not_after"))
@@ -60,7 +60,7 @@ class Permit:
     def from_receipt(cls, receipt: Receipt, *, manifest: Manifest | None = None) -> "Permit":
         """Return the permit that the durable leaf of `receipt` holds.
 
-        `manifest` is needed only for more than `MAX_LISTED` hosts, which the leaf names by digest alone.
+        `manifest` is needed only for host names of more than `MAX_LISTED` bytes, which the leaf names by digest alone.
         Raises `EvidenceInvalidError` when the leaf is no permit or another manifest's.
         """
         event = receipt.leaf.event
@@ -105,11 +105,11 @@ def permit_event(
     """Return the `permit.issued` event of an admission; append it expecting the change's head unmoved."""
     if admission.mode not in {"run", "resume", "undo"}:
         raise RefusedError(f"an admission of a {admission.mode} is no permit to run", where=admission.change)
-    full = targets(manifest)
-    if len(admission.hosts) > MAX_LISTED and admission.hosts != full:
+    fits = len(canonical.dumps(list(admission.hosts))) <= MAX_LISTED
+    if not fits and admission.hosts != targets(manifest):
         raise RefusedError(
-            f"a limit that leaves {len(admission.hosts)} hosts",
-            do=f"Limit to at most {MAX_LISTED}, or to none.",
+            f"a limit that leaves {len(admission.hosts)} hosts is too long for a permit",
+            do="Limit to fewer, or to none.",
         )
     body = {
         "schema": SCHEMA,
@@ -117,7 +117,7 @@ def permit_event(
         "plan": admission.plan,
         "run": run,
         "mode": admission.mode,
-        "limit": list(admission.hosts) if len(admission.hosts) <= MAX_LISTED else [],
+        "limit": list(admission.hosts) if fits else [],
         "hosts": hosts_digest(admission.hosts),
         "steps": steps_digest(manifest),
         "policy": admission.policy,

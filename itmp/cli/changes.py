@@ -174,12 +174,28 @@ def close(name: Id, reason: Reason, key: Key = None, json: Json = False) -> Answ
 
 
 @verb
-def approve(name: Id, key: Key = None, yes: Yes = False, json: Json = False) -> Answer:
+def approve(
+    name: Id,
+    key: Key = None,
+    valid: Annotated[
+        str,
+        typer.Option(
+            "--valid", metavar="D", help="For how long, such as 4h (else to the window's end, or 24h)."
+        ),
+    ] = "",
+    yes: Yes = False,
+    json: Json = False,
+) -> Answer:
     """Sign an approval of exactly this plan. Example: itmp approve CHG-7f3a90c21b --key ~/.ssh/id_ed25519"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
+    from itmp.calendars import parse_duration  # noqa: PLC0415 - as above
 
     done = workspace.approve(
-        workspace.Workspace.here(), name, key=key, confirm=lambda text: _confirm(text, sure=yes or json)
+        workspace.Workspace.here(),
+        name,
+        key=key,
+        valid=parse_duration(valid) if valid else None,
+        confirm=lambda text: _confirm(text, sure=yes or json),
     )
     return _acted(done, "approved")
 

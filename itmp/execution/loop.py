@@ -11,7 +11,7 @@ untouched, like a kill: the log shows an open intent, and a resume finds it.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from itmp.canonical import Digest
 from itmp.change import Permit
@@ -42,7 +42,8 @@ class Wiring:
     """What a run needs. `runners` maps a step's kind (`ansible`, `pulumi`, `check`) to its runner.
 
     `stopping` says whether somebody asked to stop; it is called between actions and must be quick. `ids`
-    gives a fresh event id, `now` the aware UTC time. `room` is fresh for each run.
+    gives a fresh event id, `now` the aware UTC time. `room` is fresh for each run. `environment` is the policy's
+    reading of the targets (empty: what the plan says).
     """
 
     journal: Journal
@@ -54,6 +55,7 @@ class Wiring:
     ids: Callable[[], str]
     now: Callable[[], datetime]
     author: Author = field(repr=False)
+    environment: str = ""
 
 
 def execute(permit: Permit, plan: Plan, *, wiring: Wiring, limit: Iterable[str] | None = None) -> RunSummary:
@@ -116,7 +118,7 @@ class Drive:
             wiring.journal,
             permit=permit,
             author=wiring.author,
-            environment=plan.manifest.environment,
+            environment=wiring.environment or plan.manifest.environment,
             ids=wiring.ids,
         )
 
@@ -125,9 +127,9 @@ class Drive:
         self.open(course, resumed=resumed)
         return self.go(course)
 
-    def open(self, course: Course, *, resumed: bool) -> None:
-        """Write that the run starts; from here on failures are summarised, not raised."""
-        self.recorder.begun(resumed=resumed)
+    def open(self, course: Course, *, resumed: bool, asked: Mapping[str, Any] | None = None) -> None:
+        """Write that the run starts, and what a person asked of a resume; from here on failures are summarised."""
+        self.recorder.begun(resumed=resumed, asked=asked or {})
         self.tell(
             RunStarted(
                 change=self._permit.change,

@@ -46,10 +46,14 @@ class Recorder:
         self._journal, self._permit, self._author = journal, permit, author
         self._environment, self._ids = environment, ids
 
-    def begun(self, *, resumed: bool) -> None:
-        """Use the permit up: write that the run starts. Raise `RefusedError` when it has been used before."""
+    def begun(self, *, resumed: bool, asked: Mapping[str, Any] | None = None) -> None:
+        """Use the permit up: write that the run starts, and what a person asked of a resume.
+
+        Raise `RefusedError` when it has been used before.
+        """
         kind = "run.resumed" if resumed else "run.started"
-        self._claim(self._event(kind, data={"permit": self._permit.leaf}), self._refuse_used_permit)
+        data = {"permit": self._permit.leaf, **(asked or {})}
+        self._claim(self._event(kind, data=data), self._refuse_used_permit)
 
     def slice_intended(self, part: Slice, check: Callable[[], None]) -> Digest:
         """Write a slice's durable intent once `check` holds on the change's newest leaf; return its hash."""

@@ -12,7 +12,7 @@ Rules kept here, in this order:
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from itmp.change import Permit
 from itmp.errors import Error, ForkError, InvalidInputError, LogUnavailableError, UnknownOutcomeError
@@ -34,12 +34,20 @@ class Reprise:
     """What a person asks of a resume.
 
     `retry` are the states (`failed`, `unreachable`) whose hosts run again; `skip` the hosts to go on without;
-    `dead` is the room of the run that is taken up, whose left-overs are ended (`None`: this run's own).
+    `reason` says why hosts are skipped; `dead` is the room of the run that is taken up, whose left-overs are ended
+    (`None`: this run's own).
     """
 
     retry: frozenset[str] = field(default_factory=frozenset)
     skip: frozenset[str] = field(default_factory=frozenset)
+    reason: str = ""
     dead: Room | None = None
+
+    @property
+    def asked(self) -> Mapping[str, Any]:
+        """What the log keeps of it."""
+        lists = {"retry": sorted(self.retry), "skip": sorted(self.skip)}
+        return {name: value for name, value in {**lists, "reason": self.reason}.items() if value}
 
 
 def resume(
@@ -62,7 +70,7 @@ def resume(
     left_out = {**outside(plan.manifest, permit, limit), **_skipped(plan, reprise)}
     drive = Drive(permit, plan, wiring, notes=story.handlers)
     course = take_up(plan, story, left_out=left_out)
-    drive.open(course, resumed=True)
+    drive.open(course, resumed=True, asked=reprise.asked)
     try:
         drive.notes += _sweep(plan, story, wiring, reprise)
         story = _probe(plan, story, drive, prober, left_out)

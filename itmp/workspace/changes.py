@@ -7,6 +7,7 @@ change; the record is always folded from the log's leaves, never from an index.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -135,6 +136,7 @@ def open_change(
     if same:
         return Acted(change=same, leaf=request_of(same).leaf, text="")
     planning.keep_plan(place, plan)
+    planning.record_compiled(place, plan)
     own = {
         "plan": plan.digest,
         "type": kind,
@@ -152,15 +154,23 @@ def open_change(
 
 
 def approve(
-    place: Workspace, name: str, *, key: str | None = None, confirm: "Confirm | None" = None
+    place: Workspace,
+    name: str,
+    *,
+    key: str | None = None,
+    valid: timedelta | None = None,
+    confirm: "Confirm | None" = None,
 ) -> Acted:
-    """Sign the approval of this change's plan, request, window and scope."""
-    return _vote(place, "approve", name, key, confirm)
+    """Sign the approval of this change's plan, request, window and scope.
+
+    It is valid for `valid`, else until the change's window ends (as far as the policy allows), else for a day.
+    """
+    return _vote(place, "approve", name, key, confirm=confirm, valid=valid)
 
 
 def reject(place: Workspace, name: str, *, key: str | None = None, confirm: "Confirm | None" = None) -> Acted:
     """Sign the rejection of this change."""
-    return _vote(place, "reject", name, key, confirm)
+    return _vote(place, "reject", name, key, confirm=confirm)
 
 
 def revoke(place: Workspace, name: str, *, key: str | None = None) -> Acted:
@@ -214,7 +224,9 @@ def statement_text(place: Workspace, name: str, act: str, *, signer: str, reason
         raise InvalidInputError(
             f"`{act}` is not signed offline", do="Acts: approve, reject, cancel, review, close."
         )
-    return statements.compose(place, act, own, signer=signer, role=statements.role_for(policy, signer, act))
+    until = _until(place, record, None) if act in {"approve", "reject"} else None
+    role = statements.role_for(policy, signer, act)
+    return statements.compose(place, act, own, signer=signer, role=role, until=until)
 
 
 def add_statement(place: Workspace, text: str, armor: str) -> Acted:
@@ -234,13 +246,19 @@ def actor(signer: "Signer") -> dict[str, str]:
 
 
 def sign_act(
-    place: Workspace, act: str, own: "Own", key: str | None, confirm: "Confirm | None" = None
+    place: Workspace,
+    act: str,
+    own: "Own",
+    key: str | None,
+    *,
+    confirm: "Confirm | None" = None,
+    until: datetime | None = None,
 ) -> tuple[Statement, Signed, "Signer"]:
     """Choose the signer, write the text (`own` gives the act's lines for a signer's id), show it, have it signed."""
     policy = place.history().latest.policy
     signer = statements.choose_signer(place, policy, key)
     role = statements.role_for(policy, signer.id, act)
-    statement = statements.compose(place, act, own(signer.id), signer=signer.id, role=role)
+    statement = statements.compose(place, act, own(signer.id), signer=signer.id, role=role, until=until)
     if confirm:
         confirm(statement.text)
     return statement, statements.sign(statement, signer), signer
@@ -281,9 +299,28 @@ def append_act(
     raise HeadMovedError(f"{record.id} kept moving", do="Others are acting on it; try again in a moment.")
 
 
-def _vote(place: Workspace, act: str, name: str, key: str | None, confirm: "Confirm | None") -> Acted:
+def _vote(
+    place: Workspace,
+    act: str,
+    name: str,
+    key: str | None,
+    *,
+    confirm: "Confirm | None",
+    valid: timedelta | None = None,
+) -> Acted:
     record = find(place, name)
-    return _act(place, act, record, lambda _: _ballot(place, record), key, confirm=confirm)
+    until = _until(place, record, valid)
+    return _act(place, act, record, lambda _: _ballot(place, record), key, confirm=confirm, until=until)
+
+
+def _until(place: Workspace, record: ChangeRecord, valid: timedelta | None) -> datetime:
+    """Return until when a vote counts: as asked, else to the window's end within the policy's limit, else a day."""
+    now, window = SystemClock().now().replace(microsecond=0), request_of(record).window
+    if valid is not None:
+        return now + valid
+    if window is None or window.end <= now:
+        return now + statements.VALID
+    return min(window.end, now + place.history().latest.policy.approval_limit)
 
 
 def _ballot(place: Workspace, record: ChangeRecord) -> Mapping[str, str]:
@@ -311,9 +348,10 @@ def _act(
     key: str | None,
     *,
     confirm: "Confirm | None" = None,
+    until: datetime | None = None,
 ) -> Acted:
     _refuse_ended(record)
-    statement, signed, signer = sign_act(place, act, own, key, confirm)
+    statement, signed, signer = sign_act(place, act, own, key, confirm=confirm, until=until)
     receipt = append_act(place, statement, signed, actor(signer), record)
     return Acted(change=find(place, record.id), leaf=receipt.hash, text=statement.text)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from itmp.audit import Event
 from itmp.canonical import Digest, digest
 from itmp.errors import EvidenceInvalidError, InvalidInputError, NotFoundError, StaleError
 from itmp.plan import Facts, Needs, Plan, Source, diff, from_tar, scope, show, to_tar
@@ -28,6 +29,7 @@ __all__ = [
     "keep_plan",
     "logged_plan",
     "read_plan_file",
+    "record_compiled",
     "registry",
     "scope",
     "show",
@@ -116,6 +118,18 @@ def keep_plan(place: Workspace, plan: Plan) -> None:
     """Store the manifest and every artifact in the log's blobs."""
     for data in (*plan.artifacts.values(), plan.manifest_bytes):
         place.log.put_blob(data)
+
+
+def record_compiled(place: Workspace, plan: Plan) -> None:
+    """Write `plan.compiled` for a plan that enters the log: its id is the digest's, so it enters once."""
+    event = Event(
+        id=plan.digest.removeprefix("sha256:")[:32],
+        type="plan.compiled",
+        actor={"kind": "executor", "id": "itmp"},
+        plan=plan.digest,
+        data={"name": plan.manifest.name, "kind": plan.manifest.kind},
+    )
+    place.log.append(event)
 
 
 def stale_sources(place: Workspace, plan: Plan) -> tuple[str, ...]:

@@ -5,22 +5,16 @@ holds a change; running a finished change again returns how it ended and runs no
 stop between actions, so that what was begun is accounted for.
 """
 
-import fcntl
-import os
 import secrets
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from itmp.adapters.clock import SystemClock, new_id
-from itmp.audit import Leaf
-from itmp.change import ChangeRecord, Permit, Refusal, RunRecord
+from itmp.change import Admission, ChangeRecord, Permit, Refusal, RunRecord
 from itmp.errors import BusyError, InvalidInputError, NotFoundError, RejectedError, StaleError
 from itmp.execution import Author, Reprise, RunStory, RunSummary, Wiring, execute
 from itmp.execution import resume as resume_run
@@ -28,6 +22,7 @@ from itmp.execution import undo as undo_run
 from itmp.execution.doors import Room
 from itmp.plan import Plan, targets
 from itmp.workspace import changes, gatekeeping, planning
+from itmp.workspace.holding import ChangeHeldError, held, publishing, stopping
 from itmp.workspace.place import Workspace
 from itmp.workspace.result import Result
 
@@ -53,10 +48,6 @@ CODES: Final = {
 }
 
 
-class ChangeHeldError(BusyError):
-    """Another process of this workspace holds the change."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Start:
     """What one verb needs: the change, its plan, and what to do once there is a permit."""
@@ -75,7 +66,7 @@ def run(
     """Run an approved change: exit code 0 done, 10 not yet approved, … (docs/formats/cli.md)."""
     record = changes.find(place, name)
     try:
-        with _held(place, record.id):
+        with held(place, record.id):
             return _run_held(place, record.id, limit, key, progress)
     except ChangeHeldError:
         return _attach(place, record.id)
@@ -117,7 +108,7 @@ def resume(
     if skip and not reason:
         raise InvalidInputError("skipping a host needs a reason", do="Add --reason TEXT.")
     record = changes.find(place, name)
-    with _held(place, record.id):
+    with held(place, record.id):
         record = changes.find(place, record.id)
         _refuse_ended(record)
         dead = record.run
@@ -125,10 +116,13 @@ def resume(
             raise NotFoundError(f"{record.id} has nothing to resume", do=f"See: itmp status {record.id}")
         plan = _approved(place, record, "resume")
         reprise = Reprise(
-            retry=frozenset(retry), skip=frozenset(skip), dead=_room(place, dead.id, len(dead.permits))
+            retry=frozenset(retry),
+            skip=frozenset(skip),
+            reason=reason,
+            dead=_room(place, dead.id, len(dead.permits)),
         )
         start = _Start(
-            mode="resume", record=record, plan=plan, run=dead.id, limit=(),
+            mode="resume", record=record, plan=plan, run=dead.id, limit=_kept_limit(plan, dead),
             carry=lambda permit, wiring: resume_run(
                 permit,
                 plan,
@@ -146,7 +140,7 @@ def undo(
 ) -> Result:
     """Carry out the plan's undo steps where something was begun."""
     record = changes.find(place, name)
-    with _held(place, record.id):
+    with held(place, record.id):
         record = changes.find(place, record.id)
         _refuse_ended(record)
         if record.run is None:
@@ -193,9 +187,9 @@ def _begin(place: Workspace, start: _Start, key: str | None, progress: "Progress
     answer = gatekeeping.admit(place, attempt)
     if isinstance(answer, Refusal):
         return _refused(place, start, answer)
-    _, permit = answer
+    admission, permit = answer
     return _carry(
-        place, start, attempt=attempt, permit=permit, runners=runners, runner=signer.id, progress=progress
+        place, start, attempt=attempt, admission=admission, permit=permit, runners=runners, progress=progress
     )
 
 
@@ -204,25 +198,26 @@ def _carry(
     start: _Start,
     *,
     attempt: "Attempt",
+    admission: Admission,
     permit: Permit,
     runners: "Mapping[str, Runner]",
-    runner: str,
     progress: "Progress",
 ) -> Result:
     attempts = 1 + sum(len(run.permits) for run in start.record.runs if run.id == start.run)
     room = _room(place, start.run, attempts)
     room.folder.mkdir(parents=True, mode=0o700)
-    with _stopping(place, start.record.id) as stopping:
+    with stopping(place, start.record.id) as asked, publishing(place):
         wiring = Wiring(
             journal=place.log,
             runners=runners,
             recheck=gatekeeping.Recheck(place, attempt),
             room=room,
             progress=progress,
-            stopping=stopping,
+            stopping=asked,
             ids=new_id,
             now=SystemClock().now,
-            author=Author(actor=dict(gatekeeping.EXECUTOR), on_behalf_of=runner, itmp=own_digest()),
+            environment=admission.reading.environment,
+            author=Author(actor=dict(gatekeeping.EXECUTOR), on_behalf_of=admission.runner, itmp=own_digest()),
         )
         summary = start.carry(permit, wiring)
     place.log.checkpoint()
@@ -300,6 +295,12 @@ def _chosen(plan: Plan, limit: str | None) -> tuple[str, ...]:
     return tuple(host for host in hosts if any(fnmatchcase(host, pattern) for pattern in wanted))
 
 
+def _kept_limit(plan: Plan, dead: RunRecord) -> tuple[str, ...]:
+    """Return the limit under which a run began, so that taking it up never widens it; empty for none."""
+    limit = tuple(dead.permits[0].body["limit"])
+    return limit if set(limit) != set(targets(plan.manifest)) else ()
+
+
 def _refuse_ended(record: ChangeRecord) -> None:
     if record.state in changes.ENDED:
         raise RejectedError(f"{record.id} is {record.state}", do="Open a new change over a new plan.")
@@ -309,7 +310,7 @@ def _attach(place: Workspace, change: str) -> Result:
     """Follow the run that another process carries out; return how it ended."""
     while True:
         try:
-            with _held(place, change):
+            with held(place, change):
                 record = changes.find(place, change)
                 break
         except ChangeHeldError:
@@ -337,59 +338,6 @@ def _room(place: Workspace, run: str, attempt: int) -> Room:
 
 def _story(place: Workspace, record: ChangeRecord, plan: Plan) -> RunStory:
     return RunStory.from_leaves(place.log.of_change(record.id), plan=plan, blob=place.log.blob)
-
-
-@contextmanager
-def _held(place: Workspace, change: str) -> Iterator[None]:
-    """Hold the change against other processes of this workspace; the lock dies with its process."""
-    place.runs.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(place.runs / f"{change}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ChangeHeldError(
-                f"another process is running {change}", do=f"Follow it: itmp wait {change} --for finished"
-            ) from error
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _stopping(place: Workspace, change: str) -> Iterator[Callable[[], bool]]:
-    """Say whether somebody asked to stop: Ctrl-C, SIGTERM, a closed terminal, or a signed stop statement."""
-    asked: list[int] = []
-    watch = _StopWatch(place, change)
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        asked.append(number)
-
-    old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield lambda: bool(asked) or watch()
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
-
-
-class _StopWatch:
-    """Looks only at leaves that are new since it last looked: it is asked before each action."""
-
-    def __init__(self, place: Workspace, change: str) -> None:
-        self._place, self._change = place, change
-        self._seen, self._known = place.log.size(), len(changes.find(place, change).stops)
-        self._asked = False
-
-    def __call__(self) -> bool:
-        size = self._place.log.size()
-        if not self._asked and any(map(self._mentions_stop, self._place.log.leaves(self._seen, size))):
-            self._asked = len(changes.find(self._place, self._change).stops) > self._known
-        self._seen = size
-        return self._asked
-
-    def _mentions_stop(self, leaf: Leaf) -> bool:
-        return b'"statement.recorded"' in leaf.data and b"act stop" in leaf.data
 
 
 def own_digest() -> str:

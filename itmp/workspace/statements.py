@@ -80,12 +80,12 @@ def compose(
     *,
     signer: str,
     role: str,
-    valid: tuple[datetime, datetime] | None = None,
+    until: datetime | None = None,
 ) -> Statement:
     """Write the text that `signer` shall sign: `own` are the lines of the act itself."""
     policy = place.history().latest.policy
     now = SystemClock().now()
-    start, end = valid or (now, now + VALID)
+    end = until or now + VALID
     seen = place.log.checkpoint().checkpoint
     return Statement.compose(
         act,
@@ -95,7 +95,7 @@ def compose(
             "role": role,
             "policy": policy.digest,
             **own,
-            "valid": f"{format_time(start)} {format_time(end)}",
+            "valid": f"{format_time(now)} {format_time(end)}",
             "seen": f"{seen.size} {base64.b64encode(seen.root).decode()}",
             "nonce": base64.b64encode(secrets.token_bytes(16)).decode(),
         },

@@ -1,0 +1,101 @@
+"""While a run goes: hold its change, listen for stops, and keep the published head close behind the log.
+
+Rules kept here: one process at a time holds a change, and its lock dies with it; Ctrl-C, SIGTERM, a closed terminal and
+a signed stop statement are heard between actions; a checkpoint covers every intent within about a second, and a
+checkpoint that fails stops nothing by itself, because the next append will.
+"""
+
+import fcntl
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Final
+
+from itmp.audit import Leaf
+from itmp.errors import BusyError, Error
+from itmp.workspace import changes
+from itmp.workspace.place import Workspace
+
+PUBLISH: Final = 0.5
+"""Seconds between two looks whether the published head is behind: formats allow an intent one second."""
+
+
+class ChangeHeldError(BusyError):
+    """Another process of this workspace holds the change."""
+
+
+@contextmanager
+def held(place: Workspace, change: str) -> Iterator[None]:
+    """Hold the change against other processes of this workspace; the lock dies with its process."""
+    place.runs.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(place.runs / f"{change}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ChangeHeldError(
+                f"another process is running {change}", do=f"Follow it: itmp wait {change} --for finished"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def stopping(place: Workspace, change: str) -> Iterator[Callable[[], bool]]:
+    """Say whether somebody asked to stop: Ctrl-C, SIGTERM, a closed terminal, or a signed stop statement."""
+    asked: list[int] = []
+    watch = _StopWatch(place, change)
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        asked.append(number)
+
+    old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield lambda: bool(asked) or watch()
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+class _StopWatch:
+    """Looks only at leaves that are new since it last looked: it is asked before each action."""
+
+    def __init__(self, place: Workspace, change: str) -> None:
+        self._place, self._change = place, change
+        self._seen, self._known = place.log.size(), len(changes.find(place, change).stops)
+        self._asked = False
+
+    def __call__(self) -> bool:
+        size = self._place.log.size()
+        if not self._asked and any(map(self._mentions_stop, self._place.log.leaves(self._seen, size))):
+            self._asked = len(changes.find(self._place, self._change).stops) > self._known
+        self._seen = size
+        return self._asked
+
+    def _mentions_stop(self, leaf: Leaf) -> bool:
+        return b'"statement.recorded"' in leaf.data and b"act stop" in leaf.data
+
+
+@contextmanager
+def publishing(place: Workspace) -> Iterator[None]:
+    """Keep the published checkpoint close behind the log until the block ends."""
+    done = threading.Event()
+
+    def follow() -> None:
+        published = 0
+        while not done.wait(PUBLISH):
+            with suppress(Error):
+                if place.log.size() > published:
+                    published = place.log.checkpoint().checkpoint.size
+
+    thread = threading.Thread(target=follow, name="itmp-publish", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
