@@ -15,6 +15,7 @@ from itmp.plan import all_steps
 from itmp.plan.model import AnsibleStep
 from itmp.signing import NoteKey
 from itmp.testing.forgery import ForgedLog, forged, repacked
+from itmp.testing.memory_log import MemoryReader, MemoryStore
 from itmp.testing.story import ORIGIN, Story, small_plan
 
 NOWHERE = "sha256:" + "1" * 64
@@ -579,6 +580,51 @@ def test_5_a_policy_that_its_old_quorum_did_not_bring() -> None:
         f"proofs/{receipt.index}.tlog-proof": write_inclusion(receipt.index, hashes, head.note),
     }
     assert broken(judged(story, repacked(build(_Blind(story.log), story.change), lie))) == (40, 5)
+
+
+def test_19_a_policy_version_that_is_left_out_shows_against_the_whole_log() -> None:
+    store = MemoryStore(ORIGIN)
+    story = Story(store=store).tell()
+    story.amend(story.policy_bytes.replace(b"approval: 14d", b"approval: 7d"))
+    story.log.checkpoint()
+    bundle = build(_Blind(story.log), story.change)
+    trust = Trust.from_files(story.trust())
+    assert verify(bundle, trust).ok
+    assert broken(verify(bundle, trust, log=MemoryReader(store))) == (40, 19)
+    assert verify(story.evidence(), trust, log=MemoryReader(store)).ok
+
+
+def test_19_evidence_of_another_history_is_a_fork() -> None:
+    store = MemoryStore(ORIGIN)
+    story = Story(store=store).tell()
+    story.log.checkpoint()
+    last = story.log.size() - 1
+
+    def edit(events: list[Event]) -> list[Event]:
+        return [replace(event, id="f" * 32) if at == last else event for at, event in enumerate(events)]
+
+    bundle, trust = forged(story, edit), Trust.from_files(story.trust())
+    assert verify(bundle, trust).ok
+    assert broken(verify(bundle, trust, log=MemoryReader(store))) == (42, 19)
+
+
+def test_19_a_log_that_is_damaged_or_shorter_proves_nothing() -> None:
+    store = MemoryStore(ORIGIN)
+    story = Story(store=store)
+    story.open()
+    story.log.checkpoint()
+    old = {path: bytes(data) for path, data in store.files.content.items()}
+    story.act("cancel", "dave")
+    story.close()
+    bundle, trust = story.evidence(), Trust.from_files(story.trust())
+    assert verify(bundle, trust, log=MemoryReader(store)).ok
+    tile = "tile/entries/000.p/4"
+    store.files.content[tile] = store.files.content[tile].replace(b"cancel", b"kancel")
+    assert broken(verify(bundle, trust, log=MemoryReader(store))) == (40, 19)
+    store.files.content.clear()
+    store.files.content.update(old)
+    store.journal.leaves[2:] = []
+    assert broken(verify(bundle, trust, log=MemoryReader(store))) == (42, 19)
 
 
 class _Blind:
