@@ -50,9 +50,13 @@ def act(name: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def mixed() -> str:
-    """Write a runbook that widens the group, then configures one host, and then the others."""
-    knob = {"id": "web", "knob": "autoscaling-group", "name": GROUP, "to": 8}
+def widen(size: int) -> dict[str, Any]:
+    knob = {"id": "web", "knob": "autoscaling-group", "name": GROUP, "to": size}
+    return {"name": "web", "adjust": [knob]}
+
+
+def mixed(back: dict[str, Any]) -> str:
+    """Write a runbook that widens the group, then configures one host, and then the others; `back` narrows it."""
     document = {
         "itmp": "runbook/v1",
         "name": "mixed",
@@ -61,7 +65,7 @@ def mixed() -> str:
         "environment": "production",
         "risk": "moderate",
         "steps": [
-            {"id": "widen", "stack": {"name": "web", "adjust": [knob]}, "on_failure": "undo"},
+            {"id": "widen", "stack": widen(8), "on_failure": "undo"},
             {
                 "id": "tier",
                 "rolling": {"hosts": "web", "batches": [1, "100%"]},
@@ -69,7 +73,7 @@ def mixed() -> str:
                 "steps": [act("configure")],
             },
         ],
-        "undo": [act("restore", hosts="web"), {"id": "narrow", "stack": {"previous": "widen"}}],
+        "undo": [act("restore", hosts="web"), {"id": "narrow", "stack": back}],
     }
     text: str = yaml.safe_dump(document, sort_keys=False)
     return text
@@ -90,10 +94,10 @@ def order(place: Place, change: str) -> list[str]:
     return told
 
 
-def require_intents(place: Place, change: str) -> None:
+def require_intents(place: Place, change: str, *turns: list[int]) -> None:
     """Require of every result that it names an earlier intent: a resource's is its own, with both values."""
     intents: dict[str, Event] = {}
-    operations = 0
+    turned = []
     for leaf in place.leaves(change):
         event = leaf.event
         if event.type in {"slice.intended", "action.intended"}:
@@ -101,10 +105,9 @@ def require_intents(place: Place, change: str) -> None:
         elif event.type == "action.finished":
             intent = intents[event.intent]
             if (event.target or {})["kind"] == "resource":
-                operations += 1
                 assert (intent.type, intent.target) == ("action.intended", event.target)
-                assert (intent.data or {})["inputs"]["desired"] in ([4, 8], [8, 4])
-    assert operations == 2
+                turned.append((intent.data or {})["inputs"]["desired"])
+    assert turned == [*turns]
 
 
 def ended(place: Place, change: str) -> dict[str, Any]:
@@ -113,7 +116,7 @@ def ended(place: Place, change: str) -> dict[str, Any]:
 
 
 def test_one_approval_moves_both_worlds_in_order_and_back(place: Place, cloud: Cloud) -> None:
-    change = place.ready(mixed())
+    change = place.ready(mixed({"previous": "widen"}))
 
     cloud.set_desired(GROUP, 5)
     refused = place.run(change, expect=12)
@@ -148,7 +151,7 @@ def test_one_approval_moves_both_worlds_in_order_and_back(place: Place, cloud: C
     assert done.rc == 0, done
     assert cloud.desired(GROUP) == 4
     assert order(place, change)[4:] == ["restore web1 web2 web3", "narrow", "narrow: update web"]
-    require_intents(place, change)
+    require_intents(place, change, [4, 8], [8, 4])
     require_evidence(place, change)
 
 
@@ -164,11 +167,11 @@ def require_evidence(place: Place, change: str) -> None:
 
 
 def test_a_host_that_fails_takes_both_worlds_back(place: Place, cloud: Cloud) -> None:
-    change = place.ready(mixed())
+    change = place.ready(mixed(widen(6)))  # back to a size of its own
     place.fail("web2", "configure")
     result = place.run(change, expect=20)
     assert result["state"] == "undone"
-    assert cloud.desired(GROUP) == 4
+    assert cloud.desired(GROUP) == 6
     back = ["begin restore", "end restore"]
     assert place.journals() == {
         "web1": ["begin configure", "end configure", *back],
@@ -184,7 +187,7 @@ def test_a_host_that_fails_takes_both_worlds_back(place: Place, cloud: Cloud) ->
         "narrow",
         "narrow: update web",
     ]
-    require_intents(place, change)
+    require_intents(place, change, [4, 8], [8, 6])
     end = ended(place, change)
     assert end["hosts"] == {"web1": "changed", "web2": "failed", "web3": "changed"}
     assert list(end["resources"].values()) == ["changed"]
