@@ -7,7 +7,7 @@ once; whatever fails is kept as a finding and counts for nothing; after the clos
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, get_args
 
@@ -15,6 +15,7 @@ from itmp import canonical
 from itmp.audit import Event, Leaf
 from itmp.calendars import Window
 from itmp.canonical import Digest
+from itmp.change._drafts import RunDraft, SliceDraft
 from itmp.change._shape import ChangeType
 from itmp.change._votes import count_votes
 from itmp.change.history import PolicyHistory
@@ -27,9 +28,7 @@ from itmp.change.record import (
     Request,
     ResultRecord,
     Revocation,
-    RunRecord,
     RunState,
-    SliceRecord,
     State,
     Vote,
 )
@@ -72,48 +71,6 @@ def fold(
     return draft.record(now)
 
 
-@dataclass(slots=True)
-class _SliceDraft:
-    fixed: dict[str, Any]
-    actions: list[ActionIntent] = field(default_factory=list)
-    results: list[ResultRecord] = field(default_factory=list)
-    reconciled: dict[str, str] = field(default_factory=dict)
-    finished: Mapping[str, str] | None = None
-
-    def freeze(self) -> SliceRecord:
-        return SliceRecord(
-            **self.fixed,
-            actions=tuple(self.actions),
-            results=tuple(self.results),
-            reconciled=self.reconciled,
-            finished=self.finished,
-        )
-
-
-@dataclass(slots=True)
-class _RunDraft:
-    id: str
-    permits: list[PermitRecord] = field(default_factory=list)
-    slices: list[_SliceDraft] = field(default_factory=list)
-    answers: dict[str, str] = field(default_factory=dict)
-    state: RunState = "admitted"
-    started: bool = False
-    stopped: list[str] = field(default_factory=list)
-    hosts: Mapping[str, str] = field(default_factory=dict)
-
-    def freeze(self) -> RunRecord:
-        return RunRecord(
-            id=self.id,
-            permits=tuple(self.permits),
-            slices=tuple(part.freeze() for part in self.slices),
-            answers=self.answers,
-            state=self.state,
-            started=self.started,
-            stopped=tuple(self.stopped),
-            hosts=self.hosts,
-        )
-
-
 class _Refused(Exception):  # noqa: N818 - a signal between two methods, never seen outside
     """Why a leaf counts for nothing."""
 
@@ -137,8 +94,8 @@ class Folding:
         self._last: dict[str, Given] = {}
         self._nonces: set[tuple[str, str]] = set()
         self._permits: list[PermitRecord] = []
-        self._runs: dict[str, _RunDraft] = {}
-        self._intents: dict[str, _SliceDraft] = {}
+        self._runs: dict[str, RunDraft] = {}
+        self._intents: dict[str, SliceDraft] = {}
         self._findings: list[Finding] = []
 
     def take(self, leaf: Leaf) -> None:
@@ -291,9 +248,9 @@ class Folding:
             index=leaf.index, leaf=leaf.hash, at=time_of(leaf), run=event.run, mode=body["mode"], body=body
         )
         self._permits.append(permit)
-        self._runs.setdefault(event.run, _RunDraft(event.run)).permits.append(permit)
+        self._runs.setdefault(event.run, RunDraft(event.run)).permits.append(permit)
 
-    def _run_of(self, run: str) -> _RunDraft:
+    def _run_of(self, run: str) -> RunDraft:
         if run not in self._runs:
             raise _Refused(f"run {run!r:.40} has no permit")
         return self._runs[run]
@@ -312,7 +269,7 @@ class Folding:
 
     def _slice(self, leaf: Leaf, event: Event) -> None:
         run, data = self._run_of(event.run), event.data or {}
-        draft = _SliceDraft(
+        draft = SliceDraft(
             {
                 "index": leaf.index,
                 "leaf": leaf.hash,
@@ -327,7 +284,7 @@ class Folding:
         run.slices.append(draft)
         self._intents[leaf.hash] = draft
 
-    def _slice_of(self, event: Event) -> _SliceDraft:
+    def _slice_of(self, event: Event) -> SliceDraft:
         if event.intent not in self._intents:
             raise _Refused("it names no earlier intent of this change")
         return self._intents[event.intent]
