@@ -1,10 +1,10 @@
 """The log is read by Go's own checksum-database code, which shares nothing with ours."""
 
-import os
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
+import golang
 import pytest
 
 from itmp.adapters import posix_log
@@ -22,18 +22,9 @@ SOURCE = Path(__file__).parents[1] / "fixtures/gocheck"
 WIDE = 70_000
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def gocheck(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the checker; without Go on PATH this is an error that says so."""
-    program = tmp_path_factory.mktemp("gocheck") / "gocheck"
-    environment = {**os.environ, "GOFLAGS": "-mod=readonly -trimpath", "CGO_ENABLED": "0"}
-    try:
-        subprocess.run(
-            ["go", "build", "-o", program, "."], cwd=SOURCE, env=environment, check=True, timeout=300
-        )
-    except FileNotFoundError:
-        pytest.fail("this test needs a Go toolchain (1.25 or later) on PATH: https://go.dev/dl/")
-    return program
+    return golang.build(SOURCE, tmp_path_factory.mktemp("gocheck") / "gocheck")
 
 
 def run(gocheck: Path, folder: Path, vkey: str = KEY.vkey) -> subprocess.CompletedProcess[str]:
@@ -113,3 +104,13 @@ def test_go_and_the_log_refuse_the_same_forgeries(gocheck: Path, wide: Path, pat
 def test_go_refuses_another_key(gocheck: Path, wide: Path) -> None:
     other = NoteKey.generate(ORIGIN, b"o" * 32)
     assert run(gocheck, wide, other.vkey).returncode == 1
+
+
+def test_an_old_go_on_path_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = tmp_path / "go"
+    old.write_text("#!/bin/sh\necho go version go1.19.8 linux/amd64\n")
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    chosen = golang.toolchain()
+    assert chosen != old
+    assert golang.version(chosen) >= golang.MINIMUM

@@ -1,30 +1,25 @@
 """Our notes and keys against Go's own reader and writer (golang.org/x/mod/sumdb/note)."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
+import golang
 import pytest
 
 from itmp.signing import NoteKey, NoteVerifier, open_note
 from itmp.signing.notes import COSIGNATURE
 
-GO = shutil.which("go")
+SOURCE = Path(__file__).parent / "go_note"
 TEXT = "example.com/ops/2026\n70000\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n"
 KEY = NoteKey.generate("example.com/ops/2026", bytes(range(32)))
 WITNESS = NoteKey.generate("witness.example.net", b"w" * 32, algorithm=COSIGNATURE)
 
-pytestmark = [pytest.mark.go, pytest.mark.skipif(GO is None, reason="no Go toolchain on PATH")]
+pytestmark = [pytest.mark.go, pytest.mark.xdist_group("go")]
 
 
 @pytest.fixture(scope="module")
 def checker(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    binary = tmp_path_factory.mktemp("go") / "notecheck"
-    source = Path(__file__).parent / "go_note"
-    subprocess.run(
-        [str(GO), "build", "-mod=readonly", "-o", binary, "."], cwd=source, check=True, timeout=300
-    )
-    return binary
+    return golang.build(SOURCE, tmp_path_factory.mktemp("go") / "notecheck")
 
 
 def call(checker: Path, verb: str, argument: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
