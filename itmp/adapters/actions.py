@@ -8,6 +8,7 @@ A UNIX stream socket in a private folder carries JSON lines, one answer per mess
 | `{"m":"before", <fields of Action>}` | `{"ok":true}` once the observer has returned, or as below |
 | `{"m":"after", <fields of ActionResult>}` | `{"ok":true}` |
 | `{"m":"secret","name":…}` | `{"ok":true,"value":…}` |
+| `{"m":"mask","values":[…]}` (null: withhold all) | `{"ok":true}` once every later result is masked |
 | any of these, refused | `{"ok":false,"why":…}` |
 
 Rules kept here: an action is acknowledged only after `Observer.before` has returned; after the first refusal
@@ -27,7 +28,7 @@ import os
 import selectors
 import socket
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -58,6 +59,13 @@ class SecretSource(Protocol):
 
     def __call__(self, name: str, /) -> str:
         """Return the value."""
+
+
+class Masking(Protocol):
+    """Takes values that must not be shown from now on."""
+
+    def __call__(self, values: "Sequence[str] | None", /) -> None:
+        """Mask `values` in all that follows; None: show nothing of what follows."""
 
 
 class ActionClient:
@@ -101,6 +109,10 @@ class ActionClient:
         """Return the value of secret `name`."""
         return str(self._ask({"m": "secret", "name": name})["value"])
 
+    def mask(self, values: "Sequence[str] | None") -> None:
+        """Return once the executor masks `values` in every later result (None: withholds them all)."""
+        self._ask({"m": "mask", "values": values if values is None else list(values)})
+
     def close(self) -> None:
         """Close the connection."""
         self._socket.close()
@@ -134,14 +146,20 @@ class ActionServer:
     """
 
     def __init__(
-        self, folder: Path, *, token: str, observer: "Observer", secret: SecretSource | None = None
+        self,
+        folder: Path,
+        *,
+        token: str,
+        observer: "Observer",
+        secret: SecretSource | None = None,
+        masking: Masking | None = None,
     ) -> None:
         self.path = folder / "a.sock"
         if len(os.fsencode(self.path)) > _MAX_PATH:
             raise Error("the folder's path is too long for a UNIX socket", where=str(self.path))
         self.failure: BaseException | None = None
         self.roles: set[str] = set()
-        self._token, self._observer, self._secret = token, observer, secret
+        self._token, self._observer, self._secret, self._masking = token, observer, secret, masking
         self._refusal = ""
         self._deaf = False
         self._selector = selectors.DefaultSelector()
@@ -243,6 +261,8 @@ class ActionServer:
                 return self._after(message)
             case "secret":
                 return self._give(str(message["name"]))
+            case "mask":
+                return self._mask(message["values"])
             case _:
                 raise ValueError("no such message")
 
@@ -282,6 +302,12 @@ class ActionServer:
         except Error as error:
             return {"ok": False, "why": error.what}
 
+    def _mask(self, values: Any) -> dict[str, Any]:
+        if self._masking is None:
+            return {"ok": False, "why": "nothing is masked here"}
+        self._masking(None if values is None else [str(value) for value in values])
+        return {"ok": True}
+
 
 class _Peer:
     """One connection: who it is, and what it has sent without a line's end."""
@@ -319,5 +345,6 @@ __all__ = [
     "ActionClient",
     "ActionRefusedError",
     "ActionServer",
+    "Masking",
     "SecretSource",
 ]

@@ -2,13 +2,12 @@
 
 Rules kept here: a reference (`env:NAME`, `file:PATH`) is resolved when a slice starts and its value is
 kept in memory only; errors name the reference, never the value. A masked text holds no known value in
-clear, nor in base64, JSON or URL encoding.
+clear, nor in base64, JSON or URL encoding; overlapping values are masked whole.
 """
 
 import base64
 import json
 import os
-import re
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,8 +16,10 @@ from typing import Any, Final
 from itmp.errors import InvalidInputError, NotFoundError
 
 MASK: Final = "********"
+WITHHELD: Final = "output withheld: it may hold a vaulted value"
 _SHORT: Final = 4  # shorter values are masked in clear only: their encodings are too common
 _MAX: Final = 1024 * 1024
+_MOST: Final = 200_000  # forms that each text is searched for
 _SCHEMES: Final = "env:NAME or file:PATH"
 
 
@@ -67,16 +68,33 @@ def _from_file(name: str) -> str:
 
 
 class Masker:
-    """Replaces known secret values, in every encoding that we know, by a fixed mask."""
+    """Replaces known secret values, in every encoding that we know, by a fixed mask; it may learn more of them."""
 
-    def __init__(self, values: Iterable[str]) -> None:
-        forms = {form for value in values for form in _forms(value) if form}
-        ordered = sorted(forms, key=lambda form: (-len(form), form))
-        self._pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self._known: set[str] = set()
+        self._forms: set[str] = set()
+        self._all = False
+        self.learn(values)
+
+    def learn(self, values: Iterable[str] | None) -> None:
+        """Mask `values` too, from now on; None, or too many of them: withhold every text."""
+        if values is None:
+            self._all = True
+            return
+        new = set(values) - self._known
+        self._known |= new
+        self._forms |= {form for value in new for form in _forms(value) if form}
+        self._all = self._all or len(self._forms) > _MOST
 
     def text(self, value: str) -> str:
         """Return `value` with every known secret masked."""
-        return self._pattern.sub(MASK, value) if self._pattern else value
+        if self._all:
+            return value and WITHHELD
+        shown, end = [], 0
+        for first, last in _joined(_spans(value, self._forms)):
+            shown += [value[end:first], MASK]
+            end = last
+        return "".join([*shown, value[end:]])
 
     def value(self, value: Any) -> Any:
         """Return a JSON value with every text in it masked, keys included."""
@@ -89,6 +107,25 @@ class Masker:
         if isinstance(value, bool) or value is None:
             return value
         return value if self.text(str(value)) == str(value) else MASK
+
+
+def _spans(text: str, forms: Iterable[str]) -> Iterator[tuple[int, int]]:
+    for form in forms:
+        first = text.find(form)
+        while first >= 0:
+            yield first, first + len(form)
+            first = text.find(form, first + 1)
+
+
+def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return `spans` in order, those that overlap as one."""
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted(spans):
+        if joined and first < joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
+        else:
+            joined.append((first, last))
+    return joined
 
 
 def _forms(value: str) -> Iterator[str]:
@@ -106,7 +143,7 @@ def _forms(value: str) -> Iterator[str]:
         repr(value)[1:-1],
     )
     yield from (urllib.parse.quote(value), urllib.parse.quote(value, safe=""), urllib.parse.quote_plus(value))
-    yield from _base64_forms(value.encode())
+    yield from _base64_forms(value.encode(errors="replace"))
 
 
 def _base64_forms(data: bytes) -> Iterator[str]:
@@ -119,4 +156,4 @@ def _base64_forms(data: bytes) -> Iterator[str]:
                 yield inner
 
 
-__all__ = ["MASK", "Masker", "resolve"]
+__all__ = ["MASK", "WITHHELD", "Masker", "resolve"]

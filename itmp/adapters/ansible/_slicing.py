@@ -94,7 +94,7 @@ def command(folder: Path, short: Path, vaults: Mapping[str, str], arguments: lis
     return [
         layout.python(),
         "-m",
-        "ansible",
+        "itmp.adapters.ansible.start",
         kind,
         "-i",
         str(folder / layout.INVENTORY),

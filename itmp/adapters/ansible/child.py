@@ -17,7 +17,7 @@ from typing import Any, Final
 from ansible_runner import Runner, RunnerConfig
 
 _LINES: Final = 60
-_LINE: Final = 500
+_LINE: Final = 20_000  # a text is cut after it is masked: half a secret is not recognised
 _KILLED: Final = 137  # ansible-runner has no exit code for an Ansible that a signal ended
 
 

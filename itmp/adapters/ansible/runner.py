@@ -21,6 +21,7 @@ from itmp.adapters import supervisor
 from itmp.adapters.actions import ActionServer
 from itmp.adapters.ansible import _leftovers, layout
 from itmp.adapters.ansible._lines import one_line
+from itmp.adapters.ansible._results import DATA
 from itmp.adapters.ansible._slicing import (
     Slicing,
     clear_short_folders,
@@ -84,9 +85,13 @@ class AnsibleRunner:
         masker = Masker(values.values())
         with fresh_folder(room, part) as folder, short_folder(room) as short:
             request = Slicing(plan, part, part.step, room).write(folder, short, self._vaults, self._passed)
-            watched = _Masked(observer, masker)
+            watched = _Masked(observer, masker, _host_names(plan))
             with ActionServer(
-                short, token=secrets.token_hex(16), observer=watched, secret=_only(values)
+                short,
+                token=secrets.token_hex(16),
+                observer=watched,
+                secret=_only(values),
+                masking=masker.learn,
             ) as server:
                 request["environment"] |= server.environment
                 self._server = server
@@ -116,17 +121,22 @@ class AnsibleRunner:
 
     def _ask_targets(self, folder: Path, room: Room) -> tuple[str, ...]:
         values = self._secrets({})
+        masker = Masker(values.values())
         with short_folder(room) as short:
             wait = self._target_wait
             request = _leftovers.request(
                 folder, short, room, vaults=self._vaults, passed=self._passed, wait=wait
             )
             with ActionServer(
-                short, token=secrets.token_hex(16), observer=_Nobody(), secret=_only(values)
+                short,
+                token=secrets.token_hex(16),
+                observer=_Nobody(),
+                secret=_only(values),
+                masking=masker.learn,
             ) as server:
                 request["environment"] |= server.environment
                 self._child(request, server, room, wait + _ASKING)
-            return _leftovers.read(folder, short)
+            return tuple(map(masker.text, _leftovers.read(folder, short)))
 
     def _secrets(self, declared: Mapping[str, str]) -> dict[str, str]:
         wanted = {**declared, **{PREFIX + name: reference for name, reference in self._vaults.items()}}
@@ -185,18 +195,16 @@ class _Nobody:
 
 
 class _Masked:
-    """An observer that sees masked texts only, each on one line."""
+    """An observer that sees masked texts only, each on one line; names of the plan's hosts are no secret."""
 
-    def __init__(self, observer: Observer, masker: Masker) -> None:
-        self._observer, self._masker = observer, masker
+    def __init__(self, observer: Observer, masker: Masker, hosts: frozenset[str]) -> None:
+        self._observer, self._masker, self._hosts = observer, masker, hosts
         self.bad = False
         self.results = 0
 
     def before(self, action: Action) -> None:
-        clean = self._masker.text
-        self._observer.before(
-            replace(action, name=one_line(clean(action.name)), delegate=clean(action.delegate))
-        )
+        name = one_line(self._masker.text(action.name))
+        self._observer.before(replace(action, name=name, delegate=self._delegate(action.delegate)))
 
     def after(self, result: ActionResult) -> None:
         self.results += 1
@@ -206,11 +214,19 @@ class _Masked:
             replace(
                 result,
                 name=one_line(clean.text(result.name)),
-                delegate=clean.text(result.delegate),
+                delegate=self._delegate(result.delegate),
                 message=one_line(clean.text(result.message)),
-                data=clean.value(result.data),
+                data={k: v if k in DATA else clean.value(v) for k, v in result.data.items()},
             )
         )
+
+    def _delegate(self, name: str) -> str:
+        return name if name in self._hosts else self._masker.text(name)
+
+
+def _host_names(plan: Plan) -> frozenset[str]:
+    inventory = plan.manifest.inventory
+    return frozenset(host.name for host in inventory.hosts) if inventory else frozenset()
 
 
 def _only(values: Mapping[str, str]) -> Any:

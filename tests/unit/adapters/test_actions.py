@@ -159,3 +159,19 @@ def test_a_client_without_an_executor_must_not_act(folder):
         ActionClient(str(folder / "nothing"), token="t", role="x")
     with pytest.raises(ActionRefusedError, match="ITMP_ACTION_SOCKET"):
         ActionClient.from_environment("x")
+
+
+def test_values_to_mask_are_taken_before_they_are_acknowledged(serve):
+    taken = []
+    peer = client(serve(Watching(), masking=taken.append))
+    peer.mask(["sesame"])
+    peer.mask(None)
+    peer.close()
+    assert taken == [["sesame"], None]
+
+
+def test_a_value_that_nobody_masks_is_refused(serve):
+    peer = client(serve(Watching()))
+    with pytest.raises(ActionRefusedError, match="nothing is masked"):
+        peer.mask(["sesame"])
+    peer.close()

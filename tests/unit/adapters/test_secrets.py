@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from itmp.adapters.secrets import MASK, Masker, resolve
+from itmp.adapters.secrets import MASK, WITHHELD, Masker, resolve
 from itmp.errors import InvalidInputError, NotFoundError
 
 SECRETS = st.text(st.characters(exclude_categories=["Cs"]), min_size=6, max_size=40).filter(
@@ -59,3 +59,21 @@ def test_values_are_masked_in_depth():
 
 def test_without_secrets_nothing_changes():
     assert Masker([]).text("as it is") == "as it is"
+
+
+def test_what_is_learned_later_is_masked_too():
+    masker = Masker(["hunter2"])
+    masker.learn(["sesame"])
+    assert masker.text("hunter2 sesame") == f"{MASK} {MASK}"
+
+
+def test_values_that_overlap_leave_no_rest():
+    assert Masker(["abcdef", "defxyz"]).text("-abcdefxyz-") == f"-{MASK}-"
+    assert Masker(["aaab"]).text("aaaaab") == f"aa{MASK}"
+
+
+def test_when_not_everything_is_known_everything_is_withheld():
+    masker = Masker(["hunter2"])
+    masker.learn(None)
+    assert masker.text("an ordinary text") == WITHHELD
+    assert masker.text("") == ""

@@ -1,0 +1,68 @@
+"""Starts Ansible: `python -m itmp.adapters.ansible.start KIND ARGUMENTS`, like `python -m ansible`.
+
+Rules kept here: whatever Ansible decrypts, in its main process or in a worker, is told to the executor before
+anything can use it, so the executor masks it in every later result. What cannot be told is not decrypted: the task
+fails. Decryption has one place in Ansible, `VaultLib.decrypt_and_get_vault_id`: group_vars, inline `!vault`,
+vars_files, include_vars, vaulted files and the `unvault` filter all end there. It is wrapped before Ansible reads
+anything; workers are forks and inherit the wrapping.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+from itmp.adapters.actions import ActionClient, ActionRefusedError
+from itmp.adapters.ansible._plaintext import secrets_in
+
+ROLE: Final = "decrypted values"
+
+
+class Teller:
+    """Tells the executor decrypted values: each once, over a connection of each process's own."""
+
+    def __init__(self) -> None:
+        self._clients: dict[int, ActionClient] = {}
+        self._told: set[bytes] = set()  # digests; a worker inherits what its parent has told
+
+    def tell(self, data: bytes) -> None:
+        """Return once the executor masks what is in `data`; raise `ActionRefusedError` when it cannot be told."""
+        name = hashlib.sha256(data).digest()
+        if name in self._told:
+            return
+        client = self._clients.get(os.getpid())
+        if client is None:
+            client = self._clients[os.getpid()] = ActionClient.from_environment(ROLE)
+        client.mask(secrets_in(data))
+        self._told.add(name)
+
+
+def watch_decryption(tell: Callable[[bytes], None]) -> None:
+    """Let `tell` see each plaintext before Ansible does; its refusal is Ansible's vault error."""
+    from ansible.parsing.vault import AnsibleVaultError, VaultLib  # noqa: PLC0415 -- Ansible is imported in this process's main only
+
+    decrypt = VaultLib.decrypt_and_get_vault_id
+
+    def decrypt_and_tell(self: Any, vaulttext: Any) -> Any:
+        answer = decrypt(self, vaulttext)
+        try:
+            tell(answer[0])
+        except ActionRefusedError as error:
+            raise AnsibleVaultError(
+                f"a decrypted value could not be kept out of the log: {error.what}"
+            ) from None
+        return answer
+
+    VaultLib.decrypt_and_get_vault_id = decrypt_and_tell
+
+
+def main() -> None:
+    """Run the Ansible program that the arguments name."""
+    watch_decryption(Teller().tell)
+    from ansible.__main__ import main as ansible  # noqa: PLC0415 -- as above
+
+    ansible()
+
+
+if __name__ == "__main__":
+    main()
