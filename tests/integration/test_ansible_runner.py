@@ -167,7 +167,7 @@ def test_a_host_outside_the_slice_gets_no_connection(world):
 """
     before = world.fleet.connections("lb1")
     recorder = world.play(play, delegates=("web2",))
-    assert recorder.outcomes("Sneak") == {"web1": "unreachable", "web2": "unreachable"}
+    assert recorder.outcomes("Sneak") == {"web1": "failed", "web2": "failed"}
     assert world.fleet.connections("lb1") == before
 
 

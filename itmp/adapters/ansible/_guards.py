@@ -13,6 +13,9 @@ from typing import Any, Final
 
 import yaml
 
+from itmp.adapters.ansible import _outside
+from itmp.adapters.ansible._ssh import FURTHER
+from itmp.adapters.ansible._tasks import is_local
 from itmp.documents import Problem
 
 VAULT_HEADER: Final = b"$ANSIBLE_VAULT;"
@@ -42,6 +45,36 @@ _ENCRYPT_DO: Final = (
     "Encrypt it with ansible-vault, pass it as a secret of the step, or list it in `public_vars`."
 )
 _KEYS_DO: Final = "Remove it: pin the host's key in inventories/known_hosts (itmp hosts scan)."
+
+_ARGUMENTS_DO: Final = "Remove it: a plan reaches its own hosts and no other, and runs no command on the way."
+_LOCAL_DO: Final = "Use the keyword `connection: local`, or set it for the host in the inventory itself."
+# Code that Ansible would run unasked, past the gate of each action.
+_UNASKED: Final = frozenset(
+    {"callback_plugins", "strategy_plugins", "connection_plugins", "vars_plugins", "cache_plugins"}
+)
+_VALUES: Final = _VARS_FOLDERS | {"templates"}
+
+
+def check_place(path: str) -> Iterator[Problem]:
+    """Yield a problem when an artifact is code that would act without a task of the plan."""
+    folders = path.split("/")[:-1]
+    if "collections" not in folders and _UNASKED & set(folders):
+        message = "a plugin that would act without being asked for by a task of the plan"
+        yield Problem(
+            path=path, line=0, column=0, message=message, suggestion="Remove it; itmp brings its own."
+        )
+
+
+def notes(path: str, data: bytes) -> Iterator[str]:
+    """Yield what an approver should know of a file that no task shows: code that runs here, lookups in values."""
+    folders = path.split("/")[:-1]
+    if "collections" in folders:
+        return
+    if path.endswith(".py") and any(folder.endswith("_plugins") for folder in folders):
+        yield f"{path} is code that runs on the executor's own machine"
+    if _VALUES & set(folders) or path.endswith("snapshot.json"):
+        for name in sorted(set(_outside.lookups(data.decode(errors="replace").replace('\\"', '"')))):
+            yield f"{path} reaches outside the plan: lookup {name}"
 
 
 def check_values(place: str, values: Any, public: frozenset[str]) -> Iterator[Problem]:
@@ -125,12 +158,25 @@ class _Variable:
             yield self._problem("takes the plan's control over host key checking away", _KEYS_DO)
         elif _SSH_OPTIONS.match(self.name) and _WEAKENS.search(self.value):
             yield self._problem("changes how host keys are checked", _KEYS_DO)
+        elif self.name in FURTHER and self.value:
+            yield self._problem("adds arguments to ssh, which the plan alone gives", _ARGUMENTS_DO)
+        elif self._hides_local():
+            yield self._problem("leads to the executor's own machine unseen", _LOCAL_DO)
         elif self.name == "ansible_connection" and _UNCHECKED.match(self.value):
             yield self._problem(
                 "names a connection that does not check host keys as the plan asks", "Use ssh."
             )
         elif self.text and self._is_clear_secret() and self.name not in public:
             yield self._problem("is named like a secret and stands in clear", _ENCRYPT_DO)
+
+    def _hides_local(self) -> bool:
+        """A variable of a file (an inventory's own is frozen, and shown) that makes a host's work happen here."""
+        return (
+            self.name == "ansible_connection"
+            and bool(self.line)
+            and is_local(self.value)
+            and "localhost" not in self.path
+        )
 
     def _is_clear_secret(self) -> bool:
         return bool(self.value) and bool(_SECRET.search(self.name)) and "{{" not in self.value

@@ -8,7 +8,11 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-_LOOKUP: Final = re.compile(r"\b(?:lookup|query|q)\s*\(\s*['\"]([\w.]+)['\"]")
+from itmp.adapters.ansible._tasks import HERE, is_local
+
+_LOOKUP: Final = re.compile(
+    r"\b(?:lookup|query|q)\s*\(\s*(?:plugin\s*=\s*)?(?:['\"]([\w.]+)['\"](?=\s*[,)]))?"
+)
 _LOOP_PURE: Final = frozenset(
     [
         "items",
@@ -25,6 +29,10 @@ _LOOP_PURE: Final = frozenset(
     ]
 )
 _LOOKUP_PURE: Final = _LOOP_PURE | {"vars", "varnames", "itmp_secret"}
+_HERE: Final = "the executor's own machine, where it acts"
+_HOLD_TASKS: Final = frozenset(
+    {"tasks", "pre_tasks", "post_tasks", "handlers", "roles", "block", "rescue", "always", "vars_files"}
+)
 _USERINFO: Final = re.compile(r"//[^/@\s]*@")
 # Modules whose `src` is read on the controller, unless remote_src.
 _SENDS: Final = frozenset({"copy", "template", "unarchive", "script", "assemble", "synchronize"})
@@ -38,11 +46,51 @@ def of(task: Any) -> Iterator[str]:
         name = str(key).removeprefix("with_")
         if str(key).startswith("with_") and name not in _LOOP_PURE:
             yield f"lookup {name}"
-    for text in _texts(dict(written)):
-        for name in _LOOKUP.findall(text):
-            if name.removeprefix("ansible.builtin.") not in _LOOKUP_PURE:
-                yield f"lookup {name}"
+    yield from values(written)
     yield from _arguments(task)
+    if is_local(task.connection or ""):
+        yield _HERE
+    if str(task.delegate_to or "") in HERE:
+        yield f"delegation to {task.delegate_to}: {_HERE}"
+
+
+def of_holder(item: Any) -> Iterator[str]:
+    """Yield one text per thing that a play or block, as written and without its tasks, reaches outside the plan."""
+    written = getattr(item, "_ds", None)
+    if not isinstance(written, dict):
+        return
+    yield from values({key: value for key, value in written.items() if key not in _HOLD_TASKS})
+    named = written.get("vars_files") or ()
+    for path in _flat([named]):
+        if _leaves(path):
+            yield f"path {path}"
+
+
+def values(written: Any) -> Iterator[str]:
+    """Yield one text per lookup that a value holds at any depth."""
+    for text in _texts(written):
+        for name in lookups(text):
+            yield f"lookup {name}"
+
+
+def lookups(text: str) -> Iterator[str]:
+    """Yield the names of lookups in `text` that read anything; `?` for one whose name is itself computed."""
+    for name in _LOOKUP.findall(text):
+        if name.removeprefix("ansible.builtin.") not in _LOOKUP_PURE:
+            yield name or "?"
+
+
+def _flat(value: Any) -> Iterator[str]:
+    for item in value:
+        if isinstance(item, list | tuple):
+            yield from _flat(item)
+        else:
+            yield str(item)
+
+
+def _leaves(path: str) -> bool:
+    """Whether a path of the controller may lie outside the project."""
+    return path.startswith(("/", "~")) or ".." in path.split("/")
 
 
 def _arguments(task: Any) -> Iterator[str]:
@@ -52,14 +100,13 @@ def _arguments(task: Any) -> Iterator[str]:
         if isinstance(value, str) and re.match(r"(https?|ftp|git|ssh)://", value):
             yield f"url {_USERINFO.sub('//…@', value)}"
     short = str(task.action).rpartition(".")[2]
-    source = arguments.get("src")
-    if (
-        short in _SENDS
-        and isinstance(source, str)
-        and source.startswith(("/", "~"))
-        and not arguments.get("remote_src")
-    ):
-        yield f"path {source}"
+    read = [arguments.get("src")] if short in _SENDS and not arguments.get("remote_src") else []
+    if short in {"script", "include_vars"}:
+        words = str(arguments.get("_raw_params") or arguments.get("cmd") or "").split()
+        read += [*words[:1], arguments.get("file"), arguments.get("dir")]
+    for source in read:
+        if isinstance(source, str) and _leaves(source):
+            yield f"path {source}"
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from ansible.inventory.helpers import get_group_vars
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import is_encrypted
@@ -24,6 +25,7 @@ from ansible.vars.manager import VariableManager
 from itmp.adapters.ansible import _check_mode, _outside, _tasks
 
 _DIRECT: Final = frozenset({"", "smart", "ssh", "ansible.builtin.ssh", "local", "ansible.builtin.local"})
+_STRATEGIES: Final = frozenset({"linear", "free", "host_pinned"})
 _UNCHECKED: Final = re.compile(r"(ansible\.(builtin|netcommon)\.)?(paramiko|paramiko_ssh|libssh)\Z")
 _MAX_TASKS: Final = 20_000
 
@@ -82,10 +84,10 @@ class PlayParser:
             self._problem(
                 where, "vars_prompt asks a person during the run", "Make it an input of the document."
             )
-        if str(play.strategy) in {"debug", "ansible.builtin.debug"}:
-            self._problem(
-                where, "the debug strategy asks a person during the run", "Remove `strategy: debug`."
-            )
+        if str(play.strategy).removeprefix("ansible.builtin.") not in _STRATEGIES:
+            what = f"strategy {play.strategy} asks a person, or acts without asking for each action"
+            self._problem(where, what, f"Use one of {', '.join(sorted(_STRATEGIES))}.")
+        self._outside |= dict.fromkeys(f"{where} {found}" for found in _outside.of_holder(play))
         if play.serial and self._need["sliced"] and not self._need["per_slice"]:
             self._problem(where, "`serial` in a step that runs batch by batch", _SLICED)
         self._connection(play, where)
@@ -111,6 +113,11 @@ class PlayParser:
         if self._need["pattern"]:
             names &= {host.name for host in self._inventory.get_hosts(self._need["pattern"])}
         self._hosts |= names
+        for name in sorted(names - _tasks.HERE):
+            host = self._inventory.get_host(name)
+            own = {**get_group_vars(host.get_groups()), **host.vars}
+            if _tasks.is_local(own.get("ansible_connection", "")):
+                self._outside[f"host {name} is the executor's own machine: its connection is local"] = None
 
     def _ordered(self) -> list[str]:
         names = [host.name for host in self._inventory.get_hosts("all")]
@@ -118,6 +125,8 @@ class PlayParser:
 
     def _blocks(self, blocks: list[Any], section: str, chain: tuple[str, ...]) -> None:
         for block in blocks:
+            found = dict.fromkeys(_outside.of_holder(block))
+            self._outside |= {f"{self._where(block)} {what}": None for what in found}
             for items, inner in ((block.block, section), (block.rescue, "rescue"), (block.always, "always")):
                 for item in items:
                     if isinstance(item, Block):

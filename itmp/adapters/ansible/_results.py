@@ -34,9 +34,8 @@ def describe(result: Any, outcome: str, more: Mapping[str, Any]) -> dict[str, An
     }
     if task.action == "gather_facts":
         del fields["action"]
-    delegated = raw.get("_ansible_delegated_vars")
-    if isinstance(delegated, Mapping) and delegated.get("ansible_delegated_host"):
-        fields["delegate"] = str(delegated["ansible_delegated_host"])
+    if delegate := result.task_fields.get("delegate_to"):  # the worker's own: its template has its value
+        fields["delegate"] = str(delegate)
     if not hidden:
         fields["message"] = message(raw, outcome)
         if isinstance(raw.get("rc"), int):

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from itmp.adapters import supervisor
 from itmp.adapters.ansible import _ssh, layout
+from itmp.adapters.ansible._tasks import is_local
 from itmp.adapters.known_hosts import PinnedKeys
 from itmp.errors import NotFoundError
 from itmp.execution.doors import Room, Slice
@@ -42,6 +43,7 @@ class Slicing:
         layout.write(folder, "limit", "".join(f"{name}\n" for name in self._part.hosts).encode())
         layout.write(folder, "delegates", "".join(f"{host.name}\n" for host in hosts).encode())
         layout.write(folder, "vars.json", json.dumps(self._variables()).encode())
+        layout.write(folder, layout.BOUNDS, json.dumps(self._bounds(hosts)).encode())
         pinned = PinnedKeys(data=self._artifact(layout.KNOWN_HOSTS))
         layout.write(folder, "known_hosts", pinned.only((host.address, host.port) for host in hosts))
         layout.write(folder, "ssh_config", _ssh.config(hosts).encode())
@@ -57,6 +59,27 @@ class Slicing:
     def _variables(self) -> dict[str, Any]:
         asked = {name: f"{{{{ lookup('itmp_secret', {name!r}) }}}}" for name in self._step.secrets}
         return {**_unsafe(dict(self._step.vars)), **asked}
+
+    def _bounds(self, hosts: list[Host]) -> dict[str, Any]:
+        """Return what `_bounds.Bounds` reads: whom the slice acts on, where they answer, and which are here."""
+        frozen = json.loads(self._artifact(layout.SNAPSHOT) or b"{}")
+        own = frozen.get("_meta", {}).get("hostvars", {})
+        local = [
+            host.name
+            for host in hosts
+            if any(
+                is_local(values.get("ansible_connection"))
+                for values in (
+                    own.get(host.name, {}),
+                    *(frozen.get(group, {}).get("vars", {}) for group in ("all", *host.groups)),
+                )
+            )
+        ]
+        return {
+            "targets": sorted({*self._part.hosts, *self._step.delegates}),
+            "addresses": {host.name: [host.address, host.port] for host in hosts},
+            "local": local,
+        }
 
     def _artifact(self, path: str) -> bytes:
         return self._plan.artifact(path) if path in self._plan.manifest.artifacts else b""

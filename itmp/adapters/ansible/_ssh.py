@@ -14,6 +14,12 @@ from typing import Final
 from itmp.errors import ToolMissingError
 from itmp.plan.model import Host
 
+FURTHER: Final = (
+    "ansible_ssh_common_args",
+    "ansible_ssh_extra_args",
+    "ansible_scp_extra_args",
+    "ansible_sftp_extra_args",
+)
 _SAFE: Final = re.compile(r"[A-Za-z0-9_.:%@+-]+\Z")
 
 
@@ -68,6 +74,8 @@ def variables(config_file: Path, known_hosts: Path) -> dict[str, object]:
     """Return the variables that bind Ansible's ssh to the configuration, above any that the project sets."""
     return {
         "ansible_ssh_args": arguments(config_file, known_hosts),
+        # Any further argument could run a command here (ProxyCommand) or lead to another host.
+        **dict.fromkeys(FURTHER, ""),
         "ansible_host_key_checking": True,
         "ansible_ssh_host_key_checking": True,
         "ansible_ssh_executable": _tool("ssh"),

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 GATHER: Final = "ansible.builtin.gather_facts"
 META: Final = frozenset({"meta", "ansible.builtin.meta", "ansible.legacy.meta"})
+HERE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 INCLUDES: Final = frozenset(
     f"{prefix}include_{what}"
     for prefix in ("", "ansible.builtin.", "ansible.legacy.")
@@ -24,6 +25,11 @@ def place(item: Any, root: str) -> tuple[str, int]:
         return "", 0
     relative = os.path.relpath(os.path.realpath(path), os.path.realpath(root))
     return (path if relative.startswith("..") else relative), int(line)
+
+
+def is_local(connection: object) -> bool:
+    """Tell whether a connection plugin's name is that of Ansible's own machine."""
+    return str(connection).rpartition(".")[2] == "local"
 
 
 def is_gathering(task: Any) -> bool:

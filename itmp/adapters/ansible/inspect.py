@@ -8,6 +8,7 @@ It runs in a child because importing Ansible costs 0.6 s and leaves global state
 on stdout.
 """
 
+import functools
 import json
 import os
 import re
@@ -48,6 +49,21 @@ def _prepare() -> None:
     )
     loader.init_plugin_loader([])
     loader.lookup_loader.get = refuse
+    for plugins in (loader.filter_loader, loader.test_loader, loader.vars_loader):
+        plugins.add_directory = _nowhere  # the project's own filters, tests and vars plugins are code
+    for plugins in (loader.filter_loader, loader.test_loader):
+        plugins.get = functools.partial(_own, plugins.get)
+
+
+def _nowhere(*_: Any, **__: Any) -> None:
+    """Do not search there."""
+
+
+def _own(get: Any, name: str, *more: Any, **options: Any) -> Any:
+    """Load no filter or test but Ansible's own: a collection's is code of the project."""
+    if "." in name and not name.startswith(("ansible.builtin.", "ansible.legacy.")):
+        raise KeyError(f"{name} does not run while a plan is made")
+    return get(name, *more, **options)
 
 
 def _inspect(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from itmp.errors import InvalidInputError
 INVENTORY: Final = "inventory/hosts"
 SNAPSHOT: Final = "inventory/snapshot.json"
 KNOWN_HOSTS: Final = "inventory/known_hosts"
+BOUNDS: Final = "bounds.json"
 PROJECT_CONFIG: Final = "project/ansible.cfg"
 PLUGINS: Final = Path(__file__).parent / "plugins"
 

@@ -70,6 +70,9 @@ class AnsibleSources:
                 token=secrets.token_hex(16),
             )
             artifacts[layout.SNAPSHOT] = _snapshot.to_bytes(snapshot)
+            notes += tuple(
+                note for path, data in sorted(artifacts.items()) for note in _guards.notes(path, data)
+            )
             problems += self._judge(snapshot, artifacts, needs, public)
             if problems:
                 raise DocumentError(problems)
@@ -130,6 +133,7 @@ class AnsibleSources:
                 )
             if path != layout.SNAPSHOT and "/_itmp_" not in path:
                 problems += _guards.check_file(place, data, public)
+                problems += _guards.check_place(place)
         for need in needs.plays:
             problems += _guards.check_values(need.mark, dict(need.vars), public)
             both = sorted(need.vars.keys() & need.secrets.keys())

@@ -6,9 +6,9 @@ from itmp.adapters.ansible import _results
 from itmp.adapters.ansible._lines import one_line
 
 
-def result(raw, **task):
+def result(raw, worker=None, **task):
     fields = {"no_log": False, "action": "command", "resolved_action": "ansible.builtin.command", **task}
-    return SimpleNamespace(result=raw, task=SimpleNamespace(**fields))
+    return SimpleNamespace(result=raw, task=SimpleNamespace(**fields), task_fields=worker or {})
 
 
 def test_a_no_log_result_carries_its_outcome_alone():

@@ -10,12 +10,13 @@ Loaded by Ansible, in Ansible's main process. It sends plain values; masking hap
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ansible.plugins.callback import CallbackBase
 
 from itmp.adapters.actions import ActionClient, ActionRefusedError
-from itmp.adapters.ansible import _results, _tasks
+from itmp.adapters.ansible import _bounds, _results, _tasks
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -45,8 +46,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
         self._notified: dict[str, list[str]] = {}
         self._draining = False
         try:
+            _bounds.hold(_bounds.Bounds.read(Path(self._root)))
             self._client = ActionClient.from_environment("ansible")
-        except ActionRefusedError as error:
+        except (ActionRefusedError, OSError, ValueError, KeyError) as error:
             self._end(error)
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
@@ -121,6 +123,18 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
                 ),
             }
         )
+        if outcome == "failed":
+            self._outside(action, result)
+
+    def _outside(self, action: dict[str, Any], result: Any) -> None:
+        """Ask for what a worker found to lie outside the plan and did not do: the executor refuses and records it."""
+        _, found, what = str(result.result.get("msg") or "").partition(_bounds.MARK)
+        if found:
+            try:
+                self._client.before({**action, "id": f"{action['id']}!", "action": what})
+            except ActionRefusedError as error:
+                self._drain()
+                self._end(error)
 
     def _send(self, result: dict[str, Any]) -> None:
         try:

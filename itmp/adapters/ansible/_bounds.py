@@ -1,0 +1,70 @@
+"""Holds each connection that Ansible makes against the plan: by variables and templates it could go anywhere.
+
+Loaded with the callback into Ansible's main process and inherited by its workers, where delegation and
+connection variables get their values. Rules kept here, each before anything is connected or started:
+a task acts on its host, or on a delegate of the slice; SSH goes to the address and port that the plan froze
+for that host; a local connection, which acts on the executor's own machine, is used only where the plan
+shows it: on `localhost`, by the keyword `connection`, or by a host's own inventory variable.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ansible.errors import AnsibleError
+from ansible.executor.task_executor import TaskExecutor
+
+from itmp.adapters.ansible import layout
+from itmp.adapters.ansible._tasks import HERE, is_local
+
+MARK: Final = "itmp: outside the approved plan: "
+_SSH_PORT: Final = 22
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """`targets` are the slice's hosts and delegates, `addresses` where they answer, `local` those that are here."""
+
+    targets: frozenset[str]
+    addresses: Mapping[str, tuple[str, int]]
+    local: frozenset[str]
+
+    @classmethod
+    def read(cls, folder: Path) -> "Bounds":
+        """Read what the executor wrote beside the layout; raise `OSError` or `ValueError` when it is not there."""
+        data = json.loads((folder / layout.BOUNDS).read_text())
+        addresses = {name: (str(address), int(port)) for name, (address, port) in data["addresses"].items()}
+        return cls(targets=frozenset(data["targets"]), addresses=addresses, local=frozenset(data["local"]))
+
+    def broken(self, host: str, delegate: str, keyword: str, connection: Any) -> str:
+        """Return what is wrong with acting on `host` (or `delegate`) over `connection`; empty when nothing is."""
+        target = delegate or host
+        if target not in self.targets:
+            return f"delegation to {target!r:.120}"
+        name = str(connection._load_name).rpartition(".")[2]  # noqa: SLF001 -- Ansible's only name of it
+        if is_local(name):
+            shown = target in HERE | self.local or is_local(keyword)
+            return "" if shown else f"a local connection for {target!r:.120}"
+        if name != "ssh":
+            return ""
+        found = (str(connection.get_option("host")), int(connection.get_option("port") or _SSH_PORT))
+        if found != self.addresses.get(target):
+            return f"a connection to {found[0]:.120} port {found[1]} for {target!r:.120}"
+        return ""
+
+
+def hold(bounds: Bounds) -> None:
+    """Make every task of this process and its workers keep `bounds`; a task that breaks them fails unbegun."""
+    settle = TaskExecutor._set_connection_options  # noqa: SLF001 -- where host, delegate and options are settled
+
+    def held(self: Any, variables: Any, templar: Any) -> Any:
+        keyword = str(self._task.connection or "")
+        settled = settle(self, variables, templar)
+        what = bounds.broken(self._host.name, str(self._task.delegate_to or ""), keyword, self._connection)
+        if what:
+            raise AnsibleError(MARK + what)
+        return settled
+
+    TaskExecutor._set_connection_options = held  # noqa: SLF001 -- as above; Ansible has no hook there
