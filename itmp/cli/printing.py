@@ -11,7 +11,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, ParamSpec
 
 import typer
@@ -107,19 +107,25 @@ def _print(answer: Answer, *, machine: bool) -> None:
 
 
 def _of_error(error: Error, *, machine: bool) -> Answer:
+    problems = getattr(error, "problems", ())
     if not machine:
-        place = f"{safe(error.where)}: " if error.where else ""
-        say(
-            f"{colour('error', 'failed', stream=sys.stderr)}: {place}"
-            + "\n".join(map(safe, error.what.split("\n")))
-        )
-        for line in error.do.splitlines():
+        word = colour("error", "failed", stream=sys.stderr)
+        for line in map(safe, problems) if len(problems) > 1 else (_first_line(error),):
+            say(f"{word}: {line}")
+        for line in error.do.splitlines() if len(problems) < 2 else ():  # noqa: PLR2004 - several: each says its own
             say(f"  {safe(line)}")
-    data = {
+    data: dict[str, Any] = {
         "error": {"type": type(error).__name__, "what": error.what, "where": error.where, "do": error.do},
         "retryable": error.retryable,
     }
+    if problems:
+        data["problems"] = [asdict(problem) for problem in problems]
     return Answer(data=data, exit_code=error.exit_code)
+
+
+def _first_line(error: Error) -> str:
+    place = f"{safe(error.where)}: " if error.where else ""
+    return place + "\n".join(map(safe, error.what.split("\n")))
 
 
 def _of_bug(error: Exception) -> Answer:

@@ -57,7 +57,7 @@ def resolve_inputs(spec: Mapping[str, InputSpec], given: Mapping[str, str]) -> M
     `given` maps names to text as written on the command line (`--set name=text`).
     """
     problems = [
-        _given(name, f"there is no input {name!r:.60}", did_you_mean(name, spec))
+        _given(name, f"there is no input {name!r:.60}", did_you_mean(name, spec) or _known(spec))
         for name in given.keys() - spec.keys()
     ]
     values: dict[str, Any] = {}
@@ -117,6 +117,10 @@ def references(
         for found in _ANY.finditer(value):
             if not found[0].startswith("$$"):
                 yield loc, found[1], found[2]
+
+
+def _known(spec: Mapping[str, Any]) -> str:
+    return f"inputs of this document: {', '.join(sorted(spec)) or 'none'}"
 
 
 def _given(name: str, message: str, suggestion: str) -> Problem:

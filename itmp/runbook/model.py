@@ -4,7 +4,8 @@ Rules kept here: a step has exactly one kind, seen by its key; a key or value th
 is refused by name, not as unknown; every finding of the document is reported at once, at its place.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 
 from pydantic import BeforeValidator, Discriminator, Field, StringConstraints, Tag, WithJsonSchema
@@ -127,7 +128,13 @@ def _kind(value: Any) -> str | None:
     keys = value if isinstance(value, dict) else ()
     if any(key in keys for key in _LATER):
         return "<later>"
-    return next((f"<{kind}>" for kind in _KINDS if kind in keys), None)
+    return next((f"<{kind}>" for kind in _KINDS if kind in keys), None) or _meant(keys)
+
+
+def _meant(keys: Iterable[str]) -> str | None:
+    """Return the kind that a misspelled key means, so that the misspelling itself is what is reported."""
+    near = (get_close_matches(str(key), _KINDS, n=1, cutoff=0.8) for key in keys)
+    return next((f"<{found[0]}>" for found in near if found), None)
 
 
 def _undo_kind(value: Any) -> str | None:

@@ -62,7 +62,7 @@ undo:
         ("steps: [{id: a, playbook: touch}]\nundo: [{id: a, playbook: touch}]\n", "8:13", "occurs twice"),
         ("steps: [{id: undo-1, playbook: touch}]\nundo: [{playbook: touch}]\n", "8:8", "occurs twice"),
         ("steps: [{id: a, playbook: ../touch}]\n", "7:27", "pattern"),
-        ("steps: [{id: a, playbok: touch}]\n", "7:9", "one of the keys"),
+        ("steps: [{id: a, playbok: touch}]\n", "7:17", "did you mean 'playbook'?"),
         ("steps: [{id: a, playbook: touch, delegats: [x]}]\n", "7:34", "did you mean 'delegates'?"),
         ("steps: [{id: a, playbook: touch, tasks: []}]\n", "7:34", "unknown key 'tasks'"),
         ("steps: [{id: a, tasks: [{a: b}]}]\n", "7:9", "needs the key 'hosts'"),
