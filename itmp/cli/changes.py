@@ -65,6 +65,15 @@ def _acted(done: "Acted", word: str) -> Answer:
     )
 
 
+def _opened(done: "Acted") -> Answer:
+    request = done.change.request
+    if request and request.external:
+        say(
+            f"note: no external change system is configured, so check 9 will refuse a run of {request.external}"
+        )
+    return _acted(done, "open" if done.text else "is open already")
+
+
 def _confirm(text: str, *, sure: bool) -> None:
     say(text.rstrip("\n"))
     if not sure and sys.stdin.isatty() and sys.stderr.isatty():
@@ -84,7 +93,7 @@ def propose(
     done = workspace.open_change(
         place, plan, reason=reason, kind=type_, window=_window(start, end), external=external, key=key
     )
-    return _acted(done, "open" if done.text else "is open already")
+    return _opened(done)
 
 
 @change_app.command("open")
@@ -106,7 +115,7 @@ def open_(
         external=external,
         key=key,
     )
-    return _acted(done, "open" if done.text else "is open already")
+    return _opened(done)
 
 
 @change_app.command("list")

@@ -105,6 +105,11 @@ def validate(
                     "path": problem.path, "line": problem.line, "column": problem.column,
                     "message": problem.message, "suggestion": problem.suggestion,
                 })  # fmt: skip
+        except InvalidInputError as error:
+            lines.append(f"{safe(file)}: {safe(error.what)}")
+            problems.append(
+                {"path": str(file), "line": 0, "column": 0, "message": error.what, "suggestion": error.do}
+            )
     return Answer(data={"problems": problems}, lines=tuple(lines), exit_code=2 if problems else 0)
 
 

@@ -83,7 +83,9 @@ def summary(result: "Result") -> tuple[str, ...]:
         for host, state in result.hosts.items()
         if state not in FINE
     ]
-    lines += [f"  note: {safe(note)}" for note in result.notes]
+    for note in result.notes:
+        first, *more = note.splitlines() or [""]
+        lines += [f"  note: {safe(first)}", *(f"        {safe(line.strip())}" for line in more)]
     lines += [f"  next: {command}" for command in result.next]
     return tuple(lines)
 

@@ -94,13 +94,15 @@ def add(
     signer: Annotated[str, typer.Argument(metavar="ID")],
     public_key: Annotated[Path, typer.Argument(metavar="PUB")],
     role: Annotated[list[str], typer.Option("--role", metavar="ROLE", help="Repeat for several.")],
+    kind: Annotated[str, typer.Option("--kind", metavar="human|machine")] = "human",
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE")] = Path("policy/policy.yml"),
     json: Json = False,
 ) -> Answer:
-    """Write a proposal with one more signer. Example: itmp signers add bob@example.com bob.pub --role change-manager"""
+    """Write a proposal with one more signer. Example: itmp signers add bob@example.com bob.pub --role approver"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    workspace.signers_add(workspace.Workspace.here(), signer, public_key, tuple(role), output)
+    place = workspace.Workspace.here()
+    workspace.signers_add(place, signer, public_key, roles=tuple(role), output=output, kind=kind)
     return Answer(data={"file": str(output)}, lines=(f"{output}", f"  next: itmp policy propose {output}"))
 
 

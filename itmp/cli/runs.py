@@ -6,7 +6,7 @@ import typer
 
 from itmp.cli.narration import Narrator, summary
 from itmp.cli.options import Id, Json, Key, Reason
-from itmp.cli.printing import Answer, safe, say, table, verb
+from itmp.cli.printing import Answer, table, verb
 
 if TYPE_CHECKING:
     from itmp.workspace import Result
@@ -24,8 +24,6 @@ def register(app: typer.Typer) -> None:
 
 
 def _answer(result: "Result") -> Answer:
-    for note in result.notes:
-        say(f"note: {safe(note)}")
     return Answer(data=result.to_json(), lines=summary(result), exit_code=result.exit_code)
 
 

@@ -17,6 +17,7 @@ from itmp.errors import Error, EvidenceInvalidError, NotFoundError
 from itmp.signing import NoteVerifier, SignatureError, Signed, verify_signed
 from itmp.workspace import changes
 from itmp.workspace.place import Workspace
+from itmp.workspace.planning import write_file
 
 DAMAGED: Final = 40
 STRICT_RULE: Final = 14
@@ -55,6 +56,10 @@ def audit_list(place: Workspace, change: str = "") -> tuple[Leaf, ...]:
 def audit_show(place: Workspace, name: str) -> Leaf:
     """Return one leaf by index or leaf hash."""
     if name.isdigit():
+        if int(name) >= place.log.size():
+            raise NotFoundError(
+                f"the log has {place.log.size()} leaves, numbered from 0", do="itmp audit list"
+            )
         return place.log.leaf(int(name))
     for leaf in place.log.leaves():
         if leaf.hash == name:
@@ -98,9 +103,7 @@ def evidence(place: Workspace, name: str, output: Path, *, since: Path | None = 
     record = changes.find(place, name)
     place.log.checkpoint()
     data = build(place.log, record.id, since=since.read_bytes() if since else None)
-    temporary = output.with_name(output.name + ".tmp")
-    temporary.write_bytes(data)
-    temporary.replace(output)
+    write_file(output, data)
     return Written(digest=digest(data), size=len(data))
 
 

@@ -17,6 +17,7 @@ from itmp.calendars import Window, format_time
 from itmp.canonical import parse_digest
 from itmp.change import ChangeRecord, Request, Vote, fold
 from itmp.errors import (
+    BusyError,
     Error,
     InvalidInputError,
     NotFoundError,
@@ -195,6 +196,8 @@ def cancel(place: Workspace, name: str, *, reason: str, key: str | None = None) 
 
 def review(place: Workspace, name: str, *, reason: str, key: str | None = None) -> Acted:
     """Record the review of a change after it ran."""
+    if any(run.active for run in find(place, name).runs):
+        raise BusyError(f"{name} is still running", do=f"Wait: itmp wait {name} --for finished")
     return _with_reason(place, "review", name, reason, key)
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "show",
     "stale_sources",
     "validate",
+    "write_file",
     "write_plan",
 ]
 
@@ -81,10 +82,18 @@ def compile_plan(
 
 def write_plan(plan: Plan, file: Path) -> Compiled:
     """Write the plan's transport file and return where it is."""
-    temporary = file.with_name(file.name + ".tmp")
-    temporary.write_bytes(to_tar(plan))
-    temporary.replace(file)
+    write_file(file, to_tar(plan))
     return Compiled(plan=plan, file=file)
+
+
+def write_file(file: Path, data: bytes) -> None:
+    """Write a file whole or not at all; say why where it cannot be written."""
+    temporary = file.with_name(file.name + ".tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(file)
+    except OSError as error:
+        raise InvalidInputError(f"cannot be written: {error.strerror}", where=str(file)) from error
 
 
 def read_plan_file(path: Path) -> Plan:

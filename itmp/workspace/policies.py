@@ -94,7 +94,13 @@ def policy_test(place: Workspace, plan: Plan) -> Mapping[str, str]:
 
 
 def signers_add(
-    place: Workspace, signer: str, public_key: Path, roles: tuple[str, ...], output: Path
+    place: Workspace,
+    signer: str,
+    public_key: Path,
+    *,
+    roles: tuple[str, ...],
+    output: Path,
+    kind: str = "human",
 ) -> Policy:
     """Write a proposal with one more signer, or one more key for a known one."""
     document = _document(place)
@@ -108,7 +114,7 @@ def signers_add(
         known["roles"] = list(dict.fromkeys([*known["roles"], *roles]))
     else:
         document["signers"].append(
-            {"id": signer, "kind": "human", "roles": list(roles), "keys": [{"key": key.line}]}
+            {"id": signer, "kind": kind, "roles": list(roles), "keys": [{"key": key.line}]}
         )
     return _write(document, output)
 

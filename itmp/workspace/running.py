@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 ENDED: Final = frozenset({"succeeded", "failed", "undone"})
 RESUMABLE: Final = frozenset({"admitted", "running", "stopped", "unknown", "failed"})
+SOME: Final = 10
+"""How many commands a person is offered at once."""
 FOLLOW: Final = 0.5
 """Seconds between two looks at a run that another process carries out."""
 CODES: Final = {
@@ -77,6 +79,8 @@ def _run_held(
 ) -> Result:
     record = changes.find(place, change)
     _refuse_ended(record)
+    plan = _approved(place, record, "run")
+    chosen = _chosen(plan, limit)
     if record.run and record.run.state in ENDED:
         return replayed(record, record.run)
     if record.run:
@@ -85,8 +89,6 @@ def _run_held(
             where=record.run.id,
             do=f"Take it up with: itmp resume {record.id}",
         )
-    plan = _approved(place, record, "run")
-    chosen = _chosen(plan, limit)
     start = _Start(
         mode="run", record=record, plan=plan, run=secrets.token_hex(16), limit=chosen,
         carry=lambda permit, wiring: execute(permit, plan, wiring=wiring, limit=chosen or None),
@@ -236,7 +238,7 @@ def _finished(place: Workspace, start: _Start, summary: RunSummary) -> Result:
         run=summary.run,
         state=summary.state.value,
         hosts={**summary.hosts, **summary.resources},
-        next=_next(start.record.id, summary.exit_code),
+        next=_next(start.record.id, summary),
         notes=(*notes, *_stale(place, start.plan)),
     )
 
@@ -262,15 +264,19 @@ def _stale(place: Workspace, plan: Plan) -> tuple[str, ...]:
     return tuple(f"{path} was edited after the plan was made; the approved bytes run" for path in changed)
 
 
-def _next(change: str, code: int) -> tuple[str, ...]:
-    match code:
+def _next(change: str, summary: RunSummary) -> tuple[str, ...]:
+    match summary.exit_code:
         case 0:
             return (
                 f"itmp change close {change} --reason TEXT",
                 f"itmp evidence {change} -o {change}.evidence.tar",
             )
         case 14:
-            return (f"itmp status {change}", f"itmp resume {change}")
+            lost = [
+                name for name, state in {**summary.hosts, **summary.resources}.items() if state == "unknown"
+            ]
+            asked = [f"itmp reconcile {change} {name} ok|failed --reason TEXT" for name in lost[:SOME]]
+            return (f"itmp status {change}", f"itmp resume {change}", *asked)
         case 13:
             return (
                 f"itmp logs {change}",

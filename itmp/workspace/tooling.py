@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -191,6 +191,8 @@ def hosts_scan(place: Workspace, inventories: Sequence[str], *, pin: bool = Fals
         path.parent.mkdir(parents=True, exist_ok=True)
         old = path.read_text() if path.is_file() else ""
         path.write_text(old + "".join(line.rstrip("\n") + "\n" for line in lines))
+        note = f"written to {place.config.known_hosts}: compare it on the host itself, then commit"
+        found = [replace(key, note=note) if key.state == "new" else key for key in found]
     return tuple(found)
 
 

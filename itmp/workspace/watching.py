@@ -38,6 +38,9 @@ def status(place: Workspace, name: str) -> Result:
 def logs(place: Workspace, name: str, *, host: str = "", step: str = "") -> tuple[tuple[str, ...], ...]:
     """Return (time, step, target, outcome, what) of each result, oldest first."""
     record = changes.find(place, name)
+    known = {target for run in record.runs for target in _hosts(place, record, run)}
+    if host and host not in known:
+        raise NotFoundError(f"{host} took no part in {record.id}", do=f"See who did: itmp status {record.id}")
     rows = []
     for leaf in place.log.of_change(record.id):
         event, data = leaf.event, leaf.event.data or {}
