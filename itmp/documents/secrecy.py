@@ -73,7 +73,7 @@ def plaintext(
             if is_reference(value):
                 continue
             if secret_like(str(key)) and not {str(key), ".".join(map(str, here))} & set(public):
-                if not _harmless(value):
+                if not harmless(value):
                     yield here
             else:
                 yield from plaintext(value, public, here)
@@ -82,7 +82,8 @@ def plaintext(
             yield from plaintext(value, public, (*loc, index))
 
 
-def _harmless(value: Any) -> bool:
+def harmless(value: Any) -> bool:
+    """Say whether `value` gives nothing away under such a name: nothing, a flag, or one expression over variables."""
     if value is None or isinstance(value, bool) or value in ("", [], {}):
         return True
     return isinstance(value, str) and bool(_TEMPLATE.fullmatch(value)) and not _LITERAL.match(value.strip())

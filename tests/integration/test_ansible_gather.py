@@ -272,6 +272,11 @@ SECRET_PLACES = {
     "playbooks/group_vars/web": "tls_private_key: hunter2\n",
     "playbooks/vars/x.yml": "client_secret: hunter2\n",
     "playbooks/roles/web/defaults/main.yml": "db_passwd: hunter2\n",
+    "playbooks/vars/camel.yml": "dbPassword: hunter2\n",
+    "playbooks/vars/short.yml": "pwd: hunter2\n",
+    "playbooks/vars/number.yml": "door_token: 271828\n",
+    "playbooks/vars/list.yml": "root_password: [hunter2]\n",
+    "playbooks/vars/mixed.yml": "proxy_password: \"hunter2{{ '' }}\"\n",
 }
 
 
@@ -283,6 +288,7 @@ def test_every_secret_in_clear_is_refused_unprinted(root):
     assert all(path in text for path in SECRET_PLACES)
     assert "doc.yml:3:5" in text
     assert "hunter2" not in text
+    assert "271828" not in text
     names = (
         "api_key",
         "Password",
@@ -291,6 +297,11 @@ def test_every_secret_in_clear_is_refused_unprinted(root):
         "client_secret",
         "db_passwd",
         "smtp_pass",
+        "dbPassword",
+        "pwd",
+        "door_token",
+        "root_password",
+        "proxy_password",
     )
     gather(root, need(vars={"smtp_pass": "hunter2"}, public_vars=names))
 

@@ -1,9 +1,9 @@
 """What may not be in a project or inventory: clear secrets, weakened host key checks.
 
-Rules kept here: a variable named like a secret holds ciphertext, a reference (a template) or nothing,
-unless it is listed in `public_vars`; a found value is never printed. Host keys are checked by the plan's
-known_hosts alone. Vars files are read as trees of nodes, never constructed, so no tag in them does
-anything.
+Rules kept here: a variable named like a secret (as in documents: `itmp.documents.secrecy`) holds ciphertext,
+one expression over variables or nothing, in lists too, unless it is listed in `public_vars`; a found value is
+never printed. Host keys are checked by the plan's known_hosts alone. Vars files are read as trees of nodes,
+never constructed, so no tag in them does anything.
 """
 
 import re
@@ -17,13 +17,9 @@ from itmp.adapters.ansible import _outside
 from itmp.adapters.ansible._ssh import FURTHER
 from itmp.adapters.ansible._tasks import is_local
 from itmp.documents import Problem
+from itmp.documents.secrecy import harmless, secret_like
 
 VAULT_HEADER: Final = b"$ANSIBLE_VAULT;"
-_SECRET: Final = re.compile(
-    r"(?:^|[_.-])(?:password|passwd|passphrase|pass|secret|token|apikey|api_key|private_key|secret_key|access_key|"
-    r"credentials?)\Z",
-    re.IGNORECASE,
-)
 _SSH_OPTIONS: Final = re.compile(r"ansible_(?:ssh_(?:common_|extra_)?|scp_extra_|sftp_extra_)args\Z")
 _WEAKENS: Final = re.compile(
     r"StrictHostKeyChecking|KnownHosts(?:File|Command)|VerifyHostKeyDNS|(?:^|\s)-F", re.IGNORECASE
@@ -40,6 +36,8 @@ _FORBIDDEN: Final = frozenset(
     }
 )
 _UNCHECKED: Final = re.compile(r"(?:\w+\.)*(?:paramiko|paramiko_ssh|libssh)\Z")
+_CIPHERTEXT: Final = frozenset({"!vault", "!vault-encrypted"})
+_NOTHING: Final = frozenset({"tag:yaml.org,2002:bool", "tag:yaml.org,2002:null"})
 _VARS_FOLDERS: Final = frozenset({"group_vars", "host_vars", "vars", "defaults"})
 _ENCRYPT_DO: Final = (
     "Encrypt it with ansible-vault, pass it as a secret of the step, or list it in `public_vars`."
@@ -77,22 +75,20 @@ def notes(path: str, data: bytes) -> Iterator[str]:
             yield f"{path} reaches outside the plan: lookup {name}"
 
 
-def check_values(place: str, values: Any, public: frozenset[str]) -> Iterator[Problem]:
+def check_values(place: str, values: Any, public: frozenset[str], name: str = "") -> Iterator[Problem]:
     """Yield what is wrong with variables given as JSON values; `place` names the host, group or step."""
-    if isinstance(values, Mapping):
-        for name, value in values.items():
-            inner = value if not _is_marked(value) else ""
-            if isinstance(value, Mapping) and "__ansible_unsafe" in value:
-                inner = value["__ansible_unsafe"]
-            if isinstance(inner, str | int):
-                yield from _Variable(
-                    path=place, name=str(name), value=str(inner), text=isinstance(inner, str)
-                ).problems(public)
-            else:
-                yield from check_values(place, inner, public)
+    if isinstance(values, Mapping) and "__ansible_unsafe" in values:
+        yield from check_values(place, values["__ansible_unsafe"], public, name)
+    elif isinstance(values, Mapping):
+        for key, value in values.items():
+            if not (isinstance(value, Mapping) and "__ansible_vault" in value):
+                yield from check_values(place, value, public, str(key))
     elif isinstance(values, list):
         for item in values:
-            yield from check_values(place, item, public)
+            yield from check_values(place, item, public, name)
+    elif name:
+        found = _Variable(path=place, name=name, value=str(values), clear=not harmless(values))
+        yield from found.problems(public)
 
 
 def check_file(path: str, data: bytes, public: frozenset[str]) -> Iterator[Problem]:
@@ -116,42 +112,42 @@ def check_file(path: str, data: bytes, public: frozenset[str]) -> Iterator[Probl
         yield from _node(path, node, whole, public)
 
 
-def _node(path: str, node: Any, active: bool, public: frozenset[str]) -> Iterator[Problem]:  # noqa: FBT001 -- recursion state
+def _node(
+    path: str,
+    node: Any,
+    active: bool,  # noqa: FBT001 -- recursion state
+    public: frozenset[str],
+    key: Any = None,
+) -> Iterator[Problem]:
     if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            name = key.value if isinstance(key, yaml.ScalarNode) else ""
-            if (
-                active
-                and isinstance(value, yaml.ScalarNode)
-                and value.tag not in {"!vault", "!vault-encrypted"}
-            ):
-                text = value.tag in {"tag:yaml.org,2002:str", "!unsafe"}
-                mark = key.start_mark
-                found = _Variable(
-                    path=path,
-                    line=mark.line + 1,
-                    column=mark.column + 1,
-                    name=name,
-                    value=value.value,
-                    text=text,
-                )
-                yield from found.problems(public)
-            yield from _node(path, value, active or name == "vars", public)
+        for inner, value in node.value:
+            yield from _node(path, value, active or inner.value == "vars", public, inner)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            yield from _node(path, item, active, public)
+            yield from _node(path, item, active, public, key)
+    elif active and isinstance(key, yaml.ScalarNode) and node.tag not in _CIPHERTEXT:
+        mark = key.start_mark
+        found = _Variable(
+            path=path,
+            line=mark.line + 1,
+            column=mark.column + 1,
+            name=key.value,
+            value=node.value,
+            clear=node.tag not in _NOTHING and not harmless(node.value),
+        )
+        yield from found.problems(public)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Variable:
-    """One variable with a scalar value; `text` says whether that is text (and not a number or boolean)."""
+    """One variable with a scalar value; `clear` says whether that is written out, not an expression or nothing."""
 
     path: str
     line: int = 0
     column: int = 0
     name: str
     value: str
-    text: bool
+    clear: bool
 
     def problems(self, public: frozenset[str]) -> Iterator[Problem]:
         if self.name in _FORBIDDEN:
@@ -166,7 +162,7 @@ class _Variable:
             yield self._problem(
                 "names a connection that does not check host keys as the plan asks", "Use ssh."
             )
-        elif self.text and self._is_clear_secret() and self.name not in public:
+        elif self.clear and secret_like(self.name) and self.name not in public:
             yield self._problem("is named like a secret and stands in clear", _ENCRYPT_DO)
 
     def _hides_local(self) -> bool:
@@ -178,13 +174,6 @@ class _Variable:
             and "localhost" not in self.path
         )
 
-    def _is_clear_secret(self) -> bool:
-        return bool(self.value) and bool(_SECRET.search(self.name)) and "{{" not in self.value
-
     def _problem(self, what: str, do: str) -> Problem:
         message = f"{self.name} {what}"
         return Problem(path=self.path, line=self.line, column=self.column, message=message, suggestion=do)
-
-
-def _is_marked(value: Any) -> bool:
-    return isinstance(value, Mapping) and bool({"__ansible_vault", "__ansible_unsafe"} & value.keys())
