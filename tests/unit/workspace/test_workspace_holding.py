@@ -1,0 +1,55 @@
+"""While a run goes: the published head follows the log, a change has one holder, a stop is heard."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from itmp import workspace
+from itmp.adapters.clock import new_id
+from itmp.audit import Event
+from itmp.testing.story import small_plan
+from itmp.workspace.holding import ChangeHeldError, held, publishing, stopping
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> workspace.Workspace:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
+    workspace.init(
+        tmp_path, key=str(tmp_path / "key"), organization="example.com", signer="alice@example.com"
+    )
+    return workspace.Workspace.here(tmp_path)
+
+
+def test_the_published_head_follows_what_is_appended(place: workspace.Workspace) -> None:
+    with publishing(place):
+        place.log.append(Event(id=new_id(), type="log.read", actor={"kind": "executor", "id": "itmp"}))
+        for _ in range(100):
+            published = place.log.published()
+            if published and published.checkpoint.size == place.log.size() == 2:
+                return
+            time.sleep(0.1)
+    pytest.fail("the checkpoint stayed behind the log")
+
+
+def test_a_change_has_one_holder_at_a_time(place: workspace.Workspace) -> None:
+    with held(place, "CHG-0000000000"):
+        with pytest.raises(ChangeHeldError), held(place, "CHG-0000000000"):
+            pass
+        with held(place, "CHG-0000000001"):
+            pass
+    with held(place, "CHG-0000000000"):
+        pass
+
+
+def test_a_signal_is_a_request_to_stop_and_the_old_handler_comes_back(place: workspace.Workspace) -> None:
+    change = workspace.open_change(place, small_plan(), reason="test").change.id
+    before = signal.getsignal(signal.SIGTERM)
+    with stopping(place, change) as asked:
+        assert not asked()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert asked()
+    assert signal.getsignal(signal.SIGTERM) is before
