@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ from conftest import Recorder
 from itmp.adapters import supervisor
 from itmp.adapters.ansible import AnsibleRunner
 from itmp.adapters.ansible.runner import AnsibleError, AnsibleTimeoutError
-from itmp.errors import LogUnavailableError, NotFoundError, RefusedError
+from itmp.errors import LogUnavailableError, NotFoundError, RefusedError, StaleError
 from itmp.execution.doors import Slice
 from itmp.plan import Plan
 
@@ -229,3 +230,19 @@ def test_an_unsafe_limit_name_cannot_widen_a_slice(world):
     )
     with pytest.raises(NotFoundError):
         world.run(world.plan(), hosts=("web1", "all"))
+
+
+def test_a_plan_made_with_another_ansible_does_not_run(world):
+    world.write(
+        "playbooks/play.yml",
+        "- {hosts: web1, gather_facts: false, tasks: [{name: A, ansible.builtin.command: 'touch {{ host_root }}/old'}]}",
+    )
+    plan = world.plan()
+    versions = {**plan.manifest.versions, "ansible_core": "2.18.1"}
+    artifacts = {path: plan.artifact(path) for path in plan.manifest.artifacts}
+    old = Plan.build(replace(plan.manifest, versions=versions), artifacts)
+    recorder = Recorder()
+    with pytest.raises(StaleError, match=r"made with 2\.18\.1"):
+        world.run(old, recorder)
+    assert (recorder.actions, recorder.results) == ([], [])
+    assert not (world.fleet.host("web1").root / "old").exists()

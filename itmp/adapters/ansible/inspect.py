@@ -69,7 +69,7 @@ def _own(get: Any, name: str, *more: Any, **options: Any) -> Any:
 def _inspect(request: Mapping[str, Any]) -> dict[str, Any]:
     from ansible.inventory.manager import InventoryManager  # noqa: PLC0415 -- as in _prepare
 
-    from itmp.adapters.ansible import _parse  # noqa: PLC0415 -- as in _prepare
+    from itmp.adapters.ansible import _parse, _versions  # noqa: PLC0415 -- as in _prepare
 
     root = request["root"]
     loader = _parse.Loader()
@@ -95,7 +95,7 @@ def _inspect(request: Mapping[str, Any]) -> dict[str, Any]:
         "plays": plays,
         "files": sorted(files),
         "problems": problems,
-        "versions": _versions(),
+        "versions": _versions.present(),
     }
 
 
@@ -171,17 +171,6 @@ def _where(error: BaseException | None, root: str) -> str:
 def _explain(error: Exception, root: str) -> str:
     lines = [line.strip() for line in str(error).replace(root + os.sep, "").splitlines() if line.strip()]
     return " ".join(lines[:6])[:600] or type(error).__name__
-
-
-def _versions() -> dict[str, str]:
-    import jinja2  # noqa: PLC0415 -- as in _prepare
-    from ansible.release import __version__  # noqa: PLC0415 -- as in _prepare
-
-    return {
-        "ansible_core": __version__,
-        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
-        "jinja2": jinja2.__version__,
-    }
 
 
 if __name__ == "__main__":

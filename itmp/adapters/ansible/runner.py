@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from itmp.adapters import supervisor
 from itmp.adapters.actions import ActionServer
-from itmp.adapters.ansible import _leftovers, layout
+from itmp.adapters.ansible import _leftovers, _versions, layout
 from itmp.adapters.ansible._lines import one_line
 from itmp.adapters.ansible._results import DATA
 from itmp.adapters.ansible._slicing import (
@@ -77,15 +77,17 @@ class AnsibleRunner:
     def run(self, permit: "Permit", plan: Plan, part: Slice, *, room: Room, observer: Observer) -> None:  # noqa: ARG002 -- the permit is the proof that the gate was passed
         """Carry out `part`; see the door's contract.
 
-        Raises the observer's own error, `AnsibleError` when Ansible did not do its part.
+        Raises the observer's own error, `AnsibleError` when Ansible did not do its part, `StaleError` before
+        anything happens when the plan was made with other versions of Ansible, Jinja or Python.
         """
         if not isinstance(part.step, AnsibleStep):
             raise InvalidInputError(f"not an Ansible step: {part.step.kind}", where=part.key)
+        _versions.require(plan.manifest.versions, part.key)
         values = self._secrets(part.step.secrets)
         masker = Masker(values.values())
         with fresh_folder(room, part) as folder, short_folder(room) as short:
             request = Slicing(plan, part, part.step, room).write(folder, short, self._vaults, self._passed)
-            watched = _Masked(observer, masker, _host_names(plan))
+            watched = _Masked(observer, masker, _public(plan, part.step))
             with ActionServer(
                 short,
                 token=secrets.token_hex(16),
@@ -195,16 +197,22 @@ class _Nobody:
 
 
 class _Masked:
-    """An observer that sees masked texts only, each on one line; names of the plan's hosts are no secret."""
+    """An observer that sees masked texts only, each on one line; names that the plan shows are no secret."""
 
-    def __init__(self, observer: Observer, masker: Masker, hosts: frozenset[str]) -> None:
-        self._observer, self._masker, self._hosts = observer, masker, hosts
+    def __init__(self, observer: Observer, masker: Masker, public: frozenset[str]) -> None:
+        self._observer, self._masker, self._public = observer, masker, public
         self.bad = False
         self.results = 0
 
     def before(self, action: Action) -> None:
-        name = one_line(self._masker.text(action.name))
-        self._observer.before(replace(action, name=name, delegate=self._delegate(action.delegate)))
+        self._observer.before(
+            replace(
+                action,
+                name=one_line(self._masker.text(action.name)),
+                action=self._plain(action.action),
+                delegate=self._plain(action.delegate),
+            )
+        )
 
     def after(self, result: ActionResult) -> None:
         self.results += 1
@@ -214,19 +222,22 @@ class _Masked:
             replace(
                 result,
                 name=one_line(clean.text(result.name)),
-                delegate=self._delegate(result.delegate),
+                action=self._plain(result.action),
+                delegate=self._plain(result.delegate),
                 message=one_line(clean.text(result.message)),
                 data={k: v if k in DATA else clean.value(v) for k, v in result.data.items()},
             )
         )
 
-    def _delegate(self, name: str) -> str:
-        return name if name in self._hosts else self._masker.text(name)
+    def _plain(self, name: str) -> str:
+        return name if name in self._public else self._masker.text(name)
 
 
-def _host_names(plan: Plan) -> frozenset[str]:
+def _public(plan: Plan, step: AnsibleStep) -> frozenset[str]:
+    """Return the names that the plan shows anyway, and that are compared with it: hosts and actions."""
     inventory = plan.manifest.inventory
-    return frozenset(host.name for host in inventory.hosts) if inventory else frozenset()
+    hosts = (host.name for host in inventory.hosts) if inventory else ()
+    return frozenset({*hosts, *step.delegates, *(task.action for task in step.expected)})
 
 
 def _only(values: Mapping[str, str]) -> Any:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from itmp.adapters import supervisor
-from itmp.adapters.ansible import _guards, _project, _snapshot, layout
+from itmp.adapters.ansible import _guards, _project, _snapshot, _versions, layout
 from itmp.canonical import digest
 from itmp.documents import DocumentError, Problem
 from itmp.errors import Error, InvalidInputError
@@ -176,7 +176,7 @@ class AnsibleSources:
             ),
             plays={name: _play_facts(value) for name, value in answer["plays"].items()},
             artifacts=artifacts,
-            versions=answer["versions"],
+            versions={**answer["versions"], **_versions.of_collections(artifacts)},
             sources=self._sources(artifacts),
             notes=notes,
         )

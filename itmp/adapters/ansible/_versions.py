@@ -1,0 +1,67 @@
+"""Versions that decide what a plan's bytes mean: Ansible's, Python's, those of the project's own collections.
+
+Rules kept here: a plan names what it was parsed with, and runs with nothing else. Versions that a plan does not
+name are not compared. Imports nothing of Ansible: the installed packages' metadata says the versions.
+"""
+
+import importlib.metadata
+import json
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+import yaml
+
+from itmp.errors import StaleError
+
+_PACKAGES: Final = {"ansible_core": "ansible-core", "jinja2": "jinja2"}
+_COLLECTION: Final = re.compile(
+    r"project/(?:playbooks/)?collections/ansible_collections/(\w+)/(\w+)/(MANIFEST\.json|galaxy\.yml)"
+)
+
+
+def present() -> dict[str, str]:
+    """Return the versions of what parses and runs plays in this interpreter."""
+    found = {name: importlib.metadata.version(package) for name, package in _PACKAGES.items()}
+    return found | {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+
+
+def of_collections(artifacts: Mapping[str, bytes]) -> dict[str, str]:
+    """Return the version of each collection among `artifacts` that states one, as `collection NAMESPACE.NAME`."""
+    found: dict[str, str] = {}
+    for path in sorted(
+        artifacts, reverse=True
+    ):  # a built collection's MANIFEST.json wins over its galaxy.yml
+        if match := _COLLECTION.fullmatch(path):
+            version = _stated(artifacts[path])
+            if version:
+                found[f"collection {match[1]}.{match[2]}"] = version
+    return found
+
+
+def require(planned: Mapping[str, str], where: str) -> None:
+    """Raise `StaleError` when the plan was made with other versions than those that would run it."""
+    here = present()
+    moved = [
+        f"{name} is {here[name]} here, the plan was made with {planned[name]}"
+        for name in sorted(here.keys() & planned.keys())
+        if here[name] != planned[name]
+    ]
+    if moved:
+        raise StaleError(
+            "; ".join(moved), where=where, do="Run it where those versions are installed, or make a new plan."
+        )
+
+
+def _stated(data: bytes) -> str:
+    try:
+        read: Any = json.loads(data) if data.lstrip().startswith(b"{") else yaml.safe_load(data)
+    except (ValueError, yaml.YAMLError):
+        return ""
+    info = read.get("collection_info", read) if isinstance(read, Mapping) else {}
+    version = info.get("version") if isinstance(info, Mapping) else None
+    return str(version)[:40] if version else ""
+
+
+__all__ = ["of_collections", "present", "require"]
