@@ -4,12 +4,17 @@ Rules kept here: a result says its outcome, exit code, one line for people and a
 carries arguments, variables or output at length, and with `no_log` it carries nothing but the outcome.
 """
 
+import errno
+import os
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
 DATA: Final = frozenset({"ignored", "rescued", "items"})
 """The data whose values are ours alone: flags and counts, never a text of the play."""
+_OUTPUTS: Final = ("stderr", "module_stderr", "stdout", "module_stdout")
+_EXITED: Final = "non-zero return code"
+_NOT_STARTED: Final = "Error executing command."
 # The executor cuts a message to one short line once it is masked: half a secret would not be found.
 _MAX_MESSAGE: Final = 100_000
 _ITEMS: Final = ("failed", "unreachable", "skipped", "changed")
@@ -46,17 +51,31 @@ def describe(result: Any, outcome: str, more: Mapping[str, Any]) -> dict[str, An
 def message(raw: Mapping[str, Any], outcome: str) -> str:
     """Return one line for people: what Ansible says, and for a failure what the command said last."""
     said = str(raw.get("msg") or raw.get("reason") or "")
-    parts = [_reached(said) if outcome == "unreachable" else said]
+    if outcome == "unreachable":
+        said = _reached(said)
+    parts = [said]
     if outcome == "skipped":
         parts.append(str(raw.get("skip_reason") or ""))
     if outcome in {"failed", "unreachable"}:
-        parts.append(_last(raw.get("stderr")) or _last(raw.get("module_stderr")) or _last(raw.get("stdout")))
+        parts = _failure(raw, said)
         for item in raw.get("results") or ():
             if isinstance(item, Mapping) and item.get("failed"):
                 parts.append(message(item, outcome))
                 break
     seen = list(dict.fromkeys(part.strip() for part in parts if part.strip()))
     return ": ".join(seen)[:_MAX_MESSAGE]
+
+
+def _failure(raw: Mapping[str, Any], said: str) -> list[str]:
+    """Return the exit code and the last line of output; Ansible's own words only where they say more."""
+    code = raw.get("rc")
+    last = next((line for line in map(_last, map(raw.get, _OUTPUTS)) if line), "")
+    if said == _NOT_STARTED and isinstance(code, int):  # its code is the system's error number
+        return ["the command did not start", os.strerror(code) if code in errno.errorcode else f"rc {code}"]
+    words = "" if said == _EXITED else said
+    last = "" if last and last in words else last
+    number = f"rc {code}" if isinstance(code, int) and code != 0 else ""
+    return [number, words, last or ("no output" if number and not words else "")]
 
 
 def _reached(text: str) -> str:

@@ -25,7 +25,26 @@ def test_a_no_log_result_carries_its_outcome_alone():
     ("raw", "outcome", "message"),
     [
         ({"msg": "done"}, "ok", "done"),
-        ({"msg": "non-zero return code", "stderr": "a\nwhy\n"}, "failed", "non-zero return code: why"),
+        (
+            {"msg": "non-zero return code", "rc": 1, "stderr": "a\ncannot open /x: Permission denied\n"},
+            "failed",
+            "rc 1: cannot open /x: Permission denied",
+        ),
+        ({"msg": "non-zero return code", "rc": 7, "stderr": "\n", "stdout": "out\n"}, "failed", "rc 7: out"),
+        ({"msg": "non-zero return code", "rc": 1, "stderr": "", "stdout": ""}, "failed", "rc 1: no output"),
+        (
+            {"msg": "Error executing command.", "rc": 2, "stderr": ""},
+            "failed",
+            "the command did not start: No such file or directory",
+        ),
+        ({"msg": "Error executing command.", "rc": 257}, "failed", "the command did not start: rc 257"),
+        (
+            {"msg": "'/usr/bin/apt-get' failed: E: no lock", "rc": 100, "stderr": "E: no lock\n"},
+            "failed",
+            "rc 100: '/usr/bin/apt-get' failed: E: no lock",
+        ),
+        ({"msg": "assertion failed"}, "failed", "assertion failed"),
+        ({"msg": "as asked", "rc": 0, "stdout": "fine"}, "failed", "as asked: fine"),
         ({"skip_reason": "Conditional result was False"}, "skipped", "Conditional result was False"),
         ({"results": [{"msg": "fine"}, {"failed": True, "msg": "this one"}]}, "failed", "this one"),
         (
