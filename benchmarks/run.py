@@ -4,7 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-ORDER = ("start.py", "compile_hosts.py", "audit_append.py", "pulumi_loop.py", "run_overhead.py")
+ORDER = (
+    "start.py",
+    "compile_plan.py",
+    "compile_hosts.py",
+    "audit_append.py",
+    "pulumi_loop.py",
+    "run_overhead.py",
+)
 
 
 def main() -> int:
