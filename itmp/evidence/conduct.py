@@ -34,6 +34,7 @@ from itmp.change import (
     time_of,
 )
 from itmp.errors import EvidenceInvalidError
+from itmp.evidence.ends import against_slices
 from itmp.evidence.work import STATES, Work, place_of, work_digest
 from itmp.plan import LeafStep, Plan, PulumiStep, all_steps, slices, targets
 
@@ -62,6 +63,7 @@ class Conduct:
         self._ended: set[str] = set()
         self._answered: set[str] = set()
         self._work: dict[str, Work] = {}
+        self._settled: set[tuple[str, str, str]] = set()
         self.running: list[str] = []
         self.admissions: list[tuple[PermitRecord, Admission]] = []
 
@@ -183,6 +185,11 @@ class Conduct:
             raise RuleBrokenError(12, "an intent on hosts that the permit does not cover", where=where)
         if data.get("work") != work_digest(step, hosts):
             raise RuleBrokenError(12, "the intent's work is not that of the plan", where=where)
+        again = sorted(host for host in hosts if (event.run, step.id, host) in self._settled)
+        if again and phase == "do" and not step.always:
+            raise RuleBrokenError(
+                12, f"{step.id} on {again[0]:.80} was already done in this run", where=where
+            )
         self._still_admitted(leaf, step, phase, permit)
         self._work[leaf.hash] = Work(self._plan, step, hosts, leaf=leaf)
 
@@ -223,11 +230,15 @@ class Conduct:
         if target not in work.targets or event.run != work.place[0]:
             raise RuleBrokenError(13, f"a result on {target!r:.80}, outside its intent", where=where)
         if event.type == "action.reconciled":
+            if "text" not in (event.data or {}) and not work.probed(target):
+                raise RuleBrokenError(13, f"nobody and no probe reconciled {target!r:.80}", where=where)
             return
         if place_of(event) != work.place:
             raise RuleBrokenError(13, "a result of another step than its intent", where=where)
         if work.slice in self._ended:
             raise RuleBrokenError(13, "a result after the end of its slice", where=where)
+        if (event.type == "check.finished") != work.checks and event.outcome != "denied":
+            raise RuleBrokenError(13, f"a {event.type} of another kind of step", where=where)
         if event.type == "action.finished" and event.outcome != "denied" and not work.allows(event):
             raise RuleBrokenError(13, f"action {event.action} is not in the plan", where=where)
         if work.single and event.intent in self._answered:
@@ -251,6 +262,9 @@ class Conduct:
                     14, f"{target!r:.80} is said to be {state}, against its results", where=where
                 )
         self._ended.add(event.intent)
+        if place_of(event)[2] == "do":
+            done = (host for host, state in states.items() if state in {"ok", "changed", "skipped"})
+            self._settled |= {(event.run, event.step, host) for host in done}
 
     # Reading
 
@@ -296,6 +310,8 @@ def _account(plan: Plan, run: RunRecord) -> None:
     if run.state == "succeeded":
         for at, part in enumerate(run.slices):
             _settled(part, run.slices[at + 1 :], where)
+    for problem in against_slices(plan.manifest, run):
+        raise RuleBrokenError(15, problem, where=where)
 
 
 def _settled(part: SliceRecord, later: tuple[SliceRecord, ...], where: str) -> None:

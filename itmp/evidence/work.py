@@ -46,6 +46,15 @@ class Work:
         single.place, single.outcomes = self.place, {}
         return single
 
+    @property
+    def checks(self) -> bool:
+        """Whether results of probes, and not of actions, answer it."""
+        return isinstance(self._step, CheckStep)
+
+    def probed(self, target: str) -> bool:
+        """Whether the plan gives the executor a way to find out by itself what became of a target."""
+        return isinstance(self._step, PulumiStep) or target in self._step.probes
+
     def bears(self, target: str, state: str) -> bool:
         """Whether the results of a host bear its state at the end of the slice.
 

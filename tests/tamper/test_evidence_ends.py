@@ -1,0 +1,112 @@
+"""What a lying executor can write about the end of real work: each lie alone, signed with the log's own key."""
+
+from collections.abc import Callable
+
+import pytest
+
+from itmp.change import Permit
+from itmp.evidence import Report, Trust, verify
+from itmp.plan import all_steps
+from itmp.plan.model import AnsibleStep
+from itmp.testing.story import Story
+
+BOTH = ("web1", "web2")
+
+
+def failed(story: Story, permit: Permit) -> None:
+    for step in story.steps():
+        story.slice(permit, step, outcome="failed")
+
+
+def half(story: Story, permit: Permit) -> None:
+    story.slice(permit, story.steps()[0])
+
+
+def unchanged(story: Story, permit: Permit) -> None:
+    for step in story.steps():
+        story.slice(permit, step, outcome="ok")
+
+
+def twice(story: Story, permit: Permit) -> None:
+    for step in (*story.steps(), story.steps()[0]):
+        story.slice(permit, step)
+
+
+def taken_back(story: Story, permit: Permit) -> None:
+    for step in story.steps():
+        story.slice(permit, step)
+    [back] = [one for one in all_steps(story.plan.manifest) if one.id == "back"]
+    assert isinstance(back, AnsibleStep)
+    story.slice(permit, back, phase="undo")
+
+
+def nobody_looked(story: Story, permit: Permit) -> None:
+    first, second = story.steps()
+    intent = story.intend(permit, first, BOTH)
+    for host in BOTH:
+        target = {"kind": "host", "id": host}
+        fields = {"step": first.id, "intent": intent.hash, "target": target, "data": {"probe": "done"}}
+        story.say(permit, "action.reconciled", outcome="changed", **fields)
+    story.slice(permit, second)
+
+
+def as_a_check(story: Story, permit: Permit) -> None:
+    for step in story.steps():
+        intent = story.intend(permit, step, BOTH)
+        for host in BOTH:
+            fields = {"intent": intent.hash, "target": {"kind": "host", "id": host}, "data": {}}
+            story.say(permit, "check.finished", step=step.id, action="http", outcome="changed", **fields)
+        ends = {"slice": step.id, "hosts": dict.fromkeys(BOTH, "changed")}
+        story.say(permit, "slice.finished", step=step.id, intent=intent.hash, data=ends)
+
+
+@pytest.mark.parametrize(
+    ("lie", "rule"),
+    [
+        (failed, 15),
+        (half, 15),
+        (unchanged, 15),
+        (twice, 12),
+        (taken_back, 15),
+        (nobody_looked, 13),
+        (as_a_check, 13),
+    ],
+)
+def test_a_success_that_its_events_do_not_bear(lie: Callable[[Story, Permit], None], rule: int) -> None:
+    story, permit = begun()
+    lie(story, permit)
+    report = ended(story, permit, "succeeded", dict.fromkeys(BOTH, "changed"))
+    assert report.broken
+    assert (report.exit_code, report.broken.n) == (40, rule)
+
+
+def test_a_failed_run_cannot_call_a_host_that_failed_changed() -> None:
+    story, permit = begun()
+    failed(story, permit)
+    report = ended(story, permit, "failed", {"web1": "changed", "web2": "failed"})
+    assert report.broken
+    assert report.broken.n == 15
+
+
+def test_work_that_failed_may_be_done_again() -> None:
+    story, permit = begun()
+    first, second = story.steps()
+    story.slice(permit, first, outcome="failed")
+    for step in (first, second):
+        story.slice(permit, step)
+    assert ended(story, permit, "succeeded", dict.fromkeys(BOTH, "changed")).exit_code == 0
+
+
+def begun() -> tuple[Story, Permit]:
+    story = Story()
+    story.open()
+    story.act("approve", "bob")
+    permit = story.permit()
+    story.say(permit, "run.started", data={"permit": permit.leaf})
+    return story, permit
+
+
+def ended(story: Story, permit: Permit, state: str, hosts: dict[str, str]) -> Report:
+    story.say(permit, "run.finished", outcome="ok", data={"state": state, "hosts": hosts})
+    story.close()
+    return verify(story.evidence(), Trust.from_files(story.trust()))
