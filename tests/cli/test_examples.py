@@ -1,26 +1,52 @@
-"""Every example of the repository compiles as it stands: documents against the example inventory."""
+"""Every example of the repository compiles as it stands, and none lies here that no test runs.
 
+Documents are read against the example inventory. A document is run by the test that `RUN_BY` names, through the real
+`itmp`; a playbook by a document that calls it, as a step or as its undo; a stack by a document that names it.
+"""
+
+import ast
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 ITMP = Path(sys.executable).parent / "itmp"
+
+EXAMPLES = "tests/integration/test_story_examples.py::"
+PATCHES = "tests/integration/test_story_patch.py::"
+RUN_BY = {
+    "runbooks/capacity/web-scale-out.yml": EXAMPLES
+    + "test_web_scale_out_moves_the_group_and_the_service_and_back",
+    "runbooks/operate/config-rollout.yml": EXAMPLES
+    + "test_config_rollout_takes_itself_back_where_a_host_cannot_bear_it",
+    "runbooks/operate/install-web.yml": EXAMPLES + "test_install_web_starts_the_service_once",
+    "runbooks/operate/restart-web.yml": EXAMPLES + "test_restart_web_drains_restarts_and_puts_back",
+    "runbooks/operate/scale-and-configure.yml": EXAMPLES
+    + "test_scale_and_configure_moves_group_and_hosts_and_back",
+    "runbooks/patch/lab-two-rings.yml": PATCHES + "test_lab_two_rings_goes_to_the_locked_versions_and_back",
+    "runbooks/patch/web-monthly.yml": PATCHES + "test_web_monthly_waits_for_each_service_and_goes_back",
+}
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     for part in ("playbooks", "runbooks", "stacks", "inventories"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "itmp.yml").write_text("organization: example.com\ninventories: [inventories/example/hosts.yml]\n")
+    (tmp_path / "itmp.yml").write_text(
+        "organization: example.com\ninventories: [inventories/example/hosts.yml]\n"
+    )
     return tmp_path
 
 
 def itmp(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([ITMP, *words], cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(
+        [ITMP, *words], cwd=folder, capture_output=True, text=True, check=False, timeout=120
+    )
 
 
 def test_every_document_is_valid(workspace: Path) -> None:
@@ -46,3 +72,42 @@ def test_a_schema_is_written_for_each_kind_of_document(workspace: Path) -> None:
         done = itmp(workspace, "schema", kind)
         assert done.returncode == 0, done.stderr
         assert '"properties"' in done.stdout
+
+
+def test_a_test_runs_every_document() -> None:
+    documents = {str(path.relative_to(ROOT)) for path in ROOT.glob("runbooks/**/*.y*ml")}
+    assert documents == set(RUN_BY)
+    for document, test in RUN_BY.items():
+        file, _, name = test.partition("::")
+        tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+        (body,) = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
+        texts = {node.value for node in ast.walk(body) if isinstance(node, ast.Constant)}
+        assert document in texts, f"{test} does not name {document}"
+
+
+def test_a_document_calls_every_playbook_and_stack() -> None:
+    documents = [yaml.safe_load((ROOT / path).read_text(encoding="utf-8")) for path in RUN_BY]
+    called = {value for document in documents for value in values_of(document, "playbook")}
+    assert called == {path.stem for path in ROOT.glob("playbooks/*.y*ml")}
+    texts = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("playbooks/*.y*ml"))
+    for path in (*ROOT.glob("playbooks/files/*"), *ROOT.glob("playbooks/templates/*")):
+        assert f"src: {path.name}\n" in texts, f"no playbook uses {path.name}"
+    programs = {value for document in documents for value in values_of(document, "program", "stack")}
+    folders = {path.parent for path in ROOT.glob("stacks/*/*.py")}
+    packages = {folder for folder in folders if not (folder / "__main__.py").is_file()}
+    assert programs == {folder.name for folder in folders - packages}
+    for package in packages:
+        users = [(folder / "__main__.py").read_text(encoding="utf-8") for folder in folders - packages]
+        assert any(f"from {package.name} import" in text for text in users), f"no stack uses {package.name}"
+
+
+def values_of(node: object, *keys: str) -> Iterator[str]:
+    """Yield each text that stands under one of `keys`, at any depth of a document."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key in keys and isinstance(value, str):
+                yield value
+            yield from values_of(value, *keys)
+    elif isinstance(node, list):
+        for value in node:
+            yield from values_of(value, *keys)
