@@ -17,6 +17,7 @@ from itmp.signing import NoteKey, NoteVerifier, open_note
 
 MAX_NOTE: Final = 64 * 1024
 _MAX_SIZE: Final = 2**63 - 1
+_CHANGED: Final = "It was changed after it was signed, or is of another log: see what `itmp audit verify` says."
 _ORIGIN: Final = re.compile(r"[!-*,-~]{1,255}\Z")  # printable ASCII without space and plus: a note key's name
 _SIZE: Final = re.compile(r"(?:0|[1-9][0-9]{0,18})\Z", re.ASCII)
 
@@ -76,9 +77,13 @@ class SignedCheckpoint:
             opened = open_note(note, verifiers)
             checkpoint = Checkpoint.parse(opened.text)
         except (InvalidInputError, EvidenceInvalidError) as error:
-            raise CheckpointError(f"not a valid signed checkpoint: {error.what}", where=where) from error
+            raise CheckpointError(
+                f"not a valid signed checkpoint: {error.what}", where=where, do=_CHANGED
+            ) from error
         if not any(signer.name == checkpoint.origin and signer.time is None for signer in opened.signers):
-            raise CheckpointError(f"not signed by the key of its origin {checkpoint.origin}", where=where)
+            raise CheckpointError(
+                f"not signed by the key of its origin {checkpoint.origin}", where=where, do=_CHANGED
+            )
         return cls(checkpoint=checkpoint, note=note)
 
 
