@@ -198,7 +198,7 @@ class Place:
         """Type a command with `--json` and return its object."""
         return self.itmp(*words, "--json", expect=expect).json
 
-    def start(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
+    def start(self, *words: str, program: str = "itmp", **options: Any) -> subprocess.Popen[bytes]:
         """Start a command in the background; what it prints goes to `out-N` and `err-N` beside the workspace."""
         number = len(self.running)
         with (
@@ -206,8 +206,8 @@ class Place:
             (self.root.parent / f"err-{number}").open("wb") as err,
         ):
             process = subprocess.Popen(
-                ["itmp", *words],
-                executable=str(BIN / "itmp"),
+                [program, *words],
+                executable=str(BIN / program),
                 cwd=self.root,
                 env=self.environ,
                 **{"stdin": subprocess.DEVNULL, "stdout": out, "stderr": err, **options},
@@ -346,6 +346,7 @@ def rolling(
     always: Sequence[str] = (),
     probe: str = "",
     hosts: str = "web",
+    max_failures: int = 0,
 ) -> str:
     """Write a runbook: in batches, each host does `steps` (then `always`) in order; `undo` takes back."""
 
@@ -364,7 +365,7 @@ def rolling(
         "steps": [
             {
                 "id": "tier",
-                "rolling": {"hosts": hosts, "batches": list(batches), "max_failures": 0},
+                "rolling": {"hosts": hosts, "batches": list(batches), "max_failures": max_failures},
                 "on_failure": on_failure,
                 "steps": [
                     *(one(name, more=probed) for name in steps),

@@ -1,0 +1,76 @@
+"""Several processes at once: one run, every vote, every event, nothing lost and nothing twice."""
+
+from collections import Counter
+
+import pytest
+from places import WEB, Place, rolling, wait_for
+
+pytestmark = pytest.mark.fleet
+
+
+def test_a_second_run_attaches_to_the_first_and_runs_nothing(place: Place) -> None:
+    change = place.ready(rolling("one", batches=(3,)))
+    place.hold("web2", "one")
+    first = place.start("run", change, "--key", "alice", "--json")
+    place.until("web2", "begin one")
+    second = place.start("run", change, "--key", "alice", "--json")
+    wait = place.start("wait", change, "--for", "finished", "--json")
+    resumed = place.itmp("resume", change, "--key", "alice", expect=19)
+    assert "another process" in resumed.err
+    assert second.poll() is None
+    place.let_go("web2", "one")
+    results = [place.ended(process).json for process in (first, second, wait)]
+    assert [result["exit_code"] for result in results] == [0, 0, 0]
+    assert [result["replayed"] for result in results[:2]] == [False, True]
+    assert results[0]["run"] == results[1]["run"] == results[2]["run"]
+    assert Counter(place.types(change))["run.started"] == 1
+    assert place.journals() == {host: ["begin one", "end one"] for host in WEB}
+
+
+def test_many_started_at_the_same_moment_are_one_run(place: Place) -> None:
+    change = place.ready(rolling("one", batches=(3,)))
+    started = [place.start("run", change, "--key", "alice", "--json") for _ in range(4)]
+    results = [place.ended(process).json for process in started]
+    assert {result["exit_code"] for result in results} <= {0, 19}, results
+    assert sum(result["exit_code"] == 0 and not result["replayed"] for result in results) == 1
+    types = Counter(place.types(change))
+    assert types["run.started"] == types["permit.issued"] == types["run.finished"] == 1
+    assert place.journals() == {host: ["begin one", "end one"] for host in WEB}
+    assert place.sound()
+
+
+def test_two_approvers_at_the_same_moment_both_count(place: Place) -> None:
+    change = place.propose(rolling("one").replace("risk: moderate", "risk: high"))
+    racing = [place.start("approve", change, "--key", name, "--yes") for name in ("bob", "carol")]
+    assert [place.ended(process).rc for process in racing] == [0, 0]
+    assert Counter(place.types(change))["change.approved"] == 2
+    assert place.json("change", "show", change)["state"] == "scheduled"
+    assert place.sound()
+
+
+def test_many_writers_lose_and_double_nothing(place: Place) -> None:
+    place.write("r.yml", rolling("one"))
+    place.itmp("plan", "r.yml", "-o", "r.plan.tar", expect=0)
+    words = ("change", "open", "r.plan.tar", "--key", "alice", "--json")
+    writers = [place.start(*words, "--reason", f"r{n}", "--external", f"EXT-{n}") for n in range(6)]
+    opened = [place.ended(process).json for process in writers]
+    assert [one["exit_code"] for one in opened] == [0] * 6
+    changes = {one["change"] for one in opened}
+    assert len(changes) == 6
+    assert Counter(leaf.event.type for leaf in place.leaves())["change.opened"] == 6
+    listed = {row["change"] for row in place.json("change", "list")["changes"]}
+    assert listed == changes
+    assert place.sound()
+
+
+def test_the_same_plan_opened_twice_at_once_is_one_change(place: Place) -> None:
+    place.write("r.yml", rolling("one"))
+    place.itmp("plan", "r.yml", "-o", "r.plan.tar", expect=0)
+    words = ("change", "open", "r.plan.tar", "--key", "alice", "--json", "--reason", "same")
+    first = place.json(*words[:-3], "--reason", "same")
+    again = place.json(*words[:-3], "--reason", "same")
+    assert first["change"] == again["change"]
+    assert Counter(leaf.event.type for leaf in place.leaves())["change.opened"] == 1
+    other = place.json(*words[:-3], "--reason", "same", "--external", "EXT-1")
+    assert other["change"] != first["change"]
+    wait_for(lambda: len(place.leaves()) >= 3, "both changes")

@@ -1,0 +1,264 @@
+"""What is secret reaches the host and nothing else: no file, no output, no argument, in no encoding.
+
+Every secret of this story is planted in its own way and is looked for, byte by byte, in all that the run has written,
+printed or started: the workspace, the home, temporary folders, captured output, arguments and environments.
+"""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+import yaml
+from places import PATIENCE, Place, wait_for
+
+pytestmark = pytest.mark.fleet
+
+MEMORY = Path("/dev/shm")  # noqa: S108 - where the run keeps what must not reach a disk
+NAMES = ("vaulted", "inline", "from_env", "from_file", "unrelated", "hidden", "key")
+SECRETS = {name: f'{name}:S3cr/t &"{name.upper()}" é+{index}' for index, name in enumerate(NAMES)}
+DOCUMENT = """
+itmp: runbook/v1
+name: secrets
+title: Secrets
+owner: team-web
+environment: production
+risk: moderate
+steps:
+  - id: use
+    hosts: web1
+    playbook: use
+    vars:
+      from_env: {secret: "env:APP_SECRET"}
+      from_file: {secret: "file:SECRETFILE"}
+"""
+PLAY = """
+- hosts: web1
+  gather_facts: false
+  tasks:
+    - name: Write what the host needs
+      ansible.builtin.template: {src: app.j2, dest: "{{ host_root }}/app.conf", mode: "0600"}
+      diff: true
+    - name: Say {{ db_password }} aloud
+      ansible.builtin.command: {argv: [echo, "{{ db_password }} {{ api_token }} {{ from_env }} {{ from_file }}"]}
+    - name: Fail aloud
+      ansible.builtin.shell: {cmd: "cat {{ host_root }}/app.conf; cat {{ host_root }}/app.conf >&2; exit 3"}
+      ignore_errors: true
+    - name: Encode aloud
+      ansible.builtin.debug:
+        msg: "{{ db_password | b64encode }} {{ api_token | urlencode }} {{ ('x' ~ from_env) | b64encode }} {{ ('xy' ~ from_file) | b64encode }}"
+    - name: Structure aloud
+      ansible.builtin.debug: {msg: "{{ {'a': db_password, 'b': [api_token]} | to_json }}"}
+    - name: Read quietly
+      ansible.builtin.command: {argv: [cat, "{{ host_root }}/hidden"]}
+      no_log: true
+      register: hidden
+    - name: Fail on a missing word
+      ansible.builtin.fail: {msg: "wrong {{ item }}"}
+      loop: ["{{ db_password }}"]
+      ignore_errors: true
+    - name: Wait
+      ansible.builtin.command: {argv: [sh, "{{ host_root }}/act", wait]}
+"""
+
+
+def forms(secret: str) -> list[bytes]:
+    """Return a secret as it could stand in a file: plain, base64 at each alignment, JSON- and URL-escaped."""
+    data = secret.encode()
+    shifted = [base64.b64encode(b"\0" * shift + data)[4 * (shift > 0) : -4] for shift in range(3)]
+    texts = [
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        json.dumps(json.dumps(secret))[3:-3],
+        urllib.parse.quote(secret),
+        urllib.parse.quote(secret, safe=""),
+        urllib.parse.quote_plus(secret),
+    ]
+    return [
+        data,
+        *shifted,
+        *(part.translate(bytes.maketrans(b"+/", b"-_")) for part in shifted),
+        *(text.encode() for text in texts),
+    ]
+
+
+FORMS = {name: forms(secret) for name, secret in SECRETS.items()}
+
+
+def leaks(data: bytes) -> list[str]:
+    """Return the names of the secrets that stand in `data` in any form."""
+    return [name for name, known in FORMS.items() if any(form in data for form in known)]
+
+
+def files(*roots: Path) -> dict[str, list[str]]:
+    """Return each file below `roots` that holds a secret, and which."""
+    found: dict[str, list[str]] = {}
+    for root in roots:
+        for path in sorted(root.rglob("*")):
+            try:
+                data = path.read_bytes() if path.is_file() else b""
+            except OSError:
+                continue
+            if leaks(data) or leaks(str(path).encode()):
+                found[str(path)] = leaks(data)
+    return found
+
+
+def family(pid: int) -> Iterator[tuple[int, Path]]:
+    """Yield every living descendant of `pid` and its folder in /proc."""
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                parent = int((folder / "stat").read_bytes().rpartition(b")")[2].split()[1])
+            except OSError:
+                continue
+            children.setdefault(parent, []).append(int(folder.name))
+    todo = [pid]
+    while todo:
+        below = children.get(todo.pop(), [])
+        yield from ((child, Path(f"/proc/{child}")) for child in below)
+        todo += below
+
+
+def started(pid: int) -> tuple[int, set[str]]:
+    """Return how many processes the run has now, and which secrets stand in their arguments and environments."""
+    count, found = 0, set()
+    for _, folder in family(pid):
+        try:
+            found |= set(leaks((folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()))
+        except OSError:
+            continue
+        count += 1
+    return count, found
+
+
+def vault(place: Place, text: str, *, name: str = "") -> str:
+    """Encrypt as a person would, with stock ansible-vault; `name`: as one inline value."""
+    words = ["encrypt_string", "--stdin-name", name] if name else ["encrypt", "--output", "-"]
+    keyfile = place.root.parent / "vault.key"
+    keyfile.write_text(SECRETS["key"])
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "ansible", "vault", *words, "--vault-password-file", str(keyfile)],
+            input=text,
+            env={**os.environ, "ANSIBLE_HOME": str(place.root.parent / "ansible")},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=PATIENCE,
+        )
+    finally:
+        keyfile.unlink()
+    return done.stdout
+
+
+@pytest.fixture
+def secretive(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A workspace that knows each secret in its own way."""
+    outside = tmp_path_factory.mktemp("outside") / "secret"
+    outside.write_text(SECRETS["from_file"] + "\n")
+    whole = yaml.safe_dump({"db_password": SECRETS["vaulted"]}, allow_unicode=True)
+    place.write("inventories/group_vars/web.yml", vault(place, whole))
+    place.write("inventories/group_vars/all.yml", vault(place, SECRETS["inline"], name="api_token"))
+    place.write("playbooks/use.yml", PLAY)
+    place.write(
+        "playbooks/templates/app.j2", "{{ db_password }}\n{{ api_token }}\n{{ from_env }}\n{{ from_file }}\n"
+    )
+    place.write("itmp.yml", (place.root / "itmp.yml").read_text() + "vault: {default: 'env:VAULT_KEY'}\n")
+    (place.on("web1") / "hidden").write_text(SECRETS["hidden"])
+    place.environ |= {
+        "APP_SECRET": SECRETS["from_env"],
+        "UNRELATED_TOKEN": SECRETS["unrelated"],
+        "VAULT_KEY": SECRETS["key"],
+    }
+    place.write("runbooks/r.yml", DOCUMENT.replace("SECRETFILE", str(outside)))
+    return place
+
+
+def test_every_secret_reaches_the_host_and_stands_nowhere_else(secretive: Place) -> None:
+    place = secretive
+    change = place.json("propose", "runbooks/r.yml", "--reason", "test", "--key", "alice")["change"]
+    place.approve(change)
+    place.hold("web1", "wait")
+    run = place.start("run", change, "--key", "alice", "--verbose")
+    over, seen = Event(), set()
+
+    def watch() -> None:
+        while not over.wait(0.05):
+            seen.update(started(run.pid)[1])
+
+    watcher = Thread(target=watch)
+    watcher.start()
+    try:
+        wait_for(lambda: "begin wait" in place.journal("web1") or run.poll() is not None, "the play's end")
+        held = started(run.pid)
+        memory = [folder for folder in MEMORY.glob("itmp-*") if folder.stat().st_mtime]
+        lying = files(place.root, place.root.parent / "home", *memory)
+        place.let_go("web1", "wait")
+        done = place.ended(run)
+    finally:
+        over.set()
+        watcher.join()
+    assert done.rc == 0, done
+    assert (place.on("web1") / "app.conf").read_text().splitlines() == [
+        SECRETS[name] for name in ("vaulted", "inline", "from_env", "from_file")
+    ]
+    assert held[0] >= 2
+    assert held[1] == set()
+    assert seen == set()
+    assert lying == {}
+    for verb in (
+        ("logs", change),
+        ("logs", change, "--json"),
+        ("audit", "list", "--json"),
+        ("show", change, "--json"),
+    ):
+        told = place.itmp(*verb, expect=0)
+        assert leaks((told.out + told.err).encode()) == [], verb
+    place.itmp("change", "close", change, "--reason", "done", "--key", "alice", expect=0)
+    place.itmp("evidence", change, "-o", "e.tar", expect=0)
+    assert files(place.root, place.root.parent) == {}
+    assert leaks((done.out + done.err).encode()) == []
+    told = place.itmp("logs", change, expect=0).out
+    assert "Fail aloud" in told
+    assert "********" in told
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("inventories/group_vars/web.yml", "db_password: {value}\n"),
+        ("inventories/host_vars/web1.yml", "app: {{api_token: {value}}}\n"),
+        ("playbooks/use.yml", "- hosts: web1\n  vars: {{db_password: {value}}}\n  tasks: []\n"),
+        ("runbooks/r.yml", "      db_password: {value}\n"),
+    ],
+)
+def test_a_secret_written_out_is_refused_by_its_name_and_never_printed(
+    place: Place, path: str, text: str
+) -> None:
+    place.write("playbooks/use.yml", "- {hosts: web1, gather_facts: false, tasks: []}\n")
+    document = DOCUMENT.replace('{secret: "file:SECRETFILE"}', '{secret: "env:APP_SECRET"}')
+    place.write("runbooks/r.yml", document)
+    value = "hunter2-plain-value"
+    old = (place.root / path).read_text() if path.startswith("runbooks") else ""
+    place.write(path, old + text.format(value=value))
+    for words in (
+        ("plan", "runbooks/r.yml"),
+        ("propose", "runbooks/r.yml", "--reason", "x", "--key", "alice"),
+    ):
+        done = place.itmp(*words, expect=2)
+        assert path in done.err, done
+        assert "db_password" in done.err or "api_token" in done.err
+        assert value not in done.out + done.err
+    (place.root / path).unlink()
+    assert not [
+        file for file in place.root.rglob("*") if file.is_file() and value.encode() in file.read_bytes()
+    ]
+    assert place.untouched()
