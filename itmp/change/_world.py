@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from itmp.change._checks import Check, Question
 from itmp.change.external import ExternalState
-from itmp.plan import Host, Operation, Present, PulumiStep
+from itmp.plan import Host, Inventory, Operation, Present, PulumiStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +39,15 @@ def judge_world(question: Question, world: World) -> Check:
     return Check(n=6, name=name, outcome="ok")
 
 
-def unskipped(hosts: tuple[str, ...], world: World | None) -> tuple[str, ...]:
-    """Return `hosts` without those that are gone; check 6 has made sure that the plan allows that."""
-    if world is None or world.hosts is None:
+def unskipped(hosts: tuple[str, ...], frozen: Inventory | None, world: World | None) -> tuple[str, ...]:
+    """Return `hosts` without those that are gone; check 6 has made sure that the plan allows that.
+
+    A host that no inventory holds (`localhost`) cannot be gone from one.
+    """
+    if frozen is None or world is None or world.hosts is None:
         return hosts
-    there = {host.name for host in world.hosts}
-    return tuple(host for host in hosts if host in there)
+    gone = {host.name for host in frozen.hosts} - {host.name for host in world.hosts}
+    return tuple(host for host in hosts if host not in gone)
 
 
 def _hosts(question: Question, world: World) -> Iterator[str]:

@@ -193,7 +193,7 @@ def _admission(question: Question, checks: tuple[Check, ...], world: World | Non
         *([question.start.leaf] if question.start else []),
     ]
     hosts = question.limited_hosts()
-    left = unskipped(hosts, world)
+    left = unskipped(hosts, question.plan.manifest.inventory, world)
     return Admission(
         mode=question.mode,
         change=question.record.id,

@@ -401,6 +401,14 @@ def test_6_a_world_that_moved_is_stale() -> None:
     assert moved(story, problems=("inventories/hosts.yml is gone",)).exit_code == 12
 
 
+def test_6_a_host_that_no_inventory_holds_is_never_gone() -> None:
+    steps = small_plan().manifest.steps
+    here = tuple(replace(step, hosts=(*step.hosts, "localhost")) for step in steps)  # type: ignore[call-arg]
+    answer = approved(plan=replan(small_plan(), steps=here)).admit()
+    assert isinstance(answer, Admission)
+    assert (answer.hosts, answer.skipped) == (("web1", "web2", "localhost"), ())
+
+
 def test_6_the_plan_may_allow_hosts_to_be_gone_or_new() -> None:
     plan = replan(small_plan(), moved=Moved(gone="skip", skip=1, new="ignore"))
     story = approved(plan)
