@@ -17,7 +17,9 @@ from itmp.signing import NoteKey, NoteVerifier, open_note
 
 MAX_NOTE: Final = 64 * 1024
 _MAX_SIZE: Final = 2**63 - 1
-_CHANGED: Final = "It was changed after it was signed, or is of another log: see what `itmp audit verify` says."
+_CHANGED: Final = (
+    "It was changed after it was signed, or is of another log: see what `itmp audit verify` says."
+)
 _ORIGIN: Final = re.compile(r"[!-*,-~]{1,255}\Z")  # printable ASCII without space and plus: a note key's name
 _SIZE: Final = re.compile(r"(?:0|[1-9][0-9]{0,18})\Z", re.ASCII)
 
