@@ -44,6 +44,9 @@ _MAX_PATH: Final = 100  # sun_path holds 108 bytes
 _CHUNK: Final = 65536
 _STUCK: Final = 10.0  # seconds until a peer that does not read its answers is given up
 
+ALONE: Final = "ansible"
+"""The role that one connection has, and then it alone acts: what a play starts here could find socket and token."""
+
 SOCKET_VARIABLE: Final = "ITMP_ACTION_SOCKET"
 TOKEN_VARIABLE: Final = "ITMP_ACTION_TOKEN"  # noqa: S105 -- the name of a variable, not a secret
 
@@ -252,8 +255,12 @@ class ActionServer:
             if kind != "hello" or not hmac.compare_digest(str(message["token"]), self._token):
                 raise ValueError("no hello")
             peer.role = str(message["role"])
+            if peer.role == ALONE and ALONE in self.roles:
+                raise ValueError("somebody else speaks already")
             self.roles.add(peer.role)
             return {"ok": True}
+        if kind in {"before", "after"} and peer.role != ALONE and ALONE in self.roles:
+            raise ValueError("it may not act")
         match kind:
             case "before":
                 return self._before(message)

@@ -175,3 +175,21 @@ def test_a_value_that_nobody_masks_is_refused(serve):
     with pytest.raises(ActionRefusedError, match="nothing is masked"):
         peer.mask(["sesame"])
     peer.close()
+
+
+def test_beside_ansible_nobody_acts_and_nobody_speaks_for_it(serve):
+    observer = Watching()
+    server = serve(observer, secret=lambda name: name)
+    real = ActionClient(str(server.path), token=TOKEN, role="ansible", timeout=10)
+    lookup = client(server)
+    assert lookup.secret("s") == "s"
+    with pytest.raises(ActionRefusedError):
+        lookup.after(RESULT)
+    with pytest.raises(ActionRefusedError):
+        ActionClient(str(server.path), token=TOKEN, role="ansible", timeout=10)
+    with pytest.raises(ActionRefusedError, match="broke the action protocol"):
+        real.before(ACTION)
+    assert observer.seen == []
+    assert server.failure is not None
+    real.close()
+    lookup.close()
