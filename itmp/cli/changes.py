@@ -71,6 +71,10 @@ def _opened(done: "Acted") -> Answer:
         say(
             f"note: no external change system is configured, so check 9 will refuse a run of {request.external}"
         )
+    run = done.change.run
+    if not done.text and run:
+        say(f"note: the same plan ran here before ({run.state}); to run it anew, close that change first:")
+        say(f"      itmp change close {done.change.id} --reason TEXT")
     return _acted(done, "open" if done.text else "is open already")
 
 
