@@ -4,11 +4,13 @@ Rules kept here: parsing and printing only; every command's work is one function
 command runs, so that help stays fast and a missing extra hurts only the commands that need it.
 """
 
-from typing import Annotated
+import sys
+from typing import Annotated, Any, Final
 
 import typer
 
 from itmp.cli import changes, documents, people, proof, runs, tools
+from itmp.cli.printing import refuse_usage, say
 
 app = typer.Typer(
     name="itmp",
@@ -41,6 +43,18 @@ for room in (documents, changes, runs, proof, people, tools):
     room.register(app)
 
 
+_UsageError: Final[type[Any]] = typer.BadParameter.__bases__[0]
+"""What a wrong command line raises; typer keeps it in click, or in a click of its own, by version."""
+
+
 def main() -> None:
     """Run the command line; the exit code is the contract of docs/formats/cli.md."""
-    app()
+    try:
+        code = app(standalone_mode=False)
+    except typer.Abort:
+        say("aborted: nothing was done")
+        code = 1
+    except _UsageError as error:
+        error.show()
+        code = refuse_usage(error.format_message(), machine="--json" in sys.argv)
+    sys.exit(code if isinstance(code, int) else 0)

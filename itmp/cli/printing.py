@@ -16,7 +16,7 @@ from typing import Any, Final, ParamSpec
 
 import typer
 
-from itmp.errors import Error
+from itmp.errors import Error, InvalidInputError
 
 P = ParamSpec("P")
 RESULT_SCHEMA: Final = "itmp-result/v1"
@@ -81,8 +81,6 @@ def verb(function: Callable[P, Answer]) -> Callable[P, None]:
             answer = function(*args, **kwargs)
         except Error as error:
             answer = _of_error(error, machine=machine)
-        except BrokenPipeError:
-            raise typer.Exit(0) from None
         except KeyboardInterrupt:
             say("interrupted")
             raise typer.Exit(130) from None
@@ -96,14 +94,24 @@ def verb(function: Callable[P, Answer]) -> Callable[P, None]:
     return command
 
 
-def _print(answer: Answer, *, machine: bool) -> None:
+def refuse_usage(message: str, *, machine: bool) -> int:
+    """Answer a command line that names no command or not its arguments; return its exit code."""
+    error = InvalidInputError(message, do="See --help.")
+    answer = _of_error(error, machine=True)
     if machine:
-        body = {"schema": RESULT_SCHEMA, "exit_code": answer.exit_code, **answer.data}
-        print(json.dumps(body, ensure_ascii=True, sort_keys=True))  # noqa: T201 - the result itself
-        return
-    for line in answer.lines:
-        print(line)  # noqa: T201 - the result itself
-    sys.stdout.flush()
+        _print(answer, machine=True)
+    return answer.exit_code
+
+
+def _print(answer: Answer, *, machine: bool) -> None:
+    body = {"schema": RESULT_SCHEMA, "exit_code": answer.exit_code, **answer.data}
+    lines = (json.dumps(body, ensure_ascii=True, sort_keys=True),) if machine else answer.lines
+    try:
+        for line in lines:
+            print(line)  # noqa: T201 - the result itself
+        sys.stdout.flush()
+    except BrokenPipeError:  # a reader that has seen enough; what is still buffered must not fail at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _of_error(error: Error, *, machine: bool) -> Answer:
