@@ -5,6 +5,7 @@ policy have not moved since; the world is looked at only when every other check 
 makes no connection; every refusal is an event.
 """
 
+import os
 import platform
 import sys
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from itmp.adapters.clock import SystemClock, new_id
 from itmp.audit import Event, Expect, HeadMovedError
-from itmp.canonical import Digest
+from itmp.canonical import Digest, digest
 from itmp.change import (
     Admission,
     ChangeRecord,
@@ -101,8 +102,9 @@ def world(place: Workspace, plan: Plan) -> World:
     problems: list[str] = []
     hosts = None
     present: dict[tuple[str, str, str], int] = {}
+    problems += _swapped_scripts(place, plan.manifest)
     try:
-        hosts = _hosts(place, plan.manifest)
+        hosts = None if problems else _hosts(place, plan.manifest)
     except Error as error:
         problems.append(f"inventory: {error.what}")
     for step in (*plan.manifest.steps, *plan.manifest.undo):
@@ -183,6 +185,21 @@ def _refused(place: Workspace, change: str, plan: str, data: Mapping[str, Any]) 
         id=new_id(), type="change.refused", actor=dict(EXECUTOR), change=change, plan=plan, data=data
     )
     place.log.append(event)
+
+
+def _swapped_scripts(place: Workspace, manifest: Manifest) -> list[str]:
+    """Name inventory scripts that are not those of the plan: reading them would run what nobody approved."""
+    if manifest.inventory is None:
+        return []
+    from itmp.adapters.ansible.sources import inventory_files  # noqa: PLC0415 - needs the ansible extra
+
+    known = {source.path: source.digest for source in manifest.sources}
+    now = inventory_files(place.root, manifest.inventory.sources)
+    return [
+        f"{path}: the inventory script was changed since the plan was made, and was not executed"
+        for path, data in now.items()
+        if os.access(place.root / path, os.X_OK) and known.get(path) != digest(data)
+    ]
 
 
 def _hosts(place: Workspace, manifest: Manifest) -> tuple[Host, ...] | None:

@@ -24,6 +24,7 @@ from itmp.plan.model import ExpectedTask, Host, Source
 from itmp.plan.sources import Facts, InventoryFacts, Needs, PlayFacts, PlayNeed
 
 _INSPECT_TIMEOUT: Final = 600.0
+_VARS: Final = frozenset({"group_vars", "host_vars"})
 _RESERVED: Final = "itmp_"
 _PLACE: Final = re.compile(r"(.+?):(\d+)(?::(\d+))?")
 _USERS: Final = Path("~/.ansible/collections")
@@ -187,7 +188,25 @@ class AnsibleSources:
             for path, data in artifacts.items()
             if path != layout.SNAPSHOT and "/_itmp_" not in path and path != layout.KNOWN_HOSTS
         }
+        places |= inventory_files(self._root, self._inventories)
         return tuple(Source(path=place, digest=digest(data)) for place, data in sorted(places.items()))
+
+
+def inventory_files(root: Path, inventories: tuple[str, ...]) -> dict[str, bytes]:
+    """Return the files of the inventory sources by their path in the workspace, vars files left out.
+
+    They are read again when a run starts, and a script among them is executed: whoever reads must know it again.
+    """
+    found: dict[str, bytes] = {}
+    for name in inventories:
+        place = root / name
+        inside = sorted(place.rglob("*")) if place.is_dir() else [place]
+        found |= {
+            path.relative_to(root).as_posix(): path.read_bytes()
+            for path in inside
+            if path.is_file() and not _VARS & set(path.relative_to(root).parts)
+        }
+    return found
 
 
 def artifact_path(need: PlayNeed) -> str:
