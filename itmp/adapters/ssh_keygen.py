@@ -85,7 +85,8 @@ class SshKey:
             text, public = Path(folder, "message"), Path(folder, "key.pub")
             text.write_bytes(message)
             public.write_text(self._public.line + "\n", encoding="ascii")
-            call = ["ssh-keygen", "-q", "-Y", "sign", "-n", namespace, "-f", str(self._path or public), str(text)]
+            key = str(self._path or public)
+            call = ["ssh-keygen", "-q", "-Y", "sign", "-n", namespace, "-f", key, str(text)]
             said = self._run(call)
             armor = Path(folder, "message.sig")
             if not armor.exists():
