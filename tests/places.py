@@ -5,11 +5,14 @@ program `act NAME` notes `begin NAME`, waits while a file `hold-NAME` exists, fa
 `end NAME`; like a daemon it outlives the connection that started it. A test holds an action, does its harm at that very moment, and lets go: nothing is timed.
 """
 
+import fcntl
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -305,6 +308,44 @@ class Place:
     def types(self, change: str) -> list[str]:
         """The types of a change's events, oldest first."""
         return [leaf.event.type for leaf in self.leaves(change)]
+
+
+class Terminal:
+    """A terminal of `columns` that a command is started on; `text` is all that it has shown."""
+
+    def __init__(self, columns: int = 80) -> None:
+        self._ours, self.theirs = pty.openpty()
+        termios.tcsetwinsize(self.theirs, (24, columns))
+        self._shown = bytearray()
+
+    def options(self) -> dict[str, Any]:
+        """Return how to start a process whose controlling terminal this is."""
+        theirs = self.theirs
+
+        def take() -> None:
+            os.setsid()
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+        return {"stdin": theirs, "stdout": theirs, "stderr": theirs, "preexec_fn": take}
+
+    def hang_up(self) -> None:
+        """Close the terminal, as a closed window or a lost connection does."""
+        os.close(self.theirs)
+        os.close(self._ours)
+
+    def read(self, process: subprocess.Popen[bytes]) -> str:
+        """Show everything until `process` has ended, hang up, and return what was shown."""
+        os.close(self.theirs)
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            try:
+                data = os.read(self._ours, 65536)
+            except OSError:  # the last one has left the terminal
+                break
+            self._shown += data
+        process.wait(PATIENCE)
+        os.close(self._ours)
+        return self._shown.decode()
 
 
 def wait_for(holds: Callable[[], bool], what: str) -> None:

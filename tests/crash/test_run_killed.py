@@ -11,7 +11,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from places import WEB, Place, carriers, kill, rolling, wait_for
+from places import PATIENCE, WEB, Place, Terminal, carriers, kill, rolling, wait_for
 
 pytestmark = pytest.mark.fleet
 
@@ -202,4 +202,22 @@ def test_asked_to_stop_the_run_ends_between_actions_and_puts_the_host_back(place
     assert place.journal("web2") == []
     assert not carriers(result["run"])
     assert "run.stopped" in place.types(change)
+    accounted(place, change)
+
+
+def test_when_the_terminal_closes_the_run_stops_and_puts_the_host_back(place: Place) -> None:
+    change = place.ready(roll("one", "two", always=("last",)))
+    place.hold("web1", "one")
+    terminal = Terminal()
+    run = place.start("run", change, "--key", "alice", **terminal.options())
+    place.until("web1", "begin one")
+    terminal.hang_up()
+    place.let_go("web1", "one")
+    run.wait(PATIENCE)
+    assert place.json("status", change)["state"] == "implement, run stopped"
+    assert place.journal("web1") == acts("one", "last")
+    assert place.journal("web2") == []
+    accounted(place, change)
+    place.json("resume", change, "--key", "alice")
+    assert place.journal("web2") == acts("one", "two", "last")
     accounted(place, change)
