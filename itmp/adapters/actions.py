@@ -28,6 +28,7 @@ import os
 import selectors
 import socket
 import struct
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 MAX_LINE: Final = 4 * 1024 * 1024
 _MAX_PATH: Final = 100  # sun_path holds 108 bytes
+_LONGEST_PARENT: Final = 60  # leaves room for a temporary folder's name and the socket's
 _CHUNK: Final = 65536
 _STUCK: Final = 10.0  # seconds until a peer that does not read its answers is given up
 
@@ -139,6 +141,18 @@ class ActionClient:
             self._pending += chunk
         line, _, self._pending = self._pending.partition(b"\n")
         return line
+
+
+def short_parent() -> Path | None:
+    """Return where private temporary folders keep a socket's path short; `None` means the usual place.
+
+    A UNIX socket's path holds about a hundred bytes, and TMPDIR may be long.
+    """
+    usual = Path(tempfile.gettempdir())
+    if len(os.fsencode(usual)) <= _LONGEST_PARENT:
+        return None
+    shared = Path("/dev/shm")  # noqa: S108 -- mkdtemp makes a private folder in it
+    return shared if os.access(shared, os.W_OK) else Path("/tmp")  # noqa: S108 -- as above
 
 
 class ActionServer:
@@ -354,4 +368,5 @@ __all__ = [
     "ActionServer",
     "Masking",
     "SecretSource",
+    "short_parent",
 ]

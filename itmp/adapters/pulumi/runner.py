@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from itmp.adapters import supervisor
-from itmp.adapters.actions import ActionServer
+from itmp.adapters.actions import ActionServer, short_parent
 from itmp.adapters.aws import Aws
 from itmp.adapters.pulumi.engine import VERSION
 from itmp.adapters.pulumi.kinds import KINDS
@@ -52,7 +52,10 @@ class PulumiRunner:
         name = _name(step)
         again = permit.mode != "run" or part.phase == "undo"
         self._place.prepare()
-        with self._place.lease(name), tempfile.TemporaryDirectory(prefix="itmp-run-") as scratch:
+        with (
+            self._place.lease(name),
+            tempfile.TemporaryDirectory(prefix="itmp-run-", dir=short_parent()) as scratch,
+        ):
             update = Update(step=step, again=again, observer=observer, scratch=Path(scratch))
             update.check_present(self._values(step))
             self._place.configure(name, step.config)
