@@ -22,13 +22,16 @@ from itmp.plan import Plan, PulumiStep
 
 # What an adapter may report without having asked: nothing was done.
 _HARMLESS: Final = frozenset({"skipped", "unreachable", "denied", "not_reached"})
+_GO_ON: Final = (
+    "Go on with `itmp resume`; a host that was stopped half-way through a step needs `--retry failed`."
+)
 
 
 class StopRequestedError(RunFailedError):
     """A person asked the run to stop."""
 
     def __init__(self) -> None:
-        super().__init__("stopped on request", do="Nothing is lost: `itmp resume` goes on where it stopped.")
+        super().__init__("stopped on request", do=_GO_ON)
 
 
 class Watch:
