@@ -389,11 +389,22 @@ def rolling(
     hosts: str = "web",
     max_failures: int = 0,
 ) -> str:
-    """Write a runbook: in batches, each host does `steps` (then `always`) in order; `undo` takes back."""
+    """Write a runbook: in batches, each host does `steps` (then `always`) in order; `undo` takes back.
+
+    A step is one action; `a+b` is one step of two actions.
+    """
 
     def one(name: str, *, hosts: str = "", more: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        task = {"name": name, "ansible.builtin.raw": f"sh {{{{ host_root }}}}/act {name}"}
-        return {"id": name, "tasks": [task], **({"hosts": hosts} if hosts else {}), **(more or {})}
+        tasks = [
+            {"name": act, "ansible.builtin.raw": f"sh {{{{ host_root }}}}/act {act}"}
+            for act in name.split("+")
+        ]
+        return {
+            "id": name.replace("+", "-"),
+            "tasks": tasks,
+            **({"hosts": hosts} if hosts else {}),
+            **(more or {}),
+        }
 
     probed: dict[str, Any] = {"probe": {"http": {"url": probe, "status": 200}}} if probe else {}
     document = {

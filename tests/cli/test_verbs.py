@@ -117,7 +117,7 @@ def test_waiting_ends_when_the_change_may_run(place: Place) -> None:
 
 
 def test_a_signed_stop_ends_the_run_between_two_actions(place: Place) -> None:
-    change = place.ready(rolling("one", "two", hosts="web1:web2"))
+    change = place.ready(rolling("one+two", hosts="web1:web2"))
     place.hold("web1", "one")
     run = place.start("run", change, "--key", "alice", "--json")
     place.until("web1", "begin one")
@@ -127,8 +127,13 @@ def test_a_signed_stop_ends_the_run_between_two_actions(place: Place) -> None:
     assert done.json["state"] == "stopped", done
     assert place.journal("web1") == ["begin one", "end one"]
     assert place.journal("web2") == []
-    place.json("resume", change, "--key", "alice")
-    assert place.journal("web2") == ["begin one", "end one", "begin two", "end two"]
+    assert any("--retry failed" in note for note in done.json["notes"])
+    place.itmp("resume", change, "--key", "alice", expect=13)
+    assert place.journal("web1") == ["begin one", "end one"], "nothing is repeated unasked"
+    place.json("resume", change, "--retry", "failed", "--key", "alice")
+    both = ["begin one", "end one", "begin two", "end two"]
+    assert place.journal("web1") == ["begin one", "end one", *both]
+    assert place.journal("web2") == both
 
 
 def test_the_digest_of_a_plan_is_the_same_from_any_checkout(place: Place) -> None:
