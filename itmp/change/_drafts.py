@@ -40,6 +40,7 @@ class RunDraft:
     started: bool = False
     stopped: list[str] = field(default_factory=list)
     hosts: Mapping[str, str] = field(default_factory=dict)
+    resources: Mapping[str, str] = field(default_factory=dict)
 
     def freeze(self) -> RunRecord:
         """Return the value."""
@@ -52,4 +53,5 @@ class RunDraft:
             started=self.started,
             stopped=tuple(self.stopped),
             hosts=self.hosts,
+            resources=self.resources,
         )

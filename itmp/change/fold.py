@@ -172,7 +172,7 @@ class Folding:
             case "action.finished" | "check.finished" | "action.reconciled":
                 self._result(leaf, event)
             case "slice.finished":
-                self._slice_of(event).finished = self._host_states(event)
+                self._slice_of(event).finished = self._states(event.data or {}, "hosts")
             case _:
                 raise _Refused("no event of this type belongs to a change")
 
@@ -265,7 +265,9 @@ class Folding:
             case _:
                 if data.get("state") not in _RUN_STATES:
                     raise _Refused("a run that ended in no known state")
-                run.state, run.hosts = data["state"], self._host_states(event)
+                run.hosts = self._states(data, "hosts")
+                run.resources = self._states(data, "resources") if _names(data, "resources") else {}
+                run.state = data["state"]
 
     def _slice(self, leaf: Leaf, event: Event) -> None:
         run, data = self._run_of(event.run), event.data or {}
@@ -319,10 +321,10 @@ class Folding:
             )
         )
 
-    def _host_states(self, event: Event) -> Mapping[str, str]:
-        states = self._read(event.data or {}, "hosts")
+    def _states(self, data: Mapping[str, Any], name: str) -> Mapping[str, str]:
+        states = self._read(data, name)
         if not isinstance(states, dict) or not all(isinstance(state, str) for state in states.values()):
-            raise _Refused("no host states that could be read")
+            raise _Refused(f"no states of {name} that could be read")
         return states
 
     def _list(self, data: Mapping[str, Any], name: str) -> list[str]:
@@ -341,6 +343,11 @@ class Folding:
         if canonical.digest(content) != found:
             raise _Refused(f"blob {found} holds other bytes")
         return canonical.loads(content)
+
+
+def _names(data: Mapping[str, Any], name: str) -> bool:
+    """Whether an event's data carry `name`, written out or by digest."""
+    return any(key in data for key in (name, f"{name}_digest", f"{name}_blob"))
 
 
 def _claimed_signer(leaf: Leaf) -> str:

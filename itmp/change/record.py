@@ -134,7 +134,8 @@ class PermitRecord:
 class RunRecord:
     """One run: its permits (the first and one for each resume), slices in order, answers, and how it ended.
 
-    `hosts` maps each target to its final state once finished; `started` says that `run.started` was written.
+    `hosts` and `resources` map each target to its final state once finished; `started` says that `run.started` was
+    written.
     """
 
     id: str
@@ -145,6 +146,12 @@ class RunRecord:
     started: bool = False
     stopped: tuple[str, ...] = ()
     hosts: Mapping[str, str] = field(default_factory=dict)
+    resources: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def targets(self) -> Mapping[str, str]:
+        """Every target's final state: hosts, then resources."""
+        return {**self.hosts, **self.resources}
 
     @property
     def active(self) -> bool:

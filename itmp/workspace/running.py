@@ -166,7 +166,7 @@ def replayed(record: ChangeRecord, ended: RunRecord) -> Result:
         plan=record.plan or "",
         run=ended.id,
         state=ended.state,
-        hosts=dict(ended.hosts),
+        hosts=dict(ended.targets),
         replayed=True,
         notes=("this run had already finished; nothing ran now",),
     )

@@ -158,7 +158,7 @@ class Story:
                 }
                 for vote in record.votes
             ],
-            "runs": [{"run": run.id, "state": run.state, "hosts": dict(run.hosts)} for run in record.runs],
+            "runs": [{"run": run.id, "state": run.state, "hosts": dict(run.targets)} for run in record.runs],
             "policy": self._asks or None,
             "refusals": record.refusals,
             "findings": [{"index": finding.index, "why": finding.why} for finding in record.findings],
@@ -226,7 +226,7 @@ def _finished(place: Workspace, name: str) -> Result | None:
 def _hosts(place: Workspace, record: ChangeRecord, run: RunRecord) -> dict[str, str]:
     """Return each target's state: the final account, or while there is none what the log tells so far."""
     if run.state in ENDED:
-        return dict(run.hosts)
+        return dict(run.targets)
     plan = planning.logged_plan(place, changes.request_of(record).plan)
     story = RunStory.from_leaves(place.log.of_change(record.id), plan=plan, blob=place.log.blob, run=run.id)
     limit = run.permits[-1].body["limit"] if run.permits else ()

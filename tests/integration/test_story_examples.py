@@ -154,5 +154,9 @@ def test_web_scale_out_moves_the_group_and_the_service_and_back(tier: Place, clo
     cloud.set_desired(GROUP, 4)
     change = carry_out(tier, "runbooks/capacity/web-scale-out.yml", "--set", "size=9")
     assert (cloud.desired(GROUP), cloud.count("prod", "api")) == (9, 5)
+    again = tier.run(change)
+    assert again["replayed"] is True
+    assert list(again["hosts"].values()) == ["changed", "changed"]
+    assert tier.json("status", change)["hosts"] == again["hosts"]
     tier.json("undo", change, "--key", "alice")
     assert (cloud.desired(GROUP), cloud.count("prod", "api")) == (4, 3)
