@@ -11,7 +11,7 @@ from itmp.capacity.needs import STEP, turn
 from itmp.documents import DocumentError, Problem, bind
 from itmp.plan import model as plan
 from itmp.plan.bundle import Plan
-from itmp.plan.freezing import freeze_moved, freeze_review
+from itmp.plan.freezing import freeze_document
 from itmp.plan.sources import Facts
 from itmp.plan.stacks import freeze_stack, set_back, stack_notes
 
@@ -28,25 +28,16 @@ def freeze(
     do = freeze_stack(turn(bound), facts.stacks.get(STEP), problems)
     if do is None:
         raise DocumentError(problems)
-    manifest = plan.Manifest(
-        kind="capacity-adjustment",
-        name=bound.name,
-        title=bound.title,
-        owner=bound.owner,
-        environment=bound.environment,
-        risk=bound.risk,
-        document=source,
-        inputs=dict(sorted(inputs.items())),
+    return freeze_document(
+        "capacity-adjustment",
+        bound,
+        inputs,
+        facts,
+        source=source,
         steps=(do,),
         undo=(set_back(do, step=f"undo-{STEP}"),) if bound.undo == "previous" else (),
-        artifacts={},
-        versions=dict(facts.versions),
-        sources=facts.sources,
-        reviewed=freeze_review(bound),
-        moved=freeze_moved(bound),
-        notes=(*facts.notes, *stack_notes(facts.stacks[STEP])),
+        notes=stack_notes(facts.stacks[STEP]),
     )
-    return Plan.build(manifest, facts.artifacts)
 
 
 __all__ = ["freeze"]

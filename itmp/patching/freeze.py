@@ -16,7 +16,7 @@ from itmp.patching.model import PatchSchedule, Ring
 from itmp.patching.needs import fitting_lock, step_id
 from itmp.plan import model as plan
 from itmp.plan.bundle import Plan
-from itmp.plan.freezing import batch_hosts, freeze_inventory, freeze_moved, freeze_review
+from itmp.plan.freezing import batch_hosts, freeze_document
 from itmp.plan.probing import probe_hosts
 from itmp.plan.sources import Facts
 
@@ -40,26 +40,17 @@ def freeze(
     steps, undo = freezer.rings(), freezer.undo()
     if freezer.problems:
         raise DocumentError(freezer.problems)
-    manifest = plan.Manifest(
-        kind="patch-schedule",
-        name=bound.name,
-        title=bound.title,
-        owner=bound.owner,
-        environment=bound.environment,
-        risk=bound.risk,
-        document=source,
-        inputs=dict(sorted(inputs.items())),
+    return freeze_document(
+        "patch-schedule",
+        bound,
+        inputs,
+        facts,
+        source=source,
         steps=steps,
         undo=undo,
-        artifacts={},
-        versions=dict(facts.versions),
-        sources=facts.sources,
-        inventory=freeze_inventory(facts, (*steps, *undo)),
-        reviewed=freeze_review(bound),
-        moved=freeze_moved(bound),
-        notes=(*facts.notes, *_notes(locked)),
+        notes=_notes(locked),
+        artifacts={LOCK: lock},
     )
-    return Plan.build(manifest, {**facts.artifacts, LOCK: lock})
 
 
 def _notes(lock: Lock) -> tuple[str, ...]:

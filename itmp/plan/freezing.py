@@ -1,14 +1,28 @@
 """What every kind of document does the same way when it becomes a plan.
 
-Rules kept here: pure; only hosts that the plan touches (or may delegate to) are frozen by name, in inventory
-order.
+Rules kept here: pure; what a document says of itself goes into the manifest in one place, `freeze_document`; only
+hosts that the plan touches (or may delegate to) are frozen by name, in inventory order.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from itmp.documents import Document
-from itmp.plan.model import AnsibleStep, CheckStep, Inventory, Moved, PulumiStep, Review, RollingStep, Step
+from itmp.plan.bundle import Plan
+from itmp.plan.model import (
+    AnsibleStep,
+    CheckStep,
+    Inventory,
+    Kind,
+    LeafStep,
+    Manifest,
+    Moved,
+    PulumiStep,
+    Review,
+    RollingStep,
+    Source,
+    Step,
+)
 from itmp.plan.sources import Facts
 
 SNAPSHOT: Final = "inventory/snapshot.json"
@@ -31,7 +45,42 @@ def batch_hosts(hosts: tuple[str, ...], sizes: Sequence[int | str]) -> tuple[tup
     return tuple(batches)
 
 
-def freeze_inventory(facts: Facts, steps: Sequence[Step]) -> Inventory | None:
+def freeze_document(
+    kind: Kind,
+    bound: Document,
+    inputs: Mapping[str, Any],
+    facts: Facts,
+    *,
+    source: Source,
+    steps: tuple[Step, ...],
+    undo: tuple[LeafStep, ...],
+    notes: tuple[str, ...] = (),
+    artifacts: Mapping[str, bytes] | None = None,
+) -> Plan:
+    """Return the plan of a bound document whose steps are frozen; `notes` and `artifacts` add to those of `facts`."""
+    manifest = Manifest(
+        kind=kind,
+        name=bound.name,
+        title=bound.title,
+        owner=bound.owner,
+        environment=bound.environment,
+        risk=bound.risk,
+        document=source,
+        inputs=dict(sorted(inputs.items())),
+        steps=steps,
+        undo=undo,
+        artifacts={},
+        versions=dict(facts.versions),
+        sources=facts.sources,
+        inventory=_inventory(facts, (*steps, *undo)),
+        reviewed=_review(bound),
+        moved=_moved(bound),
+        notes=(*facts.notes, *notes),
+    )
+    return Plan.build(manifest, {**facts.artifacts, **(artifacts or {})})
+
+
+def _inventory(facts: Facts, steps: Sequence[Step]) -> Inventory | None:
     """Return the frozen inventory for `steps` (undo included), or `None` when no inventory was gathered."""
     if facts.inventory is None:
         return None
@@ -41,13 +90,13 @@ def freeze_inventory(facts: Facts, steps: Sequence[Step]) -> Inventory | None:
     return Inventory(sources=facts.inventory.sources, snapshot=SNAPSHOT, hosts=hosts, patterns=patterns)
 
 
-def freeze_review(document: Document) -> Review | None:
+def _review(document: Document) -> Review | None:
     """Return when the document was reviewed and the last day on which that counts."""
     reviewed = document.reviewed
     return Review(on=reviewed.on.isoformat(), due=reviewed.due.isoformat()) if reviewed else None
 
 
-def freeze_moved(document: Document) -> Moved:
+def _moved(document: Document) -> Moved:
     """Return what the gate does when hosts are gone or new."""
     rule = document.moved
     return Moved(gone="skip" if rule.gone else "refuse", skip=rule.gone, new=rule.new)

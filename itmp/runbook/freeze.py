@@ -13,7 +13,7 @@ from itmp.documents import DocumentError, Problem, bind, checks
 from itmp.documents.model import Loc
 from itmp.plan import model as plan
 from itmp.plan.bundle import Plan
-from itmp.plan.freezing import batch_hosts, freeze_inventory, freeze_moved, freeze_review
+from itmp.plan.freezing import batch_hosts, freeze_document
 from itmp.plan.probing import probe_hosts
 from itmp.plan.sources import Facts, PlayFacts
 from itmp.plan.stacks import freeze_stack, reach_problems, set_back, stack_notes
@@ -44,26 +44,10 @@ def freeze(document: Runbook, inputs: Mapping[str, Any], facts: Facts, *, source
     steps, undo = freezer.steps(), freezer.undo()
     if freezer.problems:
         raise DocumentError(freezer.problems)
-    manifest = plan.Manifest(
-        kind="runbook",
-        name=bound.name,
-        title=bound.title,
-        owner=bound.owner,
-        environment=bound.environment,
-        risk=bound.risk,
-        document=source,
-        inputs=dict(sorted(inputs.items())),
-        steps=steps,
-        undo=undo,
-        artifacts={},
-        versions=dict(facts.versions),
-        sources=facts.sources,
-        inventory=freeze_inventory(facts, (*steps, *undo)),
-        reviewed=freeze_review(bound),
-        moved=freeze_moved(bound),
-        notes=(*facts.notes, *(note for stack in facts.stacks.values() for note in stack_notes(stack))),
+    notes = tuple(note for stack in facts.stacks.values() for note in stack_notes(stack))
+    return freeze_document(
+        "runbook", bound, inputs, facts, source=source, steps=steps, undo=undo, notes=notes
     )
-    return Plan.build(manifest, facts.artifacts)
 
 
 @dataclass(slots=True)
