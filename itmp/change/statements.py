@@ -75,6 +75,11 @@ class Given:
         return "" if value == "-" else value
 
 
+def type_of(act: str) -> str:
+    """Return the type of the event in which a statement of `act` stands."""
+    return TYPE_OF.get(act, "statement.recorded")
+
+
 def time_of(leaf: Leaf) -> datetime:
     """The time that the log wrote into the leaf; raise `EvidenceInvalidError` where it has none."""
     text = leaf.event.t
@@ -121,7 +126,7 @@ def check_submission(signed: Signed, *, policy: Policy, origin: str, now: dateti
 
 
 def _check_place(statement: Statement, leaf: Leaf, policy: Policy, origin: str) -> None:
-    expected = TYPE_OF.get(statement.act, "statement.recorded")
+    expected = type_of(statement.act)
     if leaf.event.type not in {expected, "policy.changed", "log.created"}:
         raise StatementRefusedError(f"act {statement.act} recorded as {leaf.event.type}, not as {expected}")
     _check_words(statement, policy, origin, leaf.index)

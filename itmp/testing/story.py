@@ -32,6 +32,7 @@ from itmp.change import (
     steps_digest,
     team_policy,
 )
+from itmp.change.statements import type_of
 from itmp.evidence import build
 from itmp.execution.doors import Slice
 from itmp.execution.record import work_digest
@@ -51,15 +52,6 @@ ROLES: Final[Mapping[str, tuple[str, ...]]] = {
     "bob": ("approver", "owner", "sre"),
     "carol": ("approver",),
     "dave": ("sre",),
-}
-_TYPES: Final = {
-    "open": "change.opened",
-    "approve": "change.approved",
-    "reject": "change.rejected",
-    "revoke": "change.revoked",
-    "cancel": "change.canceled",
-    "review": "change.reviewed",
-    "close": "change.closed",
 }
 
 
@@ -197,11 +189,10 @@ class Story:
     ) -> Receipt:
         """Record a signed statement in the leaf of its act."""
         actor = {"kind": "human", "id": self.people[who].name}
-        kind = _TYPES.get(act, "statement.recorded")
         body = {**signed.to_data(), **(data or {})}
         event = Event(
             id=self.id(),
-            type=kind,
+            type=type_of(act),
             actor=actor,
             change=change or self.change,
             plan=self.plan.digest,

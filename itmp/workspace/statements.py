@@ -16,6 +16,7 @@ from itmp.adapters.clock import SystemClock, new_id
 from itmp.audit import Event, Expect, Receipt
 from itmp.calendars import format_time
 from itmp.canonical import Digest
+from itmp.change.statements import type_of
 from itmp.errors import InvalidInputError, RefusedError
 from itmp.signing import Signed, Statement, sign_statement
 from itmp.workspace.place import Workspace
@@ -24,16 +25,6 @@ if TYPE_CHECKING:
     from itmp.change import Policy
     from itmp.signing import PersonalKey
 
-EVENT_OF_ACT: Final[Mapping[str, str]] = {
-    "open": "change.opened",
-    "approve": "change.approved",
-    "reject": "change.rejected",
-    "revoke": "change.revoked",
-    "cancel": "change.canceled",
-    "review": "change.reviewed",
-    "close": "change.closed",
-    "reconcile": "action.reconciled",
-}
 VALID: Final = timedelta(hours=24)
 """How long a statement stays valid when neither the signer nor the policy says otherwise."""
 
@@ -134,7 +125,7 @@ def record(
     """Write the signed statement to the log as the event of its act, durably, and publish a checkpoint."""
     event = Event(
         id=new_id(),
-        type=EVENT_OF_ACT.get(statement.act, "statement.recorded"),
+        type=type_of(statement.act),
         actor=dict(actor),
         change=change,
         plan=plan,
