@@ -10,7 +10,7 @@ help: ## list the targets
 
 .venv/.done: requirements/dev.txt pyproject.toml
 	$$(command -v $(PY) || command -v python3) -m venv .venv
-	$(BIN)/python -m pip install -q --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install -q --no-deps --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 	touch $@
 

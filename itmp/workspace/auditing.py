@@ -49,7 +49,7 @@ class Written:
 def audit_list(place: Workspace, change: str = "") -> tuple[Leaf, ...]:
     """Return the log's leaves, or one change's, oldest first."""
     if change:
-        return place.log.of_change(changes.find(place, change).id)
+        return place.log.of_change(changes.resolve(place, change))
     return tuple(place.log.leaves())
 
 
@@ -100,9 +100,9 @@ def evidence(place: Workspace, name: str, output: Path, *, since: Path | None = 
     """Write one change's evidence; anyone can check it with `itmp-verify` or `verify.sh`."""
     from itmp.evidence import build  # noqa: PLC0415 - only this verb builds bundles
 
-    record = changes.find(place, name)
+    change = changes.resolve(place, name)
     place.log.checkpoint()
-    data = build(place.log, record.id, since=since.read_bytes() if since else None)
+    data = build(place.log, change, since=since.read_bytes() if since else None)
     write_file(output, data)
     return Written(digest=digest(data), size=len(data))
 

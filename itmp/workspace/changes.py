@@ -60,9 +60,13 @@ def records(place: Workspace) -> tuple[ChangeRecord, ...]:
 
 def find(place: Workspace, name: str) -> ChangeRecord:
     """Return the change with this id or external reference; raise `NotFoundError`, or say that it is ambiguous."""
-    leaves = place.log.of_change(name)
-    if leaves:
-        return _folded(place, leaves)
+    return _folded(place, place.log.of_change(resolve(place, name)))
+
+
+def resolve(place: Workspace, name: str) -> str:
+    """Return the id of the change with this id or external reference; raises like `find`."""
+    if place.log.head_of(name) is not None:
+        return name
     named = [record for record in records(place) if record.request and record.request.external == name]
     if len(named) > 1:
         raise InvalidInputError(
@@ -70,7 +74,7 @@ def find(place: Workspace, name: str) -> ChangeRecord:
         )
     if not named:
         raise NotFoundError(f"no change {name!r:.60} in this log", do="List them: itmp change list")
-    return named[0]
+    return named[0].id
 
 
 def read_plan(place: Workspace, name: str) -> Plan:
@@ -191,14 +195,15 @@ def revoke(place: Workspace, name: str, *, key: str | None = None) -> Acted:
 
 def cancel(place: Workspace, name: str, *, reason: str, key: str | None = None) -> Acted:
     """End a change that shall not run (again)."""
-    return _with_reason(place, "cancel", name, reason, key)
+    return _with_reason(place, "cancel", find(place, name), reason, key)
 
 
 def review(place: Workspace, name: str, *, reason: str, key: str | None = None) -> Acted:
     """Record the review of a change after it ran."""
-    if any(run.active for run in find(place, name).runs):
+    record = find(place, name)
+    if any(run.active for run in record.runs):
         raise BusyError(f"{name} is still running", do=f"Wait: itmp wait {name} --for finished")
-    return _with_reason(place, "review", name, reason, key)
+    return _with_reason(place, "review", record, reason, key)
 
 
 def close(place: Workspace, name: str, *, reason: str, key: str | None = None) -> Acted:
@@ -212,7 +217,7 @@ def close(place: Workspace, name: str, *, reason: str, key: str | None = None) -
             + (f" (open: {', '.join(open_slices)})" if open_slices else ""),
             do=f"Resume it (itmp resume {record.id}) or reconcile by hand (itmp reconcile …), then close.",
         )
-    return _with_reason(place, "close", name, reason, key)
+    return _with_reason(place, "close", record, reason, key)
 
 
 def statement_text(place: Workspace, name: str, act: str, *, signer: str, reason: str = "") -> Statement:
@@ -236,7 +241,7 @@ def add_statement(place: Workspace, text: str, armor: str) -> Acted:
     """Record a statement that was signed elsewhere, after checking that it would count."""
     statement, signed = statements.parse_offline(text, armor)
     record = find(place, statement.fields["change"])
-    _refuse_ended(record)
+    refuse_ended(record)
     statements.check(place, signed)
     who = {"kind": "human", "id": statement.fields["signer"]}
     receipt = append_act(place, statement, signed, who, record)
@@ -338,8 +343,7 @@ def _ballot(place: Workspace, record: ChangeRecord) -> Mapping[str, str]:
     }
 
 
-def _with_reason(place: Workspace, act: str, name: str, reason: str, key: str | None) -> Acted:
-    record = find(place, name)
+def _with_reason(place: Workspace, act: str, record: ChangeRecord, reason: str, key: str | None) -> Acted:
     return _act(place, act, record, lambda _: {"change": record.id, "reason": reason}, key)
 
 
@@ -353,7 +357,7 @@ def _act(
     confirm: "Confirm | None" = None,
     until: datetime | None = None,
 ) -> Acted:
-    _refuse_ended(record)
+    refuse_ended(record)
     statement, signed, signer = sign_act(place, act, own, key, confirm=confirm, until=until)
     receipt = append_act(place, statement, signed, actor(signer), record)
     return Acted(change=find(place, record.id), leaf=receipt.hash, text=statement.text)
@@ -371,7 +375,8 @@ def _already_open(place: Workspace, plan: Plan, external: str) -> ChangeRecord |
     return None
 
 
-def _refuse_ended(record: ChangeRecord) -> None:
+def refuse_ended(record: ChangeRecord) -> None:
+    """Raise `RejectedError` for a change on which nobody may act any more."""
     if record.state in ENDED:
         raise RejectedError(f"{record.id} is {record.state}", do="Open a new change over a new plan.")
 

@@ -26,6 +26,7 @@ from itmp.errors import InvalidInputError, NotFoundError
 from itmp.signing import NoteKey, PublicKey, Signed, Statement, sign_statement, verify_signed
 from itmp.signing.wire import rebase64
 from itmp.workspace import config
+from itmp.workspace.place import EXECUTOR
 from itmp.workspace.tooling import write_schemas
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ def _seal(folder: Path, log_key: NoteKey, policy: bytes, statements: "Iterable[S
     event = Event(
         id=new_id(),
         type="log.created",
-        actor={"kind": "executor", "id": "itmp"},
+        actor=dict(EXECUTOR),
         data={
             "schema": "itmp-log/v1",
             "origin": log_key.name,

@@ -32,10 +32,9 @@ from itmp.change.gate import NAMES
 from itmp.errors import Error, StaleError
 from itmp.execution.doors import Slice
 from itmp.plan import Host, Manifest, Needs, Plan, PulumiStep
-from itmp.workspace.place import Workspace
+from itmp.workspace.place import EXECUTOR, Workspace
 
 Mode: TypeAlias = Literal["run", "resume", "undo"]
-EXECUTOR: Final[Mapping[str, str]] = {"kind": "executor", "id": "itmp"}
 ATTEMPTS: Final = 20
 
 

@@ -4,17 +4,24 @@ Rules kept here: state lives in `.itmp/` and nowhere else; the log is opened by 
 force is read from the log, never from a file of the working tree.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from itmp.errors import NotFoundError
 from itmp.workspace import config as configuration
 
 if TYPE_CHECKING:
     from itmp.audit import Log
+    from itmp.canonical import Digest
     from itmp.change import PolicyHistory
+    from itmp.plan import Plan
+
+
+EXECUTOR: Final[Mapping[str, str]] = {"kind": "executor", "id": "itmp"}
+"""The actor of what no person did."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +31,7 @@ class Workspace:
     root: Path
     config: configuration.Config
     _histories: dict[str, "PolicyHistory"] = field(default_factory=dict, repr=False, compare=False)
+    _plans: dict[str, "Plan"] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def here(cls, start: Path | None = None) -> "Workspace":
@@ -63,6 +71,14 @@ class Workspace:
 
             self._histories[head] = policy_history(self.log.leaves())
         return self._histories[head]
+
+    def plan(self, digest: "Digest") -> "Plan":
+        """The plan that the log keeps under this digest; its manifest is read once, its artifacts at each use."""
+        if digest not in self._plans:
+            from itmp.plan import Plan  # noqa: PLC0415 - as above
+
+            self._plans[digest] = Plan.from_bytes(self.log.blob(digest), self.log.blob)
+        return self._plans[digest]
 
     def relative(self, path: Path) -> str:
         """Return `path` as it stands in plans: relative to the root, with forward slashes."""

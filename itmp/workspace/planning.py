@@ -5,7 +5,7 @@ from the policy, so nothing here decides them; compiling runs inventory scripts 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from itmp.audit import Event
 from itmp.canonical import Digest, digest
 from itmp.errors import EvidenceInvalidError, InvalidInputError, NotFoundError, StaleError
 from itmp.plan import Facts, Needs, Plan, Source, diff, from_tar, scope, show, to_tar
-from itmp.workspace.place import Workspace
+from itmp.workspace.place import EXECUTOR, Workspace
 
 if TYPE_CHECKING:
     from itmp.documents import Document
@@ -103,16 +103,16 @@ def read_plan_file(path: Path) -> Plan:
 
 def logged_plan(place: Workspace, plan: Digest) -> Plan:
     """Return the plan that the log keeps under this digest; every byte is checked against it."""
-    return Plan.from_bytes(place.log.blob(plan), place.log.blob)
+    return place.plan(plan)
 
 
 def approved_plan(place: Workspace, digest: Digest) -> Plan:
-    """Return the logged plan, whole and in memory: every byte is compared before anything else happens.
+    """Return the logged plan, whole and in memory: every byte is read anew and compared before anything else happens.
 
     Raise `StaleError` when the store no longer holds the approved bytes.
     """
     try:
-        lazy = logged_plan(place, digest)
+        lazy = Plan.from_bytes(place.log.blob(digest), place.log.blob)
         blobs = {name: lazy.artifacts[name] for name in lazy.artifacts}
     except (EvidenceInvalidError, NotFoundError, InvalidInputError) as error:
         raise StaleError(
@@ -120,7 +120,7 @@ def approved_plan(place: Workspace, digest: Digest) -> Plan:
             where=error.where,
             do="Somebody changed or removed the plan's bytes in .itmp/log/blobs. Restore them, or plan again.",
         ) from error
-    return Plan.from_bytes(lazy.manifest_bytes, blobs.__getitem__)
+    return replace(lazy, artifacts=blobs)
 
 
 def keep_plan(place: Workspace, plan: Plan) -> None:
@@ -134,7 +134,7 @@ def record_compiled(place: Workspace, plan: Plan) -> None:
     event = Event(
         id=plan.digest.removeprefix("sha256:")[:32],
         type="plan.compiled",
-        actor={"kind": "executor", "id": "itmp"},
+        actor=dict(EXECUTOR),
         plan=plan.digest,
         data={"name": plan.manifest.name, "kind": plan.manifest.kind},
     )

@@ -20,8 +20,8 @@ from itmp.change import Policy, PolicyHistoryError
 from itmp.errors import InvalidInputError, NotFoundError, RefusedError
 from itmp.plan import Plan
 from itmp.signing import PublicKey, Signed
-from itmp.workspace import changes, gatekeeping, statements
-from itmp.workspace.place import Workspace
+from itmp.workspace import changes, statements
+from itmp.workspace.place import EXECUTOR, Workspace
 
 PROPOSALS: Final = "proposals"
 
@@ -68,7 +68,7 @@ def policy_sign(place: Workspace, digest: str, *, key: str | None = None) -> Pro
     event = Event(
         id=new_id(),
         type="policy.changed",
-        actor=dict(gatekeeping.EXECUTOR),
+        actor=dict(EXECUTOR),
         data={"policy": new.data.decode(), "statements": [item.to_data() for item in given]},
     )
     place.log.append(event, expect=Expect(change=None, head=head))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from itmp.adapters.clock import SystemClock, new_id
 from itmp.change import Admission, ChangeRecord, Permit, Refusal, RunRecord
-from itmp.errors import BusyError, InvalidInputError, NotFoundError, RejectedError, StaleError
+from itmp.errors import BusyError, InvalidInputError, NotFoundError, StaleError
 from itmp.execution import Author, Reprise, RunStory, RunSummary, Wiring, execute
 from itmp.execution import resume as resume_run
 from itmp.execution import undo as undo_run
@@ -23,7 +23,7 @@ from itmp.execution.doors import Room
 from itmp.plan import Plan, targets
 from itmp.workspace import changes, gatekeeping, planning
 from itmp.workspace.holding import ChangeHeldError, held, publishing, stopping
-from itmp.workspace.place import Workspace
+from itmp.workspace.place import EXECUTOR, Workspace
 from itmp.workspace.result import Result
 
 if TYPE_CHECKING:
@@ -66,19 +66,19 @@ def run(
     place: Workspace, name: str, *, limit: str | None = None, key: str | None = None, progress: "Progress"
 ) -> Result:
     """Run an approved change: exit code 0 done, 10 not yet approved, … (docs/formats/cli.md)."""
-    record = changes.find(place, name)
+    change = changes.resolve(place, name)
     try:
-        with held(place, record.id):
-            return _run_held(place, record.id, limit, key, progress)
+        with held(place, change):
+            return _run_held(place, change, limit, key, progress)
     except ChangeHeldError:
-        return _attach(place, record.id)
+        return _attach(place, change)
 
 
 def _run_held(
     place: Workspace, change: str, limit: str | None, key: str | None, progress: "Progress"
 ) -> Result:
     record = changes.find(place, change)
-    _refuse_ended(record)
+    changes.refuse_ended(record)
     plan = _approved(place, record, "run")
     chosen = _chosen(plan, limit)
     if record.run and record.run.state in ENDED:
@@ -109,10 +109,10 @@ def resume(
     """Take up what a dead, stopped or failed run left; needs the gate again."""
     if skip and not reason:
         raise InvalidInputError("skipping a host needs a reason", do="Add --reason TEXT.")
-    record = changes.find(place, name)
-    with held(place, record.id):
-        record = changes.find(place, record.id)
-        _refuse_ended(record)
+    change = changes.resolve(place, name)
+    with held(place, change):
+        record = changes.find(place, change)
+        changes.refuse_ended(record)
         dead = record.run
         if dead is None or dead.state not in RESUMABLE:
             raise NotFoundError(f"{record.id} has nothing to resume", do=f"See: itmp status {record.id}")
@@ -141,10 +141,10 @@ def undo(
     place: Workspace, name: str, *, hosts: str | None = None, key: str | None = None, progress: "Progress"
 ) -> Result:
     """Carry out the plan's undo steps where something was begun."""
-    record = changes.find(place, name)
-    with held(place, record.id):
-        record = changes.find(place, record.id)
-        _refuse_ended(record)
+    change = changes.resolve(place, name)
+    with held(place, change):
+        record = changes.find(place, change)
+        changes.refuse_ended(record)
         if record.run is None:
             raise NotFoundError(f"{record.id} has never run: there is nothing to undo")
         plan = _approved(place, record, "undo")
@@ -219,7 +219,7 @@ def _carry(
             ids=new_id,
             now=SystemClock().now,
             environment=admission.reading.environment,
-            author=Author(actor=dict(gatekeeping.EXECUTOR), on_behalf_of=admission.runner, itmp=own_digest()),
+            author=Author(actor=dict(EXECUTOR), on_behalf_of=admission.runner, itmp=own_digest()),
         )
         summary = start.carry(permit, wiring)
     place.log.checkpoint()
@@ -305,11 +305,6 @@ def _kept_limit(plan: Plan, dead: RunRecord) -> tuple[str, ...]:
     """Return the limit under which a run began, so that taking it up never widens it; empty for none."""
     limit = tuple(dead.permits[0].body["limit"])
     return limit if set(limit) != set(targets(plan.manifest)) else ()
-
-
-def _refuse_ended(record: ChangeRecord) -> None:
-    if record.state in changes.ENDED:
-        raise RejectedError(f"{record.id} is {record.state}", do="Open a new change over a new plan.")
 
 
 def _attach(place: Workspace, change: str) -> Result:
