@@ -9,6 +9,7 @@ ORDER = (
     "compile_plan.py",
     "compile_hosts.py",
     "audit_append.py",
+    "results_path.py",
     "pulumi_loop.py",
     "run_overhead.py",
 )
@@ -21,7 +22,7 @@ def main() -> int:
         done = subprocess.run([sys.executable, str(Path(__file__).parent / name)], check=False)
         failed += [name] if done.returncode else []
     if failed:
-        print(f"did not finish: {', '.join(failed)}")
+        print(f"over their limit, or not finished: {', '.join(failed)}")
     return 1 if failed else 0
 
 

@@ -91,7 +91,7 @@ def forks() -> str:
     return layout.environment(Path("/tmp"), temporary=Path("/tmp")).get("ANSIBLE_FORKS", "20")  # noqa: S108 - nothing is written
 
 
-def main() -> None:
+def main() -> int:
     hosts = int(sys.argv[1]) if len(sys.argv) > 1 else 50
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
     root = Path(tempfile.mkdtemp(prefix="itmp-bench-"))
@@ -109,10 +109,11 @@ def main() -> None:
         print(f"run, {hosts} hosts, 10 tasks: itmp {own:.1f} s, bare with the same settings {base:.1f} s")
         print(f"  ratio {own / base:.2f}, limit {limit:.1f} s: {'within' if own <= limit else 'OVER'}")
         print(f"  bare with Ansible's defaults: {plain[0]:.1f} s")
+        return 0 if own <= limit else 1
     finally:
         lab.down(root / ".lab")
         shutil.rmtree(root, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
