@@ -5,15 +5,17 @@ from typing import Annotated
 
 import typer
 
+from itmp.cli import inquiries
 from itmp.cli.options import Id, Json
 from itmp.cli.printing import Answer, colour, safe, table, verb
 
-audit_app = typer.Typer(help="The audit trail: list, show, verify, checkpoint.", no_args_is_help=True)
+audit_app = typer.Typer(help="The audit trail: read it, verify it, ask it.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
     app.add_typer(audit_app, name="audit")
+    inquiries.register(audit_app)
     app.command("evidence")(evidence)
 
 

@@ -21,6 +21,8 @@ _HOME: Final = {
     "change_story": "watching",
     "audit_list": "auditing", "audit_show": "auditing", "audit_verify": "auditing", "audit_checkpoint": "auditing",
     "log_vkey": "auditing", "evidence": "auditing",
+    "audit_population": "inquiries", "audit_sample": "inquiries", "audit_access": "inquiries",
+    "audit_exceptions": "inquiries", "audit_reconcile": "inquiries",
     "Proposed": "policies", "policy_propose": "policies", "policy_sign": "policies", "policy_test": "policies",
     "signers_add": "policies", "signers_remove": "policies",
     "doctor": "tooling", "schema": "tooling", "lab_up": "tooling", "lab_down": "tooling", "lab_exec": "tooling",
@@ -38,8 +40,13 @@ __all__ = [
     "Workspace",
     "add_statement",
     "approve",
+    "audit_access",
     "audit_checkpoint",
+    "audit_exceptions",
     "audit_list",
+    "audit_population",
+    "audit_reconcile",
+    "audit_sample",
     "audit_show",
     "audit_verify",
     "cancel",
@@ -119,6 +126,13 @@ if TYPE_CHECKING:
         waiting_for,
     )
     from itmp.workspace.founding import Founded, init, init_roots, seal
+    from itmp.workspace.inquiries import (
+        audit_access,
+        audit_exceptions,
+        audit_population,
+        audit_reconcile,
+        audit_sample,
+    )
     from itmp.workspace.patches import patch_resolve
     from itmp.workspace.place import Workspace
     from itmp.workspace.planning import (

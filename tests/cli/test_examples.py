@@ -20,6 +20,7 @@ ITMP = Path(sys.executable).parent / "itmp"
 EXAMPLES = "tests/integration/test_story_examples.py::"
 PATCHES = "tests/integration/test_story_patch.py::"
 RUN_BY = {
+    "runbooks/audit/host-records.yml": EXAMPLES + "test_host_records_are_collected_and_held_against_the_log",
     "runbooks/capacity/web-scale-out.yml": EXAMPLES
     + "test_web_scale_out_moves_the_group_and_the_service_and_back",
     "runbooks/operate/config-rollout.yml": EXAMPLES

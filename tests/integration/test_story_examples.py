@@ -7,6 +7,8 @@ The tests share one workspace over one small web tier; each leaves the tier heal
 import os
 import shutil
 from collections.abc import Iterator
+from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -160,3 +162,35 @@ def test_web_scale_out_moves_the_group_and_the_service_and_back(tier: Place, clo
     assert tier.json("status", change)["hosts"] == again["hosts"]
     tier.json("undo", change, "--key", "alice")
     assert (cloud.desired(GROUP), cloud.count("prod", "api")) == (4, 3)
+
+
+def test_host_records_are_collected_and_held_against_the_log(tier: Place, tmp_path: Path) -> None:
+    def note(host: str, at: datetime, user: str) -> None:
+        folder = tier.on(host) / "var/log"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "auth.log").open("a") as file:
+            line = f"Accepted publickey for {user} from 10.0.0.1 port 22 ssh2"
+            file.write(f"{at:%Y-%m-%dT%H:%M:%SZ} {host} sshd[7]: {line}\n")
+
+    worked = carry_out(tier, "runbooks/operate/install-web.yml")
+    [run] = [leaf.event for leaf in tier.leaves(worked) if leaf.event.type == "run.started"]
+    during = datetime.fromisoformat(run.t)
+    for host in WEB:
+        note(host, during, "deploy")
+    note("web2", during - timedelta(days=2), "mallory")
+    change = carry_out(tier, "runbooks/audit/host-records.yml", "--set", f"records={tmp_path / 'records'}")
+    assert {host: (tmp_path / "records" / host / "auth.log").is_file() for host in WEB} == dict.fromkeys(
+        WEB, True
+    )
+    found = tier.json("audit", "reconcile", "--records", str(tmp_path / "records"), expect=41)
+    strangers = [row for row in found["disagreements"] if row["name"] == "login-outside-run"]
+    assert [(row["place"], row["what"].partition(" ")[0]) for row in strangers] == [("web2", "mallory")]
+    whole = tier.json("audit", "population")
+    assert {worked, change} <= {row["change"] for row in whole["changes"]}
+    drawn = tier.json("audit", "sample", "--seed", "x", "--n", "1")["drawn"]
+    assert [row["change"] for row in drawn] == [
+        min(
+            (row["change"] for row in whole["changes"]),
+            key=lambda name: sha256(b"itmp/sample/v1\0x\0" + name.encode()).digest(),
+        )
+    ]

@@ -1,0 +1,204 @@
+"""Commands of an auditor's questions: audit population, sample, access, exceptions, reconcile."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from itmp.cli.options import Json
+from itmp.cli.printing import Answer, colour, safe, table, verb
+
+if TYPE_CHECKING:
+    from itmp.inquiry import Case, Population
+
+From = Annotated[
+    str, typer.Option("--from", metavar="TIME", help="Only what happened from here on (date or time).")
+]
+To = Annotated[
+    str, typer.Option("--to", metavar="TIME", help="Only what happened before this (date or time).")
+]
+
+
+def register(audit: typer.Typer) -> None:
+    """Add these commands to `itmp audit`."""
+    audit.command("population")(population)
+    audit.command("sample")(sample)
+    audit.command("access")(access)
+    audit.command("exceptions")(exceptions)
+    audit.command("reconcile")(reconcile)
+
+
+@verb
+def population(start: From = "", end: To = "", json: Json = False) -> Answer:
+    """List every change and run of a period. Example: itmp audit population --from 2026-01-01 --to 2027-01-01"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    found = workspace.audit_population(workspace.Workspace.here(), start=start, end=end)
+    return Answer(
+        data={**_basis(found), "changes": [_data(case) for case in found.cases]},
+        lines=(*_table(found.cases), _foot(found)),
+    )
+
+
+@verb
+def sample(
+    seed: Annotated[
+        str, typer.Option("--seed", metavar="TEXT", help="Your own; the draw follows from it alone.")
+    ],
+    count: Annotated[int, typer.Option("--n", metavar="N", help="How many changes.")] = 25,
+    start: From = "",
+    end: To = "",
+    json: Json = False,
+) -> Answer:
+    """Draw changes by the auditor's seed. Example: itmp audit sample --seed 'Q4, A. Auditor' --n 25"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    place = workspace.Workspace.here()
+    whole, drawn = workspace.audit_sample(place, seed=seed, count=count, start=start, end=end)
+    return Answer(
+        data={**_basis(whole), "seed": seed, "drawn": [_data(case) for case in drawn]},
+        lines=(*_table(drawn), f"{len(drawn)} drawn by seed {safe(seed)!r} of:", _foot(whole)),
+    )
+
+
+@verb
+def access(json: Json = False) -> Answer:
+    """Say who may do what, since when, by whose signatures. Example: itmp audit access"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    grants = workspace.audit_access(workspace.Workspace.here())
+    rows = [
+        (grant.signer, grant.kind, grant.role, f"{grant.since:%Y-%m-%d}", f"leaf {grant.index}",
+         ",".join(grant.by), " ".join(grant.acts))
+        for grant in grants
+    ]  # fmt: skip
+    return Answer(
+        data={
+            "grants": [
+                {
+                    "signer": grant.signer,
+                    "kind": grant.kind,
+                    "role": grant.role,
+                    "acts": list(grant.acts),
+                    "keys": list(grant.keys),
+                    "since": grant.since.isoformat(),
+                    "leaf": grant.leaf,
+                    "index": grant.index,
+                    "by": list(grant.by),
+                }
+                for grant in grants
+            ]
+        },
+        lines=table(rows, ("SIGNER", "KIND", "ROLE", "SINCE", "LEAF", "SIGNED BY", "MAY")),
+    )
+
+
+@verb
+def exceptions(start: From = "", end: To = "", json: Json = False) -> Answer:
+    """List where a control did less than usual. Example: itmp audit exceptions --from 2026-01-01"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    found = workspace.audit_exceptions(workspace.Workspace.here(), start=start, end=end)
+    rows = [
+        (item.index, f"{item.at:%Y-%m-%dT%H:%M:%SZ}", item.kind, item.change or "-", item.who, item.why)
+        for item in found
+    ]
+    header = ("LEAF", "TIME", "KIND", "CHANGE", "WHO", "WHY")
+    return Answer(
+        data={"exceptions": [dict(zip(map(str.lower, header), row, strict=True)) for row in rows]},
+        lines=(*table(rows, header), f"{len(rows)} exceptions"),
+    )
+
+
+@verb
+def reconcile(
+    records: Annotated[
+        Path, typer.Option("--records", metavar="DIR", help="What hosts recorded: a folder for each host.")
+    ],
+    start: From = "",
+    end: To = "",
+    json: Json = False,
+) -> Answer:
+    """Compare the log with the hosts' own records. Example: itmp audit reconcile --records records"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    found = workspace.audit_reconcile(workspace.Workspace.here(), records, start=start, end=end)
+    rows = [
+        (f"{item.at:%Y-%m-%dT%H:%M:%SZ}", item.place, item.name, item.what) for item in found.disagreements
+    ]
+    header = ("TIME", "PLACE", "NAME", "WHAT")
+    silent = (f"no records of {', '.join(map(safe, found.silent))}",) if found.silent else ()
+    word = colour("disagree", "failed") if rows else colour("agree", "ok")
+    return Answer(
+        data={
+            "hosts": list(found.hosts),
+            "silent": list(found.silent),
+            "traces": found.traces,
+            "disagreements": [dict(zip(map(str.lower, header), row, strict=True)) for row in rows],
+        },
+        lines=(
+            *table(rows, header),
+            *silent,
+            f"{word}  {len(found.hosts)} hosts, {found.traces} records, {len(rows)} disagreements",
+        ),
+        exit_code=41 if rows or found.silent else 0,
+    )
+
+
+def _table(cases: "tuple[Case, ...]") -> tuple[str, ...]:
+    rows = [
+        (case.id, f"{case.first:%Y-%m-%dT%H:%M:%SZ}", _type(case), case.environment, case.risk,
+         case.record.request.requester if case.record.request else "-", ",".join(case.approvers) or "-",
+         " ".join(run.state for run in case.runs) or "-", case.record.state)
+        for case in cases
+    ]  # fmt: skip
+    return table(
+        rows,
+        ("CHANGE", "OPENED", "TYPE", "ENVIRONMENT", "RISK", "REQUESTED BY", "APPROVED BY", "RUNS", "STATE"),
+    )
+
+
+def _type(case: "Case") -> str:
+    return case.record.request.type if case.record.request else "-"
+
+
+def _foot(found: "Population") -> str:
+    return f"{len(found.cases)} changes, {found.runs} runs; rests on {found.size} events, root {found.root}"
+
+
+def _basis(found: "Population") -> dict[str, Any]:
+    return {
+        "from": found.start.isoformat() if found.start else None,
+        "to": found.end.isoformat() if found.end else None,
+        "size": found.size,
+        "root": found.root,
+    }
+
+
+def _data(case: "Case") -> dict[str, Any]:
+    return {
+        "change": case.id,
+        "index": case.open_index,
+        "opened": case.first.isoformat(),
+        "type": _type(case),
+        "environment": case.environment,
+        "risk": case.risk,
+        "requester": case.record.request.requester if case.record.request else None,
+        "external": case.record.request.external if case.record.request else None,
+        "plan": case.record.plan,
+        "approvers": list(case.approvers),
+        "state": case.record.state,
+        "refusals": case.record.refusals,
+        "runs": [
+            {
+                "run": run.id,
+                "modes": list(run.modes),
+                "by": list(run.started_by),
+                "started": run.started.isoformat(),
+                "ended": run.ended.isoformat() if run.ended else None,
+                "state": run.state,
+                "targets": run.targets,
+            }
+            for run in case.runs
+        ],
+    }

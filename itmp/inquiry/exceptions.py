@@ -1,0 +1,141 @@
+"""Every place where a control did less than usual: each is allowed by the policy, and each is named.
+
+Rules kept here:
+1. one person alone: a run that its own requester or approver started, or an approval of one's own request, that
+   counted because the policy says so in writing;
+2. nobody else asked: a permit that rests on no approval at all;
+3. an emergency change, whatever became of it, and whether it was reviewed;
+4. a freeze that was open for the change's type while it ran;
+5. a person's word in place of a recorded outcome, or hosts that a person left out of a run;
+6. a log that one person alone founded.
+Nothing is judged: what is right is the auditor's question.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from itmp.audit import Leaf
+from itmp.change import Given, PermitRecord, PolicyHistory, time_of
+from itmp.change import Policy as _Policy
+from itmp.change.record import ResultRecord
+from itmp.inquiry.cases import Case, RunCase
+from itmp.signing import Statement
+
+KINDS: Final = (
+    "one-person",
+    "own-approval",
+    "no-approval",
+    "emergency",
+    "opened-freeze",
+    "reconciled",
+    "skipped",
+    "single-root",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exceptional:
+    """One exception: what (`kind`, one of `KINDS`), in which change (empty: the log), who, when, at which leaf."""
+
+    kind: str
+    change: str
+    who: str
+    at: datetime
+    index: int
+    why: str
+
+
+def exceptions(
+    cases: Iterable[Case], history: PolicyHistory, leaves: Iterable[Leaf], founded: datetime
+) -> tuple[Exceptional, ...]:
+    """Return every exception, in the log's order. `leaves` are those of the cases, for rule 5."""
+    found = [item for case in cases for item in _of_case(case, history)]
+    found += [item for leaf in leaves for item in _of_leaf(leaf)]
+    if history.single_root:
+        who = history.genesis.by[0]
+        found.append(
+            Exceptional(
+                kind="single-root", change="", who=who, at=founded, index=0, why="one person founded the log"
+            )
+        )
+    return tuple(sorted(found, key=lambda item: item.index))
+
+
+def _of_case(case: Case, history: PolicyHistory) -> Iterator[Exceptional]:
+    request = case.record.request
+    if request is None:
+        return
+    if request.type == "emergency":
+        reviewed = "reviewed" if case.record.reviewed else "not reviewed"
+        yield _exceptional("emergency", case, request.given, f"{request.given.line('reason')} ({reviewed})")
+    for permit in case.record.permits:
+        yield from _of_permit(case, permit, history.at(permit.index).policy)
+    for run in case.runs:
+        yield from _of_run(case, run, history.latest.policy)
+    for part in (part for run in case.record.runs for part in run.slices):
+        yield from (_of_word(case, result) for result in part.results if "text" in result.data)
+
+
+def _of_permit(case: Case, permit: PermitRecord, policy: _Policy) -> Iterator[Exceptional]:
+    """Rules 1 and 2: compare who requested, approved and started."""
+    request = case.record.request
+    starter = next(filter(None, map(case.record.start_of, permit.body.get("statements", ()))), None)
+    if request is None or starter is None:
+        return
+    counted = [vote for vote in case.record.votes if vote.approves and vote.given.index < permit.index]
+    voters = {vote.given.signer for vote in counted}
+    written = policy.separation_for(case.environment)
+    because = written.because if written else "the policy asks for no other person here"
+    if not voters:
+        yield _exceptional("no-approval", case, starter, f"{permit.mode} without any approval: {because}")
+    elif starter.signer in voters and written and written.approver_runs:
+        yield _exceptional(
+            "one-person", case, starter, f"approved it and started the {permit.mode}: {because}"
+        )
+    if request.requester in voters and written and written.requester_approves:
+        own = next(vote.given for vote in counted if vote.given.signer == request.requester)
+        yield _exceptional("own-approval", case, own, f"approved the own request: {because}")
+
+
+def _of_run(case: Case, run: RunCase, policy: _Policy) -> Iterator[Exceptional]:
+    """Rule 4: freezes of the policy in force that the run's time touches, and that its type may pass."""
+    request = case.record.request
+    for freeze in policy.document.freezes:
+        concerned = {"all", case.environment} & set(freeze.environments)
+        opened = request is not None and request.type in freeze.except_types
+        if concerned and opened and freeze.window.contains(run.started):
+            yield Exceptional(
+                kind="opened-freeze", change=case.id, who=run.started_by[0], at=run.started,
+                index=case.record.permits[0].index, why=f"ran in the freeze {freeze.name}",
+            )  # fmt: skip
+
+
+def _of_word(case: Case, result: ResultRecord) -> Exceptional:
+    """Rule 5: a person said what became of a target."""
+    fields = Statement.parse(str(result.data["text"])).fields
+    why = f"{fields['host']} is {result.outcome}: {fields['reason']}"
+    at = next(at for leaf, at in case.times if leaf == result.leaf)
+    return Exceptional(
+        kind="reconciled", change=case.id, who=fields["signer"], at=at, index=result.index, why=why
+    )
+
+
+def _of_leaf(leaf: Leaf) -> Iterator[Exceptional]:
+    """Rule 5: a person left hosts out."""
+    event, data = leaf.event, leaf.event.data or {}
+    if event.type == "run.resumed" and data.get("skip"):
+        why = f"left out {', '.join(map(str, data['skip']))}: {data.get('reason', '')}"
+        yield Exceptional(
+            kind="skipped",
+            change=event.change,
+            who=event.on_behalf_of,
+            at=time_of(leaf),
+            index=leaf.index,
+            why=why,
+        )
+
+
+def _exceptional(kind: str, case: Case, given: Given, why: str) -> Exceptional:
+    return Exceptional(kind=kind, change=case.id, who=given.signer, at=given.at, index=given.index, why=why)

@@ -1,0 +1,147 @@
+"""What hosts recorded themselves: logins, privileged commands, Ansible modules, package changes, boots.
+
+Rules kept here: a host's records are files of its own, read as they are, by lines; a line that is none of these is
+passed over, because a host's log holds much else; a line of traditional syslog has neither year nor zone, so it is read
+by the clock that was noted when the records were collected, and never lies after it. Everything here is a claim of the
+host, and is shown as text.
+
+| file | written by | what is read |
+|---|---|---|
+| `clock` | `date +%Y-%m-%dT%H:%M:%S%z` at collection | the time of collection and the host's offset; required |
+| `auth.log` | syslog, or `journalctl -o short-iso-precise` | `Accepted …`, `COMMAND=`, `Invoked with` |
+| `dpkg.log` | dpkg | `install upgrade remove purge` |
+| `boots` | `journalctl --list-boots -o short-iso`, or any list | one RFC 3339 time a line |
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Final
+
+from itmp.errors import InvalidInputError
+
+CLOCK: Final = "clock"
+MAX_FILE: Final = 256 * 1024 * 1024
+_MAX_TEXT: Final = 300
+_ISO: Final = re.compile(
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d{1,9})?)(Z|[+-]\d\d:?\d\d) \S+ (\S+?)(?:\[\d+\])?: (.*)",
+    re.ASCII,
+)
+_OLD: Final = re.compile(
+    r"([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d:\d\d:\d\d) \S+ (\S+?)(?:\[\d+\])?: (.*)", re.ASCII
+)
+_DPKG: Final = re.compile(
+    r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) (install|upgrade|remove|purge) (\S+) (\S+) (\S+)", re.ASCII
+)
+_ACCEPTED: Final = re.compile(r"Accepted (\S+) for (\S+) from (\S+) port \d+(?: ssh2(?:: (.*))?)?")
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class TraceError(InvalidInputError):
+    """A host's records that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """`host` says that at `at` (UTC) something happened: `kind` is login, command, ansible, package or boot."""
+
+    host: str
+    kind: str
+    at: datetime
+    what: str
+
+
+def read_traces(host: str, files: Mapping[str, bytes]) -> tuple[Trace, ...]:
+    """Return what a host's files tell, oldest first; raise `TraceError` without a readable clock."""
+    clock = _clock(host, files.get(CLOCK))
+    readers: Mapping[str, Callable[[str, datetime], Iterator[tuple[str, datetime, str]]]] = {
+        "auth.log": _auth,
+        "dpkg.log": _dpkg,
+        "boots": _boots,
+    }
+    found = [
+        Trace(host=host, kind=kind, at=at.astimezone(UTC), what=what[:_MAX_TEXT])
+        for name, read in readers.items()
+        for line in files.get(name, b"").decode("utf-8", "replace").splitlines()
+        for kind, at, what in read(line, clock)
+    ]
+    return tuple(sorted(found, key=lambda trace: trace.at))
+
+
+def _clock(host: str, data: bytes | None) -> datetime:
+    text = (data or b"").decode("utf-8", "replace").strip()
+    moment = _moment(text[:-5], text[-5:]) if text else None
+    if moment is None:
+        raise TraceError(
+            f"no readable time of collection: {text!r:.60}",
+            where=f"{host}/{CLOCK}",
+            do="Collect the records with the runbook collect-host-records.",
+        )
+    return moment
+
+
+def _auth(line: str, clock: datetime) -> Iterator[tuple[str, datetime, str]]:
+    found = _syslog(line, clock)
+    if found is None:
+        return
+    at, program, message = found
+    if program.startswith("sshd") and (login := _ACCEPTED.match(message)):
+        method, user, source, key = login.groups()
+        yield "login", at, f"{user} from {source} by {method}" + (f" {key}" if key else "")
+    elif program == "sudo" and "COMMAND=" in message:
+        yield "command", at, message.strip()
+    elif "ansible-" in program and "Invoked with" in message:
+        yield "ansible", at, program.removeprefix("python3-").removeprefix("ansible-")
+
+
+def _syslog(line: str, clock: datetime) -> tuple[datetime, str, str] | None:
+    if modern := _ISO.match(line):
+        at = _moment(modern[1], modern[2])
+        return None if at is None else (at, modern[3], modern[4])
+    if old := _OLD.match(line):
+        at = _without_year(old[1], int(old[2]), old[3], clock)
+        return None if at is None else (at, old[4], old[5])
+    return None
+
+
+def _dpkg(line: str, clock: datetime) -> Iterator[tuple[str, datetime, str]]:
+    found = _DPKG.match(line)
+    at = _local(f"{found[1]}T{found[2]}", clock.tzinfo) if found else None
+    if found and at:
+        yield "package", at, f"{found[3]} {found[4]} {found[5]} {found[6]}"
+
+
+def _boots(line: str, clock: datetime) -> Iterator[tuple[str, datetime, str]]:
+    del clock
+    at = _moment(line.strip()[:-5], line.strip()[-5:]) or _moment(line.strip()[:-1], line.strip()[-1:])
+    if at:
+        yield "boot", at, "started"
+
+
+def _moment(text: str, offset: str) -> datetime | None:
+    try:
+        zone = "+00:00" if offset == "Z" else offset if ":" in offset else f"{offset[:3]}:{offset[3:]}"
+        moment = datetime.fromisoformat(text.replace(",", ".")[:26] + zone)
+    except ValueError:
+        return None
+    return moment if moment.utcoffset() is not None else None
+
+
+def _local(text: str, zone: tzinfo | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=zone)
+    except ValueError:
+        return None
+
+
+def _without_year(month: str, day: int, clock_text: str, clock: datetime) -> datetime | None:
+    """Return the newest such time that is not after the collection; a day is allowed for a clock that was set."""
+    if month not in _MONTHS:
+        return None
+    number = _MONTHS.index(month) + 1
+    for year in (clock.year, clock.year - 1):
+        at = _local(f"{year:04}-{number:02}-{day:02}T{clock_text}", clock.tzinfo)
+        if at and at <= clock + timedelta(days=1):
+            return at
+    return None

@@ -1,0 +1,170 @@
+"""Verbs of an auditor's questions about the whole log: population, sample, access, exceptions, reconcile.
+
+Rules kept here: every answer is read from raw leaves and says on which size and root of the log it rests; nothing is
+written; what hosts recorded comes from a folder that a change with its own approval collected, so that not even an
+auditor's question reaches a host without one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from itmp.audit import Leaf
+from itmp.calendars import parse_time
+from itmp.canonical import Digest, of_raw
+from itmp.change import time_of
+from itmp.errors import Error, InvalidInputError, NotFoundError
+from itmp.inquiry import (
+    Case,
+    Disagreement,
+    Exceptional,
+    Grant,
+    Population,
+    Trace,
+    access,
+    exceptions,
+    population,
+    read_traces,
+    reconcile,
+    sample,
+)
+from itmp.workspace.place import Workspace
+
+if TYPE_CHECKING:
+    from itmp.plan import Manifest
+
+MOST: Final = 100_000
+"""How many changes a sample may draw."""
+_DATE: Final = len("2026-11-28")
+_ASKED: Final = frozenset({"clock", "auth.log", "dpkg.log", "boots"})
+_MAX_FILE: Final = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciled:
+    """What log and hosts disagree on; `hosts` gave records, with `traces` entries, `silent` acted on and gave none."""
+
+    hosts: tuple[str, ...]
+    silent: tuple[str, ...]
+    traces: int
+    disagreements: tuple[Disagreement, ...]
+
+
+def audit_population(place: Workspace, *, start: str = "", end: str = "") -> Population:
+    """Return every change with an event in [start, end): RFC 3339, a local time and its zone, or a UTC date."""
+    size = place.log.size()
+    return population(
+        _cases(place),
+        start=moment(start),
+        end=moment(end),
+        size=size,
+        root=of_raw(place.log.root(size)),
+    )
+
+
+def audit_sample(
+    place: Workspace, *, seed: str, count: int, start: str = "", end: str = ""
+) -> tuple[Population, tuple[Case, ...]]:
+    """Return a period's population and `count` changes of it, drawn by the auditor's own seed."""
+    if not seed:
+        raise InvalidInputError("a sample needs a seed", do="Choose one yourself: --seed TEXT.")
+    if not 0 < count <= MOST:
+        raise InvalidInputError(f"a sample of {count}", do=f"Draw 1 to {MOST}.")
+    whole = audit_population(place, start=start, end=end)
+    return whole, sample(whole.cases, seed=seed, count=count)
+
+
+def audit_access(place: Workspace) -> tuple[Grant, ...]:
+    """Return who may do what now, since when, and by whose signatures."""
+    history = place.history()
+    return access(history, [time_of(place.log.leaf(version.index)) for version in history.versions])
+
+
+def audit_exceptions(place: Workspace, *, start: str = "", end: str = "") -> tuple[Exceptional, ...]:
+    """Return every exception to the usual controls in [start, end)."""
+    begin, until = moment(start), moment(end)
+    resumed = (leaf for leaf in place.log.leaves() if leaf.event.type == "run.resumed")
+    found = exceptions(_cases(place), place.history(), resumed, time_of(place.log.leaf(0)))
+    return tuple(
+        item for item in found if (begin is None or item.at >= begin) and (until is None or item.at < until)
+    )
+
+
+def audit_reconcile(place: Workspace, records: Path, *, start: str = "", end: str = "") -> Reconciled:
+    """Compare the log with what hosts recorded themselves: a folder for each host under `records`."""
+    traces = dict(_records(records))
+    cases = tuple(_cases(place))
+    acted = {host for case in cases for run in case.runs for host, _, _ in run.spans}
+    found = reconcile(
+        cases,
+        [trace for mine in traces.values() for trace in mine],
+        start=moment(start),
+        end=moment(end),
+    )
+    return Reconciled(
+        hosts=tuple(sorted(traces)),
+        silent=tuple(sorted(acted - traces.keys())),
+        traces=sum(map(len, traces.values())),
+        disagreements=found,
+    )
+
+
+def moment(text: str) -> datetime | None:
+    """Read a time, or a date as its first instant in UTC; None for no text."""
+    if not text:
+        return None
+    if len(text) == _DATE:
+        try:
+            return datetime.fromisoformat(text).replace(tzinfo=UTC)
+        except ValueError as error:
+            raise InvalidInputError(f"not a date: {text!r}", do="Write it as 2026-11-28.") from error
+    return parse_time(text)
+
+
+def _cases(place: Workspace) -> Iterator[Case]:
+    history, manifests = place.history(), _Manifests(place)
+    for change in place.log.changes():
+        leaves = place.log.of_change(change)
+        yield Case.of(leaves, history, manifest=manifests.of(leaves[0]), blob=place.log.blob)
+
+
+class _Manifests:
+    """The manifests of the log's plans, each read once; None where a plan's bytes are gone or never were."""
+
+    def __init__(self, place: Workspace) -> None:
+        self._place = place
+        self._known: dict[str, Manifest | None] = {}
+
+    def of(self, opened: Leaf) -> "Manifest | None":
+        name = opened.event.plan
+        if name not in self._known:
+            self._known[name] = self._read(name)
+        return self._known[name]
+
+    def _read(self, name: str) -> "Manifest | None":
+        try:
+            return self._place.plan(Digest(name)).manifest
+        except Error:
+            return None
+
+
+def _records(folder: Path) -> Iterator[tuple[str, tuple[Trace, ...]]]:
+    if not folder.is_dir():
+        raise NotFoundError(
+            "no folder of host records", where=str(folder), do="Collect them: runbooks/audit/host-records.yml"
+        )
+    for host in sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()):
+        files = {path.name: _read(path) for path in host.iterdir() if path.name in _ASKED}
+        yield host.name, read_traces(host.name, files)
+
+
+def _read(path: Path) -> bytes:
+    if path.is_symlink() or not path.is_file():
+        raise InvalidInputError("not a plain file", where=str(path), do="Collect the records again.")
+    if path.stat().st_size > _MAX_FILE:
+        raise InvalidInputError(
+            f"more than {_MAX_FILE} bytes", where=str(path), do="Collect a shorter period of it."
+        )
+    return path.read_bytes()

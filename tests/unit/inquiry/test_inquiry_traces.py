@@ -1,0 +1,117 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from itmp.inquiry import Case, Trace, TraceError, read_traces, reconcile
+from itmp.testing.story import Story
+
+CLOCK = b"2026-01-02T00:30:00+0100\n"
+KEY = "ED25519 SHA256:abc"
+
+
+def read(**files: bytes) -> list[tuple[str, str, str]]:
+    named = {"clock": CLOCK, **{name.replace("_", "."): data for name, data in files.items()}}
+    return [(t.kind, t.at.isoformat(), t.what) for t in read_traces("web1", named)]
+
+
+def test_traditional_syslog_gets_its_year_and_zone_from_the_collection() -> None:
+    lines = f"Jan  2 00:10:00 web1 sshd[7]: Accepted publickey for root from 10.0.0.1 port 5 ssh2: {KEY}\n"
+    lines += f"Dec 31 23:59:59 web1 sshd[7]: Accepted publickey for bob from 10.0.0.1 port 5 ssh2: {KEY}\n"
+    assert read(auth_log=lines.encode()) == [
+        ("login", "2025-12-31T22:59:59+00:00", f"bob from 10.0.0.1 by publickey {KEY}"),
+        ("login", "2026-01-01T23:10:00+00:00", f"root from 10.0.0.1 by publickey {KEY}"),
+    ]
+
+
+def test_the_journal_and_rfc_3339_are_read_alike() -> None:
+    lines = f"2026-01-01T23:00:00.123456+0100 web1 sshd[7]: Accepted publickey for root from ::1 port 5 ssh2: {KEY}\n"
+    lines += (
+        "2026-01-01T22:00:01.5+00:00 web1 sshd-session[8]: Accepted password for root from ::1 port 5 ssh2\n"
+    )
+    lines += "2026-01-01T22:00:02Z web1 sudo: bob : TTY=pts/0 ; USER=root ; COMMAND=/bin/sh\n"
+    lines += "2026-01-01T22:00:03Z web1 python3[9]: ansible-ansible.builtin.apt Invoked with name=x\n"
+    lines += "2026-01-01T22:00:03Z web1 ansible-ansible.builtin.apt[9]: Invoked with name=x\n"
+    lines += "2026-01-01T22:00:04Z web1 cron[9]: Accepted nothing\n"
+    kinds = [(kind, what) for kind, _, what in read(auth_log=lines.encode())]
+    assert kinds == [
+        ("login", f"root from ::1 by publickey {KEY}"),
+        ("login", "root from ::1 by password"),
+        ("command", "bob : TTY=pts/0 ; USER=root ; COMMAND=/bin/sh"),
+        ("ansible", "ansible.builtin.apt"),
+    ]
+
+
+def test_packages_are_in_the_hosts_own_zone_and_boots_in_theirs() -> None:
+    dpkg = (
+        b"2026-01-02 00:00:00 upgrade itmp-demo:all 1.0 2.0\n2026-01-02 00:00:00 status installed x:all 1\n"
+    )
+    assert read(dpkg_log=dpkg, boots=b"2026-01-01T20:00:00Z\n2026-01-01T22:00:00+0100\nnone\n") == [
+        ("boot", "2026-01-01T20:00:00+00:00", "started"),
+        ("boot", "2026-01-01T21:00:00+00:00", "started"),
+        ("package", "2026-01-01T23:00:00+00:00", "upgrade itmp-demo:all 1.0 2.0"),
+    ]
+
+
+@pytest.mark.parametrize("clock", [b"", b"yesterday", b"2026-01-02T00:30:00\n"])
+def test_records_without_a_clock_are_refused(clock: bytes) -> None:
+    with pytest.raises(TraceError, match="time of collection"):
+        read_traces("web1", {"clock": clock})
+
+
+@given(st.dictionaries(st.sampled_from(["auth.log", "dpkg.log", "boots"]), st.binary(max_size=300)))
+def test_no_bytes_of_a_host_break_the_reading(files: dict[str, bytes]) -> None:
+    read_traces("web1", {"clock": CLOCK, **files})
+
+
+@given(
+    st.sampled_from(["0000-00-00", "9999-12-31", "2026-02-30", "0001-01-01"]), st.sampled_from(["Z", "+9999"])
+)
+def test_no_date_of_a_host_breaks_the_reading(day: str, zone: str) -> None:
+    line = f"{day}T23:59:59{zone} web1 sshd[7]: Accepted publickey for root from ::1 port 5 ssh2\n"
+    read_traces(
+        "web1", {"clock": CLOCK, "auth.log": line.encode(), "boots": f"{day}T00:00:00{zone}".encode()}
+    )
+
+
+def told() -> Case:
+    story = Story().tell()
+    return Case.of(
+        story.log.of_change(story.change), story.history, manifest=story.plan.manifest, blob=story.log.blob
+    )
+
+
+def login(host: str, at: datetime) -> Trace:
+    return Trace(host=host, kind="login", at=at, what="root from 10.0.0.1")
+
+
+def test_what_a_slice_covers_is_no_question_and_what_it_does_not_is() -> None:
+    case = told()
+    [run] = case.runs
+    assert run.ended
+    inside, late = run.started, run.ended + timedelta(hours=1)
+    found = reconcile([case], [login("web1", inside), login("web2", inside), login("web2", late)])
+    assert [(item.name, item.place, item.at) for item in found] == [("login-outside-run", "web2", late)]
+
+
+def test_another_hosts_slice_covers_nothing() -> None:
+    case = told()
+    names = {item.name for item in reconcile([case], [login("db1", case.runs[0].started)])}
+    assert names == {"login-outside-run"}
+
+
+def test_results_on_a_host_that_knows_of_no_login_are_named() -> None:
+    case = told()
+    early = case.first - timedelta(days=1)
+    found = reconcile([case], [login("web1", early), login("web2", case.runs[0].started)])
+    assert {(item.name, item.place) for item in found} == {
+        ("login-outside-run", "web1"),
+        ("results-without-login", "web1"),
+    }
+
+
+def test_a_period_leaves_out_what_is_not_in_it() -> None:
+    case = told()
+    early = datetime(2020, 1, 1, tzinfo=UTC)
+    assert reconcile([case], [login("db1", early)], start=case.first) == ()
