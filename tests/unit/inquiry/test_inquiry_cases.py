@@ -2,6 +2,7 @@ import hashlib
 from datetime import timedelta
 
 import pytest
+import yaml
 
 from itmp.change import time_of
 from itmp.inquiry import Case, access, exceptions, population, reconcile, sample
@@ -184,3 +185,42 @@ def test_an_approved_change_that_never_ran_and_an_open_intent_are_questions() ->
 def test_an_empty_population_is_an_answer(count: int) -> None:
     found = population([], start=None, end=None, size=count, root="r")
     assert (found.cases, found.runs) == ((), 0)
+
+
+def alone(**parts: object) -> Story:
+    """A log whose policy lets one person do several things in production, with `parts` of it replaced."""
+    tree = yaml.safe_load(Story().policy_bytes)
+    tree["separation"] = [
+        {
+            "environment": "production",
+            "requester_approves": True,
+            "approver_runs": True,
+            "because": "a team of two",
+        }
+    ]
+    return Story(policy=yaml.safe_dump({**tree, **parts}).encode())
+
+
+def test_one_person_who_does_several_things_is_named_with_the_policys_reason() -> None:
+    story = alone().tell(approvers=("bob",), runner="bob")
+    [found] = exceptions([case(story)], story.history, (), time_of(story.log.leaf(0)))
+    assert (found.kind, found.who) == ("one-person", "bob@example.com")
+    assert found.why == "approved it and started the run: a team of two"
+    own = alone()
+    own.open("bob")
+    own.act("approve", "bob")
+    own.permit("alice")
+    assert kinds(own) == ["own-approval"]
+
+
+def test_a_run_in_a_freeze_that_its_type_may_pass_is_named() -> None:
+    freeze = {
+        "name": "year end",
+        "from": "2026-11-01T00:00:00Z",
+        "to": "2027-01-05T00:00:00Z",
+        "environments": ["production"],
+        "except": ["normal"],
+    }
+    assert kinds(alone(freezes=[freeze]).tell()) == ["opened-freeze"]
+    early = {**freeze, "to": "2026-11-02T00:00:00Z"}
+    assert kinds(alone(freezes=[early]).tell()) == []
