@@ -10,6 +10,7 @@ ORDER = (
     "compile_hosts.py",
     "audit_append.py",
     "results_path.py",
+    "exports.py",
     "pulumi_loop.py",
     "run_overhead.py",
 )

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from itmp.cli import inquiries
+from itmp.cli import exporting, inquiries
 from itmp.cli.options import Id, Json
 from itmp.cli.printing import Answer, colour, safe, table, verb
 
@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
     app.add_typer(audit_app, name="audit")
     inquiries.register(audit_app)
+    exporting.register(audit_app)
     app.command("evidence")(evidence)
 
 

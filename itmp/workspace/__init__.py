@@ -23,6 +23,7 @@ _HOME: Final = {
     "log_vkey": "auditing", "evidence": "auditing",
     "audit_population": "inquiries", "audit_sample": "inquiries", "audit_access": "inquiries",
     "audit_exceptions": "inquiries", "audit_reconcile": "inquiries",
+    "audit_export": "exporting", "STREAM": "exporting",
     "Proposed": "policies", "policy_propose": "policies", "policy_sign": "policies", "policy_test": "policies",
     "signers_add": "policies", "signers_remove": "policies",
     "doctor": "tooling", "schema": "tooling", "lab_up": "tooling", "lab_down": "tooling", "lab_exec": "tooling",
@@ -32,6 +33,7 @@ _HOME: Final = {
 }  # fmt: skip
 
 __all__ = [
+    "STREAM",
     "SUFFIX",
     "Acted",
     "Founded",
@@ -43,6 +45,7 @@ __all__ = [
     "audit_access",
     "audit_checkpoint",
     "audit_exceptions",
+    "audit_export",
     "audit_list",
     "audit_population",
     "audit_reconcile",
@@ -125,6 +128,7 @@ if TYPE_CHECKING:
         statement_text,
         waiting_for,
     )
+    from itmp.workspace.exporting import STREAM, audit_export
     from itmp.workspace.founding import Founded, init, init_roots, seal
     from itmp.workspace.inquiries import (
         audit_access,

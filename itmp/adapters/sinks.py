@@ -1,0 +1,195 @@
+"""Receivers of exported records: a stream, a file, syslog, HTTPS (door: `itmp.export.Sink`).
+
+Rules kept here: a file is appended to and synced, and a torn last line of a killed export is cut before anything
+follows it; syslog is RFC 5424 over TCP or TLS with octet counting (RFC 6587), because UDP loses and cuts; HTTPS checks
+certificates, follows no redirect, and plain HTTP goes to loopback alone; a receiver that says "later" is asked again a
+few times and then named.
+"""
+
+import http.client
+import ipaddress
+import json
+import os
+import socket
+import ssl
+import time
+import urllib.parse
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Final
+
+from itmp.errors import InvalidInputError
+from itmp.export import SinkError
+
+TIMEOUT: Final = 30.0
+TRIES: Final = 4
+_PRIORITY: Final = 13 * 8 + 6  # facility "log audit", severity informational
+_TAIL: Final = 1024 * 1024  # longer than any record
+_GOOD: Final = range(200, 300)
+_LATER: Final = frozenset({408, 429, 500, 502, 503, 504})
+
+
+class StreamSink:
+    """Writes lines to an open stream, such as standard output."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def send(self, records: Sequence[bytes]) -> None:
+        """Write and flush."""
+        self._stream.write(b"".join(record + b"\n" for record in records))
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Leave the stream open: it is not ours."""
+
+
+class FileSink:
+    """Appends lines to a file, durably. `last` is its last whole line, empty for a new file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        if path.exists() and not path.is_file():
+            raise SinkError(
+                "not a plain file", where=str(path), do="Name a file, or leave -o out and pipe it."
+            )
+        try:
+            self._file = path.open("a+b")
+            self.last = self._mend()
+        except OSError as error:
+            raise SinkError(f"cannot be opened: {error.strerror}", where=str(path)) from error
+
+    def send(self, records: Sequence[bytes]) -> None:
+        """Append and sync."""
+        try:
+            self._file.write(b"".join(record + b"\n" for record in records))
+            self._file.flush()
+            os.fdatasync(self._file.fileno())
+        except OSError as error:
+            raise SinkError(
+                f"cannot be written: {error.strerror}", where=str(self._path), do="Make room, and resume."
+            ) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        with suppress(OSError):
+            self._file.close()
+
+    def _mend(self) -> bytes:
+        size = self._file.seek(0, os.SEEK_END)
+        start = max(0, size - _TAIL)
+        self._file.seek(start)
+        tail = self._file.read()
+        whole = tail[: tail.rfind(b"\n") + 1]
+        self._file.truncate(start + len(whole))
+        return whole.rstrip(b"\n").rpartition(b"\n")[2]
+
+
+class SyslogSink:
+    """Sends records as RFC 5424 messages over TCP or TLS: `tcp://HOST:PORT` or `tls://HOST:PORT`."""
+
+    def __init__(self, url: str, *, host: str) -> None:
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme not in {"tcp", "tls"} or not parts.hostname or not parts.port:
+            raise InvalidInputError(
+                f"not a syslog receiver: {url!r:.80}", do="Write tcp://HOST:PORT or tls://HOST:PORT."
+            )
+        self._url = url
+        self._host = "".join(char for char in host if "!" <= char <= "~")[:255] or "-"
+        try:
+            plain = socket.create_connection((parts.hostname, parts.port), TIMEOUT)
+            self._socket = _tls(plain, parts.hostname) if parts.scheme == "tls" else plain
+        except OSError as error:
+            raise SinkError(f"cannot be reached: {error}", where=url) from error
+
+    def send(self, records: Sequence[bytes]) -> None:
+        """Write the messages to the connection."""
+        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        head = f"<{_PRIORITY}>1 {moment} {self._host} itmp {os.getpid()} audit - ".encode()
+        framed = [head + record for record in records]
+        try:
+            self._socket.sendall(b"".join(b"%d %b" % (len(message), message) for message in framed))
+        except OSError as error:
+            raise SinkError(
+                f"the connection broke: {error}", where=self._url, do="Resume the export."
+            ) from error
+
+    def close(self) -> None:
+        """Say that nothing follows, and close."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+        self._socket.close()
+
+
+class HttpsSink:
+    """POSTs batches of records; `content` says how they are joined, `token` is a bearer token."""
+
+    def __init__(self, url: str, *, content: str, token: str = "", pause: float = 1.0) -> None:
+        parts = urllib.parse.urlsplit(url)
+        self._secure = parts.scheme == "https"
+        if "@" in parts.netloc:
+            raise InvalidInputError(
+                "a receiver's URL may hold no password", do="Give a token: --token env:NAME."
+            )
+        if not parts.hostname or not (self._secure or (parts.scheme == "http" and _loopback(parts.hostname))):
+            raise InvalidInputError(
+                f"not an HTTPS receiver: {url!r:.80}",
+                do="Write https://HOST/PATH; plain HTTP goes to loopback alone.",
+            )
+        self._host, self._port, self._url = parts.hostname, parts.port, url
+        self._path = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
+        self._headers = {"Content-Type": content, **({"Authorization": f"Bearer {token}"} if token else {})}
+        self._array, self._pause = content.endswith("batch+json"), pause
+
+    def send(self, records: Sequence[bytes]) -> None:
+        """POST them as one body; ask again a few times when the receiver is busy or away."""
+        body = b"[" + b",".join(records) + b"]" if self._array else b"".join(r + b"\n" for r in records)
+        for attempt in range(1, TRIES + 1):
+            status, why = self._post(body)
+            if status in _GOOD:
+                return
+            if status and status not in _LATER:
+                break
+            if attempt < TRIES:
+                time.sleep(self._pause * 2 ** (attempt - 1))
+        raise SinkError(f"did not take the records: {why}", where=self._url, do="Resume the export later.")
+
+    def close(self) -> None:
+        """Nothing is held between batches."""
+
+    def _post(self, body: bytes) -> tuple[int, str]:
+        kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
+        connection = kind(self._host, self._port, timeout=TIMEOUT)
+        try:
+            connection.request("POST", self._path, body, self._headers)
+            answer = connection.getresponse()
+            answer.read(_TAIL)
+        except (OSError, http.client.HTTPException) as error:
+            return 0, f"{type(error).__name__}: {error}"
+        else:
+            return answer.status, f"{answer.status} {answer.reason}"
+        finally:
+            connection.close()
+
+
+def _tls(plain: socket.socket, name: str) -> socket.socket:
+    return ssl.create_default_context().wrap_socket(plain, server_hostname=name)
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def last_index(record: bytes, place: Sequence[str]) -> int | None:
+    """Return the number at `place` of a JSON record; None where it has none."""
+    try:
+        value = json.loads(record)
+        for name in place:
+            value = value[name]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return value if type(value) is int else None

@@ -1,0 +1,114 @@
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from itmp.audit import Event, Leaf
+from itmp.errors import EvidenceInvalidError
+from itmp.export import FORMATS, INDEX, leaf_of, record
+from itmp.testing.story import ORIGIN, Story, small_plan
+
+SCHEMAS = Path(__file__).parents[2] / "fixtures/schemas"
+
+
+def leaves() -> tuple[Leaf, ...]:
+    """A log with successes, failures, a refusal and an amended policy."""
+    story = Story().tell()
+    story.open(reason="again")
+    story.act("reject", "bob")
+    story.amend(story.policy_bytes + b"# amended\n")
+    failing = Story(plan=small_plan(risk="moderate"))
+    failing.open()
+    failing.act("approve", "bob")
+    failing.execute(failing.permit(), outcome="failed", state="failed")
+    return (*story.log.leaves(), *failing.log.leaves())
+
+
+LEAVES = leaves()
+
+
+@pytest.mark.parametrize("form", sorted(FORMATS))
+def test_every_record_leads_back_to_its_leaf(form: str) -> None:
+    for leaf in LEAVES:
+        line = record(form, ORIGIN, leaf)
+        assert line.isascii()
+        assert b"\n" not in line
+        assert leaf_of(form, line) == leaf.data
+        value = json.loads(line)
+        for name in INDEX[form]:
+            value = value[name]
+        assert value == leaf.index
+
+
+@pytest.mark.parametrize("form", sorted(FORMATS))
+def test_a_record_with_another_event_is_found_out(form: str) -> None:
+    line = record(form, ORIGIN, LEAVES[-1])
+    forged = line.replace(b'"failed"', b'"ok"')
+    assert forged != line
+    with pytest.raises(EvidenceInvalidError, match="the record says leaf"):
+        leaf_of(form, forged)
+
+
+@pytest.mark.parametrize("line", [b"", b"[]", b"{}", b'{"leaf_hash":1}', b"[" * 100_000])
+def test_what_is_no_record_is_an_error_and_no_crash(line: bytes) -> None:
+    for form in FORMATS:
+        with pytest.raises(EvidenceInvalidError):
+            leaf_of(form, line)
+
+
+@pytest.mark.parametrize(
+    ("form", "schema"),
+    [("cloudevents", "cloudevents-1.0.json"), ("ocsf", "ocsf-1.8.0-api-activity.json")],
+)
+def test_records_satisfy_the_published_schema(form: str, schema: str) -> None:
+    loaded = json.loads((SCHEMAS / schema).read_text())
+    kind = jsonschema.validators.validator_for(loaded)
+    kind.check_schema(loaded)
+    check = kind(loaded, format_checker=kind.FORMAT_CHECKER)
+    for leaf in LEAVES:
+        assert [error.message for error in check.iter_errors(json.loads(record(form, ORIGIN, leaf)))] == []
+
+
+def test_the_schemas_refuse_a_record_that_is_wrong() -> None:
+    loaded = json.loads((SCHEMAS / "ocsf-1.8.0-api-activity.json").read_text())
+    good = json.loads(record("ocsf", ORIGIN, LEAVES[0]))
+    for wrong in (
+        {**good, "severity_id": 42},
+        {**good, "surprise": 1},
+        {key: value for key, value in good.items() if key != "actor"},
+        {**good, "metadata": {}},
+    ):
+        assert list(jsonschema.Draft202012Validator(loaded).iter_errors(wrong))
+
+
+def test_cloudevents_names_follow_the_specification() -> None:
+    value = json.loads(record("cloudevents", ORIGIN, LEAVES[0]))
+    assert all(name.isalnum() and name.islower() and len(name) <= 20 for name in value)
+
+
+@given(
+    st.text(max_size=40),
+    st.sampled_from(["ok", "failed", "unknown", ""]),
+    st.dictionaries(
+        st.text(st.characters(codec="ascii"), min_size=1, max_size=8), st.text(max_size=20), max_size=3
+    ),
+)
+def test_hostile_text_stays_text(name: str, outcome: str, data: dict[str, str]) -> None:
+    event = Event(
+        id="0" * 32,
+        type="action.finished",
+        actor={"kind": "executor", "id": "itmp"},
+        target={"kind": "host", "id": name},
+        outcome=outcome,
+        data=data,
+        t="2026-11-28T00:00:00.000000Z",
+    )
+    try:
+        leaf = Leaf(index=7, data=event.to_bytes())
+    except Exception:  # noqa: BLE001 - what is no event never was a leaf
+        return
+    for form in FORMATS:
+        assert leaf_of(form, record(form, ORIGIN, leaf)) == leaf.data
