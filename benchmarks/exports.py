@@ -26,13 +26,11 @@ def main() -> int:
         with Path(os.devnull).open("wb") as out:
             for form in FORMATS:
                 begun = time.process_time()
-                for leaf in log.leaves():
-                    out.write(record(form, ORIGIN, leaf))
+                out.writelines(record(form, ORIGIN, leaf) for leaf in log.leaves())
                 rate = log.size() / (time.process_time() - begun)
                 slow |= rate < LIMIT
-                print(
-                    f"export {form}: {rate:.0f} events/s of one core, limit {LIMIT}: {'OVER' if rate < LIMIT else 'within'}"
-                )
+                verdict = "OVER" if rate < LIMIT else "within"
+                print(f"export {form}: {rate:.0f} events/s of one core, limit {LIMIT}: {verdict}")
     return 1 if slow else 0
 
 
