@@ -4,7 +4,7 @@ PY ?= python3.11
 BIN := .venv/bin
 PATHS := itmp tests benchmarks stacks
 
-.PHONY: help setup demo test check fmt bench lock clean
+.PHONY: help setup demo test test-browser check fmt bench lock clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -24,6 +24,10 @@ demo: setup ## the whole story on throw-away hosts, at most three minutes
 
 test: setup check ## every test, static checks first
 	$(BIN)/python -m pytest -n 3 --dist loadgroup
+
+test-browser: setup ## the auditor's pages in a real Chromium
+	bash scripts/system-packages.sh chromium
+	$(BIN)/python -m pytest -m browser tests/browser
 
 check: .venv/.done ## format, lint, types, import contracts
 	$(BIN)/ruff format --check $(PATHS)

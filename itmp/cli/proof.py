@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from itmp.cli import exporting, inquiries
+from itmp.cli import exporting, inquiries, viewing
 from itmp.cli.options import Id, Json
 from itmp.cli.printing import Answer, colour, safe, table, verb
 
@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(audit_app, name="audit")
     inquiries.register(audit_app)
     exporting.register(audit_app)
+    viewing.register(audit_app)
     app.command("evidence")(evidence)
 
 

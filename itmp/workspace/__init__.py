@@ -24,6 +24,8 @@ _HOME: Final = {
     "audit_population": "inquiries", "audit_sample": "inquiries", "audit_access": "inquiries",
     "audit_exceptions": "inquiries", "audit_reconcile": "inquiries",
     "audit_export": "exporting", "STREAM": "exporting",
+    "Account": "inquiries", "audit_account": "inquiries", "audit_cases": "inquiries", "moment": "inquiries",
+    "read_trust": "inquiries", "write_file": "planning",
     "Proposed": "policies", "policy_propose": "policies", "policy_sign": "policies", "policy_test": "policies",
     "signers_add": "policies", "signers_remove": "policies",
     "doctor": "tooling", "schema": "tooling", "lab_up": "tooling", "lab_down": "tooling", "lab_exec": "tooling",
@@ -35,6 +37,7 @@ _HOME: Final = {
 __all__ = [
     "STREAM",
     "SUFFIX",
+    "Account",
     "Acted",
     "Founded",
     "Proposed",
@@ -43,6 +46,8 @@ __all__ = [
     "add_statement",
     "approve",
     "audit_access",
+    "audit_account",
+    "audit_cases",
     "audit_checkpoint",
     "audit_exceptions",
     "audit_export",
@@ -73,12 +78,14 @@ __all__ = [
     "log_vkey",
     "logged_plan",
     "logs",
+    "moment",
     "open_change",
     "patch_resolve",
     "policy_propose",
     "policy_sign",
     "policy_test",
     "read_plan",
+    "read_trust",
     "reconcile",
     "records",
     "reject",
@@ -99,6 +106,7 @@ __all__ = [
     "validate",
     "wait",
     "waiting_for",
+    "write_file",
     "write_plan",
     "write_schemas",
 ]
@@ -131,11 +139,16 @@ if TYPE_CHECKING:
     from itmp.workspace.exporting import STREAM, audit_export
     from itmp.workspace.founding import Founded, init, init_roots, seal
     from itmp.workspace.inquiries import (
+        Account,
         audit_access,
+        audit_account,
+        audit_cases,
         audit_exceptions,
         audit_population,
         audit_reconcile,
         audit_sample,
+        moment,
+        read_trust,
     )
     from itmp.workspace.patches import patch_resolve
     from itmp.workspace.place import Workspace
@@ -147,6 +160,7 @@ if TYPE_CHECKING:
         scope,
         show,
         validate,
+        write_file,
         write_plan,
     )
     from itmp.workspace.policies import (

@@ -30,9 +30,13 @@ from itmp.inquiry import (
     reconcile,
     sample,
 )
+from itmp.workspace import changes
 from itmp.workspace.place import Workspace
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from itmp.evidence import Report, Trust
     from itmp.plan import Manifest
 
 MOST: Final = 100_000
@@ -50,6 +54,60 @@ class Reconciled:
     silent: tuple[str, ...]
     traces: int
     disagreements: tuple[Disagreement, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """One change for an auditor: case, leaves, the verdict on its evidence, exceptions, the digest of its plan."""
+
+    case: Case
+    leaves: tuple[Leaf, ...]
+    report: "Report"
+    exceptions: tuple[Exceptional, ...]
+    plan: Digest | None
+
+
+def audit_account(place: Workspace, name: str, *, trust: "Trust | None" = None) -> Account:
+    """Build one change's evidence and judge it now, against `trust` or else against the log's own key and genesis."""
+    from itmp.evidence import build, verify  # noqa: PLC0415 - only this verb builds and judges bundles
+
+    change = changes.resolve(place, name)
+    (case,) = audit_cases(place, (change,))
+    place.log.checkpoint()
+    report = verify(build(place.log, change), trust or own_trust(place))
+    leaves = place.log.of_change(change)
+    found = exceptions((case,), place.history(), leaves, time_of(place.log.leaf(0)))
+    return Account(
+        case=case,
+        leaves=leaves,
+        report=report,
+        exceptions=tuple(item for item in found if item.change),
+        plan=case.record.plan,
+    )
+
+
+def audit_cases(place: Workspace, names: "Sequence[str]") -> tuple[Case, ...]:
+    """Return the cases of the changes with these ids."""
+    return tuple(_cases(place, names))
+
+
+def read_trust(folder: Path) -> "Trust":
+    """Read an auditor's folder, as `itmp-verify` does."""
+    from itmp.evidence import Trust  # noqa: PLC0415 - as above
+
+    if not folder.is_dir():
+        raise NotFoundError("no such folder", where=str(folder), do="TRUST holds log.policy and genesis.")
+    files = {path.name: _read(path) for path in sorted(folder.iterdir()) if not path.name.startswith(".")}
+    return Trust.from_files(files)
+
+
+def own_trust(place: Workspace) -> "Trust":
+    """Return what the log says of itself: enough to find damage, and not enough to find a lying owner."""
+    from itmp.evidence import Trust  # noqa: PLC0415 - as above
+
+    genesis = place.log.leaf(0).hash
+    files = {"log.policy": f"log {place.log.vkey}\nquorum none\n", "genesis": f"{genesis}\n"}
+    return Trust.from_files({name: text.encode() for name, text in files.items()})
 
 
 def audit_population(place: Workspace, *, start: str = "", end: str = "") -> Population:
@@ -123,9 +181,9 @@ def moment(text: str) -> datetime | None:
     return parse_time(text)
 
 
-def _cases(place: Workspace) -> Iterator[Case]:
+def _cases(place: Workspace, names: "Sequence[str] | None" = None) -> Iterator[Case]:
     history, manifests = place.history(), _Manifests(place)
-    for change in place.log.changes():
+    for change in place.log.changes() if names is None else names:
         leaves = place.log.of_change(change)
         yield Case.of(leaves, history, manifest=manifests.of(leaves[0]), blob=place.log.blob)
 

@@ -1,0 +1,88 @@
+"""Commands of the auditor's view: audit serve, audit report."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from itmp.cli.options import Id, Json
+from itmp.cli.printing import Answer, say, verb
+from itmp.errors import ToolMissingError
+
+if TYPE_CHECKING:
+    from itmp.evidence import Trust
+
+TrustFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--trust", metavar="DIR", help="Judge proofs against this folder (else the log's own word)."
+    ),
+]
+
+
+def register(audit: typer.Typer) -> None:
+    """Add these commands to `itmp audit`."""
+    audit.command("serve")(serve)
+    audit.command("report")(report)
+
+
+@verb
+def serve(
+    listen: Annotated[
+        str, typer.Option("--listen", metavar="ADDRESS", help="Loopback address and port.")
+    ] = "127.0.0.1:8417",
+    trust: TrustFolder = None,
+    json: Json = False,
+) -> Answer:
+    """Show the trail in a browser, read-only, until interrupted. Example: itmp audit serve --trust trust"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    _require()
+    import uvicorn  # noqa: PLC0415 - needs the view extra
+
+    from itmp.viewer.serving import application, check_address  # noqa: PLC0415 - as above
+
+    host, port = check_address(listen)
+    app = application(workspace.Workspace.here(), trust=_trust(trust))
+    say(f"http://{listen}/  (Ctrl-C ends it)")
+    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+    return Answer()
+
+
+@verb
+def report(
+    name: Id,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE")],
+    trust: TrustFolder = None,
+    json: Json = False,
+) -> Answer:
+    """Write one change as one page that needs nothing else. Example: itmp audit report CHG-7f3a90c21b -o change.html"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    _require()
+    from itmp.viewer import report as written  # noqa: PLC0415 - needs the view extra
+    from itmp.viewer.account import account  # noqa: PLC0415 - as above
+
+    place = workspace.Workspace.here()
+    found = account(place, name, trust=_trust(trust))
+    workspace.write_file(output, written(found).encode())
+    return Answer(
+        data={"file": str(output), "change": found.case.id, "verdict": found.report.exit_code},
+        lines=(str(output),),
+    )
+
+
+def _require() -> None:
+    try:
+        import fastapi  # noqa: F401, PLC0415 - only whether it is there
+        import jinja2  # noqa: F401, PLC0415 - as above
+    except ImportError as error:
+        raise ToolMissingError(
+            "the auditor's pages need the extra `view`", do="Install it: pip install 'itmp[view]'"
+        ) from error
+
+
+def _trust(folder: Path | None) -> "Trust | None":
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    return workspace.read_trust(folder) if folder else None

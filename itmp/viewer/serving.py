@@ -1,0 +1,169 @@
+"""The web application: read-only pages over one workspace.
+
+Rules kept here: only GET and HEAD; only loopback names are answered (another site's name that was pointed here is not);
+each answer forbids scripts, frames and every source but itself, and is never stored by anybody between; an error is a
+page that says what to do, and shows no more than an `Error` does.
+"""
+
+import ipaddress
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Annotated, Final
+
+from fastapi import FastAPI, Query, Request, Response
+from fastapi import Path as PathParameter
+from fastapi.responses import HTMLResponse
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from itmp.errors import Error, InvalidInputError, NotFoundError
+from itmp.evidence import Trust
+from itmp.viewer.account import Account, account, line
+from itmp.viewer.rendering import page, report, style, values_of
+from itmp.viewer.shelf import PAGE, Shelf
+from itmp.workspace import (
+    Workspace,
+    audit_access,
+    audit_cases,
+    audit_exceptions,
+    audit_show,
+    moment,
+)
+
+HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
+_LONGEST: Final = 200
+_MOST_PORT: Final = 65535
+Text = Annotated[str, Query(max_length=_LONGEST)]
+Number = Annotated[int, Query(ge=0, le=10**9)]
+
+
+def application(place: Workspace, *, trust: Trust | None = None) -> FastAPI:
+    """Return the application over `place`; proofs are judged against `trust`, else against the log's own word."""
+    app = FastAPI(title="itmp", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(NAMES), www_redirect=False)
+    app.middleware("http")(_guarded)
+    app.exception_handler(Error)(_explained)
+    _Pages(place, trust).register(app)
+    return app
+
+
+def check_address(listen: str) -> tuple[str, int]:
+    """Read `HOST:PORT`; raise `InvalidInputError` for anything but a loopback address."""
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    if not port.isascii() or not port.isdigit() or int(port) > _MOST_PORT or _address(host) is None:
+        raise InvalidInputError(f"no address: {listen!r:.60}", do="Write 127.0.0.1:8417.")
+    if not ipaddress.ip_address(host).is_loopback:
+        raise InvalidInputError(
+            f"{host} is not a loopback address",
+            do="Pages are served here without a login. Put a proxy with one in front, or forward the port by ssh.",
+        )
+    return host, int(port)
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+async def _guarded(request: Request, follow: Callable[[Request], Awaitable[Response]]) -> Response:
+    answer = await follow(request) if request.method in {"GET", "HEAD"} else Response("read-only\n", 405)
+    answer.headers.update(HEADERS)
+    return answer
+
+
+def _explained(_: Request, error: Exception) -> HTMLResponse:
+    status = 404 if isinstance(error, NotFoundError) else 400 if isinstance(error, InvalidInputError) else 500
+    return HTMLResponse(page("error.html", error=error, base=""), status)
+
+
+class _Pages:
+    """One method a page; each runs in a thread of its own, reads, and returns text."""
+
+    def __init__(self, place: Workspace, trust: Trust | None) -> None:
+        self._place, self._trust, self._shelf = place, trust, Shelf(place)
+
+    def register(self, app: FastAPI) -> None:
+        """Bind each page to its path."""
+        pages: Mapping[str, Callable[..., object]] = {
+            "/": self.population,
+            "/changes/{name}": self.change,
+            "/changes/{name}/report": self.report,
+            "/leaves/{index}": self.leaf,
+            "/exceptions": self.exceptions,
+            "/access": self.access,
+            "/log": self.log,
+        }
+        for path, answer in pages.items():
+            app.add_api_route(path, answer, methods=["GET"], response_class=HTMLResponse)
+        app.get("/style.css")(lambda: Response(style(), media_type="text/css"))
+
+    def population(self, q: Text = "", start: Text = "", end: Text = "", at: Number = 0) -> str:
+        """List changes, newest first; the rows shown are folded from their raw leaves."""
+        rows = self._shelf.find(q, start=_text(moment(start)), end=_text(moment(end)))
+        cases = audit_cases(self._place, [row.change for row in rows[at : at + PAGE]])
+        return page(
+            "population.html",
+            base="",
+            cases=cases,
+            count=len(rows),
+            at=at,
+            size=PAGE,
+            q=q,
+            start=start,
+            end=end,
+        )
+
+    def change(self, name: str, at: Number = 0) -> str:
+        """Tell one change."""
+        return page("change.html", base="", **values_of(self._account(name, at)))
+
+    def report(self, name: str) -> HTMLResponse:
+        """Give the same as one file."""
+        found = self._account(name, 0)
+        attached = {"Content-Disposition": f'attachment; filename="{found.case.id}.html"'}
+        return HTMLResponse(report(found), headers=attached)
+
+    def leaf(self, index: Annotated[int, PathParameter(ge=0, le=10**9)]) -> str:
+        """Show one event, exactly as logged."""
+        found = audit_show(self._place, str(index))
+        return page("leaf.html", base="", leaf=found, line=line(found), text=found.data.decode())
+
+    def exceptions(self, start: Text = "", end: Text = "") -> str:
+        """List where a control did less than usual."""
+        found = audit_exceptions(self._place, start=start, end=end)
+        return page("exceptions.html", base="", found=found, start=start, end=end)
+
+    def access(self) -> str:
+        """Say who may do what."""
+        return page("access.html", base="", grants=audit_access(self._place))
+
+    def log(self) -> str:
+        """Show the log's head, and what it rests on."""
+        log, history = self._place.log, self._place.history()
+        return page(
+            "log.html",
+            base="",
+            head=log.checkpoint(),
+            vkey=log.vkey,
+            genesis=history.genesis,
+            trust=self._trust,
+        )
+
+    def _account(self, name: str, at: int) -> Account:
+        return account(self._place, name, trust=self._trust, start=at)
+
+
+def _text(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%S}" if at else ""
