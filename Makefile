@@ -4,7 +4,7 @@ PY ?= python3.11
 BIN := .venv/bin
 PATHS := itmp tests benchmarks stacks
 
-.PHONY: help setup demo test check fmt bench lock clean
+.PHONY: help setup demo test test-catalog check fmt bench lock clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -24,6 +24,10 @@ demo: setup ## the whole story on throw-away hosts, at most three minutes
 
 test: setup check ## every test, static checks first
 	$(BIN)/python -m pytest -n 3 --dist loadgroup
+
+test-catalog: setup ## each runbook of the catalog there and back on real hosts and services; a restart under load
+	bash scripts/catalog-packages.sh
+	$(BIN)/python -m pytest -s -m "catalog or hosts" tests/catalog
 
 check: .venv/.done ## format, lint, types, import contracts
 	$(BIN)/ruff format --check $(PATHS)

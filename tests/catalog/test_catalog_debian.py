@@ -24,7 +24,7 @@ VARIABLES = {
     "offboard_protected": ["keeper"],
     "kernel_parameters": {KEEPALIVE: {"minimum": 60, "maximum": 7200}},
     "disk_clean_allowed": ["/var/log/app"],
-    "disk_clean_archive": "/tmp/archive",  # a disk of its own: the hosts' /tmp is a tmpfs
+    "disk_clean_archive": "/run/archive",  # a disk of its own: the hosts' /run is a tmpfs
     "log_level_file": SSHD,
     "log_level_key": "LogLevel",
     "log_level_validate": "/usr/sbin/sshd -t -f %s",
@@ -40,7 +40,7 @@ VARIABLES = {
 @pytest.fixture(scope="module")
 def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
     root = tmp_path_factory.mktemp("catalog")
-    groups = {group: HOSTS for group in GROUPS} | {"service_client": ["a1"], "service_servers": ["a2"]}
+    groups = dict.fromkeys(GROUPS, HOSTS) | {"service_client": ["a1"], "service_servers": ["a2"]}
     with namespaces.up(root / "fleet", len(HOSTS), names=HOSTS, groups=groups) as fleet:
         yield Yard.found(root, fleet, VARIABLES)
 
@@ -123,7 +123,9 @@ def test_cron_pause_waits_for_a_run_in_flight(yard: Yard) -> None:
 def test_kernel_parameter_is_set_now_and_at_boot_and_put_back(yard: Yard) -> None:
     document = "runbooks/operate/kernel-parameter.yml"
     state = f"sysctl -n {KEEPALIVE}; cat /etc/sysctl.d/80-{KEEPALIVE}.conf 2>/dev/null || true; ls /var/lib/runbooks 2>/dev/null || true"
-    done = f"300\n# Written by the playbook kernel_parameter\n{KEEPALIVE} = 300\nkernel-parameter-{KEEPALIVE}\n"
+    done = (
+        f"300\n# Written by the playbook kernel_parameter\n{KEEPALIVE} = 300\nkernel-parameter-{KEEPALIVE}\n"
+    )
     words = (f"parameter={KEEPALIVE}", "value=300")
     yard.there_and_back(document, *words, state=lambda: both(yard, state), done=[done] * 2)
     for wrong in ((words[0], "value=59"), ("parameter=kernel.panic", "value=1")):
@@ -152,7 +154,7 @@ def test_log_level_reaches_the_service_and_goes_back(yard: Yard) -> None:
 
 
 OLD_LOGS = """
-mkdir -p /var/log/app/deep /tmp/archive && cd /var/log/app
+mkdir -p /var/log/app/deep /run/archive && cd /var/log/app
 for file in a.log.1 deep/b.log.2 open.log.3; do
   head -c 200000 /dev/zero | tr '\\0' x >$file && touch -d '40 days ago' $file && chmod 640 $file; done
 echo new >c.log.1 && echo kept >d.txt && touch -d '40 days ago' d.txt
@@ -165,9 +167,13 @@ sleep 0.5
 def test_disk_clean_up_archives_elsewhere_and_puts_back(yard: Yard) -> None:
     document = "runbooks/operate/disk-clean-up.yml"
     both(yard, OLD_LOGS)
-    state = "find /var/log/app -type f -printf '%P %s %m %T@\\n' | sort; ls /tmp/archive"
+    state = "find /var/log/app -type f -printf '%P %s %m %T@\\n' | sort; ls /run/archive"
     listed = both(yard, state)
-    done = ["".join(line for line in host.splitlines(keepends=True) if not line.startswith(("a.log", "deep"))) + "t1.tar.gz\n" for host in listed]
+    done = [
+        "".join(line for line in host.splitlines(keepends=True) if not line.startswith(("a.log", "deep")))
+        + "t1.tar.gz\n"
+        for host in listed
+    ]
     words = ("path=/var/log/app", "label=t1")
     yard.there_and_back(document, *words, state=lambda: both(yard, state), done=done)
     both(yard, "ln -s /etc /var/log/app/link")
@@ -198,7 +204,9 @@ def test_service_key_rotation_leaves_one_key_and_goes_back(yard: Yard) -> None:
 
     def state() -> list[str]:
         keys = yard.inside("a1", "cd /root/reports && stat -c '%n %a' id* && cat id_ed25519 id_ed25519.pub")
-        accepted = yard.inside("a2", "cd /home/reports/.ssh && stat -c '%a %U' authorized_keys && cat authorized_keys")
+        accepted = yard.inside(
+            "a2", "cd /home/reports/.ssh && stat -c '%a %U' authorized_keys && cat authorized_keys"
+        )
         who = yard.inside("a1", f"{login} -i /root/reports/id_ed25519 reports@{server.address} id -un")
         return [keys, accepted, who]
 
@@ -208,7 +216,10 @@ def test_service_key_rotation_leaves_one_key_and_goes_back(yard: Yard) -> None:
     keys, accepted, who = state()
     fresh = yard.inside("a1", "cat /root/reports/id_ed25519.pub").split()
     assert fresh[2:] == ["reports", "2026-11"]
-    assert accepted.splitlines()[1:] == ["ssh-ed25519 AAAAother other", f"no-pty,no-port-forwarding {' '.join(fresh[:2])} reports"]
+    assert accepted.splitlines()[1:] == [
+        "ssh-ed25519 AAAAother other",
+        f"no-pty,no-port-forwarding {' '.join(fresh[:2])} reports",
+    ]
     assert who == "reports\n"
     assert "id_ed25519.before-2026-11 600" in keys
     old = f"{login} -i /root/reports/id_ed25519.before-2026-11 reports@{server.address} true"

@@ -37,7 +37,12 @@ class Yard:
     def found(cls, root: Path, fleet: Fleet, variables: Mapping[str, Any]) -> "Yard":
         """Found it in `root`; `variables` are those of all hosts, over the example inventory's."""
         (root / "home/tmp").mkdir(parents=True)
-        environ = {**os.environ, "HOME": str(root / "home"), "TMPDIR": str(root / "home/tmp"), "NO_COLOR": "1"}
+        environ = {
+            **os.environ,
+            "HOME": str(root / "home"),
+            "TMPDIR": str(root / "home/tmp"),
+            "NO_COLOR": "1",
+        }
         environ |= {"PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}", "PYTHONWARNINGS": ""}
         for name in ("ITMP_KEY", "ITMP_WORKSPACE", "SSH_AUTH_SOCK"):
             environ.pop(name, None)
@@ -60,9 +65,7 @@ class Yard:
         texts = init_roots(self.root, pubs, organization="example.com", policy=self.root / "policy.yml")
         for name, text in zip(PEOPLE, texts, strict=True):
             argv = ["ssh-keygen", "-q", "-Y", "sign", "-n", "itmp-enrol@example.com"]
-            subprocess.run(
-                [*argv, "-f", str(self.root / name), str(text.path)], check=True, timeout=PATIENCE
-            )
+            subprocess.run([*argv, "-f", str(self.root / name), str(text.path)], check=True, timeout=PATIENCE)
         seal(self.root, tuple(Path(f"{text.path}.sig") for text in texts))
         (self.root / "inventories/group_vars").mkdir(parents=True)
         self.fleet.write_inventory(self.root / "inventories/hosts.yml")
