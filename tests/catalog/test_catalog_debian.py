@@ -144,11 +144,11 @@ def test_log_level_reaches_the_service_and_goes_back(yard: Yard) -> None:
     document = "runbooks/operate/log-level.yml"
     state = f"sshd -T | grep -i loglevel; stat -c '%a %s' {SSHD}; sha256sum {SSHD}"
     before = both(yard, state)
-    first = yard.ready(document, "level=DEBUG1")
+    first = yard.ready(document, "level=DEBUG")
     assert yard.run(first) == dict.fromkeys(HOSTS, "changed")
-    assert both(yard, "/usr/sbin/sshd -T | grep -i loglevel") == ["loglevel DEBUG1\n"] * 2
+    assert both(yard, "/usr/sbin/sshd -T | grep -i loglevel") == ["loglevel DEBUG\n"] * 2
     assert all("debug1: Forked child" in log for log in both(yard, "cat /var/log/sshd.log"))
-    assert yard.run(yard.ready(document, "level=DEBUG1")) == dict.fromkeys(HOSTS, "ok")
+    assert yard.run(yard.ready(document, "level=DEBUG")) == dict.fromkeys(HOSTS, "ok")
     yard.undo(first)
     assert both(yard, state) == before
 
@@ -187,7 +187,7 @@ CLIENT = """
 mkdir -p -m 700 /root/reports && cd /root/reports && ssh-keygen -q -t ed25519 -N '' -C reports -f id_ed25519
 """
 SERVER = """
-useradd --create-home reports && install -d -m 700 -o reports /home/reports/.ssh && cd /home/reports/.ssh
+useradd --create-home --password '*' reports && install -d -m 700 -o reports /home/reports/.ssh && cd /home/reports/.ssh
 printf 'ssh-ed25519 AAAAother other\\nno-pty,no-port-forwarding %s\\n' "$KEY" >authorized_keys && chown reports: authorized_keys
 """
 

@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from places import BIN, PATIENCE
+from places import BIN
 
 from itmp.change import team_policy
 from itmp.lab.fleet import Fleet, make_key
 from itmp.workspace import init_roots, seal
 
 ROOT: Final = Path(__file__).parents[2]
+PATIENCE: Final = 1800.0
+"""Seconds after which a command is given up: on a busy machine a rolling restart of twenty hosts takes its time."""
 OPERATE: Final = "runbooks/operate/"
 PEOPLE: Final = {"alice": ("sre", "owner"), "bob": ("sre", "approver", "owner")}
 
