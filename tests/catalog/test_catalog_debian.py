@@ -1,6 +1,7 @@
 """The catalog's runbooks for a whole machine, on Debian hosts with accounts, files, a kernel's network and sshd of their own."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -83,8 +84,12 @@ def test_user_off_boarding_closes_the_account_and_opens_it_again(yard: Yard) -> 
     assert yard.run(yard.ready(document, "user=mallory")) == dict.fromkeys(HOSTS, "ok")
     yard.undo(change)
     assert both(yard, RIGHTS) == before
+
+
+@whole
+def test_user_off_boarding_refuses_accounts_that_are_no_persons(yard: Yard) -> None:
     for user, why in (("keeper", "protected"), ("daemon", "system"), ("root", "system")):
-        refused = yard.ready(document, f"user={user}")
+        refused = yard.ready(f"{OPERATE}user-off-boarding.yml", f"user={user}")
         yard.run(refused, expect=13)
         assert why in yard.failures(refused)
 
@@ -103,9 +108,6 @@ def test_cron_pause_pauses_and_resumes(yard: Yard) -> None:
         state=lambda: both(yard, state), done=["nightly.paused 644 1700000000\n"] * 2,
     )  # fmt: skip
     both(yard, "rm /etc/cron.d/nightly")
-    refused = yard.ready(document, "entry=nightly")
-    assert yard.run(refused, expect=13) == dict.fromkeys(HOSTS, "failed")
-    assert "no such entry" in yard.failures(refused)
 
 
 @whole
@@ -117,6 +119,10 @@ def test_cron_pause_waits_for_a_run_in_flight(yard: Yard) -> None:
     yard.inside("a1", "pkill -KILL -xf 'sleep 7777'")
     yard.undo(change)
     assert both(yard, "ls /etc/cron.d/night*") == ["/etc/cron.d/nightly\n"] * 2
+    both(yard, "rm /etc/cron.d/nightly")
+    refused = yard.ready(f"{OPERATE}cron-pause.yml", "entry=nightly")
+    assert yard.run(refused, expect=13) == dict.fromkeys(HOSTS, "failed")
+    assert "no such entry" in yard.failures(refused)
 
 
 @whole
@@ -147,6 +153,8 @@ def test_log_level_reaches_the_service_and_goes_back(yard: Yard) -> None:
     first = yard.ready(document, "level=DEBUG")
     assert yard.run(first) == dict.fromkeys(HOSTS, "changed")
     assert both(yard, "/usr/sbin/sshd -T | grep -i loglevel") == ["loglevel DEBUG\n"] * 2
+    for host in HOSTS:  # one more connection, for the service to tell of
+        subprocess.run(yard.fleet.ssh(host, "true"), check=True, capture_output=True, timeout=60)
     assert all("debug1: Forked child" in log for log in both(yard, "cat /var/log/sshd.log"))
     assert yard.run(yard.ready(document, "level=DEBUG")) == dict.fromkeys(HOSTS, "ok")
     yard.undo(first)
