@@ -29,7 +29,7 @@ from itmp.lab import loopback
 pytestmark = [pytest.mark.fleet, pytest.mark.catalog, pytest.mark.xdist_group("catalog")]
 
 WEB = tuple(f"web{number}" for number in range(1, 21))
-SICK = "web7"
+SICK = "web11"  # in the first large batch: it is out while each later one is drained
 MOST_OUT = 0.25
 CLIENTS = 3
 PAUSE = 0.04
@@ -210,7 +210,7 @@ def test_a_rolling_restart_loses_no_request_and_keeps_three_quarters_in(
     assert sent - quiet > 200
     assert {status for _, status in balancer.requests()} == {"200"}
     assert max(out) <= MOST_OUT
-    assert max(out) >= 0.2, "the batches of four must have been seen"
+    assert min(out) > 0.2, "a batch of four must have been seen beside the sick one"
     assert hosts == dict.fromkeys(WEB, "changed") | {SICK: "failed", "lb1": "skipped"}
     starts = {host: (front(yard, host) / "starts").read_text() for host in WEB}
     assert starts == dict.fromkeys(WEB, "2")
