@@ -1,14 +1,18 @@
 """Every example of the repository compiles as it stands, and none lies here that no test runs.
 
 Documents are read against the example inventory. A document is run by the test that `RUN_BY` names, through the real
-`itmp`; a playbook by a document that calls it, as a step or as its undo; a stack by a document that names it.
+`itmp`; a playbook by a document that calls it, as a step or as its undo; a stack by a document that names it. The catalog's
+page is read as well: its commands are those that compile, and it names each input.
 """
 
 import ast
+import re
+import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,13 +22,35 @@ ROOT = Path(__file__).parents[2]
 ITMP = Path(sys.executable).parent / "itmp"
 
 EXAMPLES = "tests/integration/test_story_examples.py::"
+DEBIAN = "tests/catalog/test_catalog_debian.py::"
+SERVICES = "tests/catalog/test_catalog_services.py::"
+BALANCER = "tests/catalog/test_catalog_balancer.py::"
 PATCHES = "tests/integration/test_story_patch.py::"
-RUN_BY = {
+CATALOG = {
+    "runbooks/operate/rolling-restart.yml": BALANCER
+    + "test_a_rolling_restart_loses_no_request_and_keeps_three_quarters_in",
+    "runbooks/operate/certificate-rotation.yml": SERVICES
+    + "test_certificate_rotation_serves_the_approved_one_or_the_old_one",
+    "runbooks/operate/disk-clean-up.yml": DEBIAN + "test_disk_clean_up_archives_elsewhere_and_puts_back",
+    "runbooks/operate/log-level.yml": DEBIAN + "test_log_level_reaches_the_service_and_goes_back",
+    "runbooks/operate/database-hand-over.yml": SERVICES
+    + "test_database_hand_over_loses_no_transaction_and_hands_back",
+    "runbooks/operate/config-rollout.yml": SERVICES + "test_config_rollout_reaches_every_host_and_goes_back",
+    "runbooks/operate/user-off-boarding.yml": DEBIAN
+    + "test_user_off_boarding_closes_the_account_and_opens_it_again",
+    "runbooks/operate/dns-switch.yml": SERVICES + "test_dns_switch_points_the_name_there_and_back",
+    "runbooks/operate/cron-pause.yml": DEBIAN + "test_cron_pause_pauses_and_resumes",
+    "runbooks/operate/kernel-parameter.yml": DEBIAN
+    + "test_kernel_parameter_is_set_now_and_at_boot_and_put_back",
+    "runbooks/operate/service-key-rotation.yml": DEBIAN
+    + "test_service_key_rotation_leaves_one_key_and_goes_back",
+    "runbooks/operate/emergency-stop.yml": SERVICES
+    + "test_emergency_stop_stops_what_ran_and_starts_no_more_than_that",
+}
+RUN_BY = CATALOG | {
     "runbooks/audit/host-records.yml": EXAMPLES + "test_host_records_are_collected_and_held_against_the_log",
     "runbooks/capacity/web-scale-out.yml": EXAMPLES
     + "test_web_scale_out_moves_the_group_and_the_service_and_back",
-    "runbooks/operate/config-rollout.yml": EXAMPLES
-    + "test_config_rollout_takes_itself_back_where_a_host_cannot_bear_it",
     "runbooks/operate/install-web.yml": EXAMPLES + "test_install_web_starts_the_service_once",
     "runbooks/operate/restart-web.yml": EXAMPLES + "test_restart_web_drains_restarts_and_puts_back",
     "runbooks/operate/scale-and-configure.yml": EXAMPLES
@@ -86,13 +112,34 @@ def test_a_test_runs_every_document() -> None:
         assert document in texts, f"{test} does not name {document}"
 
 
+def test_the_catalogs_page_names_each_runbook_with_its_inputs_and_a_command_that_compiles(
+    workspace: Path,
+) -> None:
+    page = (ROOT / "docs/howto/catalog.md").read_text(encoding="utf-8")
+    table = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| [")]
+    commands = [shlex.split(cells[3].strip("`")) for cells in table]
+    assert [words[2] for words in commands] == list(CATALOG)
+    for cells, document in zip(table, CATALOG, strict=True):
+        assert f"](../../{document})" in cells[0]
+        inputs = yaml.safe_load((ROOT / document).read_text(encoding="utf-8"))["inputs"]
+        told = {name: bold for bold, name in re.findall(r"(\*\*)?`(\w+)`", cells[2])}
+        assert told == {name: "" if "default" in one else "**" for name, one in inputs.items()}
+        assert all(one.get("description") for one in inputs.values()), f"{document}: an input without a word"
+    with ThreadPoolExecutor(2) as pool:
+        done = list(
+            pool.map(lambda words: itmp(workspace, *words[1:], "-o", f"{Path(words[2]).stem}.tar"), commands)
+        )
+    assert [one.stderr for one in done if one.returncode] == []
+
+
 def test_a_document_calls_every_playbook_and_stack() -> None:
     documents = [yaml.safe_load((ROOT / path).read_text(encoding="utf-8")) for path in RUN_BY]
     called = {value for document in documents for value in values_of(document, "playbook")}
     assert called == {path.stem for path in ROOT.glob("playbooks/*.y*ml")}
     texts = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("playbooks/*.y*ml"))
     for path in (*ROOT.glob("playbooks/files/*"), *ROOT.glob("playbooks/templates/*")):
-        assert f"src: {path.name}\n" in texts, f"no playbook uses {path.name}"
+        used = rf"(src: {path.name}\n|\b{path.name} (\{{\{{|\w))"
+        assert re.search(used, texts), f"no playbook uses {path.name}"
     programs = {value for document in documents for value in values_of(document, "program", "stack")}
     folders = {path.parent for path in ROOT.glob("stacks/*/*.py")}
     packages = {folder for folder in folders if not (folder / "__main__.py").is_file()}

@@ -6,6 +6,7 @@ carries arguments, variables or output at length, and with `no_log` it carries n
 
 import errno
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
@@ -13,6 +14,8 @@ from typing import Any, Final
 DATA: Final = frozenset({"ignored", "rescued", "items"})
 """The data whose values are ours alone: flags and counts, never a text of the play."""
 _OUTPUTS: Final = ("stderr", "module_stderr", "stdout", "module_stdout")
+_PARTING: Final = re.compile(r"(?:Shared connection|Connection) to \S+ closed\.\s*")
+"""What ssh says at the end of a session with a terminal, where all that the program said is in stdout."""
 _EXITED: Final = "non-zero return code"
 _NOT_STARTED: Final = "Error executing command."
 # The executor cuts a message to one short line once it is masked: half a secret would not be found.
@@ -89,5 +92,5 @@ def _item_outcome(item: Mapping[str, Any]) -> str:
 
 
 def _last(text: Any) -> str:
-    lines = str(text or "").strip().splitlines()
+    lines = [line for line in str(text or "").strip().splitlines() if not _PARTING.fullmatch(line)]
     return lines[-1] if lines else ""

@@ -33,6 +33,16 @@ def test_a_no_log_result_carries_its_outcome_alone():
         ({"msg": "non-zero return code", "rc": 7, "stderr": "\n", "stdout": "out\n"}, "failed", "rc 7: out"),
         ({"msg": "non-zero return code", "rc": 1, "stderr": "", "stdout": ""}, "failed", "rc 1: no output"),
         (
+            {
+                "msg": "non-zero return code",
+                "rc": 1,
+                "stderr": "Shared connection to 192.0.2.11 closed.\r\n",
+                "stdout": "web7 is DOWN\r\n",
+            },
+            "failed",
+            "rc 1: web7 is DOWN",
+        ),
+        (
             {"msg": "Error executing command.", "rc": 2, "stderr": ""},
             "failed",
             "the command did not start: No such file or directory",
