@@ -149,13 +149,36 @@ class Log:
             return commitment(self._view, change)
 
     def published(self) -> SignedCheckpoint | None:
-        """Return the newest signed head, None before the first."""
+        """Return the newest signed head, with the lines that witnesses added; None before the first."""
         head = self._store.heads.read()
-        return (
-            SignedCheckpoint.open(head.note, (self._key.verifier,), where="the head record")
-            if head.note
-            else None
-        )
+        if not head.note:
+            return None
+        note = self._store.files.get("checkpoint", MAX_NOTE)
+        note = note if note is not None and note.startswith(head.note) else head.note
+        return SignedCheckpoint.open(note, (self._key.verifier,), where="the head record")
+
+    def add_cosignatures(self, note: bytes) -> bool:
+        """Publish `note`: the published head with witnesses' lines added, which the caller has verified.
+
+        False, and nothing done, when another head, or one with other lines, is published by now.
+        """
+        with self._store.publishing():
+            signed = self.published()
+            if signed is None or not note.startswith(signed.note):
+                return False
+            self._store.files.put("checkpoint", note)
+            return True
+
+    def keep(self, path: str, data: bytes) -> None:
+        """Durably store what an anchor gave, below `anchors/`."""
+        self._store.files.put(f"anchors/{path}", data)
+
+    def kept(self, size: int | None = None) -> Iterator[tuple[str, bytes]]:
+        """Yield what anchors gave (for the head of `size` leaves), as (path below `anchors/`, bytes)."""
+        for path in self._store.files.names("anchors" if size is None else f"anchors/{size}"):
+            data = self._store.files.get(path, MAX_NOTE)
+            if data is not None:
+                yield path.removeprefix("anchors/"), data
 
     def prove_inclusion(self, index: int, size: int) -> tuple[bytes, ...]:
         """Return the 32-byte hashes from leaf `index` to the root of `size`."""

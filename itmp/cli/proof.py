@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from itmp.cli import exporting, inquiries, viewing
+from itmp.cli import exporting, inquiries, viewing, witnessing
 from itmp.cli.options import Id, Json
 from itmp.cli.printing import Answer, colour, safe, table, verb
 
@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
     inquiries.register(audit_app)
     exporting.register(audit_app)
     viewing.register(audit_app)
+    witnessing.register(app, audit_app)
     app.command("evidence")(evidence)
 
 
@@ -75,7 +76,13 @@ def verify(
         f"  {colour('rule ' + str(f.rule), 'failed')}  {safe(f.name)}  {safe(f.place)}  {safe(f.message)}"
         for f in report.findings
     ]
-    word = colour("damaged", "failed") if report.exit_code else colour("sound", "ok")
+    bad = {0: ("sound", "ok"), 42: ("fork or rollback", "failed")}
+    word = colour(*bad.get(report.exit_code, ("damaged", "failed")))
+    covered = [
+        f"  anchor {safe(c.name)} ({c.kind}) covers {c.size}, {c.tail} not"
+        + (f"; {c.note}" if c.note else "")
+        for c in report.coverage
+    ] or ["  no anchor: a rollback to an older copy would not show here"]
     return Answer(
         data={
             "size": report.size,
@@ -84,8 +91,12 @@ def verify(
                 {"rule": f.rule, "name": f.name, "place": f.place, "message": f.message, "grave": f.grave}
                 for f in report.findings
             ],
+            "anchors": [
+                {"name": c.name, "kind": c.kind, "size": c.size, "tail": c.tail, "note": c.note}
+                for c in report.coverage
+            ],
         },
-        lines=(f"{word}  {report.size} events  root {report.root}", *findings),
+        lines=(f"{word}  {report.size} events  root {report.root}", *covered, *findings),
         exit_code=report.exit_code,
     )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from itmp.errors import Error, InvalidInputError
-from itmp.evidence import REQUIRABLE, Report, Trust, verify
+from itmp.evidence import REQUIRABLE, Report, Stamps, Trust, verify
 from itmp.evidence.archive import MAX_BUNDLE
 
 _MARKS: Final = {"holds": "holds", "broken": "BROKEN", "incomplete": "INCOMPLETE", "not judged": "not judged"}
@@ -80,7 +80,12 @@ def _verify(options: argparse.Namespace) -> Report:
         def strict(signed: Signed, principal: str, key: PublicKey) -> None:
             strict_verify(signed, principal=principal, key=key)
 
-    return verify(bundle, trust, require=options.require, strict=strict, log=log)
+    stamps: Stamps | None = None
+    if trust.tsa is not None:
+        from itmp.adapters.anchors import verify_stamp  # noqa: PLC0415 - only with tsa.pem
+
+        stamps = verify_stamp
+    return verify(bundle, trust, require=options.require, strict=strict, log=log, stamps=stamps)
 
 
 def _read(path: Path) -> bytes:

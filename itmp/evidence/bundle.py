@@ -5,7 +5,8 @@ proves them, every member follows from the leaves (`derived`), so that the verif
 believing:
 
 MANIFEST                      sha256 of every other member, as sha256sum writes it VERIFY.md
-how to check this file with tools that are not ours allowed_signers               every key of every policy
+how to check this file with tools that are not ours anchors/<name>.tsr              RFC 3161 time stamps over
+the checkpoint's text allowed_signers               every key of every policy
 version, for ssh-keygen blobs/<hex>                   host lists that were too long for a leaf checkpoint
 the signed head, with cosignatures consistency/<old>-<new>       proofs from each `seen` and from the
 checkpoint that the auditor kept leaves/<index>                the genesis, every policy version, every
@@ -23,6 +24,7 @@ from itmp.change import PolicyHistory, policy_history
 from itmp.errors import EvidenceIncompleteError, InvalidInputError, NotFoundError
 from itmp.evidence import archive
 from itmp.evidence.proofs import write_hashes, write_inclusion
+from itmp.evidence.stamps import MEMBER
 from itmp.evidence.text import VERIFY
 from itmp.plan import Plan
 from itmp.signing import Signed, Statement
@@ -52,6 +54,9 @@ class Trail(Protocol):
     def blob(self, digest: Digest) -> bytes:
         """Return content by its digest."""
 
+    def kept(self, size: int | None = None) -> Iterable[tuple[str, bytes]]:
+        """Yield what anchors gave for the head of `size`, as (`<size>/<name>`, bytes)."""
+
 
 def build(trail: Trail, change: str, *, since: bytes | None = None) -> bytes:
     """Return the evidence of `change` under the log's newest published checkpoint.
@@ -71,6 +76,7 @@ def build(trail: Trail, change: str, *, since: bytes | None = None) -> bytes:
     history = policy_history(leaves[index] for index in sorted(leaves))
     members = {f"leaves/{index}": leaf.data for index, leaf in leaves.items()}
     members["checkpoint"] = head.note
+    members |= {name: data for path, data in trail.kept(size) if MEMBER.match(name := _member(path))}
     members |= _proofs(trail, leaves, head)
     members |= _consistency(trail, leaves.values(), head.checkpoint, since)
     members |= _plan(trail, events[0])
@@ -78,6 +84,10 @@ def build(trail: Trail, change: str, *, since: bytes | None = None) -> bytes:
     members |= derived(leaves, history)
     members["MANIFEST"] = manifest_of(members)
     return archive.pack(members)
+
+
+def _member(path: str) -> str:
+    return f"anchors/{path.rpartition('/')[2]}"
 
 
 def derived(leaves: Mapping[int, Leaf], history: PolicyHistory) -> dict[str, bytes]:

@@ -5,8 +5,11 @@ from collections.abc import Iterable
 from itmp.change import ChangeRecord, Given, PolicyHistory, Reading, RunRecord
 from itmp.evidence.conduct import Conduct
 from itmp.evidence.report import Deed, RunTold, Told
+from itmp.evidence.stamps import Bounds
 from itmp.evidence.trust import Trust
 from itmp.plan import Plan
+
+_NONE = Bounds()
 
 
 def tell(history: PolicyHistory, record: ChangeRecord, plan: Plan | None, conduct: Conduct | None) -> Told:
@@ -33,21 +36,30 @@ def tell(history: PolicyHistory, record: ChangeRecord, plan: Plan | None, conduc
 
 
 def assurance(
-    trust: Trust, history: PolicyHistory, conduct: Conduct | None, *, whole: bool = False
+    trust: Trust,
+    history: PolicyHistory,
+    conduct: Conduct | None,
+    *,
+    whole: bool = False,
+    bounds: Bounds = _NONE,
 ) -> tuple[str, ...]:
     """Return the limits of what was proven, one sentence each; `whole` says that the whole log was read."""
-    lines = list(_assurance(trust, history, conduct))
+    lines = list(_assurance(trust, history, conduct, bounds))
     return tuple(
         lines if whole else [*lines, "completeness against the log's owner needs the whole log: --log"]
     )
 
 
-def _assurance(trust: Trust, history: PolicyHistory, conduct: Conduct | None) -> Iterable[str]:
+def _assurance(
+    trust: Trust, history: PolicyHistory, conduct: Conduct | None, bounds: Bounds
+) -> Iterable[str]:
     if trust.policy.witnessed:
         yield "assurance: witnessed: others cosigned the checkpoint, so it was not made for you alone"
     else:
         yield "assurance: self-attested: nobody but the log's owner has signed the checkpoint"
+    if not bounds.timed:
         yield "time asserted by executor: no cosignature or time stamp bounds it"
+    yield from bounds.lines
     if history.single_root:
         yield f"single root: {history.genesis.by[0]} alone enrolled this log"
     if trust.kept is None:

@@ -49,6 +49,7 @@ from itmp.evidence.conduct import Conduct, RuleBrokenError
 from itmp.evidence.frame import check_clocks, check_close, numbered, read_plan
 from itmp.evidence.proofs import read_hashes, read_inclusion
 from itmp.evidence.report import Report, Rule, Verdict
+from itmp.evidence.stamps import MEMBER, Bounds, Stamps, bounds
 from itmp.evidence.told import assurance, tell
 from itmp.evidence.trust import Trust
 from itmp.evidence.whole import check_whole
@@ -100,13 +101,15 @@ def verify(
     require: Iterable[str] = (),
     strict: Strict | None = None,
     log: LogReader | None = None,
+    stamps: Stamps | None = None,
 ) -> Report:
     """Judge an evidence file; see the module's rules. Never raises for what the file or the log holds.
 
     `require` names what must be there (`REQUIRABLE`), `strict` is a second opinion on signatures, `log` the
-    whole log where the auditor has it.
+    whole log where the auditor has it, `stamps` judges time stamps.
     """
     verifier = _Verifier(bundle, trust, require=tuple(require), strict=strict, log=log)
+    verifier.stamps = stamps
     for n in RULES:
         try:
             verifier.judge(n)
@@ -130,7 +133,8 @@ class _Verifier:
         log: LogReader | None,
     ) -> None:
         self._bundle, self._trust, self._require, self._strict = bundle, trust, require, strict
-        self._log = log
+        self._log, self._bounds = log, Bounds()
+        self.stamps: Stamps | None = None
         self._members: dict[str, bytes] = {}
         self._leaves: dict[int, Leaf] = {}
         self._events: tuple[Leaf, ...] = ()
@@ -187,7 +191,9 @@ class _Verifier:
             else None
         )
         lines = (
-            assurance(self._trust, self._history, self._conduct, whole=self._log is not None)
+            assurance(
+                self._trust, self._history, self._conduct, whole=self._log is not None, bounds=self._bounds
+            )
             if self._history
             else ()
         )
@@ -330,7 +336,7 @@ class _Verifier:
         prefixes = ("leaves/", "proofs/", "consistency/", "plan/")
         known = _SINGLE | set(expected)
         for name in self._members:
-            if name not in known and not name.startswith(prefixes):
+            if name not in known and not name.startswith(prefixes) and not MEMBER.match(name):
                 raise RuleBrokenError(1, "a member that does not belong here", where=name)
 
     def _second_opinion(self, strict: Strict, history: PolicyHistory) -> None:
@@ -381,13 +387,14 @@ class _Verifier:
         check_clocks(self._leaves)
 
     def _required(self) -> None:
-        missing = [name for name in self._require if name not in self._trust.brought]
-        if "tsa" in self._require and "tsa" not in missing:
-            missing.append("tsa")  # no time stamp is in the file that it could vouch for
+        self._bounds = bounds(self._trust, self._head, self._members, self.stamps)
+        used = set(self._trust.brought) - (set() if self._bounds.stamped else {"tsa"})
+        missing = [name for name in self._require if name not in used]
         if missing:
             self._absent[18] = f"required and not there: {', '.join(missing)}"
 
     def _whole(self) -> None:
         if self._log and self._record:
             leaves = {index: leaf.data for index, leaf in self._leaves.items()}
-            check_whole(self._log, self._trust, self._head.checkpoint, leaves, self._record.id)
+            told = check_whole(self._log, self._trust, self._head.checkpoint, leaves, self._record.id)
+            self._bounds = self._bounds.plus(told)

@@ -110,7 +110,7 @@ sort -c -u names 2> /dev/null || broken 1 "members out of order, or one name twi
 index='(0|[1-9][0-9]{0,17})'
 known="MANIFEST|VERIFY\\.md|allowed_signers|checkpoint|leaves\\/$index|proofs\\/$index\\.tlog-proof|policy\\/$index\\.yml"
 known+="|statements\\/$index(-$index)?\\.(txt|sig)|consistency\\/$index-$index|plan\\/manifest"
-known+="|(blobs|plan\\/artifacts)\\/[0-9a-f]{64}"
+known+="|(blobs|plan\\/artifacts)\\/[0-9a-f]{64}|anchors\\/[a-z0-9][a-z0-9-]{0,30}\\.tsr"
 strange=$(sed -nE "/^($known)\$/!p" names)
 [[ -z $strange ]] || broken 1 "a member that does not belong here: ${strange:0:80}"
 tar -xf file.tar -C in --no-same-owner --no-same-permissions
@@ -578,6 +578,20 @@ for i in "${indexes[@]}"; do
   clock[$boot]=${BASH_REMATCH[1]}
 done
 holds 17 "clocks are monotone in ${#clock[@]} boot(s)"
+
+# Rule 18: time stamps over the checkpoint's three lines, where TRUST holds roots for them.
+head -n 3 in/checkpoint > text
+for stamp in in/anchors/*.tsr; do
+  [[ -f $stamp ]] || continue
+  if [[ ! -f $trust/tsa.pem ]]; then
+    left_out 18 "${stamp#in/}: TRUST holds no tsa.pem"
+  elif openssl ts -verify -data text -in "$stamp" -CAfile "$trust/tsa.pem" > /dev/null 2>&1; then
+    stamped=$(openssl ts -reply -in "$stamp" -text 2> /dev/null | sed -nE 's/^Time stamp: //p')
+    holds 18 "${stamp#in/}: all of it was in the log by $stamped"
+  else
+    left_out 18 "${stamp#in/} counts for nothing: it is not of TRUST's tsa.pem, or over other text"
+  fi
+done
 
 left_out 5 "whether enough people signed a new policy; roles and dates of keys"
 left_out 8 "roles, nonces, touch and PIN of hardware keys; window and scope in a vote"

@@ -2,7 +2,7 @@
 
 Rules kept here: the log itself is verified first (its own numbered rules, `itmp.audit.verify`); the
 evidence's checkpoint must be a head of that log; every event of the change and every policy version up to
-that head must be in the evidence, byte for byte.
+that head must be in the evidence, byte for byte; the log continues every head that anchors have left beside it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,6 +14,7 @@ from itmp.audit.checkpoint import MAX_NOTE, Checkpoint, SignedCheckpoint
 from itmp.audit.merkle import Frontier, leaf_hash
 from itmp.audit.tiles import ENTRIES, MAX_BUNDLE, WIDTH, Tile, decode_bundle, tiles_of
 from itmp.errors import EvidenceInvalidError, ForkError
+from itmp.evidence.anchored import check_anchored
 from itmp.evidence.bundle import POLICY_ENDS
 from itmp.evidence.trust import Trust
 
@@ -22,8 +23,11 @@ _FORKS: Final = frozenset({"forked", "rolled-back"})
 
 def check_whole(
     reader: LogReader, trust: Trust, head: Checkpoint, leaves: Mapping[int, bytes], change: str
-) -> None:
-    """Raise `EvidenceInvalidError` or `ForkError` unless `leaves` are all that the log says up to `head`."""
+) -> tuple[str, ...]:
+    """Return how far anchors cover the log.
+
+    Raise `EvidenceInvalidError` or `ForkError` unless `leaves` are all that the log says up to `head`.
+    """
     keys = [trust.policy.log, *trust.policy.witnesses.values()]
     for finding in verify_log(reader, keys, genesis=trust.genesis, kept=trust.kept):
         if finding.grave:
@@ -31,7 +35,8 @@ def check_whole(
             raise kind(
                 f"log rule {finding.rule}, {finding.name}: {finding.message}", where=f"--log {finding.place}"
             )
-    if _size(reader, trust) < head.size:
+    size = _size(reader, trust)
+    if size < head.size:
         raise ForkError(
             f"the log has fewer leaves than the evidence's checkpoint, {head.size}", where="--log"
         )
@@ -46,6 +51,7 @@ def check_whole(
             )
     if frontier.root() != head.root:
         raise ForkError(f"the log has another root for {head.size} leaves than the evidence", where="--log")
+    return check_anchored(reader, trust, size, _entries(reader, size))
 
 
 def _size(reader: LogReader, trust: Trust) -> int:

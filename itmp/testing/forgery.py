@@ -46,6 +46,10 @@ class ForgedLog:
         """Return a consistency proof of the forged tree."""
         return self._tree.consistency(old, new)
 
+    def kept(self, size: int | None = None) -> tuple[tuple[str, bytes], ...]:  # noqa: ARG002 - it has none
+        """Return what anchors gave: nothing."""
+        return ()
+
     def blob(self, digest: Digest) -> bytes:
         """Return a blob of the real log."""
         return self._blob(digest)

@@ -20,7 +20,7 @@ _HOME: Final = {
     "status": "watching", "logs": "watching", "wait": "watching", "stop": "watching", "reconcile": "watching",
     "change_story": "watching",
     "audit_list": "auditing", "audit_show": "auditing", "audit_verify": "auditing", "audit_checkpoint": "auditing",
-    "log_vkey": "auditing", "evidence": "auditing",
+    "audit_anchor": "auditing", "log_vkey": "auditing", "evidence": "auditing",
     "audit_population": "inquiries", "audit_sample": "inquiries", "audit_access": "inquiries",
     "audit_exceptions": "inquiries", "audit_reconcile": "inquiries",
     "audit_export": "exporting", "STREAM": "exporting",
@@ -47,6 +47,7 @@ __all__ = [
     "approve",
     "audit_access",
     "audit_account",
+    "audit_anchor",
     "audit_cases",
     "audit_checkpoint",
     "audit_exceptions",
@@ -113,6 +114,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from itmp.workspace.auditing import (
+        audit_anchor,
         audit_checkpoint,
         audit_list,
         audit_show,

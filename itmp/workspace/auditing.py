@@ -10,16 +10,19 @@ from typing import Any, Final
 
 from itmp.adapters import posix_log
 from itmp.adapters.ssh_keygen import strict_verify
+from itmp.anchors import Coverage
 from itmp.audit import Finding, Leaf
 from itmp.audit.verify import verify
 from itmp.canonical import Digest, digest, of_raw
 from itmp.errors import Error, EvidenceInvalidError, NotFoundError
 from itmp.signing import NoteVerifier, SignatureError, Signed, verify_signed
-from itmp.workspace import changes
+from itmp.workspace import anchoring, changes
 from itmp.workspace.place import Workspace
 from itmp.workspace.planning import write_file
 
 DAMAGED: Final = 40
+FORK: Final = 42
+FORKS: Final = frozenset({"forked", "rolled-back"})
 STRICT_RULE: Final = 14
 """Our own number for what stock `ssh-keygen` says under `--strict`; 1 to 13 are `itmp.audit.verify`'s."""
 
@@ -31,11 +34,13 @@ class LogReport:
     size: int
     root: Digest
     findings: tuple[Finding, ...]
+    coverage: tuple[Coverage, ...] = ()
 
     @property
     def exit_code(self) -> int:
-        """0 when nothing grave was found, else 40."""
-        return DAMAGED if any(finding.grave for finding in self.findings) else 0
+        """0 when nothing grave was found, 42 when an anchor or the history shows a fork or rollback, else 40."""
+        grave = {finding.name for finding in self.findings if finding.grave}
+        return (FORK if grave & FORKS else DAMAGED) if grave else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +88,21 @@ def audit_verify(place: Workspace, *, strict: bool = False) -> LogReport:
     if strict:
         findings += [finding for leaf in log.leaves() for finding in _strict(place, leaf)]
     signed = log.checkpoint().checkpoint
-    return LogReport(size=signed.size, root=of_raw(signed.root), findings=tuple(findings))
+    found, coverage = anchoring.survey(place)
+    return LogReport(
+        size=signed.size, root=of_raw(signed.root), findings=(*findings, *found), coverage=coverage
+    )
 
 
 def audit_checkpoint(place: Workspace) -> str:
     """Publish and return the newest signed checkpoint."""
     return place.log.checkpoint().note.decode()
+
+
+def audit_anchor(place: Workspace) -> tuple[anchoring.Anchored, ...]:
+    """Publish the newest head and have every configured anchor remember it; say what became of each."""
+    place.log.checkpoint()
+    return anchoring.anchor(place)
 
 
 def log_vkey(place: Workspace) -> str:
@@ -101,7 +115,7 @@ def evidence(place: Workspace, name: str, output: Path, *, since: Path | None = 
     from itmp.evidence import build  # noqa: PLC0415 - only this verb builds bundles
 
     change = changes.resolve(place, name)
-    place.log.checkpoint()
+    anchoring.checkpoint(place)
     data = build(place.log, change, since=since.read_bytes() if since else None)
     write_file(output, data)
     return Written(digest=digest(data), size=len(data))

@@ -5,9 +5,10 @@ overrides `itmp.yml` key by key; unknown keys are refused, so that a typing erro
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -43,8 +44,38 @@ class Backends(_Part):
     aws: Aws = Aws()
 
 
+_NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "directory": (), "witness": ("url", "key"), "rfc3161": ("url", "roots"), "git": ("path",), "s3": ("bucket",),
+}  # fmt: skip
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,30}\Z")
+
+
+class AnchorSetting(_Part):
+    """One place that remembers the log's heads; which keys it needs depends on its kind."""
+
+    kind: Literal["directory", "witness", "rfc3161", "git", "s3"]
+    name: str = ""
+    path: str = ""
+    url: str = ""
+    key: str = ""
+    roots: str = ""
+    bucket: str = ""
+    days: int = Field(default=400, ge=1, le=36500)
+
+    def check(self, name: str) -> None:
+        """Raise `InvalidInputError` unless everything that its kind needs is said, and `name` can name files."""
+        if not _NAME.match(name):
+            raise InvalidInputError(
+                f"{name!r:.60} cannot name an anchor", where=FILE, do="Use a-z, 0-9 and -."
+            )
+        if missing := [key for key in _NEEDS[self.kind] if not getattr(self, key)]:
+            raise InvalidInputError(
+                f"anchor {name} of kind {self.kind} needs {', '.join(missing)}", where=FILE
+            )
+
+
 class Config(_Part):
-    """`itmp.yml`: organization (a domain), log name, inventories, outside systems, who I am."""
+    """`itmp.yml`: organization (a domain), log name, inventories, outside systems, anchors, who I am."""
 
     organization: str
     log: str = "ops"
@@ -52,6 +83,7 @@ class Config(_Part):
     known_hosts: str = "inventories/known_hosts"
     vault: Mapping[str, str] = Field(default_factory=dict)
     backends: Backends = Backends()
+    anchors: tuple[AnchorSetting, ...] = ()
     me: Me = Me()
 
 

@@ -140,7 +140,9 @@ def _prepare(folder: Path, organization: str, policy: bytes) -> NoteKey:
     state.mkdir(parents=True, exist_ok=True)
     state.chmod(0o700)
     if not (folder / config.FILE).exists():
-        (folder / config.FILE).write_text(f"organization: {organization}\nlog: ops\ninventories: []\n")
+        (folder / config.FILE).write_text(
+            f"organization: {organization}\nlog: ops\ninventories: []\nanchors:\n  - kind: directory\n"
+        )
     settings = config.load(folder)
     origin = f"{settings.organization}/{settings.log}/{datetime.now(UTC):%Y}"
     return NoteKey.generate(origin, secrets.token_bytes(32))

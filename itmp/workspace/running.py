@@ -21,7 +21,7 @@ from itmp.execution import resume as resume_run
 from itmp.execution import undo as undo_run
 from itmp.execution.doors import Room
 from itmp.plan import Plan, targets
-from itmp.workspace import changes, gatekeeping, planning
+from itmp.workspace import anchoring, changes, gatekeeping, planning
 from itmp.workspace.holding import ChangeHeldError, held, publishing, stopping
 from itmp.workspace.place import EXECUTOR, Workspace
 from itmp.workspace.result import Result
@@ -222,7 +222,7 @@ def _carry(
             author=Author(actor=dict(EXECUTOR), on_behalf_of=admission.runner, itmp=own_digest()),
         )
         summary = start.carry(permit, wiring)
-    place.log.checkpoint()
+    anchoring.checkpoint(place)
     return _finished(place, start, summary)
 
 

@@ -19,6 +19,7 @@ from itmp.canonical import Digest
 from itmp.change.statements import type_of
 from itmp.errors import InvalidInputError, RefusedError
 from itmp.signing import Signed, Statement, sign_statement
+from itmp.workspace import anchoring
 from itmp.workspace.place import Workspace
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def record(
         **more,
     )
     receipt = place.log.append(event, expect=expect)
-    place.log.checkpoint()
+    anchoring.checkpoint(place)
     return receipt
 
 

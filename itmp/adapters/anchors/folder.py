@@ -1,0 +1,107 @@
+"""An anchor in a second local folder: one file for each head.
+
+Rules kept here: one folder for each log key, so that a new log of the same name never meets an old one's heads; a head
+is written only when it continues the newest one here, by proof; the newest `KEPT` are kept. Who is trusted: the account
+that owns the folder. Where that is the log's own account, the folder finds accidents and restored backups, not an
+attacker who is that account; `remark` says so.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from itmp.adapters.posix_log import durable
+from itmp.anchors import AnchorError, Prove
+from itmp.audit import ProofError, SignedCheckpoint, verify_consistency
+from itmp.audit.checkpoint import MAX_NOTE
+from itmp.errors import Error, ForkError
+from itmp.signing import NoteVerifier
+
+KEPT: Final = 64
+_END: Final = ".note"
+_SAME_USER: Final = "same user: shows accidents and restored backups, not an attacker who is this user"
+
+
+def slug(log: NoteVerifier) -> str:
+    """Return a name for one log and key that is safe as a file name, a branch and an object key."""
+    plain = "".join(c if c.isascii() and (c.isalnum() or c == "-") else "_" for c in log.name)
+    return f"{plain}-{log.key_id.hex()}"
+
+
+def default_folder(environ: Mapping[str, str]) -> Path:
+    """Return where anchors of this user lie when no path is named."""
+    state = environ.get("XDG_STATE_HOME") or str(
+        Path(environ.get("HOME", "~")).expanduser() / ".local" / "state"
+    )
+    return Path(state) / "itmp" / "anchors"
+
+
+def check_continues(
+    notes: Sequence[bytes], log: NoteVerifier, head: SignedCheckpoint, prove: Prove, where: str
+) -> None:
+    """Raise `ForkError` unless `head` continues every one of `notes` that the log's key signed."""
+    new = head.checkpoint
+    for note in notes:
+        try:
+            old = SignedCheckpoint.open(note, [log]).checkpoint
+        except Error:
+            continue  # told by the judgement of what is held
+        if old.size > new.size:
+            raise ForkError(
+                f"it holds {old.size} leaves, the log has {new.size}: an older log was put back", where=where
+            )
+        try:
+            proof = prove(old.size, new.size)
+            verify_consistency(old=old.size, new=new.size, old_root=old.root, new_root=new.root, proof=proof)
+        except ProofError as error:
+            raise ForkError(f"it holds another history: {error.what}", where=where) from error
+
+
+class FolderAnchor:
+    """Heads as `<folder>/<log>/<size>.note`. Keeps the contract of `Anchor`."""
+
+    kind = "directory"
+
+    def __init__(self, name: str, *, log: NoteVerifier, folder: Path) -> None:
+        self.name, self._log, self._folder = name, log, folder / slug(log)
+
+    def put(self, head: SignedCheckpoint, prove: Prove) -> Mapping[str, bytes]:
+        """Write the head durably, unless it is here."""
+        check_continues(self.held({}), self._log, head, prove, str(self._folder))
+        path = self._folder / f"{head.checkpoint.size}{_END}"
+        try:
+            if not path.exists():
+                durable.make_folder(self._folder, mode=0o700)
+                durable.place(path, head.note, temporary=self._folder / f".{os.urandom(8).hex()}")
+            for size in self._sizes()[:-KEPT]:
+                (self._folder / f"{size}{_END}").unlink(missing_ok=True)
+        except OSError as error:
+            raise AnchorError(f"cannot be written: {error.strerror}", where=str(self._folder)) from error
+        return {}
+
+    def held(self, kept: Mapping[str, bytes]) -> Sequence[bytes]:  # noqa: ARG002 - all that it knows lies here
+        """Return the notes that lie here; an unreadable one as no bytes."""
+        return [self._read(size) for size in self._sizes()]
+
+    @property
+    def remark(self) -> str:
+        """Whether this process could change what lies here: it is no outside knowledge then."""
+        ours = not self._folder.exists() or os.geteuid() in {0, self._folder.stat().st_uid}
+        return _SAME_USER if ours else "another user's"
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return durable.read_file(self._folder / f"{size}{_END}", MAX_NOTE) or b""
+        except Error:
+            return b""
+
+    def _sizes(self) -> list[int]:
+        try:
+            names = [entry.name for entry in os.scandir(self._folder)]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise AnchorError(f"cannot be read: {error.strerror}", where=str(self._folder)) from error
+        stems = [name.removesuffix(_END) for name in names if name.endswith(_END)]
+        return sorted(int(stem) for stem in stems if stem.isdecimal() and str(int(stem)) == stem)

@@ -1,0 +1,89 @@
+"""Commands of anchors: audit anchor; and of a witness, which another team runs: witness key, witness serve."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from itmp.cli.options import Json
+from itmp.cli.printing import Answer, colour, safe, say, table, verb
+from itmp.errors import InvalidInputError
+
+witness_app = typer.Typer(help="A witness of other people's logs (C2SP tlog-witness).", no_args_is_help=True)
+State = Annotated[
+    Path, typer.Option("--state", metavar="DIR", help="The witness's own folder: its key and its memory.")
+]
+_PORTS: Final = 65535
+_FORK: Final = 42
+
+
+def register(app: typer.Typer, audit: typer.Typer) -> None:
+    """Add these commands to the program and to `itmp audit`."""
+    audit.command("anchor")(anchor)
+    app.add_typer(witness_app, name="witness")
+
+
+@verb
+def anchor(json: Json = False) -> Answer:
+    """Have every anchor remember the newest checkpoint. Example: itmp audit anchor"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    found = workspace.audit_anchor(workspace.Workspace.here())
+    styles = {"ok": "ok", "failed": "unknown", "fork": "failed"}
+    rows = [(one.name, one.kind, one.size, one.state, one.why) for one in found]
+    lines = table(rows, ("ANCHOR", "KIND", "SIZE", "STATE", "WHY")) or ("no anchors: name some in itmp.yml",)
+    states = {one.state for one in found}
+    worst = next((state for state in ("fork", "failed") if state in states), "ok")
+    return Answer(
+        data={
+            "anchors": [
+                {"name": one.name, "kind": one.kind, "size": one.size, "state": one.state, "why": one.why}
+                for one in found
+            ]
+        },
+        lines=(*lines, *([colour(worst, styles[worst])] if found else [])),
+        exit_code={"fork": _FORK, "failed": 16, "ok": 0}[worst],
+    )
+
+
+@witness_app.command("key")
+@verb
+def key(
+    state: State,
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Name of a new witness.")] = "",
+    json: Json = False,
+) -> Answer:
+    """Make a witness, or print the key of one. Example: itmp witness key audit.example.com/w1 --state w1"""
+    from itmp.adapters.anchors import serving  # noqa: PLC0415 - help stays fast
+
+    vkey = serving.make(state, name) if name else serving.read_key(state).vkey
+    return Answer(data={"vkey": vkey}, lines=(vkey,))
+
+
+@witness_app.command("serve")
+@verb
+def serve(
+    state: State,
+    log: Annotated[
+        list[str], typer.Option("--log", metavar="VKEY", help="A log's public key; repeat for several.")
+    ],
+    listen: Annotated[
+        str, typer.Option("--listen", metavar="ADDRESS", help="Address and port; 0 takes a free port.")
+    ] = "127.0.0.1:8418",
+    json: Json = False,
+) -> Answer:
+    """Cosign checkpoints until interrupted. Example: itmp witness serve --state w1 --log VKEY"""
+    from itmp.adapters.anchors import serving  # noqa: PLC0415 - help stays fast
+
+    with serving.server(state, log, _address(listen)) as server:
+        host, port = server.server_address[:2]
+        say(f"http://{safe(host)}:{port}/add-checkpoint  (Ctrl-C ends it)")
+        server.serve_forever()
+    return Answer()
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > _PORTS:
+        raise InvalidInputError(f"not ADDRESS:PORT: {text!r:.80}", where="--listen")
+    return host.strip("[]"), int(port)

@@ -1,0 +1,208 @@
+"""Anchors of a workspace: remember each head outside the log, and compare the log with what is remembered.
+
+Rules kept here: anchoring after a checkpoint is best effort and bounded in time, and never stops what is being done;
+what failed is written down for `audit verify` and `doctor`; a rollback or a fork that an anchor shows is never
+smoothed over by writing to it.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from itmp.adapters.clock import SystemClock
+from itmp.anchors import Anchor, Coverage, cover, judge
+from itmp.audit import Finding, SignedCheckpoint
+from itmp.errors import Error, ForkError, InvalidInputError
+from itmp.signing import NoteVerifier
+from itmp.workspace.config import AnchorSetting
+from itmp.workspace.place import Workspace
+from itmp.workspace.planning import write_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from itmp.adapters.anchors import WitnessAnchor
+
+WAIT: Final = 10.0
+"""Seconds that all anchors together may take after a checkpoint."""
+
+RULE: Final = 15
+_TRIES: Final = 3
+_LAST: Final = "anchors.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchored:
+    """What became of one anchor: `state` is ok, failed or fork."""
+
+    name: str
+    kind: str
+    state: str
+    size: int
+    why: str = ""
+
+
+def checkpoint(place: Workspace) -> SignedCheckpoint:
+    """Publish the newest head and have it anchored, best effort; nothing that an anchor does is raised."""
+    signed = place.log.checkpoint()
+    if place.config.anchors:
+        try:
+            anchor(place)
+        except Error as error:
+            _write(place, [Anchored(name="anchors", kind="", state="failed", size=0, why=error.what)])
+    return signed
+
+
+def anchor(place: Workspace, *, wait: float = WAIT) -> tuple[Anchored, ...]:
+    """Have the published head remembered by every anchor that is configured; say what became of each."""
+    head = place.log.published()
+    anchors = anchors_of(place) if head else ()
+    if head is None or not anchors:
+        return ()
+    found = _together(anchors, lambda one: _put(place, one, head), wait, head.checkpoint.size)
+    _write(place, found)
+    return found
+
+
+def last(place: Workspace) -> tuple[Anchored, ...]:
+    """Return what became of each anchor the last time; nothing is contacted."""
+    try:
+        return tuple(Anchored(**one) for one in json.loads((place.state / _LAST).read_text()))
+    except (OSError, ValueError, TypeError):
+        return ()
+
+
+def survey(place: Workspace) -> tuple[tuple[Finding, ...], tuple[Coverage, ...]]:
+    """Compare the log with what each anchor remembers, asking each; return findings and coverage."""
+    log, size = NoteVerifier.parse(place.log.vkey), place.log.size()
+    findings, coverage = list[Finding](), list[Coverage]()
+    answers = {one.name: one for one in anchor(place)}
+    kept = dict(place.log.kept())
+    for one in anchors_of(place):
+        answer = answers.get(one.name)
+        if answer and answer.state != "ok":
+            findings.append(_finding(answer))
+        found, heads = judge(f"anchor {one.name}", _held(one, kept), log, size, place.log.root)
+        findings += found
+        coverage.append(cover(one.name, one.kind, [head.size for head in heads], size, one.remark))
+    return tuple(findings), tuple(coverage)
+
+
+def anchors_of(place: Workspace) -> tuple[Anchor, ...]:
+    """Return the configured anchors; `InvalidInputError` for one that lacks what its kind needs."""
+    made = tuple(_made(place, setting) for setting in place.config.anchors)
+    if len({one.name for one in made}) != len(made):
+        raise InvalidInputError(
+            "two anchors have one name", where="itmp.yml: anchors", do="Give each a name."
+        )
+    return made
+
+
+def _made(place: Workspace, setting: AnchorSetting) -> Anchor:
+    from itmp.adapters import anchors  # noqa: PLC0415 - a workspace without anchors starts faster
+
+    name, log = setting.name or setting.kind, NoteVerifier.parse(place.log.vkey)
+    setting.check(name)
+    match setting.kind:
+        case "directory":
+            from itmp.adapters.anchors.folder import default_folder  # noqa: PLC0415 - as above
+
+            folder = (
+                place.root / Path(setting.path).expanduser() if setting.path else default_folder(os.environ)
+            )
+            return anchors.FolderAnchor(name, log=log, folder=folder)
+        case "witness":
+            return anchors.WitnessAnchor(name, url=setting.url, vkey=setting.key)
+        case "rfc3161":
+            return anchors.StampAnchor(
+                name, url=setting.url, roots=place.root / Path(setting.roots).expanduser()
+            )
+        case "git":
+            key = Path(setting.key or place.config.me.key).expanduser()
+            return anchors.GitAnchor(
+                name, log=log, path=place.root / Path(setting.path).expanduser(), key=place.root / key
+            )
+        case "s3":
+            aws = place.config.backends.aws
+            endpoint = (
+                os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or aws.endpoint
+            )
+            return anchors.S3Anchor(
+                name, log=log, bucket=setting.bucket, region=aws.region, endpoint=endpoint, days=setting.days
+            )
+
+
+def _put(place: Workspace, one: Anchor, head: SignedCheckpoint) -> Anchored:
+    """Anchor one head; what the anchor gives is kept beside the log, cosignatures in the checkpoint too."""
+    from itmp.adapters.anchors import WitnessAnchor  # noqa: PLC0415 - as above
+
+    size = head.checkpoint.size
+    files = one.put(head, place.log.prove_consistency)
+    for name, data in files.items():
+        place.log.keep(f"{size}/{name}", data)
+    if isinstance(one, WitnessAnchor):
+        _add_line(place, one, head, files[f"{one.name}.note"])
+    return Anchored(name=one.name, kind=one.kind, state="ok", size=size)
+
+
+def _add_line(place: Workspace, witness: "WitnessAnchor", asked: SignedCheckpoint, cosigned: bytes) -> None:
+    """Add the new line to the published head, which may carry another witness's line by now."""
+    line = cosigned[len(asked.note) :]
+    for _ in range(_TRIES):
+        current = place.log.published()
+        if current is None or current.checkpoint != asked.checkpoint or witness.cosigned(current.note):
+            return
+        if place.log.add_cosignatures(current.note + line):
+            return
+
+
+def _together(
+    anchors: Sequence[Anchor], put: "Callable[[Anchor], Anchored]", wait: float, size: int
+) -> tuple[Anchored, ...]:
+    """Ask all at once; whoever has not answered in time counts as failed and is left behind."""
+    found: dict[str, Anchored] = {}
+
+    def ask(one: Anchor) -> None:
+        try:
+            found[one.name] = put(one)
+        except ForkError as error:
+            found[one.name] = Anchored(name=one.name, kind=one.kind, state="fork", size=size, why=error.what)
+        except Error as error:
+            found[one.name] = Anchored(
+                name=one.name, kind=one.kind, state="failed", size=size, why=error.what
+            )
+
+    threads = [threading.Thread(target=ask, args=(one,), daemon=True) for one in anchors]
+    deadline = SystemClock().mono() + int(wait * 1e9)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, (deadline - SystemClock().mono()) / 1e9))
+    late = f"no answer within {wait:g} s"
+    return tuple(
+        found.get(one.name) or Anchored(name=one.name, kind=one.kind, state="failed", size=size, why=late)
+        for one in anchors
+    )
+
+
+def _held(one: Anchor, kept: "Mapping[str, bytes]") -> Iterable[bytes]:
+    try:
+        return one.held(kept)
+    except Error:
+        return ()  # its failure is told already, by the attempt to anchor
+
+
+def _finding(answer: Anchored) -> Finding:
+    place = f"anchor {answer.name}"
+    if answer.state == "fork":
+        name = "rolled-back" if "older log" in answer.why else "forked"
+        return Finding(rule=RULE, name=name, place=place, message=answer.why)
+    return Finding(rule=RULE, name="anchor-failed", place=place, message=answer.why, grave=False)
+
+
+def _write(place: Workspace, found: Sequence[Anchored]) -> None:
+    write_file(place.state / _LAST, json.dumps([asdict(one) for one in found]).encode())

@@ -1,0 +1,348 @@
+"""Each kind of anchor over its real part: a rolled back or forked log is named, evidence carries what others signed."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from authority import Authority, serving
+
+import itmp.evidence
+from itmp.adapters.anchors import verify_stamp
+from itmp.adapters.clock import new_id
+from itmp.audit import Event
+from itmp.evidence import Report, Trust, archive, verify
+from itmp.lab.fleet import make_key
+from itmp.testing.cloud import Cloud
+from itmp.testing.forgery import repacked
+from itmp.testing.on_disk import story_on_disk
+from itmp.workspace import Workspace, audit_anchor, audit_verify, evidence
+
+BIN = Path(sys.executable).parent
+SCRIPT = Path(itmp.evidence.__file__).with_name("verify.sh")
+
+
+@contextmanager
+def witness(state: Path, vkey: str) -> Iterator[str]:
+    """Run the real server on a free loopback port; yield its address."""
+    call = [
+        str(BIN / "itmp"),
+        "witness",
+        "serve",
+        "--state",
+        str(state),
+        "--log",
+        vkey,
+        "--listen",
+        "127.0.0.1:0",
+    ]
+    child = subprocess.Popen(call, stderr=subprocess.PIPE, text=True)
+    try:
+        assert child.stderr
+        line = child.stderr.readline()
+        assert line.startswith("http://127.0.0.1:"), line
+        yield line.partition("/add-checkpoint")[0]
+    finally:
+        child.terminate()
+        child.communicate(timeout=60)
+
+
+def new_witness(state: Path, name: str = "witness.example/w1") -> str:
+    call = [str(BIN / "itmp"), "witness", "key", name, "--state", str(state), "--json"]
+    done = subprocess.run(call, capture_output=True, text=True, check=True, timeout=120)
+    return str(json.loads(done.stdout)["vkey"])
+
+
+class Site:
+    """A workspace whose log tells a whole change, with anchors."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        root.mkdir()
+        self.story = story_on_disk(root)
+        self.story.tell()
+        self.story.log.checkpoint()
+        self.backup = root.parent / "backup"
+
+    def anchors(self, *settings: dict[str, Any]) -> Workspace:
+        text = yaml.safe_dump({"organization": "example.com", "anchors": list(settings)})
+        (self.root / "itmp.yml").write_text(text)
+        return self.place
+
+    @property
+    def place(self) -> Workspace:
+        return Workspace.here(self.root)
+
+    def grow(self, count: int = 2, who: str = "alice@example.com") -> None:
+        """Let somebody read the log, under a fresh checkpoint."""
+        log = self.place.log
+        for _ in range(count):
+            log.append(Event(id=new_id(), type="log.read", actor={"kind": "person", "id": who}))
+        log.checkpoint()
+
+    def save(self) -> None:
+        """Take a copy of everything: log, journal, key and head record."""
+        shutil.copytree(self.root / ".itmp", self.backup)
+
+    def put_back(self) -> None:
+        """Restore the old copy whole, as an attacker or a hurried operator does."""
+        shutil.rmtree(self.root / ".itmp")
+        shutil.copytree(self.backup, self.root / ".itmp")
+
+    def states(self) -> list[tuple[str, str]]:
+        return [(one.name, one.state) for one in audit_anchor(self.place)]
+
+    def named(self) -> tuple[int, set[tuple[str, str]]]:
+        """Return the exit code of `audit verify` and the grave findings."""
+        report = audit_verify(self.place)
+        return report.exit_code, {(one.name, one.place) for one in report.findings if one.grave}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path / "w")
+
+
+def rolled_back(site: Site, name: str) -> None:
+    """Anchor, save, grow, anchor, put the old copy back: named; grow it into a fork: named."""
+    assert site.states() == [(name, "ok")]
+    assert site.named() == (0, set())
+    site.save()
+    site.grow()
+    assert site.states() == [(name, "ok")]
+    (covered,) = audit_verify(site.place).coverage
+    assert (covered.size, covered.tail) == (site.place.log.size(), 0)
+    site.put_back()
+    assert site.named() == (42, {("rolled-back", f"anchor {name}")})
+    site.grow(9, "mallory@example.com")
+    assert site.named() == (42, {("forked", f"anchor {name}")})
+
+
+# Witness.
+
+
+def trust_of(site: Site, *witnesses: str, quorum: str = "all") -> dict[str, bytes]:
+    lines = [f"log {site.place.log.vkey}", *(f"witness w{at} {vkey}" for at, vkey in enumerate(witnesses, 1))]
+    names = " ".join(f"w{at}" for at in range(1, len(witnesses) + 1))
+    lines += [f"group g {quorum} {names}", "quorum g"] if witnesses else ["quorum none"]
+    return {
+        "log.policy": ("\n".join(lines) + "\n").encode(),
+        "genesis": f"{site.place.log.leaf(0).hash}\n".encode(),
+    }
+
+
+def judged(site: Site, trust: dict[str, bytes], *require: str) -> Report:
+    file = site.root / "e.tar"
+    evidence(site.place, site.story.change, file)
+    return verify(file.read_bytes(), Trust.from_files(trust), require=require, stamps=verify_stamp)
+
+
+def test_a_witness_names_an_old_backup_and_a_fork(site: Site, tmp_path: Path) -> None:
+    vkey = new_witness(tmp_path / "w1")
+    with witness(tmp_path / "w1", site.place.log.vkey) as url:
+        site.anchors({"kind": "witness", "url": url, "key": vkey})
+        rolled_back(site, "witness")
+
+
+def test_evidence_under_a_quorum_of_witnesses(site: Site, tmp_path: Path) -> None:
+    keys = [new_witness(tmp_path / f"w{at}", f"witness.example/w{at}") for at in (1, 2)]
+    absent = new_witness(tmp_path / "w3", "witness.example/w3")
+    log = site.place.log.vkey
+    assert judged(site, trust_of(site, *keys)).exit_code == 40, "nobody has cosigned yet"
+    with witness(tmp_path / "w1", log) as one, witness(tmp_path / "w2", log) as two:
+        settings = [
+            {"kind": "witness", "name": n, "url": u, "key": k}
+            for n, u, k in (("a", one, keys[0]), ("b", two, keys[1]))
+        ]
+        site.anchors(*settings)
+        report = judged(site, trust_of(site, *keys), "witness")
+    assert report.exit_code == 0, report.broken
+    assert sum(line.startswith("time bounded by cosignature of w") for line in report.assurance) == 2
+    assert not any(
+        line.startswith(("time asserted", "assurance: self-attested")) for line in report.assurance
+    )
+    assert judged(site, trust_of(site, *keys, absent)).exit_code == 40, "three of three did not cosign"
+    assert judged(site, trust_of(site, *keys, absent, quorum="2")).exit_code == 0
+
+
+def test_an_anchor_that_is_away_stops_nothing_and_is_told(site: Site, tmp_path: Path) -> None:
+    vkey = new_witness(tmp_path / "w1")
+    with witness(tmp_path / "w1", site.place.log.vkey) as url:
+        site.anchors({"kind": "witness", "url": url, "key": vkey})
+        assert site.states() == [("witness", "ok")]
+    site.grow()
+    assert judged(site, trust_of(site)).exit_code == 0
+    report = audit_verify(site.place)
+    assert [(one.name, one.grave) for one in report.findings] == [("anchor-failed", False)]
+    (covered,) = report.coverage
+    assert (covered.size > 0, covered.tail > 0, report.exit_code) == (True, True, 0)
+
+
+def test_a_cosignature_by_another_key_counts_for_nothing(site: Site, tmp_path: Path) -> None:
+    new_witness(tmp_path / "w1")
+    other = new_witness(tmp_path / "w2")
+    with witness(tmp_path / "w1", site.place.log.vkey) as url:
+        site.anchors({"kind": "witness", "url": url, "key": other})
+        assert site.states() == [("witness", "failed")]
+    published = site.place.log.published()
+    assert published
+    assert published.note.count(b"\xe2\x80\x94") == 1
+
+
+def test_a_whole_log_with_its_anchors_shows_a_rollback_to_an_auditor(site: Site, tmp_path: Path) -> None:
+    vkey = new_witness(tmp_path / "w1")
+    with witness(tmp_path / "w1", site.place.log.vkey) as url:
+        site.anchors({"kind": "witness", "url": url, "key": vkey})
+        site.save()
+        site.grow()
+        assert site.states() == [("witness", "ok")]
+        kept = shutil.copytree(site.root / ".itmp/log/anchors", tmp_path / "anchors")
+    site.put_back()
+    site.anchors()
+    (tmp_path / "trust").mkdir()
+    for name, data in trust_of(site, vkey, quorum="1").items():
+        (tmp_path / "trust" / name).write_bytes(data.replace(b"quorum g", b"quorum none"))
+    file = site.root / "e.tar"
+    evidence(site.place, site.story.change, file)
+    call = [
+        str(BIN / "itmp-verify"),
+        str(file),
+        "--trust",
+        str(tmp_path / "trust"),
+        "--log",
+        str(site.root / ".itmp/log"),
+    ]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=240, check=False)
+    assert (done.returncode, "anchor w1 (witness) covers 0 leaves" in done.stdout) == (0, True), done.stdout
+    shutil.copytree(kept, site.root / ".itmp/log/anchors")
+    done = subprocess.run(call, capture_output=True, text=True, timeout=240, check=False)
+    assert (done.returncode, "rolled-back" in done.stdout) == (42, True), done.stdout
+    site.grow(9, "mallory@example.com")
+    done = subprocess.run(call, capture_output=True, text=True, timeout=240, check=False)
+    assert (done.returncode, "forked" in done.stdout) == (42, True), done.stdout
+
+
+# A second folder.
+
+
+def test_a_second_folder_names_an_old_backup_and_a_fork(site: Site, tmp_path: Path) -> None:
+    site.anchors({"kind": "directory", "path": str(tmp_path / "second")})
+    rolled_back(site, "directory")
+    assert "same user" in audit_verify(site.place).coverage[0].note
+
+
+def test_a_note_that_was_altered_in_the_folder_is_told(site: Site, tmp_path: Path) -> None:
+    site.anchors({"kind": "directory", "path": str(tmp_path / "second")})
+    assert site.states() == [("directory", "ok")]
+    (file,) = (tmp_path / "second").rglob("*.note")
+    file.write_bytes(file.read_bytes().replace(b"example", b"exbmple"))
+    assert "anchor-altered" in {one.name for one in audit_verify(site.place).findings}
+
+
+# RFC 3161.
+
+
+def test_time_stamps_bound_the_time_and_satisfy_require_tsa(site: Site, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "tsa")
+    other = Authority(tmp_path / "other")
+    trust = trust_of(site)
+    known, unknown = (
+        {**trust, "tsa.pem": authority.roots.read_bytes()},
+        {**trust, "tsa.pem": other.roots.read_bytes()},
+    )
+    assert judged(site, known, "tsa").exit_code == 41
+    with serving(authority) as url:
+        site.anchors({"kind": "rfc3161", "url": url, "roots": str(authority.roots)})
+        report = judged(site, known, "tsa")
+    assert report.exit_code == 0, report.rules
+    assert any(
+        line.startswith("time bounded by time stamp anchors/rfc3161.tsr: ") for line in report.assurance
+    )
+    assert not any(line.startswith("time asserted") for line in report.assurance)
+    assert judged(site, trust, "tsa").exit_code == 41, "TRUST holds no roots"
+    assert judged(site, unknown, "tsa").exit_code == 41, "another authority"
+    (tmp_path / "trust").mkdir()
+    for name, data in known.items():
+        (tmp_path / "trust" / name).write_bytes(data)
+    call = ["bash", str(SCRIPT), str(site.root / "e.tar"), str(tmp_path / "trust")]
+    shell = subprocess.run(call, capture_output=True, text=True, timeout=240, check=False)
+    assert (shell.returncode, "anchors/rfc3161.tsr: all of it was in the log by" in shell.stdout) == (
+        0,
+        True,
+    ), shell.stdout
+
+
+def test_a_stamp_of_another_checkpoint_counts_for_nothing(site: Site, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "tsa")
+    with serving(authority) as url:
+        site.anchors({"kind": "rfc3161", "url": url, "roots": str(authority.roots)})
+        evidence(site.place, site.story.change, site.root / "old.tar")
+        site.grow()
+        site.anchors()
+        evidence(site.place, site.story.change, site.root / "new.tar")
+    stamp = archive.unpack((site.root / "old.tar").read_bytes())["anchors/rfc3161.tsr"]
+    forged = repacked((site.root / "new.tar").read_bytes(), {"anchors/rfc3161.tsr": stamp})
+    trust = Trust.from_files({**trust_of(site), "tsa.pem": authority.roots.read_bytes()})
+    report = verify(forged, trust, require=("tsa",), stamps=verify_stamp)
+    assert report.exit_code == 41
+    assert any("anchors/rfc3161.tsr counts for nothing" in line for line in report.assurance)
+    strange = repacked(
+        (site.root / "new.tar").read_bytes(), {"anchors/../x.tsr": stamp, "anchors/X.tsr": stamp}
+    )
+    assert verify(strange, trust, stamps=verify_stamp).exit_code == 40
+
+
+# Git.
+
+
+def repository(tmp_path: Path) -> Path:
+    path = tmp_path / "repo"
+    subprocess.run(["git", "init", "-q", str(path)], check=True, timeout=60)
+    return path
+
+
+def test_a_signed_commit_names_an_old_backup_and_a_fork(site: Site, tmp_path: Path) -> None:
+    key = tmp_path / "anchor_key"
+    make_key(key, "anchor")
+    site.anchors({"kind": "git", "path": str(repository(tmp_path)), "key": str(key)})
+    rolled_back(site, "git")
+
+
+def test_a_commit_that_the_key_did_not_sign_is_told(site: Site, tmp_path: Path) -> None:
+    key, repo = tmp_path / "anchor_key", repository(tmp_path)
+    make_key(key, "anchor")
+    site.anchors({"kind": "git", "path": str(repo), "key": str(key)})
+    assert site.states() == [("git", "ok")]
+    call = ["git", "-C", str(repo), "for-each-ref", "--format=%(refname)"]
+    ref = subprocess.run(call, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+    words = ["-c", "user.name=m", "-c", "user.email=m@x", "commit-tree", f"{ref}^{{tree}}", "-m", "unsigned"]
+    call = ["git", "-C", str(repo), *words]
+    unsigned = subprocess.run(call, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+    subprocess.run(["git", "-C", str(repo), "update-ref", ref, unsigned], check=True, timeout=60)
+    assert "anchor-altered" in {one.name for one in audit_verify(site.place).findings}
+
+
+# S3.
+
+
+def test_locked_objects_name_an_old_backup_and_a_fork(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Cloud() as cloud:
+        for name, value in cloud.environ.items():
+            monkeypatch.setenv(name, value)
+        client = boto3.client("s3", endpoint_url=cloud.endpoint, region_name="us-east-1")
+        client.create_bucket(Bucket="anchors", ObjectLockEnabledForBucket=True)
+        site.anchors({"kind": "s3", "bucket": "anchors"})
+        assert site.states() == [("s3", "ok")]
+        (key,) = [one["Key"] for one in client.list_objects_v2(Bucket="anchors")["Contents"]]
+        client.delete_object(Bucket="anchors", Key=key)  # leaves a marker; the version stays
+        assert audit_verify(site.place).coverage[0].tail == 0
+        rolled_back(site, "s3")
+    assert os.environ["AWS_ACCESS_KEY_ID"]
