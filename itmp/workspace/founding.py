@@ -25,8 +25,8 @@ from itmp.change import Policy, starter_policy, team_policy
 from itmp.errors import InvalidInputError, NotFoundError
 from itmp.signing import NoteKey, PublicKey, Signed, Statement, sign_statement, verify_signed
 from itmp.signing.wire import rebase64
-from itmp.workspace import config
-from itmp.workspace.place import EXECUTOR
+from itmp.workspace import anchoring, config
+from itmp.workspace.place import EXECUTOR, Workspace
 from itmp.workspace.tooling import write_schemas
 
 if TYPE_CHECKING:
@@ -228,6 +228,7 @@ def _seal(folder: Path, log_key: NoteKey, policy: bytes, statements: "Iterable[S
     log = posix_log.create(folder / config.STATE, origin=log_key.name, key=log_key, genesis=event)
     genesis = log.leaf(0).hash
     write_schemas(folder / config.STATE)
+    anchoring.checkpoint(Workspace(root=folder.resolve(), config=config.load(folder)))
     return Founded(
         origin=log.origin, vkey=log.vkey, genesis=genesis, trust=_write_trust(folder, log.vkey, genesis)
     )

@@ -20,7 +20,7 @@ from itmp.change import Policy, PolicyHistoryError
 from itmp.errors import InvalidInputError, NotFoundError, RefusedError
 from itmp.plan import Plan
 from itmp.signing import PublicKey, Signed
-from itmp.workspace import changes, statements
+from itmp.workspace import anchoring, changes, statements
 from itmp.workspace.place import EXECUTOR, Workspace
 
 PROPOSALS: Final = "proposals"
@@ -72,7 +72,7 @@ def policy_sign(place: Workspace, digest: str, *, key: str | None = None) -> Pro
         data={"policy": new.data.decode(), "statements": [item.to_data() for item in given]},
     )
     place.log.append(event, expect=Expect(change=None, head=head))
-    place.log.checkpoint()
+    anchoring.checkpoint(place)
     if place.history().latest.policy.digest != new.digest:
         raise PolicyHistoryError("the new policy did not come into force", do="See: itmp audit verify")
     return Proposed(digest=new.digest, signers=signers, needed=old.amend.count, in_force=True)

@@ -100,6 +100,28 @@ def doctor() -> tuple[ToolFinding, ...]:
             "Install mmdebstrap, to rehearse patches as root.",
             optional=True,
         ),
+        *_anchors(),
+    )
+
+
+def _anchors() -> tuple[ToolFinding, ...]:
+    """Say which anchor did not remember the newest head, where this is a workspace."""
+    from itmp.workspace.anchoring import last  # noqa: PLC0415 - only a workspace has anchors
+
+    try:
+        found = last(Workspace.here())
+    except Error:
+        return ()
+    do = "itmp audit anchor; then itmp audit verify"
+    return tuple(
+        ToolFinding(
+            name=f"anchor {one.name}",
+            ok=one.state == "ok",
+            what=one.why or "remembers heads",
+            do=do,
+            optional=True,
+        )
+        for one in found
     )
 
 

@@ -23,6 +23,7 @@ NOT_HERE = {
     "lab down": "tests of the lab",
     "lab exec": "tests of the lab",
     "lab prepare": "builds a Debian system",
+    "witness serve": "serves until it is ended; tests of anchors",
     "patch resolve": "tests of patches, on namespace hosts",
 }
 WRONG = {
@@ -67,7 +68,7 @@ def test_with_json_every_verb_answers_with_one_object(place: Place) -> None:
         "audit checkpoint": (), "policy show": (), "policy propose": ("q.yml", *bob), "policy sign": (digest, *alice),
         "policy test": ("a.plan.tar",), "signers list": (), "signers add": ("erin@example.com", "alice.pub", "--role", "sre"),
         "signers remove": ("carol@example.com", "-o", "s.yml"), "hosts scan": (), "hosts list": (), "doctor": (),
-        "engine status": (),
+        "engine status": (), "audit anchor": (), "witness key": ("w1.example.net", "--state", "w1"),
     }  # fmt: skip
     assert {*story, *NOT_HERE} == set(verbs(typer.main.get_command(app)))
     for verb, words in story.items():

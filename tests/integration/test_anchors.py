@@ -239,6 +239,28 @@ def test_a_second_folder_names_an_old_backup_and_a_fork(site: Site, tmp_path: Pa
     assert "same user" in audit_verify(site.place).coverage[0].note
 
 
+def test_a_new_workspace_has_an_anchor_that_follows_signed_acts(tmp_path: Path) -> None:
+    make_key(tmp_path / "key", "me@example.com")
+    environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state"), "ITMP_KEY": str(tmp_path / "key")}
+
+    def itmp(*words: str) -> str:
+        call = [str(BIN / "itmp"), *words]
+        return subprocess.run(
+            call, cwd=tmp_path, env=environ, capture_output=True, text=True, check=True, timeout=120
+        ).stdout
+
+    itmp("init", "--key", "key", "--organization", "example.com", "--signer", "me@example.com")
+    folder = tmp_path / "state/itmp/anchors"
+    assert [file.name for file in folder.rglob("*.note")] == ["1.note"]
+    policy = itmp("policy", "show")
+    (tmp_path / "q.yml").write_text(policy + "# another version\n")
+    itmp("policy", "propose", "q.yml")
+    assert sorted(file.name for file in folder.rglob("*.note")) == ["1.note", "2.note"]
+    shown = itmp("audit", "verify")
+    assert "anchor directory (directory) covers 2, 0 not; same user" in shown
+    assert "anchor directory" in itmp("doctor")
+
+
 def test_a_note_that_was_altered_in_the_folder_is_told(site: Site, tmp_path: Path) -> None:
     site.anchors({"kind": "directory", "path": str(tmp_path / "second")})
     assert site.states() == [("directory", "ok")]
