@@ -165,6 +165,12 @@ def test_evidence_under_a_quorum_of_witnesses(site: Site, tmp_path: Path) -> Non
         site.anchors(*settings)
         report = judged(site, trust_of(site, *keys), "witness")
     assert report.exit_code == 0, report.broken
+    (tmp_path / "trust").mkdir()
+    for name, data in trust_of(site, *keys).items():
+        (tmp_path / "trust" / name).write_bytes(data)
+    call = ["bash", str(SCRIPT), str(site.root / "e.tar"), str(tmp_path / "trust")]
+    shell = subprocess.run(call, capture_output=True, text=True, timeout=240, check=False)
+    assert shell.returncode == 0, shell.stdout
     assert sum(line.startswith("time bounded by cosignature of w") for line in report.assurance) == 2
     assert not any(
         line.startswith(("time asserted", "assurance: self-attested")) for line in report.assurance
@@ -236,6 +242,8 @@ def test_a_whole_log_with_its_anchors_shows_a_rollback_to_an_auditor(site: Site,
 def test_a_second_folder_names_an_old_backup_and_a_fork(site: Site, tmp_path: Path) -> None:
     site.anchors({"kind": "directory", "path": str(tmp_path / "second")})
     rolled_back(site, "directory")
+    held = {int(file.stem) for file in (tmp_path / "second").rglob("*.note")}
+    assert site.place.log.size() not in held, "the fork was anchored over the history it contradicts"
     assert "same user" in audit_verify(site.place).coverage[0].note
 
 
