@@ -87,7 +87,8 @@ def survey(place: Workspace) -> tuple[tuple[Finding, ...], tuple[Coverage, ...]]
         if answer and answer.state != "ok":
             findings.append(_finding(answer))
         found, heads = judge(f"anchor {one.name}", _held(one, kept), log, size, place.log.root)
-        findings += found
+        told = {(item.name, item.place) for item in findings}
+        findings += [item for item in found if (item.name, item.place) not in told]
         coverage.append(cover(one.name, one.kind, [head.size for head in heads], size, one.remark))
     return tuple(findings), tuple(coverage)
 
@@ -151,7 +152,7 @@ def _put(place: Workspace, one: Anchor, head: SignedCheckpoint) -> Anchored:
 
 def _add_line(place: Workspace, witness: "WitnessAnchor", asked: SignedCheckpoint, cosigned: bytes) -> None:
     """Add the new line to the published head, which may carry another witness's line by now."""
-    line = cosigned[len(asked.note) :]
+    line = cosigned.splitlines(keepends=True)[-1]
     for _ in range(_TRIES):
         current = place.log.published()
         if current is None or current.checkpoint != asked.checkpoint or witness.cosigned(current.note):

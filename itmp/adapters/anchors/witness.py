@@ -35,8 +35,8 @@ class WitnessAnchor:
             raise InvalidInputError("not a witness's key (type 04)", where=f"anchor {name}")
 
     def put(self, head: SignedCheckpoint, prove: Prove) -> Mapping[str, bytes]:
-        """Have the witness cosign; return `NAME.note`, the head with its lines."""
-        size = head.checkpoint.size
+        """Have the witness cosign; return `NAME.note`, the head with its line."""
+        size, head = head.checkpoint.size, _bare(head)
         status, answer = self._ask(size, head, ())  # right when it has cosigned this very head before
         if status == _CONFLICT:
             old = self._newest(answer)
@@ -86,3 +86,10 @@ class WitnessAnchor:
 
     def _fork(self, what: str) -> ForkError:
         return ForkError(what, where=self._url, do="Keep both copies and compare them; never sign on.")
+
+
+def _bare(head: SignedCheckpoint) -> SignedCheckpoint:
+    """Return the head with the log's own line alone, which is the first: this witness may have signed it before."""
+    text, _, lines = head.note.partition(b"\n\n")
+    first = lines.partition(b"\n")[0]
+    return SignedCheckpoint(checkpoint=head.checkpoint, note=text + b"\n\n" + first + b"\n")
