@@ -53,6 +53,7 @@ class Config(_Part):
     log: str = "ops"
     inventories: tuple[str, ...] = ()
     known_hosts: str = "inventories/known_hosts"
+    ssh_config: str = ""
     vault: Mapping[str, str] = Field(default_factory=dict)
     custody: Literal["auto", "none"] = "auto"
     backends: Backends = Backends()

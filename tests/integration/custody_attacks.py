@@ -152,13 +152,13 @@ def umount() -> str:
 
 @attack
 def bind() -> str:
-    (scratch / "bound").mkdir()
-    check(
-        LIBC.mount(
-            os.fsencode(state.parent), os.fsencode(scratch / "bound"), None, ctypes.c_ulong(4096), None
-        )
-    )
-    return (scratch / "bound" / state.name / "keys" / "log.key").read_text()
+    bound = scratch / "bound"
+    bound.mkdir()
+    check(LIBC.mount(os.fsencode(state.parent), os.fsencode(bound), None, ctypes.c_ulong(4096), None))
+    try:
+        return (bound / state.name / "keys" / "log.key").read_text()
+    finally:
+        check(LIBC.umount2(os.fsencode(bound), 2))
 
 
 @attack

@@ -142,7 +142,7 @@ class AnsibleRunner:
 
     def _secrets(self, declared: Mapping[str, str]) -> dict[str, str]:
         wanted = {**declared, **{PREFIX + name: reference for name, reference in self._vaults.items()}}
-        return {name: resolve(reference) for name, reference in wanted.items()}
+        return {name: resolve(reference, vaults=self._vaults) for name, reference in wanted.items()}
 
     def _child(
         self, request: dict[str, Any], server: ActionServer, room: Room, timeout: int
