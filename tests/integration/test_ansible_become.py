@@ -25,6 +25,7 @@ PLAY = """
 - hosts: web1
   gather_facts: false
   become: true
+  become_user: nobody
   vars: {{ansible_become_exe: {sudo}}}
   tasks:
     - name: Who
