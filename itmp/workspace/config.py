@@ -54,6 +54,7 @@ class Config(_Part):
     inventories: tuple[str, ...] = ()
     known_hosts: str = "inventories/known_hosts"
     ssh_config: str = ""
+    callbacks: tuple[str, ...] = ()
     vault: Mapping[str, str] = Field(default_factory=dict)
     custody: Literal["auto", "none"] = "auto"
     backends: Backends = Backends()

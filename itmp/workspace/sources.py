@@ -32,6 +32,7 @@ def _ansible(place: Workspace, needs: Needs, inventories: tuple[str, ...]) -> Fa
         inventories,
         known_hosts=place.config.known_hosts,
         ssh_config=place.root / Path(named).expanduser() if named else None,
+        callbacks=place.config.callbacks,
         unpinned=place.has_log and place.history().latest.policy.unpinned_hosts,
     ).gather(needs)
 

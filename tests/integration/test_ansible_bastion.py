@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from itmp.documents import DocumentError
+from itmp.errors import ToolMissingError
 from itmp.lab.fleet import Login
 
 pytestmark = pytest.mark.fleet
@@ -109,3 +110,49 @@ def test_a_local_connection_of_the_inventory_is_recorded(world):
     plan = world.plan()
     assert plan.manifest.inventory.ways == {"web1": "local"}
     assert world.run(plan).outcomes("Ping") == {"web1": "ok"}
+
+
+OWN = """
+from ansible.plugins.connection.local import Connection as Local
+
+DOCUMENTATION = '''
+name: here
+short_description: a connection of the project's own
+options: {}
+'''
+
+class Connection(Local):
+    transport = 'here'
+"""
+
+
+def test_a_connection_plugin_of_the_project_is_carried_recorded_and_used(world):
+    change(world, "web1", ansible_connection="here")
+    world.write("playbooks/connection_plugins/here.py", OWN)
+    world.write("playbooks/play.yml", PLAY)
+    plan = world.plan()
+    assert plan.manifest.inventory.ways == {"web1": "here"}
+    assert "project/playbooks/connection_plugins/here.py" in plan.manifest.artifacts
+    assert any("connection_plugins/here.py is code" in note for note in world.facts().notes)
+    assert world.run(plan).outcomes("Ping") == {"web1": "ok"}
+
+
+def test_a_connection_that_the_plan_does_not_show_is_not_made(world):
+    world.write("playbooks/connection_plugins/here.py", OWN)
+    recorder = world.play(PLAY.replace("  tasks:", "  vars: {ansible_connection: here}\n  tasks:"))
+    assert "ok" not in recorder.outcomes("Ping").values()
+
+
+@pytest.mark.parametrize(
+    ("plugin", "says"),
+    [("winrm", "pywinrm"), ("psrp", "pypsrp"), ("ansible.netcommon.network_cli", "is not there")],
+)
+def test_a_connection_whose_plugin_or_package_is_missing_is_refused_before_anything(world, plugin, says):
+    change(world, "web1", ansible_connection=plugin)
+    world.write("playbooks/play.yml", PLAY)
+    with pytest.raises(ToolMissingError, match=says) as caught:
+        world.facts()
+    assert caught.value.exit_code == 17
+    change(world, "web1", ansible_connection="ssh")
+    change(world, "web2", ansible_connection=plugin)  # the play does not touch it
+    assert world.facts().inventory.ways == {}

@@ -97,6 +97,7 @@ _FULFILLED: Final[Mapping[str, frozenset[str]]] = {
 _SILENT: Final = frozenset({"colors", "diff"})
 _KEYS: Final = "host keys are checked against the plan's known_hosts alone"
 _OURS: Final = "results go to the log through itmp's own callback"
+_LISTED: Final = "callbacks of yours are listed under `callbacks` in itmp.yml"
 _UNASKED: Final = "it is code that acts without a task of the plan"
 _REASONS: Final[Mapping[str, str]] = {
     "host_key_checking": _KEYS,
@@ -111,8 +112,8 @@ _REASONS: Final[Mapping[str, str]] = {
     "stdout_callback": _OURS,
     "callback_result_format": _OURS,
     "bin_ansible_callbacks": _OURS,
-    "callbacks_enabled": _OURS,
-    "callback_whitelist": _OURS,
+    "callbacks_enabled": _LISTED,
+    "callback_whitelist": _LISTED,
     "log_path": "it would write what the log masks",
     "remote_tmp": "left-overs on targets are found by the run's own folder",
     "local_tmp": "scratch lies in the run's private folder",
@@ -197,7 +198,10 @@ def _outside(value: str) -> Iterator[str]:
 
 
 def _leaves(path: str) -> bool:
-    return path.startswith(("/", "~", "..", "$", "{")) or path in {".", ""}
+    ours = any(
+        part.startswith("_itmp_") for part in path.split("/")
+    )  # where itmp alone puts what Ansible loads
+    return ours or path.startswith(("/", "~", "..", "$", "{")) or path in {".", ""}
 
 
 def _parts(value: str) -> Iterator[str]:

@@ -50,9 +50,8 @@ _PROGRAMS: Final = "takes the plan's control over ssh and its checks away"
 _ARGUMENTS_DO: Final = "Remove it: a plan reaches its own hosts and no other, and runs no command on the way."
 _LOCAL_DO: Final = "Use the keyword `connection: local`, or set it for the host in the inventory itself."
 # Code that Ansible would run unasked, past the gate of each action.
-_UNASKED: Final = frozenset(
-    {"callback_plugins", "strategy_plugins", "connection_plugins", "vars_plugins", "cache_plugins"}
-)
+_UNASKED: Final = frozenset({"callback_plugins", "strategy_plugins", "vars_plugins", "cache_plugins"})
+_OWN: Final = frozenset({"ssh", "local", "paramiko", "paramiko_ssh", "libssh", "smart", "psrp", "winrm"})
 _VALUES: Final = _VARS_FOLDERS | {"templates"}
 
 
@@ -64,6 +63,10 @@ def check_place(path: str) -> Iterator[Problem]:
         yield Problem(
             path=path, line=0, column=0, message=message, suggestion="Remove it; itmp brings its own."
         )
+    stem = path.rpartition("/")[2].partition(".")[0]
+    if "connection_plugins" in folders and stem in _OWN:
+        message = f"a connection plugin in the place of Ansible's own {stem}"
+        yield Problem(path=path, line=0, column=0, message=message, suggestion="Give it a name of its own.")
 
 
 def notes(path: str, data: bytes) -> Iterator[str]:

@@ -80,6 +80,11 @@ class Slicing:
             "targets": sorted({*self._part.hosts, *self._step.delegates}),
             "addresses": {host.name: [host.address, host.port] for host in hosts},
             "local": local,
+            "plugins": {
+                name: way.connection
+                for name, way in Ways.from_bytes(self._artifact(layout.WAYS)).of.items()
+                if way.connection != "ssh"
+            },
         }
 
     def _artifact(self, path: str) -> bytes:
@@ -98,10 +103,12 @@ class Slicing:
     def _environment(self, folder: Path, short: Path, passed: tuple[str, ...]) -> dict[str, str]:
         honoured = _config.read(self._artifact(layout.PROJECT_CONFIG)).honoured
         forks = layout.forks(honoured, len(self._part.hosts))
+        own = [Path(path).stem for path in self._plan.manifest.artifacts if path.startswith(layout.CALLBACKS)]
         said = any("pipelining" in values for values in honoured.values())
         return environment(folder, short, self._room, passed, forks=forks, pipelining=not said) | {
             "ITMP_REMOTE_MARK": f"{REMOTE_TOKEN}={remote_token(self._room)}",
             "ANSIBLE_STDOUT_CALLBACK": "itmp_actions",
+            **({"ANSIBLE_CALLBACKS_ENABLED": ",".join(own)} if own else {}),
             "_ANSIBLE_CALLBACK_DISPATCH_ERROR_BEHAVIOR": "error",
         }
 

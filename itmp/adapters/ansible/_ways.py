@@ -12,15 +12,28 @@ import shlex
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from itmp.errors import InvalidInputError
+from itmp.errors import InvalidInputError, ToolMissingError
 
 SAFE: Final = re.compile(r"[A-Za-z0-9_.:%@+-]+\Z")
 _KEY: Final = re.compile(r"[A-Za-z0-9_.:%@+~/=-]+\Z")
 _PORT: Final = 22
 _SECONDS: Final = 20.0
+_PACKAGES: Final[Mapping[str, tuple[str, str]]] = {
+    "winrm": ("winrm", "pywinrm"),
+    "psrp": ("pypsrp", "pypsrp"),
+    "ansible.netcommon.netconf": ("ncclient", "ncclient"),
+    "ansible.netcommon.libssh": ("pylibsshext", "ansible-pylibssh"),
+    "community.docker.docker_api": ("docker", "docker"),
+    "kubernetes.core.kubectl": ("kubernetes", "kubernetes"),
+}
+"""What connection plugins import when they connect: module and the package that holds it."""
+_PLUGIN_DO: Final = (
+    "Put its collection into collections/, or the plugin into connection_plugins/ beside the playbooks."
+)
 _NOBODY: Final = "itmp-nobody"
 _TAKEN: Final = ("hostname", "port", "user", "identityfile", "proxyjump")
 _RUNS: Final = re.compile(
@@ -276,6 +289,23 @@ def unsafe(way: Way) -> str:
             if not form.match(text) or text.startswith("-"):
                 return text
     return ""
+
+
+def require(ways: Ways, unknown: Iterable[str] = ()) -> None:
+    """Raise `ToolMissingError` unless every connection plugin that is used can work here, before anything is begun."""
+    used = {way.connection: name for name, way in sorted(ways.of.items(), reverse=True)}
+    for plugin, host in sorted(used.items()):
+        module, package = _PACKAGES.get(plugin, ("", ""))
+        if plugin in set(unknown):
+            raise ToolMissingError(
+                f"the connection plugin {plugin:.80} is not there", where=f"host {host}", do=_PLUGIN_DO
+            )
+        if module and find_spec(module) is None:
+            raise ToolMissingError(
+                f"the connection {plugin:.80} needs the Python package {package}",
+                where=f"host {host}",
+                do=f"pip install {package}",
+            )
 
 
 def told(way: Way) -> str:

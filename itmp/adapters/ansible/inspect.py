@@ -98,14 +98,24 @@ def _inspect(request: Mapping[str, Any]) -> dict[str, Any]:
             )
         problems += parser.problems
         files |= parser.files
+    hosts = [addresses.read(host) for host in inventory.get_hosts("all")]
     return {
-        "hosts": [addresses.read(host) for host in inventory.get_hosts("all")],
+        "hosts": hosts,
         "patterns": {text: _match(inventory, text) for text in request["patterns"]},
         "plays": plays,
+        "unknown_connections": _unknown({entry["connection"] for entry in hosts}),
         "files": sorted(files),
         "problems": problems,
         "versions": _versions.present(),
     }
+
+
+def _unknown(plugins: set[str]) -> list[str]:
+    """Return the connection plugins that Ansible does not find; none is loaded."""
+    from ansible.plugins.loader import connection_loader  # noqa: PLC0415 -- as in _prepare
+
+    names = {name.removeprefix("ansible.builtin.") for name in plugins} - {"ssh", "smart", "local"}
+    return sorted(name for name in names if not connection_loader.find_plugin_with_context(name).resolved)
 
 
 def _match(inventory: Any, pattern: str) -> list[str]:

@@ -23,6 +23,7 @@ from itmp.errors import InvalidInputError
 INVENTORY: Final = "inventory/hosts"
 SNAPSHOT: Final = "inventory/snapshot.json"
 KNOWN_HOSTS: Final = "inventory/known_hosts"
+CALLBACKS: Final = "project/_itmp_callbacks"
 WAYS: Final = "inventory/ways.json"
 BOUNDS: Final = "bounds.json"
 PROJECT_CONFIG: Final = "project/ansible.cfg"
@@ -95,7 +96,6 @@ def environment(folder: Path, *, temporary: Path, passed: tuple[str, ...] = ()) 
         "ANSIBLE_INVENTORY_UNPARSED_FAILED": "True",
         "ANSIBLE_VARS_ENABLED": "host_group_vars",
         "ANSIBLE_CACHE_PLUGIN": "memory",
-        "ANSIBLE_CALLBACK_PLUGINS": str(PLUGINS / "callback"),
         "ANSIBLE_RETRY_FILES_ENABLED": "False",
         "ANSIBLE_NOCOLOR": "True",
         "ANSIBLE_NOCOWS": "True",
@@ -113,6 +113,7 @@ def _searched(project: Path, asked: Mapping[str, tuple[str, ...]]) -> dict[str, 
     for name, kind in (("ANSIBLE_ROLES_PATH", "roles"), ("ANSIBLE_COLLECTIONS_PATH", "collections")):
         found.setdefault(name, []).extend([str(project / "playbooks" / kind), str(project / kind)])
     found.setdefault("ANSIBLE_LOOKUP_PLUGINS", []).append(str(PLUGINS / "lookup"))
+    found["ANSIBLE_CALLBACK_PLUGINS"] = [str(PLUGINS / "callback"), str(project / "_itmp_callbacks")]
     return {name: os.pathsep.join(dict.fromkeys(paths)) for name, paths in found.items() if paths}
 
 

@@ -41,7 +41,8 @@ class AnsibleSources:
     `inventories` are paths relative to `root`, in Ansible's order of precedence; `playbooks` is the
     catalog folder; `known_hosts` the committed host keys. `passed` names environment variables that
     inventory plugins may see. `ssh_config` is an ssh configuration to honour; `unpinned` says that the policy allows
-    hosts without a pinned key, where the inventory or the project's ansible.cfg asks for them.
+    hosts without a pinned key, where the inventory or the project's ansible.cfg asks for them. `callbacks` are files of
+    callback plugins that run beside ours.
     """
 
     def __init__(
@@ -54,10 +55,11 @@ class AnsibleSources:
         passed: tuple[str, ...] = (),
         ssh_config: Path | None = None,
         unpinned: bool = False,
+        callbacks: tuple[str, ...] = (),
     ) -> None:
         self._root, self._inventories, self._catalog = root.resolve(), inventories, playbooks
         self._known_hosts, self._passed = known_hosts, passed
-        self._ssh_config, self._unpinned = ssh_config, unpinned
+        self._ssh_config, self._unpinned, self._callbacks = ssh_config, unpinned, callbacks
 
     def gather(self, needs: Needs) -> Facts:
         """Return the Ansible part of the facts for `needs`.
@@ -89,7 +91,9 @@ class AnsibleSources:
             layout.lay_out(folder, artifacts.items())
             answer = _ask(folder, self._for_parsing(folder, temporary), needs, self._root)
         _refuse(answer["problems"], self._catalog)
-        ways = self._settle(answer["hosts"], artifacts)
+        used = _used(answer, needs)
+        ways = self._settle([host for host in answer["hosts"] if host["name"] in used], artifacts)
+        _ways.require(ways, answer["unknown_connections"])
         if ways.to_bytes():
             artifacts[layout.WAYS] = ways.to_bytes()
         return self._facts(answer, snapshot, artifacts, notes, ways)
@@ -151,13 +155,32 @@ class AnsibleSources:
         files, wrong = _snapshot.vars_files(self._root, self._inventories)
         keys = self._root / self._known_hosts
         known = {layout.KNOWN_HOSTS: keys.read_bytes() if keys.is_file() else b""}
-        return {**project, **files, **known}, problems + wrong
+        return {**project, **files, **known, **self._allowed_callbacks()}, problems + wrong
+
+    def _allowed_callbacks(self) -> dict[str, bytes]:
+        """Return the callbacks that itmp.yml lists, and no others, in the folder that a run searches."""
+        found: dict[str, bytes] = {}
+        for name in self._callbacks:
+            file = (self._root / name).resolve()
+            if not file.is_relative_to(self._root) or file.suffix != ".py" or not file.is_file():
+                raise InvalidInputError(
+                    f"no callback plugin {name!r:.120} in the workspace",
+                    where="itmp.yml",
+                    do="List .py files of the workspace under `callbacks`.",
+                )
+            found[f"{layout.CALLBACKS}/{file.name}"] = file.read_bytes()
+        return found
 
     def _notes(self, artifacts: Mapping[str, bytes]) -> tuple[str, ...]:
         said = _config.read(artifacts.get(layout.PROJECT_CONFIG, b""))
         notes = [f"ansible.cfg: {line}" for line in said.ignored]
         code = {path for name in _config.CODE for path in said.folders.get(name, ())}
         notes += [f"{path} holds code that runs on the executor's own machine" for path in sorted(code)]
+        notes += [
+            f"{path.rpartition('/')[2]} is a callback that sees every result, unmasked, on the executor's machine"
+            for path in sorted(artifacts)
+            if path.startswith(layout.CALLBACKS)
+        ]
         if not artifacts[layout.KNOWN_HOSTS].strip():
             notes.append(f"{self._known_hosts} is empty: SSH refuses every host (itmp hosts scan)")
         return tuple(notes)
@@ -172,7 +195,8 @@ class AnsibleSources:
         problems = list(_snapshot.check(snapshot, ", ".join(self._inventories), public))
         for path, data in artifacts.items():
             place = self._place(path)
-            if path.rpartition("/")[2].startswith(_RESERVED) and "_plugins/" in path:
+            ours = "_plugins/" in path or path.startswith(layout.CALLBACKS)
+            if path.rpartition("/")[2].startswith(_RESERVED) and ours:
                 problems.append(
                     _at(place, f"plugin names that start with {_RESERVED} are ours", "Rename it.")
                 )
@@ -261,6 +285,17 @@ def artifact_path(need: PlayNeed) -> str:
     if need.rendered is not None:
         return f"project/playbooks/_itmp_{need.id}.yml"
     return f"project/playbooks/{need.playbook}.yml"
+
+
+def _used(answer: Mapping[str, Any], needs: Needs) -> set[str]:
+    """Return the hosts that a plan for `needs` may touch: how others are reached does not matter."""
+    plays = answer["plays"].values()
+    asked = [
+        *answer["patterns"].values(),
+        *(one["hosts"] for one in plays),
+        *(one["delegates"] for one in plays),
+    ]
+    return {name for names in (*asked, *(need.delegates for need in needs.plays)) for name in names}
 
 
 def _known(pinned: PinnedKeys, host: Mapping[str, Any], ways: Mapping[str, Way]) -> bool:

@@ -32,7 +32,7 @@ def test_settings_that_shape_a_run_are_honoured():
         ("defaults", "host_key_checking", "False", "host keys are checked"),
         ("defaults", "stdout_callback", "yaml", "itmp's own callback"),
         ("defaults", "callback_plugins", "plugins/callback", "acts without a task"),
-        ("defaults", "callbacks_enabled", "timer", "itmp's own callback"),
+        ("defaults", "callbacks_enabled", "timer", "listed under `callbacks`"),
         ("defaults", "strategy", "mitogen_linear", "not among"),
         ("defaults", "strategy_plugins", "plugins/strategy", "acts without a task"),
         ("defaults", "remote_tmp", "/srv/x", "the run's own folder"),
@@ -56,6 +56,7 @@ def test_search_paths_are_honoured_inside_the_workspace():
     said = read(
         "[defaults]\nroles_path = ./galaxy/roles:vendor:~/.ansible/roles:/etc/x:../up\nlibrary=modules\n"
     )
+    assert read("[defaults]\nlibrary = _itmp_callbacks\n").folders == {"ANSIBLE_LIBRARY": ()}
     assert said.folders == {"ANSIBLE_ROLES_PATH": ("galaxy/roles", "vendor"), "ANSIBLE_LIBRARY": ("modules",)}
     assert [line.split(": ")[1] for line in said.ignored] == [
         "../up is outside the workspace",
