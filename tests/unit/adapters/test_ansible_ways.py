@@ -37,6 +37,7 @@ def test_jumps_are_read(text, jumps):
         "-o ProxyCommand='nc %h %p'",
         "-o ProxyCommand='ssh -W %h:%p bastion; touch /tmp/x'",
         "-o ProxyCommand='ssh -W %h:%p $(touch x)'",
+        "-o ProxyCommand='ssh -W %h:%p bastion;id'",
         "-o ProxyCommand='ssh -F other -W %h:%p bastion'",
         "-o ProxyCommand='ssh -W %h:%p -oProxyCommand=x bastion'",
         "-o LocalCommand=x",
