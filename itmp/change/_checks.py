@@ -184,6 +184,10 @@ def quorum(question: Question) -> Check:
     """Check 2."""
     name, count, reading = "quorum", question.count, question.reading
     place = f"{reading.environment}, {reading.risk} risk"
+    inventory = question.plan.manifest.inventory
+    if inventory and inventory.unpinned and not question.policy.unpinned_hosts:
+        why = f"the policy does not allow hosts without a pinned key: {', '.join(inventory.unpinned[:5])}"
+        return _refused(2, name, 15, why, "Pin their keys (itmp hosts scan) and plan again.")
     if count is None:
         why = f"the policy has no quorum rule for such a change in {place}"
         return _refused(2, name, 15, why, "Propose a policy that has one: itmp policy propose")

@@ -85,6 +85,11 @@ class Policy:
         return self.document.limits.permit
 
     @property
+    def unpinned_hosts(self) -> bool:
+        """Whether a plan may reach hosts without a check of their keys."""
+        return self.document.limits.unpinned_hosts == "allow"
+
+    @property
     def signers(self) -> tuple[Signer, ...]:
         """Everybody that this version knows."""
         return self.document.signers

@@ -87,7 +87,15 @@ def _inventory(facts: Facts, steps: Sequence[Step]) -> Inventory | None:
     wanted = {host for step in steps for host in _touched(step)}
     hosts = tuple(host for host in facts.inventory.hosts if host.name in wanted)
     patterns = tuple(sorted(facts.inventory.patterns))
-    return Inventory(sources=facts.inventory.sources, snapshot=SNAPSHOT, hosts=hosts, patterns=patterns)
+    names = {host.name for host in hosts}
+    return Inventory(
+        sources=facts.inventory.sources,
+        snapshot=SNAPSHOT,
+        hosts=hosts,
+        patterns=patterns,
+        ways={name: way for name, way in facts.inventory.ways.items() if name in names},
+        unpinned=tuple(name for name in facts.inventory.unpinned if name in names),
+    )
 
 
 def _review(document: Document) -> Review | None:

@@ -192,13 +192,17 @@ class Host:
 class Inventory:
     """The frozen inventory: `snapshot` is the artifact path of its JSON, `sources` the paths it came from.
 
-    `patterns` are the host patterns that were resolved: the gate resolves them again to see who is new.
+    `patterns` are the host patterns that were resolved: the gate resolves them again to see who is new. `ways` says of
+    hosts that plain ssh does not reach how they are reached (a connection plugin, jumps, what an ssh alias stands for);
+    `unpinned` are reached without a check of their key, which the policy must allow.
     """
 
     sources: tuple[str, ...]
     snapshot: str
     hosts: tuple[Host, ...]
     patterns: tuple[str, ...] = ()
+    ways: Mapping[str, str] = field(default_factory=dict)
+    unpinned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

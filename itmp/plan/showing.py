@@ -49,6 +49,7 @@ def show(plan: Plan) -> tuple[Section, ...]:
             "order", "Order of work", ("step", "title", "hosts", "kind", "when it fails"), _order(manifest)
         ),
         _section("hosts", "Hosts", ("name", "address", "port", "groups", "steps"), _hosts(manifest)),
+        _section("ways", "How hosts are reached, where not by plain ssh", ("host", "way"), _ways(manifest)),
         _section("delegates", "Delegates", ("step", "host"), _delegates(manifest)),
         _section("variables", "Variables", ("step", "name", "value"), _variables(manifest)),
         _section("tasks", "Tasks", ("step", "written at", "action", "name", "preview"), _tasks(manifest)),
@@ -136,6 +137,12 @@ def _hosts(manifest: Manifest) -> Iterator[Row]:
         used = ", ".join(steps.pop(one.name, ["delegate only"]))
         yield one.name, one.address, str(one.port), ", ".join(one.groups), used
     yield from ((name, "", "", "not in the inventory", ", ".join(ids)) for name, ids in sorted(steps.items()))
+
+
+def _ways(manifest: Manifest) -> Iterator[Row]:
+    if manifest.inventory:
+        yield from sorted(manifest.inventory.ways.items())
+        yield from ((name, "its host key is not checked") for name in manifest.inventory.unpinned)
 
 
 def _delegates(manifest: Manifest) -> Iterator[Row]:

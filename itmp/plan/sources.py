@@ -79,13 +79,16 @@ class Needs:
 class InventoryFacts:
     """The inventory as it is now.
 
-    `snapshot` are the bytes to freeze; `patterns` maps each asked pattern to hosts in inventory order.
+    `snapshot` are the bytes to freeze; `patterns` maps each asked pattern to hosts in inventory order; `ways` says of
+    hosts that plain ssh does not reach how they are reached, `unpinned` whose key is not checked.
     """
 
     sources: tuple[str, ...]
     snapshot: bytes
     hosts: tuple[Host, ...]
     patterns: Mapping[str, tuple[str, ...]]
+    ways: Mapping[str, str] = field(default_factory=dict)
+    unpinned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ overrides `itmp.yml` key by key; unknown keys are refused, so that a typing erro
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -44,13 +44,19 @@ class Backends(_Part):
 
 
 class Config(_Part):
-    """`itmp.yml`: organization (a domain), log name, inventories, outside systems, who I am."""
+    """`itmp.yml`: organization (a domain), log name, inventories, outside systems, who I am.
+
+    `custody: none` lets child processes see the state folder; permits say so, and evidence repeats it.
+    """
 
     organization: str
     log: str = "ops"
     inventories: tuple[str, ...] = ()
     known_hosts: str = "inventories/known_hosts"
+    ssh_config: str = ""
+    callbacks: tuple[str, ...] = ()
     vault: Mapping[str, str] = Field(default_factory=dict)
+    custody: Literal["auto", "none"] = "auto"
     backends: Backends = Backends()
     me: Me = Me()
 

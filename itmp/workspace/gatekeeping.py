@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from itmp.adapters.clock import SystemClock, new_id
+from itmp.adapters.supervisor import custody
 from itmp.audit import Event, Expect, HeadMovedError
 from itmp.canonical import Digest, digest
 from itmp.change import (
@@ -92,8 +93,13 @@ class Recheck:
 
 
 def binaries() -> Mapping[str, str]:
-    """Return what the permit says of this machine's tools: versions that the plan's digest must not depend on."""
-    return {"python": platform.python_version(), "platform": sys.platform, "machine": platform.machine()}
+    """Return what the permit says of this machine: what the plan's digest must not depend on."""
+    return {
+        "python": platform.python_version(),
+        "platform": sys.platform,
+        "machine": platform.machine(),
+        "custody": custody.means(),
+    }
 
 
 def world(place: Workspace, plan: Plan) -> World:

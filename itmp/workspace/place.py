@@ -1,7 +1,8 @@
 """One workspace, opened: its folders, its configuration and its log.
 
-Rules kept here: state lives in `.itmp/` and nowhere else; the log is opened by its normal recovery path; the policy in
-force is read from the log, never from a file of the working tree.
+Rules kept here: state lives in `.itmp/` and nowhere else, and is closed to child processes (`supervisor.custody`) from
+the moment a workspace is opened; the log is opened by its normal recovery path; the policy in force is read from the
+log, never from a file of the working tree.
 """
 
 from collections.abc import Mapping
@@ -32,6 +33,12 @@ class Workspace:
     config: configuration.Config
     _histories: dict[str, "PolicyHistory"] = field(default_factory=dict, repr=False, compare=False)
     _plans: dict[str, "Plan"] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.config.custody != "none":
+            from itmp.adapters.supervisor import custody  # noqa: PLC0415 - the command line's help starts faster
+
+            custody.close(self.state)
 
     @classmethod
     def here(cls, start: Path | None = None) -> "Workspace":

@@ -146,11 +146,15 @@ def test_hosts_that_are_here_by_their_inventory_are_named(tmp_path):
     [
         ("playbooks/callback_plugins/c.py", "", "without being asked"),
         ("playbooks/strategy_plugins/linear.py", "", "without being asked"),
-        ("playbooks/roles/r/connection_plugins/ssh.py", "", "without being asked"),
+        ("playbooks/roles/r/connection_plugins/ssh.py", "", "in the place of Ansible's own ssh"),
         ("playbooks/vars_plugins/v.py", "", "without being asked"),
         ("playbooks/play.yml", PLAIN.replace("{hosts", "{strategy: a.b.c, hosts"), "strategy a.b.c"),
         ("inventories/group_vars/all.yml", "ansible_connection: local\n", "own machine"),
-        ("inventories/group_vars/all.yml", "ansible_ssh_common_args: -J there\n", "arguments to ssh"),
+        (
+            "inventories/group_vars/all.yml",
+            "ansible_ssh_common_args: -o ProxyCommand=nc\n",
+            "arguments to ssh",
+        ),
         ("inventories/group_vars/all.yml", "ansible_sftp_extra_args: -x\n", "arguments to ssh"),
     ],
 )

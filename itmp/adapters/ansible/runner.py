@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from itmp.adapters import supervisor
 from itmp.adapters.actions import ActionServer
-from itmp.adapters.ansible import _leftovers, _versions, layout
+from itmp.adapters.ansible import _leftovers, _versions, _ways, layout
 from itmp.adapters.ansible._lines import one_line
 from itmp.adapters.ansible._results import DATA
 from itmp.adapters.ansible._slicing import (
@@ -29,6 +29,7 @@ from itmp.adapters.ansible._slicing import (
     left_folders,
     short_folder,
 )
+from itmp.adapters.ansible._ways import Ways
 from itmp.adapters.ansible.vault_client import PREFIX
 from itmp.adapters.secrets import Masker, resolve
 from itmp.adapters.supervisor import Supervised
@@ -83,6 +84,7 @@ class AnsibleRunner:
         if not isinstance(part.step, AnsibleStep):
             raise InvalidInputError(f"not an Ansible step: {part.step.kind}", where=part.key)
         _versions.require(plan.manifest.versions, part.key)
+        _ways.require(_frozen_ways(plan, {*part.hosts, *part.step.delegates}))
         values = self._secrets(part.step.secrets)
         masker = Masker(values.values())
         with fresh_folder(room, part) as folder, short_folder(room) as short:
@@ -142,7 +144,7 @@ class AnsibleRunner:
 
     def _secrets(self, declared: Mapping[str, str]) -> dict[str, str]:
         wanted = {**declared, **{PREFIX + name: reference for name, reference in self._vaults.items()}}
-        return {name: resolve(reference) for name, reference in wanted.items()}
+        return {name: resolve(reference, vaults=self._vaults) for name, reference in wanted.items()}
 
     def _child(
         self, request: dict[str, Any], server: ActionServer, room: Room, timeout: int
@@ -231,6 +233,11 @@ class _Masked:
 
     def _plain(self, name: str) -> str:
         return name if name in self._public else self._masker.text(name)
+
+
+def _frozen_ways(plan: Plan, hosts: set[str]) -> Ways:
+    data = plan.artifact(layout.WAYS) if layout.WAYS in plan.manifest.artifacts else b""
+    return Ways(of={name: way for name, way in Ways.from_bytes(data).of.items() if name in hosts})
 
 
 def _public(plan: Plan, step: AnsibleStep) -> frozenset[str]:

@@ -55,6 +55,7 @@ def test_quorum_0_and_a_single_root_are_said() -> None:
     assert any(line.startswith("quorum 0") for line in report.assurance)
     assert any(line.startswith("single root: alice@example.com") for line in report.assurance)
     assert any(line.startswith("assurance: self-attested") for line in report.assurance)
+    assert any(line.startswith("custody: none: ") for line in report.assurance)
 
 
 def test_a_change_that_is_not_closed_is_incomplete() -> None:

@@ -146,8 +146,6 @@ def test_mistakes_are_named_at_their_place(text: str, where: str, says: str):
         ("steps: [{rolling: {hosts: web, batches: [1]}, steps: [{id: a, ask: {}}]}]\n", "7:55"),
         ("steps: [{id: a, playbook: touch, when: 'inputs.x'}]\n", "7:40"),
         ("steps: [{id: a, playbook: touch, on_failure: drain}]\n", "7:46"),
-        ("steps: [{id: a, playbook: touch, vars: {t: {secret: 'ansible-vault:x'}}}]\n", "7:53"),
-        ("steps: [{id: a, playbook: touch, vars: {t: {secret: 'aws-secretsmanager:x'}}}]\n", "7:53"),
     ],
 )
 def test_what_comes_later_is_refused_by_name(text: str, where: str):
