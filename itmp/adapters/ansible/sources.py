@@ -240,6 +240,10 @@ def _ask(folder: Path, environment: Mapping[str, str], needs: Needs, root: Path)
                 "delegates": list(need.delegates),
                 "sliced": need.sliced,
                 "per_slice": need.per_slice,
+                "tags": list(need.tags),
+                "skip_tags": list(need.skip_tags),
+                "adds": list(need.adds),
+                "new": [one.name for one in need.new],
             }
             for need in needs.plays
         ],
