@@ -133,7 +133,7 @@ class PlayParser:
         if "{{" not in str(hosts):
             return hosts
         try:
-            return Templar(loader=self._loader, variables=self._variables.get_vars(play=play)).template(hosts)
+            return self._template(hosts, self._variables.get_vars(play=play))
         except Exception as error:  # noqa: BLE001 -- Ansible raises many kinds; each becomes one problem
             self._problem(where, f"hosts cannot be known before the run: {_line(error)}", _HOSTS)
             return []
@@ -201,7 +201,10 @@ class PlayParser:
             self._problem(where, "`run_once` in a step that runs batch by batch", _SLICED)
         if _tasks.short(task) == "add_host" and not (self._need["adds"] or self._need["new"]):
             self._problem(where, "add_host adds hosts while it runs, and the plan freezes hosts", _ADDS)
-        text = str(self._delegate(task) or "")
+        for text in map(str, self._delegated(task)):
+            self._delegation(text, where)
+
+    def _delegation(self, text: str, where: str) -> None:
         if "{{" in text:
             if not self._need["delegates"]:
                 self._problem(where, f"delegate_to {text} is not known before the run", _DELEGATES)
@@ -210,18 +213,28 @@ class PlayParser:
                 self._problem(where, f"delegate_to {text}: no such host", "Add the host to the inventory.")
             self._delegates[text] = None
 
-    def _delegate(self, task: Any) -> Any:
-        """Return the delegate; a template is read where the inventory and the play's own variables suffice."""
+    def _delegated(self, task: Any) -> list[Any]:
+        """Return the delegates; a template is read where the inventory and the play's own variables suffice.
+
+        A template that takes a run to know, or that names no host of the inventory, is returned as it is written.
+        """
         written = task.delegate_to
         if "{{" not in str(written or ""):
-            return written
+            return [written or ""]
+        known = {**self._known, **task.get_vars()}
         try:
-            found = Templar(loader=self._loader, variables={**self._known, **task.get_vars()}).template(
-                written
-            )
+            items: list[dict[str, Any]] = [{}]
+            if task.loop is not None and task.loop_with in {None, "", "items", "list"}:
+                name = task.loop_control.loop_var or "item"
+                items = [{name: item} for item in self._template(task.loop, known)]
+            found = [self._template(written, {**known, **item}) for item in items]
         except Exception:  # noqa: BLE001 -- Ansible raises many kinds: it takes a run to know
-            return written
-        return found if isinstance(found, str) and self._inventory.get_host(found) else written
+            return [written]
+        hosts = all(isinstance(name, str) and self._inventory.get_host(name) for name in found)
+        return found if found and hosts else [written]
+
+    def _template(self, text: Any, variables: dict[str, Any]) -> Any:
+        return Templar(loader=self._loader, variables=variables).template(text)
 
     def _connection(self, item: Any, where: str) -> None:
         name = str(item.connection or "")

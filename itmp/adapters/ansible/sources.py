@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from itmp.adapters import supervisor
-from itmp.adapters.ansible import _guards, _project, _snapshot, _versions, layout
+from itmp.adapters.ansible import _guards, _project, _requirements, _snapshot, _versions, layout
 from itmp.canonical import digest
 from itmp.documents import DocumentError, Problem
 from itmp.errors import Error, InvalidInputError
@@ -114,6 +114,7 @@ class AnsibleSources:
     def _notes(self, artifacts: Mapping[str, bytes]) -> tuple[str, ...]:
         _, ignored = layout.settings(artifacts.get(layout.PROJECT_CONFIG, b""))
         notes = [f"ansible.cfg: {name} is not honoured" for name in ignored]
+        notes += _requirements.notes(artifacts)
         if not artifacts[layout.KNOWN_HOSTS].strip():
             notes.append(f"{self._known_hosts} is empty: SSH refuses every host (itmp hosts scan)")
         return tuple(notes)

@@ -54,7 +54,9 @@ class CallbackModule(CallbackBase):
         if result.task.action in META:
             return
         delegate = result.task_fields.get("delegate_to")
-        where = f" @{delegate}" if delegate else ""
+        where = (
+            f" @{delegate}" if delegate and "{{" not in delegate else ""
+        )  # in a loop each item has its own
         self._results[result.host.name].append(f"{title(result.task)}{where}: {outcome}")
         self._write()
 
