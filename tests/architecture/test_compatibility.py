@@ -12,7 +12,7 @@ VERDICTS = {"works", "declare", "refused"}
 
 TEXT = (ROOT / "docs/compatibility.md").read_text()
 ROWS = [
-    [cell.strip() for cell in line.strip().strip("|").split(" | ")]
+    [cell.strip() for cell in line.strip().removeprefix("|").removesuffix("|").split("|")]
     for line in TEXT.splitlines()
     if line.startswith("| ") and not line.startswith("| feature |")
 ]

@@ -230,8 +230,12 @@ class PlayParser:
             found = [self._template(written, {**known, **item}) for item in items]
         except Exception:  # noqa: BLE001 -- Ansible raises many kinds: it takes a run to know
             return [written]
-        hosts = all(isinstance(name, str) and self._inventory.get_host(name) for name in found)
+        hosts = all(isinstance(name, str) and self._stands_in_inventory(name) for name in found)
         return found if found and hosts else [written]
+
+    def _stands_in_inventory(self, name: str) -> bool:
+        """Whether a host is there; the executor's own machine is never found by a template: it is declared."""
+        return name not in _tasks.HERE and self._inventory.get_host(name) is not None
 
     def _template(self, text: Any, variables: dict[str, Any]) -> Any:
         return Templar(loader=self._loader, variables=variables).template(text)
