@@ -4,7 +4,7 @@ PY ?= python3.11
 BIN := .venv/bin
 PATHS := itmp tests benchmarks stacks
 
-.PHONY: help setup demo test test-browser test-catalog check fmt bench lock clean
+.PHONY: help setup demo test test-browser test-catalog test-foreign check fmt bench lock clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -32,6 +32,9 @@ test-browser: setup ## the auditor's pages in a real Chromium
 test-catalog: setup ## each runbook of the catalog there and back on real hosts and services; a restart under load
 	bash scripts/catalog-packages.sh
 	$(BIN)/python -m pytest -s -m "catalog or hosts" tests/catalog
+
+test-foreign: setup ## every foreign project under bare Ansible and under itmp, compared
+	$(BIN)/python -m pytest -n 2 --dist load -m fleet tests/foreign
 
 check: .venv/.done ## format, lint, types, import contracts
 	$(BIN)/ruff format --check $(PATHS)

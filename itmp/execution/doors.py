@@ -11,7 +11,9 @@ Contract of `Runner.run`:
 `unknown`.
 - No concurrency: `before` and `after` are called from one thread.
 - `ActionResult.data` says what accounting cannot see: `ignored` is true when the step itself says that this
-  failure does not matter (`ignore_errors`, `ignore_unreachable`), `rescued` when a rescue section follows.
+  failure does not matter (`ignore_errors`, `ignore_unreachable`), `rescued` when a rescue section follows;
+  `started` lists the ids of work that goes on in the background (its outcome is `unknown`), `ended` those of
+  work whose end this action found.
 
 The run itself needs two more doors: `Journal`, the part of the log that it writes, and `Recheck`, the gate's
 checks that repeat before each slice.

@@ -5,6 +5,7 @@ from itmp.plan.bundle import Plan
 from itmp.plan.codec import decode, encode
 from itmp.plan.differing import Difference, diff
 from itmp.plan.model import (
+    Added,
     AnsibleStep,
     Change,
     CheckStep,
@@ -25,12 +26,24 @@ from itmp.plan.model import (
     Step,
     TcpProbe,
 )
-from itmp.plan.order import Part, Scope, all_steps, delegates, resources, scope, slices, step_hosts, targets
+from itmp.plan.order import (
+    Part,
+    Scope,
+    added,
+    all_steps,
+    delegates,
+    resources,
+    scope,
+    slices,
+    step_hosts,
+    targets,
+)
 from itmp.plan.rendering import render_play
 from itmp.plan.showing import Section, show
 from itmp.plan.sources import Facts, Needs, Sources
 
 __all__ = [
+    "Added",
     "AnsibleStep",
     "Change",
     "CheckStep",
@@ -58,6 +71,7 @@ __all__ = [
     "Sources",
     "Step",
     "TcpProbe",
+    "added",
     "all_steps",
     "decode",
     "delegates",

@@ -1,8 +1,8 @@
 """What makes a manifest a plan that can be carried out: names, paths and references that hold together.
 
 Rules kept here: every step id is unique; every path is a plain relative path; every playbook, snapshot and
-expected task points at an artifact; every host that a step acts on stands in the frozen inventory; batches
-are exactly the hosts of their block; every check asks every one of its hosts.
+expected task points at an artifact; every host that a step acts on stands in the frozen inventory, or is one
+that the step adds; batches are exactly the hosts of their block; every check asks every one of its hosts.
 """
 
 import re
@@ -20,6 +20,7 @@ IMPLICIT: Final = "localhost"
 
 _PATH: Final = re.compile(r"[^/\\\x00-\x1f\x7f]+(/[^/\\\x00-\x1f\x7f]+)*")
 _MAX_PATH: Final = 512
+_MAX_PORT: Final = 65535
 _HOST: Final = re.compile(r"[^\s,:!&~*?\[\]{}()'\"\\/\x00-\x1f\x7f]{1,253}|[0-9a-fA-F:.]{2,45}")
 
 
@@ -90,7 +91,8 @@ def _step(step: Step, manifest: Manifest, known: frozenset[str]) -> Iterator[str
     match step:
         case AnsibleStep():
             yield from _ansible(step, manifest)
-            yield from _hosts(step.id, step.hosts, known)
+            yield from _adds(step, known)
+            yield from _hosts(step.id, step.hosts, known | {one.name for one in step.adds})
         case CheckStep():
             yield from _hosts(step.id, step.hosts, known)
             if set(step.probes) != set(step.hosts):
@@ -114,6 +116,14 @@ def _ansible(step: AnsibleStep, manifest: Manifest) -> Iterator[str]:
         yield f"step {step.id!r} probes hosts that are not its own"
     if set(step.vars) & set(step.secrets):
         yield f"step {step.id!r}: a variable is both plain and secret"
+
+
+def _adds(step: AnsibleStep, known: frozenset[str]) -> Iterator[str]:
+    for one in step.adds:
+        if one.name in known or one.name not in step.hosts or not safe_host(one.name):
+            yield f"step {step.id!r}: added host {one.name!r} is frozen already, no target, or no name"
+        if not safe_host(one.address) or not 0 < one.port <= _MAX_PORT:
+            yield f"step {step.id!r}: added host {one.name!r} has no address"
 
 
 def _rolling(step: RollingStep, manifest: Manifest, known: frozenset[str]) -> Iterator[str]:

@@ -61,14 +61,24 @@ Probe: TypeAlias = HttpProbe | TcpProbe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    """A host that no inventory holds and that a play adds while it runs (`add_host`), with its declared place."""
+
+    name: str
+    address: str
+    port: int = 22
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AnsibleStep:
     """One playbook over frozen hosts.
 
-    `playbook` is an artifact path below `project/`. `hosts` are the frozen targets (inventory names),
-    `delegates` the hosts that tasks may be delegated to. `vars` become extra variables, `secrets` maps a
-    variable's name to a reference (`env:NAME`, `file:PATH`, …) that is resolved at run time. `opaque` names
-    dynamic includes whose content is not knowable before the run. `probes` maps a host to how a person-less
-    resume finds out whether the step's effect is there.
+    `playbook` is an artifact path below `project/`. `hosts` are the frozen targets (inventory names, and those
+    of `adds`: hosts that come into being while it runs), `delegates` the hosts that tasks may be delegated to.
+    `vars` become extra variables, `secrets` maps a variable's name to a reference (`env:NAME`, `file:PATH`, …)
+    that is resolved at run time. `opaque` names dynamic includes whose content is not knowable before the run.
+    `tags` and `skip_tags` are Ansible's own choice of tasks (empty: all). `probes` maps a host to how a
+    person-less resume finds out whether the step's effect is there.
     """
 
     id: str
@@ -81,6 +91,9 @@ class AnsibleStep:
     secrets: Mapping[str, str] = field(default_factory=dict)
     opaque: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    skip_tags: tuple[str, ...] = ()
+    adds: tuple[Added, ...] = ()
     probes: Mapping[str, Probe] = field(default_factory=dict)
     timeout: int = 3600
     always: bool = False

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-from itmp.plan.model import AnsibleStep, CheckStep, LeafStep, Manifest, PulumiStep, RollingStep
+from itmp.plan.model import Added, AnsibleStep, CheckStep, LeafStep, Manifest, PulumiStep, RollingStep
 
 Phase: TypeAlias = Literal["do", "undo"]
 
@@ -75,6 +75,15 @@ def delegates(manifest: Manifest) -> tuple[str, ...]:
             {host for step in all_steps(manifest) if isinstance(step, AnsibleStep) for host in step.delegates}
         )
     )
+
+
+def added(manifest: Manifest) -> dict[str, Added]:
+    """Return the hosts that plays add while they run, by name; the first declaration of a name counts."""
+    found: dict[str, Added] = {}
+    for step in all_steps(manifest):
+        for one in step.adds if isinstance(step, AnsibleStep) else ():
+            found.setdefault(one.name, one)
+    return found
 
 
 def resources(manifest: Manifest) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from itmp.plan.model import (
     PulumiStep,
     RollingStep,
 )
-from itmp.plan.order import all_steps, resources, scope
+from itmp.plan.order import added, all_steps, resources, scope
 
 Row = tuple[str, ...]
 
@@ -136,6 +136,8 @@ def _hosts(manifest: Manifest) -> Iterator[Row]:
     for one in manifest.inventory.hosts if manifest.inventory else ():
         used = ", ".join(steps.pop(one.name, ["delegate only"]))
         yield one.name, one.address, str(one.port), ", ".join(one.groups), used
+    for new in added(manifest).values():
+        yield new.name, new.address, str(new.port), "added while it runs", ", ".join(steps.pop(new.name))
     yield from ((name, "", "", "not in the inventory", ", ".join(ids)) for name, ids in sorted(steps.items()))
 
 
@@ -222,6 +224,10 @@ def _limits(manifest: Manifest) -> Iterator[Row]:
             past = f"hosts of one batch run side by side, so up to {largest} may have failed when it stops"
             yield f"{step.id}: overshoot", past
     for leaf in all_steps(manifest):
+        if isinstance(leaf, AnsibleStep) and leaf.tags:
+            yield f"{leaf.id}: only tags", ", ".join(leaf.tags)
+        if isinstance(leaf, AnsibleStep) and leaf.skip_tags:
+            yield f"{leaf.id}: not tags", ", ".join(leaf.skip_tags)
         if not isinstance(leaf, CheckStep):
             yield f"{leaf.id}: time", f"at most {leaf.timeout} s for each slice"
     gone = "refuse" if manifest.moved.gone == "refuse" else f"skip up to {manifest.moved.skip}"

@@ -26,7 +26,7 @@ from itmp.runbook.model import (
     StackStep,
     TasksStep,
 )
-from itmp.runbook.needs import pattern_of, plain_vars, play_need, secret_vars, stack_turn
+from itmp.runbook.needs import new_hosts, pattern_of, plain_vars, play_need, secret_vars, stack_turn
 from itmp.runbook.stacks import taken_back
 
 _GRACE: Final = 300
@@ -175,6 +175,9 @@ class _Freezer:
     ) -> Mapping[str, Any]:
         return {
             "delegates": tuple(dict.fromkeys((*step.delegates, *play.delegates))),
+            "adds": new_hosts(step),
+            "tags": step.tags if isinstance(step, PlaybookStep) else (),
+            "skip_tags": step.skip_tags if isinstance(step, PlaybookStep) else (),
             "vars": plain_vars(step),
             "secrets": secret_vars(step),
             "probes": self._probes((*loc, "probe"), step.probe, hosts) if step.probe else {},

@@ -35,8 +35,14 @@ NOT_YET: Final = "is not available in this version"
 _KINDS: Final = ("playbook", "tasks", "check", "stack", "rolling")
 _LATER: Final = ("ask", "wait")
 
-CatalogName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+(/[a-z0-9_]+)*$", max_length=120)]
+CatalogName = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$", max_length=120
+    ),
+]
 HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=253)]
+TaskTag = Annotated[str, StringConstraints(pattern=r"^[^\s,{}]+$", max_length=120)]
 
 
 def _not_yet(_value: Any) -> Any:
@@ -53,6 +59,14 @@ def _on_failure(value: Any) -> Any:
             "not_yet", f"write stop, continue or undo; going on at another step {NOT_YET}"
         )
     return value
+
+
+class NewHost(Block):
+    """A host that no inventory holds and that a play adds: where it will answer."""
+
+    name: HostName
+    address: HostName
+    port: Annotated[int, Field(ge=1, le=65535)] = 22
 
 
 Later = Annotated[None, BeforeValidator(_not_yet)]
@@ -80,6 +94,7 @@ class _Acting(_OnHosts):
 
     vars: dict[VariableName, Any] = Field(default_factory=dict)
     delegates: tuple[HostName, ...] = ()
+    adds: tuple[HostName | NewHost, ...] = ()
     probe: Probe | None = None
     per_slice: bool = False
     timeout: Templated[Duration] = 3600
@@ -93,6 +108,8 @@ class PlaybookStep(_Acting):
     """Run a playbook of the catalog."""
 
     playbook: CatalogName
+    tags: tuple[TaskTag, ...] = ()
+    skip_tags: tuple[TaskTag, ...] = ()
 
 
 class TasksStep(_Acting):
@@ -279,6 +296,9 @@ class Runbook(Document):
     def _acting_findings(self, loc: Loc, step: PlaybookStep | TasksStep) -> Iterator[Problem]:
         if step.probe is not None:
             yield from check_findings(self, (*loc, "probe"), step.probe)
+        if step.adds and len(loc) > 2:  # noqa: PLR2004  # as in step_id
+            message = "adds cannot stand inside rolling: a batch is frozen"
+            yield self.problem((*loc, "adds"), message, "move the step out of the block")
         for name, value in step.vars.items():
             if is_reference(value):
                 yield from self._reference_problem((*loc, "vars", name), value["secret"])

@@ -10,6 +10,7 @@ from typing import Any
 from itmp.documents import bind
 from itmp.documents.model import Loc
 from itmp.documents.secrecy import is_reference, parse_reference
+from itmp.plan.model import Added
 from itmp.plan.probing import command_task
 from itmp.plan.rendering import render_play
 from itmp.plan.sources import Needs, PlayNeed
@@ -18,6 +19,7 @@ from itmp.runbook.model import (
     CheckStep,
     FlatStep,
     HostStep,
+    NewHost,
     PlaybookStep,
     RollingStep,
     Runbook,
@@ -103,6 +105,19 @@ def _with_vars(need: PlayNeed, step: PlaybookStep | TasksStep) -> PlayNeed:
         secrets=secret_vars(step),
         delegates=step.delegates,
         per_slice=step.per_slice,
+        tags=step.tags if isinstance(step, PlaybookStep) else (),
+        skip_tags=step.skip_tags if isinstance(step, PlaybookStep) else (),
+        adds=tuple(one for one in step.adds if isinstance(one, str)),
+        new=new_hosts(step),
+    )
+
+
+def new_hosts(step: PlaybookStep | TasksStep) -> tuple[Added, ...]:
+    """Return the hosts of `adds` that no inventory holds."""
+    return tuple(
+        Added(name=one.name, address=one.address, port=one.port)
+        for one in step.adds
+        if isinstance(one, NewHost)
     )
 
 

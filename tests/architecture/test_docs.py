@@ -193,7 +193,7 @@ def test_every_value_of_a_manifest_is_documented() -> None:
     assert keys(section(text, "## Manifest")) == top
     kinds = (
         model.AnsibleStep, model.CheckStep, model.PulumiStep, model.RollingStep, model.ExpectedTask, model.Operation,
-        model.Present, model.Host, model.Inventory, model.Moved, model.Review, model.HttpProbe, model.TcpProbe,
+        model.Present, model.Host, model.Added, model.Inventory, model.Moved, model.Review, model.HttpProbe, model.TcpProbe,
     )  # fmt: skip
     words = set(re.findall(r"[a-z_]+", " ".join(named(text))))
     assert not {one.name for kind in kinds for one in fields(kind)} - words

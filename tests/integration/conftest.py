@@ -77,6 +77,8 @@ class World:
             vars=need.get("vars", {}),
             secrets=need.get("secrets", {}),
             opaque=play.opaque,
+            adds=need.get("new", ()),
+            tags=need.get("tags", ()),
             timeout=timeout,
         )
         manifest = Manifest(

@@ -61,6 +61,27 @@ def test_what_leads_astray_is_asked_for_and_the_refusal_ends_the_play(world, tmp
 
 
 @pytest.mark.fleet
+def test_a_host_that_is_added_but_not_declared_is_asked_for_and_gets_no_connection(world):
+    def veto(action):
+        if action.host != "web1":
+            raise RefusedError(f"{action.host} is no target")
+
+    recorder = Recorder(veto=veto)
+    play = """
+- hosts: web1
+  gather_facts: false
+  tasks:
+    - {name: Add, ansible.builtin.add_host: {name: "{{ item }}", groups: chosen}, loop: [web1, "{{ 'we' ~ 'b2' }}"]}
+- hosts: chosen
+  gather_facts: false
+  tasks: [{name: Act, ansible.builtin.raw: "true"}]
+"""
+    with pytest.raises(RefusedError, match="web2 is no target"):
+        world.play(play, recorder, adds=("web1",))
+    assert recorder.outcomes("Act") == {}
+
+
+@pytest.mark.fleet
 def test_a_local_connection_that_the_plan_shows_is_used(world, tmp_path):
     play = f"""
 - hosts: web1

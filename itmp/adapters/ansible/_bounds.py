@@ -26,11 +26,12 @@ _SSH_PORT: Final = 22
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """`targets` are the slice's hosts and delegates, `addresses` where they answer, `local` those that are here.
+    """`hosts` are the slice's; `targets` those and its delegates, `addresses` where they answer, `local` those here.
 
     `plugins` names the connection plugin of each host that neither ssh nor a local connection reaches.
     """
 
+    hosts: frozenset[str]
     targets: frozenset[str]
     addresses: Mapping[str, tuple[str, int]]
     local: frozenset[str]
@@ -41,12 +42,8 @@ class Bounds:
         """Read what the executor wrote beside the layout; raise `OSError` or `ValueError` when it is not there."""
         data = json.loads((folder / layout.BOUNDS).read_text())
         addresses = {name: (str(address), int(port)) for name, (address, port) in data["addresses"].items()}
-        return cls(
-            targets=frozenset(data["targets"]),
-            addresses=addresses,
-            local=frozenset(data["local"]),
-            plugins=data["plugins"],
-        )
+        named = {name: frozenset(data[name]) for name in ("hosts", "targets", "local")}
+        return cls(addresses=addresses, plugins=data["plugins"], **named)
 
     def broken(self, host: str, delegate: str, keyword: str, connection: Any) -> str:
         """Return what is wrong with acting on `host` (or `delegate`) over `connection`; empty when nothing is."""

@@ -19,6 +19,7 @@ from itmp.adapters.ansible import _config, _ssh, layout
 from itmp.adapters.ansible._tasks import is_local
 from itmp.adapters.ansible._ways import Ways
 from itmp.adapters.known_hosts import PinnedKeys
+from itmp.canonical import digest
 from itmp.errors import NotFoundError
 from itmp.execution.doors import Room, Slice
 from itmp.plan import AnsibleStep, Plan
@@ -49,6 +50,8 @@ class Slicing:
         layout.write(folder, "known_hosts", pinned.only(_ssh.places(hosts, ways)))
         layout.write(folder, "ssh_config", _ssh.config(hosts, ways).encode())
         playbook = ["playbook", *("--limit", f"@{folder / 'limit'}"), *("-e", f"@{folder / 'vars.json'}")]
+        playbook += [word for tag in self._step.tags for word in ("--tags", tag)]
+        playbook += [word for tag in self._step.skip_tags for word in ("--skip-tags", tag)]
         return {
             "command": command(folder, short, vaults, [*playbook, str(folder / self._step.playbook)]),
             "environment": self._environment(folder, short, passed),
@@ -77,6 +80,7 @@ class Slicing:
             )
         ]
         return {
+            "hosts": sorted(self._part.hosts),
             "targets": sorted({*self._part.hosts, *self._step.delegates}),
             "addresses": {host.name: [host.address, host.port] for host in hosts},
             "local": local,
@@ -94,6 +98,11 @@ class Slicing:
         inventory = self._plan.manifest.inventory
         names = {*self._part.hosts, *self._step.delegates}
         found = [host for host in inventory.hosts if host.name in names] if inventory else []
+        found += [
+            Host(name=one.name, address=one.address, port=one.port, groups=(), vars=digest(b""))
+            for one in self._step.adds
+            if one.name in names
+        ]
         missing = set(self._part.hosts) - {host.name for host in found} - {"localhost"}
         if missing:
             listed = ", ".join(sorted(missing)[:5])

@@ -1,8 +1,9 @@
 """The parser child: `python -m itmp.adapters.ansible.inspect`, a request on stdin, an answer on stdout.
 
 Request: `{root, inventory, patterns: [text], plays: [{id, playbook, mark, pattern, vars, secrets, delegates,
-sliced, per_slice}]}`. Answer: `{hosts: [{name, address, port, groups}], patterns: {text: [host]},
-plays: {id: facts}, files: [artifact path], problems: [[where, what, do]], versions: {name: version}}`.
+sliced, per_slice, tags, skip_tags, adds, new}]}`. Answer: `{hosts: [{name, address, port, groups}],
+patterns: {text: [host]}, plays: {id: facts}, files: [artifact path], problems: [[where, what, do]],
+versions: {name: version}}`.
 
 It runs in a child because importing Ansible costs 0.6 s and leaves global state; it prints nothing else
 on stdout.

@@ -4,7 +4,7 @@ Rules kept here: parser and run see the same bytes in the same places with the s
 expected is what runs. Nothing of the user's own configuration reaches Ansible: the generated
 `ansible.cfg` holds the settings of the project's file that `_config` honours, the environment is built
 from nothing, the ssh configuration knows the plan's hosts only. Files get one of two modes, by their
-first bytes.
+first bytes: those that a checkout has, so that `mode: preserve` means what it means there.
 
     FOLDER/project/…       the project (artifacts `project/…`)
     FOLDER/inventory/…     snapshot.json, group_vars, host_vars, known_hosts; `hosts` prints the snapshot
@@ -30,6 +30,7 @@ PROJECT_CONFIG: Final = "project/ansible.cfg"
 PLUGINS: Final = Path(__file__).parent / "plugins"
 
 _SCRIPT: Final = '#!/bin/sh\nexec cat "${0%/*}/snapshot.json"\n'
+_EXECUTABLE: Final = (b"#!", b"\x7fELF")
 _MAX_FORKS: Final = 50
 _PASSED: Final = ("PATH", "HOME", "USER", "LOGNAME", "SSH_AUTH_SOCK", "TZ")
 
@@ -47,14 +48,14 @@ def lay_out(folder: Path, artifacts: Iterable[tuple[str, bytes]]) -> None:
 
 
 def write(folder: Path, path: str, data: bytes) -> Path:
-    """Write `data` to the relative `path` below `folder`; what starts with `#!` becomes executable."""
+    """Write `data` to the relative `path` below `folder`, which is private; a program becomes executable."""
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "\0" in path:
         raise InvalidInputError(f"an artifact path that leaves its folder: {path!r:.200}")
     target = folder / pure
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     target.write_bytes(data)
-    target.chmod(0o700 if data.startswith(b"#!") else 0o600)
+    target.chmod(0o755 if data.startswith(_EXECUTABLE) else 0o644)
     return target
 
 

@@ -16,7 +16,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from itmp.adapters import supervisor
-from itmp.adapters.ansible import _config, _guards, _project, _snapshot, _versions, _ways, layout
+from itmp.adapters.ansible import (
+    _config,
+    _guards,
+    _project,
+    _requirements,
+    _snapshot,
+    _versions,
+    _ways,
+    layout,
+)
 from itmp.adapters.ansible._ways import Way, Ways
 from itmp.adapters.known_hosts import PinnedKeys
 from itmp.canonical import digest
@@ -181,6 +190,7 @@ class AnsibleSources:
             for path in sorted(artifacts)
             if path.startswith(layout.CALLBACKS)
         ]
+        notes += _requirements.notes(artifacts)
         if not artifacts[layout.KNOWN_HOSTS].strip():
             notes.append(f"{self._known_hosts} is empty: SSH refuses every host (itmp hosts scan)")
         return tuple(notes)
@@ -328,6 +338,10 @@ def _ask(folder: Path, environment: Mapping[str, str], needs: Needs, root: Path)
                 "delegates": list(need.delegates),
                 "sliced": need.sliced,
                 "per_slice": need.per_slice,
+                "tags": list(need.tags),
+                "skip_tags": list(need.skip_tags),
+                "adds": list(need.adds),
+                "new": [one.name for one in need.new],
             }
             for need in needs.plays
         ],
