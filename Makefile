@@ -4,7 +4,7 @@ PY ?= python3.11
 BIN := .venv/bin
 PATHS := itmp tests benchmarks stacks
 
-.PHONY: help setup demo test check fmt bench lock clean
+.PHONY: help setup demo test test-tamper check fmt bench lock clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -34,6 +34,9 @@ check: .venv/.done ## format, lint, types, import contracts
 fmt: .venv/.done ## apply format and safe lint fixes
 	$(BIN)/ruff format $(PATHS)
 	$(BIN)/ruff check --fix $(PATHS)
+
+test-tamper: .venv/.done ## every attack on log, evidence and approvals; every byte of small evidence (about ten minutes)
+	ITMP_TAMPER=whole $(BIN)/python -m pytest -n 2 tests/tamper
 
 bench: setup ## ratios against the bare tools, in one run
 	$(BIN)/python benchmarks/run.py

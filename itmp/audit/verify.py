@@ -63,6 +63,8 @@ def verify(
         audit.check_journal(head)
         audit.check_tiles(head)
     audit.check_blobs()
+    if audit.stories:
+        audit.stories.finish()
     return tuple(audit.findings + (audit.stories.findings if audit.stories else []))
 
 
