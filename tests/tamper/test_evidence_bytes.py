@@ -6,7 +6,7 @@ the first, the last and one byte of each 64 of every member.
 
 import os
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 
 import itmp.evidence
+from itmp.audit import Event
 from itmp.canonical import digest
-from itmp.evidence import Trust, archive, verify
+from itmp.evidence import Trust, archive, build, verify
 from itmp.signing import Signed
-from itmp.testing.forgery import forged, repacked
-from itmp.testing.story import EMPTY, Story, small_plan
+from itmp.testing.forgery import ForgedLog, forged, repacked
+from itmp.testing.story import EMPTY, EXECUTOR, Story, small_plan
 
 SCRIPT = Path(itmp.evidence.__file__).with_name("verify.sh")
 WHOLE = os.environ.get("ITMP_TAMPER") == "whole"
@@ -173,6 +174,34 @@ def test_the_shell_accepts_the_honest_file_and_says_what_it_leaves_out(tmp_path:
     assert (done.returncode, done.stderr) == (0, "")
     assert "NOT CHECKED" in done.stdout
     assert "approved by bob@example.com, started by alice@example.com" in done.stdout
+
+
+def grown(sizes: Iterable[int]) -> Iterator[tuple[bytes, dict[str, bytes]]]:
+    """Evidence of one closed change under the checkpoint of each size that its log grows to."""
+    story = Story(plan=small_plan(hosts=["web1"])).tell()
+    filler = {"actor": EXECUTOR, "t": "2026-11-22T21:00:00.000000Z", "boot": "boot-1"}
+    leaves = [leaf.data for leaf in story.log.leaves()]
+    for size in sizes:
+        leaves += [
+            Event(id=f"{n:032x}", type="log.read", mono=10**15 + n, **filler).to_bytes()  # type: ignore[arg-type]
+            for n in range(len(leaves), size)
+        ]
+        yield build(ForgedLog(leaves, story.key, story.log.blob), story.change), story.trust()
+
+
+ODD = [*range(14, 601)] if WHOLE else [15, 16, 257, 600]
+
+
+def test_the_shell_accepts_every_size_up_to_600_and_70000(tmp_path: Path) -> None:
+    def code(given: tuple[int, tuple[bytes, dict[str, bytes]]]) -> int:
+        (folder := tmp_path / str(given[0])).mkdir()
+        bundle, trust = given[1]
+        return shell(bundle, folder, trust).returncode
+
+    sizes = [*ODD, 70_000]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        codes = list(pool.map(code, enumerate(grown(sizes))))
+    assert dict(zip(sizes, codes, strict=True)) == dict.fromkeys(sizes, 0)
 
 
 def test_the_shell_says_incomplete_for_an_open_change(tmp_path: Path) -> None:
