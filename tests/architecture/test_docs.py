@@ -254,6 +254,15 @@ def test_the_logs_rules_are_documented() -> None:
     assert told == {*rules, 14}
 
 
+def test_the_logs_findings_are_documented() -> None:
+    files = ("itmp/audit/verify.py", "itmp/audit/_stories.py", "itmp/workspace/auditing.py")
+    code = "".join((ROOT / file).read_text() for file in files)
+    found = set(re.findall(r'(?:_find|_attempt)\(\s*\d+,\s*"([a-z-]+)"|name="([a-z-]+)"', code))
+    names = {name for pair in found for name in pair if name} | {"note-invalid", "journal-torn", "journal-damaged"}
+    table = rows(section(read("log.md"), "## Verification"))
+    assert {name for row in table for name in named(row[2])} == names
+
+
 def test_the_rules_of_evidence_are_documented() -> None:
     text = read("evidence.md")
     table = {int(row[0]): (row[1], row[2], row[3]) for row in rows(section(text, "## itmp-verify"))}
