@@ -258,7 +258,11 @@ def test_the_logs_findings_are_documented() -> None:
     files = ("itmp/audit/verify.py", "itmp/audit/_stories.py", "itmp/workspace/auditing.py")
     code = "".join((ROOT / file).read_text() for file in files)
     found = set(re.findall(r'(?:_find|_attempt)\(\s*\d+,\s*"([a-z-]+)"|name="([a-z-]+)"', code))
-    names = {name for pair in found for name in pair if name} | {"note-invalid", "journal-torn", "journal-damaged"}
+    names = {name for pair in found for name in pair if name} | {
+        "note-invalid",
+        "journal-torn",
+        "journal-damaged",
+    }
     table = rows(section(read("log.md"), "## Verification"))
     assert {name for row in table for name in named(row[2])} == names
 
