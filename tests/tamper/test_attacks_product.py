@@ -81,9 +81,12 @@ def tar(*entries: tuple[str, bytes, dict[str, object]]) -> bytes:
     return out.getvalue()
 
 
-def refused(bundle: bytes, folder: Path) -> None:
-    """Both verifiers refuse it as no evidence, and the shell leaves nothing behind."""
+def refused(bundle: bytes, folder: Path, why: str) -> None:
+    """Both verifiers refuse it as no evidence, ours for this reason, and the shell leaves nothing behind."""
     assert judged(bundle, TRUST) == (40, 1, "archive-altered")
+    broken = verify(bundle, Trust.from_files(TRUST)).broken
+    assert broken
+    assert why in broken.why
     trust = folder / "trust"
     trust.mkdir()
     for name, data in TRUST.items():
@@ -99,7 +102,7 @@ def refused(bundle: bytes, folder: Path) -> None:
 def test_path_traversal(name: str, tmp_path: Path) -> None:
     bundle = tar(("MANIFEST", b"", {}), (name, b"x", {}))
     assert len(naive.unpacked(bundle, tmp_path)) == 2
-    refused(bundle, tmp_path)
+    refused(bundle, tmp_path, "a header that its writer would not have written")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +113,7 @@ def test_path_traversal(name: str, tmp_path: Path) -> None:
 def test_members_that_are_no_plain_files(kind: dict[str, object], tmp_path: Path) -> None:
     bundle = tar(("MANIFEST", b"", {}), ("checkpoint", b"", kind))
     assert len(naive.unpacked(bundle, tmp_path)) == 2
-    refused(bundle, tmp_path)
+    refused(bundle, tmp_path, "a header that its writer would not have written")
 
 
 def test_tar_bomb(tmp_path: Path) -> None:
@@ -122,7 +125,7 @@ def test_tar_bomb(tmp_path: Path) -> None:
     head[148:156] = b"%06o\0 " % sum(head)
     bundle = bytes(head) + honest[512:]
     assert naive.unpacked_size(bundle) > 8 * 10**9
-    refused(bundle, tmp_path)
+    refused(bundle, tmp_path, "cut short")
 
 
 def test_compressed_bomb(tmp_path: Path) -> None:
@@ -132,14 +135,14 @@ def test_compressed_bomb(tmp_path: Path) -> None:
         info.size = 10**6
         made.addfile(info, io.BytesIO(bytes(10**6)))
     assert naive.unpacked_size(out.getvalue()) == 10**6
-    refused(out.getvalue(), tmp_path)
+    refused(out.getvalue(), tmp_path, "a header that its writer would not have written")
 
 
 def test_one_name_twice(tmp_path: Path) -> None:
     bundle = archive.pack({"MANIFEST": b"x"})
     bundle = bundle[:-1024] + bundle
     assert len(naive.unpacked(bundle, tmp_path)) == 2
-    refused(bundle, tmp_path)
+    refused(bundle, tmp_path, "one name twice")
 
 
 def huge(path: str, old: bytes, new: bytes) -> tuple[bytes, dict[str, bytes]]:
