@@ -9,6 +9,7 @@ ORDER = (
     "compile_plan.py",
     "compile_hosts.py",
     "audit_append.py",
+    "whole_log.py",
     "pulumi_loop.py",
     "run_overhead.py",
 )
