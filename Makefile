@@ -4,7 +4,7 @@ PY ?= python3.11
 BIN := .venv/bin
 PATHS := itmp tests benchmarks stacks
 
-.PHONY: help setup demo test test-browser test-catalog test-foreign check fmt bench lock clean
+.PHONY: help setup demo test test-browser test-catalog test-foreign test-tamper fuzz check fmt bench lock clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -45,6 +45,13 @@ check: .venv/.done ## format, lint, types, import contracts
 fmt: .venv/.done ## apply format and safe lint fixes
 	$(BIN)/ruff format $(PATHS)
 	$(BIN)/ruff check --fix $(PATHS)
+
+test-tamper: .venv/.done ## every attack on log, evidence and approvals; every byte of small evidence (about ten minutes)
+	ITMP_TAMPER=whole $(BIN)/python -m pytest -n 2 tests/tamper
+
+fuzz: .venv/.done ## coverage-guided fuzzing of every parser, TIME seconds for each family (60)
+	for family in logs signing evidence documents; do \
+	  $(BIN)/python tests/fuzz/fuzz_$$family.py -max_total_time=$(or $(TIME),60) -verbosity=0 || exit 1; done
 
 bench: setup ## ratios against the bare tools, in one run
 	$(BIN)/python benchmarks/run.py

@@ -11,6 +11,7 @@ ORDER = (
     "audit_append.py",
     "results_path.py",
     "exports.py",
+    "whole_log.py",
     "pulumi_loop.py",
     "run_overhead.py",
 )

@@ -52,6 +52,8 @@ def _assurance(trust: Trust, history: PolicyHistory, conduct: Conduct | None) ->
         yield f"single root: {history.genesis.by[0]} alone enrolled this log"
     if trust.kept is None:
         yield "no kept checkpoint: TRUST holds none, so a fork made before today would not show"
+    if trust.tsa is None:
+        yield "no tsa.pem: TRUST holds no time stamp authority, so no time stamp could be judged"
     if any(admission.alone for _, admission in conduct.admissions) if conduct else False:
         yield "quorum 0: by the policy one person acted alone"
     yield from dict.fromkeys(_custody(permit) for permit, _ in conduct.admissions) if conduct else ()

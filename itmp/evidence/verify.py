@@ -18,10 +18,11 @@ brought and used.
 
 Judgement stops at the first broken rule: whatever follows could rest on it. A fork or rollback is told
 apart (42), and so is what is merely absent (41). Nothing in the file is believed: TRUST comes from
-elsewhere, and every member that follows from the leaves is recomputed.
+elsewhere, and every member that follows from the leaves is recomputed. Each rule notes which members it has
+bound to the checkpoint byte for byte; a member that none has bound breaks rule 1.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from itmp import canonical
@@ -49,6 +50,7 @@ from itmp.evidence.conduct import Conduct, RuleBrokenError
 from itmp.evidence.frame import check_clocks, check_close, numbered, read_plan
 from itmp.evidence.proofs import read_hashes, read_inclusion
 from itmp.evidence.report import Report, Rule, Verdict
+from itmp.evidence.rules import RULES, RolledBackError, finding_of
 from itmp.evidence.told import assurance, tell
 from itmp.evidence.trust import Trust
 from itmp.evidence.whole import check_whole
@@ -57,27 +59,6 @@ from itmp.signing import PublicKey, Signed, verify_signed
 if TYPE_CHECKING:
     from itmp.plan import Plan
 
-RULES: Final[Mapping[int, str]] = {
-    1: "archive",
-    2: "checkpoint signed",
-    3: "leaves included",
-    4: "genesis",
-    5: "policy history",
-    6: "one history",
-    7: "change complete",
-    8: "statements",
-    9: "plan",
-    10: "permits",
-    11: "runs",
-    12: "intents",
-    13: "results",
-    14: "slices",
-    15: "hosts accounted for",
-    16: "close",
-    17: "clocks",
-    18: "required",
-    19: "whole log",
-}
 REQUIRABLE: Final = ("checkpoint", "tsa", "witness")
 Strict = Callable[[Signed, str, PublicKey], None]
 """A second opinion on each signature that counts (stock ssh-keygen): raises `Error` when it disagrees."""
@@ -90,7 +71,6 @@ _SIGNED: Final = frozenset(
     }
 )
 _RULE_OF: Final = {"permit": 10, "run": 11, "slice": 14, "action": 13, "check": 13, "change": 16}
-_SINGLE: Final = frozenset({"MANIFEST", "checkpoint", "VERIFY.md", "allowed_signers"})
 
 
 def verify(
@@ -141,6 +121,7 @@ class _Verifier:
         self._conduct: Conduct | None = None
         self._held: list[int] = []
         self._absent: dict[int, str] = {}
+        self._bound = {"MANIFEST", "checkpoint"}
         self._rules: dict[int, Callable[[], None]] = {
             1: self._archive,
             2: self._checkpoint,
@@ -170,15 +151,7 @@ class _Verifier:
             if isinstance(error, Error)
             else str(error or "")
         )
-        rules = tuple(
-            Rule(
-                n=n,
-                name=name,
-                verdict=self._verdict(n, broken),
-                why=why if n == broken else self._absent.get(n, ""),
-            )
-            for n, name in RULES.items()
-        )
+        rules = tuple(self._rule(n, broken, why, error) for n in RULES)
         if broken:
             return Report(exit_code=42 if isinstance(error, ForkError) else 40, rules=rules)
         told = (
@@ -192,6 +165,15 @@ class _Verifier:
             else ()
         )
         return Report(exit_code=41 if self._absent else 0, rules=rules, assurance=lines, told=told)
+
+    def _rule(self, n: int, broken: int, why: str, error: Exception | None) -> Rule:
+        verdict = self._verdict(n, broken)
+        found, place = "", ""
+        if verdict == "broken":
+            found, place = finding_of(n, error=error), getattr(error, "where", "")
+        elif verdict == "incomplete":
+            why, found = self._absent[n], finding_of(n)
+        return Rule(n=n, name=RULES[n], verdict=verdict, why=why if found else "", finding=found, place=place)
 
     def _verdict(self, n: int, broken: int) -> Verdict:
         if n == broken:
@@ -238,6 +220,7 @@ class _Verifier:
                 verify_inclusion(index=index, size=head.size, leaf=leaf, proof=hashes, root=head.root)
             except ProofError as error:
                 raise EvidenceInvalidError(error.what, where=where) from error
+            self._bound |= {where, f"leaves/{index}"}
 
     def _genesis(self) -> None:
         first = self._leaves.get(0)
@@ -269,11 +252,12 @@ class _Verifier:
             )
         for old, roots in sorted(olds.items()):
             self._continues(old, roots)
+        self._bound |= present
 
     def _continues(self, old: int, roots: set[bytes]) -> None:
         head, name = self._head.checkpoint, f"consistency/{old}-{self._head.checkpoint.size}"
         if old > head.size:
-            raise ForkError(
+            raise RolledBackError(
                 f"{old} leaves were known to somebody, the checkpoint has {head.size}", where="checkpoint"
             )
         if len(roots) > 1:
@@ -319,19 +303,12 @@ class _Verifier:
         for name, data in follow.items():
             if self._members.get(name) != data:
                 raise EvidenceInvalidError("it is not what the leaves say", where=name)
-        blobs = {f"blobs/{digest.removeprefix('sha256:')}" for digest in blobs_in(self._events)}
-        self._no_strangers(follow.keys() | blobs)
         for digest in blobs_in(self._events):
             self._blob(digest)
+            self._bound.add(f"blobs/{digest.removeprefix('sha256:')}")
+        self._bound |= follow.keys()
         if self._strict:
             self._second_opinion(self._strict, history)
-
-    def _no_strangers(self, expected: Iterable[str]) -> None:
-        prefixes = ("leaves/", "proofs/", "consistency/", "plan/")
-        known = _SINGLE | set(expected)
-        for name in self._members:
-            if name not in known and not name.startswith(prefixes):
-                raise RuleBrokenError(1, "a member that does not belong here", where=name)
 
     def _second_opinion(self, strict: Strict, history: PolicyHistory) -> None:
         ignored = {finding.index for finding in self._record.findings} if self._record else set()
@@ -344,6 +321,9 @@ class _Verifier:
         self._plan = read_plan(self._members, self._request().plan)
         if self._plan is None:
             self._absent[9] = "the plan's bytes are not in the file"
+        self._bound |= {name for name in self._members if name.startswith("plan/")}  # read_plan took them
+        if free := self._members.keys() - self._bound:
+            raise RuleBrokenError(1, "a member that does not belong here", where=min(free))
 
     def _request(self) -> Request:
         if self._record is None or self._record.request is None:
