@@ -1,8 +1,8 @@
 """Verbs that start effects: run, resume, undo.
 
 Rules kept here: each begins with a signed statement in the log, then the gate, then a permit; one process at a time
-holds a change; running a finished change again returns how it ended and runs nothing; Ctrl-C and SIGTERM ask the run to
-stop between actions, so that what was begun is accounted for.
+holds a change; whatever a run may act on is leased to it until its end; running a finished change again returns how it
+ended and runs nothing; Ctrl-C and SIGTERM ask the run to stop between actions, so that what was begun is accounted for.
 """
 
 import secrets
@@ -14,15 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from itmp.adapters.clock import SystemClock, new_id
+from itmp.calendars import parse_duration
 from itmp.change import Admission, ChangeRecord, Permit, Refusal, RunRecord
 from itmp.errors import BusyError, InvalidInputError, NotFoundError, StaleError
 from itmp.execution import Author, Reprise, RunStory, RunSummary, Wiring, execute
 from itmp.execution import resume as resume_run
 from itmp.execution import undo as undo_run
 from itmp.execution.doors import Room
+from itmp.execution.progress import RunWaiting
 from itmp.plan import Plan, targets
 from itmp.workspace import changes, gatekeeping, planning
 from itmp.workspace.holding import ChangeHeldError, held, publishing, stopping
+from itmp.workspace.leases import Held, Leases
 from itmp.workspace.place import EXECUTOR, Workspace
 from itmp.workspace.result import Result
 
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 
 ENDED: Final = frozenset({"succeeded", "failed", "undone"})
 RESUMABLE: Final = frozenset({"admitted", "running", "stopped", "unknown", "failed"})
+NO_WAIT: Final = "0s"
 SOME: Final = 10
 """How many commands a person is offered at once."""
 FOLLOW: Final = 0.5
@@ -59,23 +63,39 @@ class _Start:
     plan: Plan
     run: str
     limit: tuple[str, ...]
+    patience: float
     carry: Callable[[Permit, Wiring], RunSummary]
 
 
 def run(
-    place: Workspace, name: str, *, limit: str | None = None, key: str | None = None, progress: "Progress"
+    place: Workspace,
+    name: str,
+    *,
+    limit: str | None = None,
+    wait: str = NO_WAIT,
+    key: str | None = None,
+    progress: "Progress",
 ) -> Result:
-    """Run an approved change: exit code 0 done, 10 not yet approved, … (docs/formats/cli.md)."""
-    change = changes.resolve(place, name)
+    """Run an approved change: exit code 0 done, 10 not yet approved, … (docs/formats/cli.md).
+
+    `wait` is a duration: how long to wait for another change that holds a host or stack of this one (else 19).
+    """
+    change, patience = changes.resolve(place, name), parse_duration(wait).total_seconds()
     try:
         with held(place, change):
-            return _run_held(place, change, limit, key, progress)
+            return _run_held(place, change, limit, patience, key=key, progress=progress)
     except ChangeHeldError:
         return _attach(place, change)
 
 
 def _run_held(
-    place: Workspace, change: str, limit: str | None, key: str | None, progress: "Progress"
+    place: Workspace,
+    change: str,
+    limit: str | None,
+    patience: float,
+    *,
+    key: str | None,
+    progress: "Progress",
 ) -> Result:
     record = changes.find(place, change)
     changes.refuse_ended(record)
@@ -90,7 +110,7 @@ def _run_held(
             do=f"Take it up with: itmp resume {record.id}",
         )
     start = _Start(
-        mode="run", record=record, plan=plan, run=secrets.token_hex(16), limit=chosen,
+        mode="run", record=record, plan=plan, run=secrets.token_hex(16), limit=chosen, patience=patience,
         carry=lambda permit, wiring: execute(permit, plan, wiring=wiring, limit=chosen or None),
     )  # fmt: skip
     return _begin(place, start, key, progress)
@@ -103,6 +123,7 @@ def resume(
     retry: tuple[str, ...] = (),
     skip: tuple[str, ...] = (),
     reason: str = "",
+    wait: str = NO_WAIT,
     key: str | None = None,
     progress: "Progress",
 ) -> Result:
@@ -125,6 +146,7 @@ def resume(
         )
         start = _Start(
             mode="resume", record=record, plan=plan, run=dead.id, limit=_kept_limit(plan, dead),
+            patience=parse_duration(wait).total_seconds(),
             carry=lambda permit, wiring: resume_run(
                 permit,
                 plan,
@@ -138,7 +160,13 @@ def resume(
 
 
 def undo(
-    place: Workspace, name: str, *, hosts: str | None = None, key: str | None = None, progress: "Progress"
+    place: Workspace,
+    name: str,
+    *,
+    hosts: str | None = None,
+    wait: str = NO_WAIT,
+    key: str | None = None,
+    progress: "Progress",
 ) -> Result:
     """Carry out the plan's undo steps where something was begun."""
     change = changes.resolve(place, name)
@@ -151,6 +179,7 @@ def undo(
         chosen = _chosen(plan, hosts)
         start = _Start(
             mode="undo", record=record, plan=plan, run=record.run.id, limit=chosen,
+            patience=parse_duration(wait).total_seconds(),
             carry=lambda permit, wiring: undo_run(
                 permit, plan, wiring=wiring, story=_story(place, record, plan), hosts=chosen or None
             ),
@@ -186,13 +215,21 @@ def _begin(place: Workspace, start: _Start, key: str | None, progress: "Progress
     attempt = gatekeeping.Attempt(
         mode=start.mode, change=record.id, plan=start.plan, start=receipt.hash, run=start.run
     )
-    answer = gatekeeping.admit(place, attempt)
-    if isinstance(answer, Refusal):
-        return _refused(place, start, answer)
-    admission, permit = answer
-    return _carry(
-        place, start, attempt=attempt, admission=admission, permit=permit, runners=runners, progress=progress
-    )
+    with Leases(
+        place, record.id, start.run, patience=start.patience, tell=lambda it: progress.on_event(_waits(it))
+    ) as leases:
+        answer = gatekeeping.admit(place, attempt, leases)
+        if isinstance(answer, Refusal):
+            return _refused(place, start, answer)
+        admission, permit = answer
+        return _carry(
+            place, start, attempt=attempt, admission=admission, permit=permit, runners=runners,
+            progress=progress,
+        )  # fmt: skip
+
+
+def _waits(held: Held) -> RunWaiting:
+    return RunWaiting(target=held.target, change=held.change, run=held.run)
 
 
 def _carry(
