@@ -85,7 +85,8 @@ class Course:
 
     `left_out` maps a host that must not be acted on to the reason (`LIMITED`, `SKIPPED`). `halt` says why no
     ordinary slice starts any more; `dead` that nothing at all does, because the log failed. `undo` asks for the
-    undo phase, `undoing` is it; `command` says that a person asked for undo alone.
+    undo phase, `undoing` is it; `command` says that a person asked for undo alone. `owed` maps a slice's key and a
+    host to the handlers that were notified there and did not run: they run when the slice runs there again.
     """
 
     units: tuple[Unit, ...]
@@ -101,6 +102,7 @@ class Course:
     undo: bool = False
     undoing: bool = False
     command: bool = False
+    owed: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     def halted(self, why: str) -> "Course":
         """Return the course on which no ordinary slice starts any more; the first reason stays."""
@@ -127,11 +129,16 @@ def advance(course: Course) -> tuple[Unit, Slice, Course] | None:
             unit = course.units[index]
             hosts = _hosts_now(course, unit)
             if hosts is not None:
-                return unit, unit.part(hosts), replace(course, at=index + 1)
+                return unit, _part(course, unit, hosts), replace(course, at=index + 1)
         if not _undo_begins(course):
             return None
         course = begin_undo(course)
     return None
+
+
+def _part(course: Course, unit: Unit, hosts: tuple[str, ...]) -> Slice:
+    owed = {host: course.owed[unit.key, host] for host in hosts if (unit.key, host) in course.owed}
+    return replace(unit.part(hosts), owed=owed)
 
 
 def begin_undo(course: Course) -> Course:

@@ -4,10 +4,13 @@ Rules kept here, in this order:
 1. a new permit is used up: a resume is admitted like a run;
 2. left-over processes of the dead run are ended, before anything is asked or done;
 3. every unknown outcome is probed; `done` counts as ok, `not_done` runs again, and what cannot be known needs
-   a person: then nothing runs;
+   a person: then nothing runs. A probe does not see whether a notified handler ran: where one is owed a person is
+   needed too;
 4. the run goes on through the same loop with what is left. A failed host is taken up only on request
    (`retry`), and no action is repeated, with one exception: a host whose batch was closed by its `always` steps
-   before it got through (drained, stopped, undrained) passes the batch from its beginning.
+   before it got through (drained, stopped, undrained) passes the batch from its beginning. A step that runs again
+   on a host also runs the handlers that were notified there before and did not run: the change that called for them
+   will not be made twice.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -68,7 +71,7 @@ def resume(
     reprise = reprise or Reprise()
     admit(permit, plan, wiring, mode="resume")
     left_out = {**outside(plan.manifest, permit, limit), **_skipped(plan, reprise)}
-    drive = Drive(permit, plan, wiring, notes=story.handlers)
+    drive = Drive(permit, plan, wiring, notes=[f"when this was taken up: {line}" for line in story.handlers])
     course = take_up(plan, story, left_out=left_out)
     drive.open(course, resumed=True, asked=reprise.asked)
     try:
@@ -155,8 +158,8 @@ def _probe(
 ) -> RunStory:
     units = {unit.key: unit for unit in order(plan.manifest)}
     for key, target in story.unknown():
-        if target in left_out:
-            continue
+        if target in left_out or (key, target) in story.owed:
+            continue  # a probe sees an effect, and not whether the handler ran that it called for
         part = units[key].part((target,) if target in units[key].hosts else ())
         answer = _ask(plan, units[key], target, prober)
         if answer == "cannot_know":
@@ -216,7 +219,7 @@ def _fold(
     plan: Plan, story: RunStory, prior: Prior, left_out: Mapping[str, str], *, undoing: bool = False
 ) -> Course:
     """Return the course after everything in `prior`, judged as if it had just happened."""
-    course = Course(units=order(plan.manifest), left_out=left_out)
+    course = Course(units=order(plan.manifest), left_out=left_out, owed=story.owed)
     for unit in course.units:
         if unit.phase == "undo" and not course.undoing and (undoing or unit.key in prior):
             course = begin_undo(replace(course.halted("its undo has begun"), undo=True))

@@ -32,7 +32,7 @@ from itmp.change import (
 from itmp.change.gate import NAMES
 from itmp.errors import Error, StaleError
 from itmp.execution.doors import Phase, Slice
-from itmp.plan import Host, Manifest, Needs, Plan, PulumiStep
+from itmp.plan import AnsibleStep, Host, Manifest, Needs, Plan, PulumiStep, all_steps
 from itmp.workspace.leases import Leases, TargetHeldError, acted_on
 from itmp.workspace.place import EXECUTOR, Workspace
 
@@ -106,6 +106,7 @@ def world(place: Workspace, plan: Plan) -> World:
     problems: list[str] = []
     hosts = None
     present: dict[tuple[str, str, str], int] = {}
+    problems += _moved_versions(plan.manifest)
     problems += _swapped_scripts(place, plan.manifest)
     try:
         hosts = None if problems else _hosts(place, plan.manifest)
@@ -218,6 +219,15 @@ def _swapped_scripts(place: Workspace, manifest: Manifest) -> list[str]:
         for path, data in now.items()
         if os.access(place.root / path, os.X_OK) and known.get(path) != digest(data)
     ]
+
+
+def _moved_versions(manifest: Manifest) -> list[str]:
+    """Name versions that parse and run plays and are not those of the plan: its bytes would mean something else."""
+    if not any(isinstance(step, AnsibleStep) for step in all_steps(manifest)):
+        return []
+    from itmp.adapters.ansible.sources import moved_versions  # noqa: PLC0415 - needs the ansible extra
+
+    return moved_versions(manifest.versions)
 
 
 def _hosts(place: Workspace, manifest: Manifest) -> tuple[Host, ...] | None:

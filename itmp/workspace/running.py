@@ -276,7 +276,7 @@ def _finished(place: Workspace, start: _Start, summary: RunSummary) -> Result:
         state=summary.state.value,
         hosts={**summary.hosts, **summary.resources},
         next=_next(start.record.id, summary),
-        notes=(*notes, *_stale(place, start.plan)),
+        notes=(*notes, *_story(place, start.record, start.plan).handlers, *_stale(place, start.plan)),
     )
 
 

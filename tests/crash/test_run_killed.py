@@ -50,6 +50,55 @@ def probe(place: Place) -> Iterator[str]:
         thread.join()
 
 
+CONFIGURE = """\
+- hosts: web1:web2
+  gather_facts: false
+  tasks:
+    - name: Configure
+      ansible.builtin.copy: {content: "new\\n", dest: "{{ host_root }}/nginx.conf", mode: "0644"}
+      notify: now in force
+    - name: Try
+      ansible.builtin.raw: sh {{ host_root }}/act try
+  handlers:
+    - name: Restart nginx
+      ansible.builtin.raw: sh {{ host_root }}/act restart
+      listen: now in force
+"""
+CONFIGURING = """\
+itmp: runbook/v1
+name: configure
+title: Configure
+owner: team-web
+environment: production
+risk: moderate
+steps:
+  - {id: conf, playbook: configure}
+"""
+
+
+def test_a_handler_that_was_notified_before_the_kill_is_named_and_runs_when_its_step_runs_again(
+    place: Place,
+) -> None:
+    place.write("playbooks/configure.yml", CONFIGURE)
+    change = place.ready(CONFIGURING)
+    place.hold("web1", "try")
+    run = place.start("run", change, "--key", "alice")
+    place.until("web1", "begin try")
+    place.until("web2", "end try")
+    run.kill()
+    still(place, change, ("web1", "try"))
+    owed = "pending handlers: web1: Restart nginx (conf)"
+    assert owed in place.json("status", change)["notes"]
+    notes = place.json("resume", change, "--key", "alice", expect=14)["notes"]
+    assert owed in notes
+    for host in HOSTS:
+        place.itmp("reconcile", change, host, "failed", "--reason", "x", "--key", "alice", expect=0)
+    result = place.json("resume", change, "--retry", "failed", "--key", "alice")
+    assert [place.journal(host)[-2:] for host in HOSTS] == [["begin restart", "end restart"]] * 2
+    assert not [note for note in result["notes"] if note.startswith("pending")]
+    assert not [note for note in place.json("status", change)["notes"] if "handlers" in note]
+
+
 def token(place: Place, change: str) -> str:
     """Return the prefix of the tokens that all processes of the change's run carry."""
     return str(place.json("status", change)["run"])

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from itmp.adapters import supervisor
-from itmp.adapters.ansible import _ssh, layout
+from itmp.adapters.ansible import _handlers, _ssh, layout
 from itmp.adapters.ansible._tasks import is_local
 from itmp.adapters.known_hosts import PinnedKeys
 from itmp.errors import NotFoundError
@@ -44,6 +44,7 @@ class Slicing:
         layout.write(folder, "delegates", "".join(f"{host.name}\n" for host in hosts).encode())
         layout.write(folder, "vars.json", json.dumps(self._variables()).encode())
         layout.write(folder, layout.BOUNDS, json.dumps(self._bounds(hosts)).encode())
+        layout.write(folder, _handlers.FILE, _handlers.write(self._part.owed))
         pinned = PinnedKeys(data=self._artifact(layout.KNOWN_HOSTS))
         layout.write(folder, "known_hosts", pinned.only((host.address, host.port) for host in hosts))
         layout.write(folder, "ssh_config", _ssh.config(hosts).encode())

@@ -252,12 +252,9 @@ def test_a_host_that_failed_in_an_open_slice_stays_failed() -> None:
     assert rig.story().slices["one"].states == {"web1": "failed", "web2": "unknown"}
 
 
-def test_handlers_that_may_still_be_due_are_named_until_they_run() -> None:
-    rig = killed(Rig(plan([rolling(TWO, blocks())])), "before restart@1/2/web1")
-    assert rig.story().handlers == tuple(
-        f"restart: {name} changed and did not get through; a handler may still be due: restart 101"
-        for name in TWO
-    )
+def result(rig: Rig, host: str, name: str, outcome: str, **more: object) -> None:
+    """Write a result of `restart@1` on a host, as the callback tells it."""
+    data = {"path": "project/restart.yml", "line": 1, "name": name, **({"more": more} if more else {})}
     rig.journal.append(
         Event(
             id=rig.id(),
@@ -266,15 +263,62 @@ def test_handlers_that_may_still_be_due_are_named_until_they_run() -> None:
             change=CHANGE,
             run="RUN-1",
             step="restart",
-            target={"kind": "host", "id": "web1"},
-            intent=rig.story().slices["restart@1"].intents["web1"],
-            outcome="changed",
-            data={"path": "project/restart.yml", "line": 101, "name": "nginx : restart 101"},
+            target={"kind": "host", "id": host},
+            intent=rig.story().slices["restart@1"].intents[host],
+            outcome=outcome,
+            data=data,
         )
     )
-    (due,) = rig.story().handlers
-    assert "web2" in due
-    assert due in rig.resume().notes
+
+
+OWED = "pending handlers: web1: nginx : reload (restart@1)"
+
+
+def notified() -> Rig:
+    """A run that died after a change on web1 had notified a handler, and before that ran."""
+    rig = killed(Rig(plan([rolling(TWO, blocks())]), blind=["web1"]), "before restart@1/2/web1")
+    result(rig, "web1", "Write", "changed", notified=["nginx : reload"])
+    return rig
+
+
+def test_a_notified_handler_is_owed_until_it_runs_and_the_others_are_named_as_not_known() -> None:
+    rig = notified()
+    assert rig.story().owed == {("restart@1", "web1"): ("nginx : reload",)}
+    unsure = [f"not known whether notified: {host}: restart 101 (restart@1)" for host in TWO]
+    assert rig.story().handlers == (OWED, *unsure)
+    assert f"when this was taken up: {OWED}" in rig.resume().notes
+    result(rig, "web1", "nginx : reload", "failed")
+    assert rig.story().owed
+    result(rig, "web1", "nginx : reload", "changed")
+    assert not rig.story().owed
+
+
+def test_what_is_owed_runs_when_its_step_runs_there_again() -> None:
+    rig = notified()
+    rig.resume()
+    reconcile(rig, "web1", "failed")
+    rig.resume(retry=["failed"])
+    again = [e.data.get("owed") for e in since(rig, "run.resumed") if e.type == "slice.intended"]
+    assert {"web1": ["nginx : reload"]} in again
+    assert OWED in rig.story().handlers  # until its own result is there
+    result(rig, "web1", "nginx : reload", "changed")
+    assert not rig.story().handlers
+
+
+def test_a_person_who_says_ok_says_it_of_the_handlers_too() -> None:
+    rig = notified()
+    rig.resume()
+    reconcile(rig, "web1", "ok")
+    assert not rig.story().owed
+
+
+def test_a_probe_does_not_settle_a_host_that_is_owed_a_handler() -> None:
+    rig = killed(Rig(plan([rolling(TWO, blocks())])), "before restart@1/2/web2")
+    result(rig, "web1", "Write", "changed", notified=["restart 101"])
+    summary = rig.resume()
+    assert isinstance(summary.cause, UnknownOutcomeError)
+    assert "web1 in restart@1" in summary.cause.what
+    assert summary.exit_code == 14
 
 
 def test_a_story_of_another_plan_is_refused() -> None:
