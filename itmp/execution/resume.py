@@ -37,14 +37,14 @@ class Reprise:
     """What a person asks of a resume.
 
     `retry` are the states (`failed`, `unreachable`) whose hosts run again; `skip` the hosts to go on without;
-    `reason` says why hosts are skipped; `dead` is the room of the run that is taken up, whose left-overs are ended
-    (`None`: this run's own).
+    `reason` says why hosts are skipped; `dead` are the rooms of all attempts before this one, whose left-overs are
+    ended (none: this run's own).
     """
 
     retry: frozenset[str] = field(default_factory=frozenset)
     skip: frozenset[str] = field(default_factory=frozenset)
     reason: str = ""
-    dead: Room | None = None
+    dead: tuple[Room, ...] = ()
 
     @property
     def asked(self) -> Mapping[str, Any]:
@@ -75,7 +75,7 @@ def resume(
     course = take_up(plan, story, left_out=left_out)
     drive.open(course, resumed=True, asked=reprise.asked)
     try:
-        drive.notes += _sweep(plan, story, wiring, reprise)
+        drive.notes += _sweep(plan, story, wiring, reprise.dead)
         story = _probe(plan, story, drive, prober, left_out)
         _need_nobody(permit.change, story, reprise.skip)
     except (LogUnavailableError, ForkError) as error:
@@ -86,9 +86,18 @@ def resume(
 
 
 def undo(
-    permit: Permit, plan: Plan, *, wiring: Wiring, story: RunStory, hosts: Iterable[str] | None = None
+    permit: Permit,
+    plan: Plan,
+    *,
+    wiring: Wiring,
+    story: RunStory,
+    hosts: Iterable[str] | None = None,
+    dead: tuple[Room, ...] = (),
 ) -> RunSummary:
     """Carry out the plan's undo where the run that `story` tells of began anything; `hosts` narrows it.
+
+    What the attempts before (`dead`: their rooms) left running is ended first, like at a resume: nothing may still
+    be doing what is being undone.
 
     Undo steps that succeeded before are not repeated. Exit code 0 means undone. Raises like `execute`, and
     `InvalidInputError` when there is nothing to undo.
@@ -104,7 +113,14 @@ def undo(
     if narrowed(course):
         stacks = [step.id for step in plan.manifest.undo if isinstance(step, PulumiStep)]
         drive.notes += [f"{step}: left as it is, since only hosts were named" for step in stacks]
-    return drive.begin(course, resumed=False)
+    drive.open(course, resumed=False)
+    try:
+        drive.notes += _sweep(plan, story, wiring, dead)
+    except (LogUnavailableError, ForkError) as error:
+        return drive.close(drive.die(course, error))
+    except Error as error:
+        return drive.close(drive.stop(course, error))
+    return drive.go(course)
 
 
 def take_up(
@@ -141,14 +157,14 @@ def _skipped(plan: Plan, reprise: Reprise) -> dict[str, str]:
     return dict.fromkeys(sorted(reprise.skip), SKIPPED)
 
 
-def _sweep(plan: Plan, story: RunStory, wiring: Wiring, reprise: Reprise) -> list[str]:
-    """End left-overs of every slice that never ended; return a line for each."""
+def _sweep(plan: Plan, story: RunStory, wiring: Wiring, dead: tuple[Room, ...]) -> list[str]:
+    """End left-overs of every slice that never ended, or of which something is not known; return a line for each."""
     found: list[str] = []
     for unit in order(plan.manifest):
-        begun = story.slices.get(unit.key)
-        if begun is not None and begun.open:
+        begun, runner = story.slices.get(unit.key), wiring.runners.get(unit.step.kind)
+        if begun is not None and runner is not None and (begun.open or "unknown" in begun.states.values()):
             part = unit.part(tuple(host for host in unit.hosts if host in begun.states))
-            lines = wiring.runners[unit.step.kind].sweep(reprise.dead or wiring.room, part)
+            lines = [line for room in dead or (wiring.room,) for line in runner.sweep(room, part)]
             found += [f"{unit.key}: left over and ended: {line}" for line in lines]
     return found
 

@@ -9,7 +9,6 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,10 +21,11 @@ from itmp.execution import resume as resume_run
 from itmp.execution import undo as undo_run
 from itmp.execution.doors import Room
 from itmp.execution.progress import RunWaiting
-from itmp.plan import Plan, targets
+from itmp.plan import Plan
 from itmp.workspace import changes, gatekeeping, planning
 from itmp.workspace.holding import ChangeHeldError, held, publishing, stopping
 from itmp.workspace.leases import Held, Leases
+from itmp.workspace.narrowing import chosen_hosts, kept_limit
 from itmp.workspace.place import EXECUTOR, Workspace
 from itmp.workspace.result import Result
 
@@ -100,7 +100,7 @@ def _run_held(
     record = changes.find(place, change)
     changes.refuse_ended(record)
     plan = _approved(place, record, "run")
-    chosen = _chosen(plan, limit)
+    chosen = chosen_hosts(plan, limit)
     if record.run and record.run.state in ENDED:
         return replayed(record, record.run)
     if record.run:
@@ -142,10 +142,10 @@ def resume(
             retry=frozenset(retry),
             skip=frozenset(skip),
             reason=reason,
-            dead=_room(place, dead.id, len(dead.permits)),
+            dead=_rooms(place, record),
         )
         start = _Start(
-            mode="resume", record=record, plan=plan, run=dead.id, limit=_kept_limit(plan, dead),
+            mode="resume", record=record, plan=plan, run=dead.id, limit=kept_limit(plan, dead),
             patience=parse_duration(wait).total_seconds(),
             carry=lambda permit, wiring: resume_run(
                 permit,
@@ -176,12 +176,13 @@ def undo(
         if record.run is None:
             raise NotFoundError(f"{record.id} has never run: there is nothing to undo")
         plan = _approved(place, record, "undo")
-        chosen = _chosen(plan, hosts)
+        chosen = chosen_hosts(plan, hosts)
         start = _Start(
             mode="undo", record=record, plan=plan, run=record.run.id, limit=chosen,
             patience=parse_duration(wait).total_seconds(),
             carry=lambda permit, wiring: undo_run(
-                permit, plan, wiring=wiring, story=_story(place, record, plan), hosts=chosen or None
+                permit, plan, wiring=wiring, story=_story(place, record, plan), hosts=chosen or None,
+                dead=_rooms(place, record),
             ),
         )  # fmt: skip
         return _begin(place, start, key, progress)
@@ -324,26 +325,6 @@ def _next(change: str, summary: RunSummary) -> tuple[str, ...]:
             return (f"itmp status {change}", f"itmp logs {change}")
 
 
-def _chosen(plan: Plan, limit: str | None) -> tuple[str, ...]:
-    """Resolve a limit's names and globs against the plan's hosts; it may only narrow."""
-    if limit is None:
-        return ()
-    hosts = targets(plan.manifest)
-    wanted = [part.strip() for part in limit.split(",") if part.strip()]
-    for pattern in wanted:
-        if not any(fnmatchcase(host, pattern) for host in hosts):
-            raise InvalidInputError(
-                f"no host of the plan matches {pattern!r:.60}", do="See its hosts: itmp show PLAN"
-            )
-    return tuple(host for host in hosts if any(fnmatchcase(host, pattern) for pattern in wanted))
-
-
-def _kept_limit(plan: Plan, dead: RunRecord) -> tuple[str, ...]:
-    """Return the limit under which a run began, so that taking it up never widens it; empty for none."""
-    limit = tuple(dead.permits[0].body["limit"])
-    return limit if set(limit) != set(targets(plan.manifest)) else ()
-
-
 def _attach(place: Workspace, change: str) -> Result:
     """Follow the run that another process carries out; return how it ended."""
     while True:
@@ -368,6 +349,13 @@ def _approved(place: Workspace, record: ChangeRecord, act: str) -> Plan:
     except StaleError as error:
         gatekeeping.record_stale(place, record, act, error)
         raise
+
+
+def _rooms(place: Workspace, record: ChangeRecord) -> tuple[Room, ...]:
+    """Return the rooms of every attempt so far: one that died while it swept leaves what the one before had left."""
+    return tuple(
+        _room(place, run.id, attempt) for run in record.runs for attempt in range(1, len(run.permits) + 1)
+    )
 
 
 def _room(place: Workspace, run: str, attempt: int) -> Room:

@@ -394,3 +394,32 @@ def test_there_must_be_something_to_undo() -> None:
     for rig in (without, never):
         with pytest.raises(InvalidInputError, match="nothing to undo"):
             rig.undo()
+
+
+def test_left_overs_are_ended_before_an_undo_too() -> None:
+    rig = killed(Rig(plan([ansible("one", TWO)], undo=[ansible("back", TWO)])), "before one/2/web1")
+    assert rig.world.left_over == ["one"]
+    assert rig.undo().exit_code == 14  # taken back, and still nobody knows what "one" had done
+    assert rig.world.swept == ["one"]
+    assert len(rig.world.of("undo:back", "web1")) == 2
+    nodes = rig.fuse.nodes
+    assert nodes.index("sweep one") < next(
+        at for at, name in enumerate(nodes) if name.startswith("before back")
+    )
+
+
+def test_an_undo_does_not_begin_while_something_may_still_be_done() -> None:
+    rig = killed(Rig(plan([ansible("one", TWO)], undo=[ansible("back", TWO)])), "before one/2/web1")
+    rig.arm(Fuse(4, lambda: BrokeDownError("still running there")))
+    summary = rig.undo()
+    assert rig.fuse.nodes[4] == "sweep one"
+    assert isinstance(summary.cause, BrokeDownError)
+    assert not rig.world.of("undo:back", "web1")
+
+
+def test_a_slice_whose_runner_was_lost_is_swept_although_it_ended() -> None:
+    rig = Rig(plan([ansible("one", TWO)]), script={("one", "web1"): ["hang"]})
+    assert rig.execute().exit_code == 14
+    rig.world.left_over.append("one")
+    rig.resume()
+    assert rig.world.swept == ["one"]
