@@ -404,7 +404,7 @@ def test_left_overs_are_ended_before_an_undo_too() -> None:
     assert len(rig.world.of("undo:back", "web1")) == 2
     nodes = rig.fuse.nodes
     assert nodes.index("sweep one") < next(
-        at for at, name in enumerate(nodes) if name.startswith("before back")
+        at for at, name in enumerate(nodes) if name.startswith("before undo:back")
     )
 
 
