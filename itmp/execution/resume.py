@@ -18,7 +18,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 from itmp.change import Permit
-from itmp.errors import Error, ForkError, InvalidInputError, LogUnavailableError, UnknownOutcomeError
+from itmp.errors import (
+    Error,
+    ForkError,
+    InvalidInputError,
+    LogUnavailableError,
+    RefusedError,
+    UnknownOutcomeError,
+)
 from itmp.execution.accounting import HostState
 from itmp.execution.course import SKIPPED, Course, Unit, absorb, begin_undo, narrowed, order, start
 from itmp.execution.doors import Prober, Room
@@ -70,6 +77,11 @@ def resume(
     """
     reprise = reprise or Reprise()
     admit(permit, plan, wiring, mode="resume")
+    if unsigned := sorted(reprise.skip & permit.hosts):
+        raise RefusedError(
+            f"the permit covers {unsigned[0]:.80}, which is to be skipped",
+            do="Sign the skip: itmp resume --skip HOST",
+        )
     left_out = {**outside(plan.manifest, permit, limit), **_skipped(plan, reprise)}
     drive = Drive(permit, plan, wiring, notes=[f"when this was taken up: {line}" for line in story.handlers])
     course = take_up(plan, story, left_out=left_out)

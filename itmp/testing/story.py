@@ -340,7 +340,7 @@ class Story:
             step=step.id,
             phase=phase,
             intent=intent.hash,
-            data={"slice": step.id, "hosts": dict.fromkeys(hosts, outcome)},
+            data={"slice": _key(step, phase), "hosts": dict.fromkeys(hosts, outcome)},
         )
         return intent
 
@@ -348,8 +348,9 @@ class Story:
         self, permit: Permit, step: AnsibleStep, hosts: Sequence[str], *, phase: str = "do"
     ) -> Receipt:
         """Write the intent of one slice."""
-        work = work_digest(Slice(key=step.id, step=step, hosts=tuple(hosts)))
-        data = {"slice": step.id, "hosts": list(hosts), "work": work, "permit": permit.leaf}
+        key = _key(step, phase)
+        work = work_digest(Slice(key=key, step=step, hosts=tuple(hosts)))
+        data = {"slice": key, "hosts": list(hosts), "work": work, "permit": permit.leaf}
         return self.say(permit, "slice.intended", step=step.id, phase=phase, data=data)
 
     def result(
@@ -421,3 +422,7 @@ class Story:
         self.execute(self.permit(runner))
         self.close()
         return self
+
+
+def _key(step: AnsibleStep, phase: str) -> str:
+    return f"undo:{step.id}" if phase == "undo" else step.id

@@ -25,7 +25,7 @@ from itmp.plan import Plan
 from itmp.workspace import changes, gatekeeping, planning
 from itmp.workspace.holding import ChangeHeldError, held, publishing, stopping
 from itmp.workspace.leases import Held, Leases
-from itmp.workspace.narrowing import chosen_hosts, kept_limit
+from itmp.workspace.narrowing import chosen_hosts, kept_limit, limit_line
 from itmp.workspace.place import EXECUTOR, Workspace
 from itmp.workspace.result import Result
 
@@ -62,7 +62,7 @@ class _Start:
     record: ChangeRecord
     plan: Plan
     run: str
-    limit: tuple[str, ...]
+    limit: str
     patience: float
     carry: Callable[[Permit, Wiring], RunSummary]
 
@@ -110,7 +110,8 @@ def _run_held(
             do=f"Take it up with: itmp resume {record.id}",
         )
     start = _Start(
-        mode="run", record=record, plan=plan, run=secrets.token_hex(16), limit=chosen, patience=patience,
+        mode="run", record=record, plan=plan, run=secrets.token_hex(16),
+        limit=limit_line(plan, chosen), patience=patience,
         carry=lambda permit, wiring: execute(permit, plan, wiring=wiring, limit=chosen or None),
     )  # fmt: skip
     return _begin(place, start, key, progress)
@@ -145,7 +146,8 @@ def resume(
             dead=_rooms(place, record),
         )
         start = _Start(
-            mode="resume", record=record, plan=plan, run=dead.id, limit=kept_limit(plan, dead),
+            mode="resume", record=record, plan=plan, run=dead.id,
+            limit=limit_line(plan, kept_limit(plan, dead), skip=skip, retry=retry),
             patience=parse_duration(wait).total_seconds(),
             carry=lambda permit, wiring: resume_run(
                 permit,
@@ -178,7 +180,7 @@ def undo(
         plan = _approved(place, record, "undo")
         chosen = chosen_hosts(plan, hosts)
         start = _Start(
-            mode="undo", record=record, plan=plan, run=record.run.id, limit=chosen,
+            mode="undo", record=record, plan=plan, run=record.run.id, limit=limit_line(plan, chosen),
             patience=parse_duration(wait).total_seconds(),
             carry=lambda permit, wiring: undo_run(
                 permit, plan, wiring=wiring, story=_story(place, record, plan), hosts=chosen or None,
@@ -209,7 +211,7 @@ def _begin(place: Workspace, start: _Start, key: str | None, progress: "Progress
         "change": record.id,
         "plan": start.plan.digest,
         "request": changes.request_of(record).leaf,
-        "limit": ",".join(start.limit) or "-",
+        "limit": start.limit,
     }
     statement, signed, signer = changes.sign_act(place, start.mode, lambda _: own, key)
     receipt = changes.append_act(place, statement, signed, changes.actor(signer), record)

@@ -8,6 +8,7 @@ from itmp.change import ChangeRecord, Refusal, RunRecord, SliceRecord, Vote, jud
 from itmp.change.statements import Given
 from itmp.errors import BusyError, InvalidInputError, NotFoundError
 from itmp.execution import RunStory, standing
+from itmp.execution.course import LIMITED, SKIPPED
 from itmp.plan import targets
 from itmp.workspace import changes, gatekeeping, planning
 from itmp.workspace.place import Workspace
@@ -229,9 +230,9 @@ def _hosts(place: Workspace, record: ChangeRecord, run: RunRecord) -> dict[str, 
     if run.state in ENDED:
         return dict(run.targets)
     plan, story = planning.logged_plan(place, changes.request_of(record).plan), _told(place, record, run)
-    limit = run.permits[-1].body["limit"] if run.permits else ()
-    hosts = targets(plan.manifest) if limit else ()
-    left_out = {host: "outside the limit of this run" for host in hosts if host not in limit}
+    first, last = (run.permits[0].body["limit"], run.permits[-1].body["limit"]) if run.permits else ((), ())
+    hosts = targets(plan.manifest) if last else ()
+    left_out = {host: SKIPPED if host in first else LIMITED for host in hosts if host not in last}
     return dict(standing(plan, story, left_out=left_out))
 
 

@@ -92,9 +92,97 @@ def test_work_that_failed_may_be_done_again() -> None:
     story, permit = begun()
     first, second = story.steps()
     story.slice(permit, first, outcome="failed")
+    again = taken_up(story, permit, "failed", limit="+failed", retry=["failed"])
     for step in (first, second):
+        story.slice(again, step)
+    assert ended(story, again, "succeeded", dict.fromkeys(BOTH, "changed")).exit_code == 0
+
+
+def taken_up(story: Story, permit: Permit, state: str, *, limit: str, **asked: list[str]) -> Permit:
+    """End the run in `state`, all hosts with it, and take it up under a signed `limit`; the log says `asked`."""
+    hosts = dict.fromkeys(BOTH, "failed")
+    story.say(permit, "run.finished", outcome="failed", data={"state": state, "hosts": hosts})
+    again = story.permit(mode="resume", limit=limit)
+    story.say(again, "run.resumed", data={"permit": again.leaf, **asked})
+    return again
+
+
+@pytest.mark.parametrize(
+    ("limit", "asked", "rule"),
+    [
+        ("+failed", {}, 11),
+        ("-", {"retry": ["failed"]}, 11),
+        ("+unreachable", {"retry": ["failed"]}, 11),
+        ("-", {}, 12),
+    ],
+)
+def test_what_failed_is_tried_again_only_where_that_was_signed(
+    limit: str, asked: dict[str, list[str]], rule: int
+) -> None:
+    story, permit = begun()
+    first, second = story.steps()
+    story.slice(permit, first, outcome="failed")
+    again = taken_up(story, permit, "failed", limit=limit, **asked)
+    for step in (first, second):
+        story.slice(again, step)
+    report = ended(story, again, "succeeded", dict.fromkeys(BOTH, "changed"))
+    assert report.broken
+    assert report.broken.n == rule
+
+
+@pytest.mark.parametrize(
+    ("limit", "skip", "code"),
+    [("!web2", ["web2"], 0), ("!web2", [], 40), ("-", ["web2"], 40), ("!web1", ["web2"], 40)],
+)
+def test_a_host_is_gone_on_without_only_where_that_was_signed(limit: str, skip: list[str], code: int) -> None:
+    story, permit = begun()
+    again = taken_up(story, permit, "stopped", limit=limit, **({"skip": skip} if skip else {}))
+    for step in story.steps():
+        story.slice(again, step)
+    done = [host for host in BOTH if again.covers(host)]
+    hosts = {host: "changed" if host in done else "skipped" for host in BOTH}
+    report = ended(story, again, "succeeded", hosts)
+    assert report.exit_code == code
+    assert code == 0 or (report.broken and report.broken.n == 11)
+
+
+def backwards(story: Story, permit: Permit) -> None:
+    for step in reversed(story.steps()):
         story.slice(permit, step)
-    assert ended(story, permit, "succeeded", dict.fromkeys(BOTH, "changed")).exit_code == 0
+
+
+def back_to_an_earlier_step(story: Story, permit: Permit) -> None:
+    first, second = story.steps()
+    story.intend(permit, second, ["web1"])
+    again = taken_up(story, permit, "stopped", limit="-")
+    story.intend(again, first, ["web1"])
+
+
+def on_after_the_undo(story: Story, permit: Permit) -> None:
+    first, second = story.steps()
+    story.slice(permit, first)
+    [back] = [one for one in all_steps(story.plan.manifest) if one.id == "back"]
+    assert isinstance(back, AnsibleStep)
+    story.slice(permit, back, phase="undo")
+    again = taken_up(story, permit, "stopped", limit="-")
+    story.slice(again, second)
+
+
+def under_the_name_of_another_slice(story: Story, permit: Permit) -> None:
+    first, second = story.steps()
+    fields = {"step": first.id, "data": {"slice": second.id, "hosts": list(BOTH), "permit": permit.leaf}}
+    story.say(permit, "slice.intended", **fields)
+
+
+@pytest.mark.parametrize(
+    "lie", [backwards, back_to_an_earlier_step, on_after_the_undo, under_the_name_of_another_slice]
+)
+def test_slices_begin_in_the_order_of_the_plan(lie: Callable[[Story, Permit], None]) -> None:
+    story, permit = begun()
+    lie(story, permit)
+    report = ended(story, permit, "failed", dict.fromkeys(BOTH, "failed"))
+    assert report.broken
+    assert report.broken.n == 12
 
 
 def begun() -> tuple[Story, Permit]:
