@@ -6,7 +6,8 @@ Rules kept here:
 - Over a whole run no host goes back: what begins on it comes later in the plan than what began on it before, or is the
   same again. There is one way back: to the beginning of a batch that was closed, by an `always` step, before the host
   had passed it.
-- Once the undo of a run has begun, nothing of it is done any more.
+- Once the undo of a run has begun, nothing of it is done any more; an undo step runs only on hosts where something was
+  begun, and where it takes one step back, where that one was.
 Steps that are left out are not judged here: a success that did not do them all breaks rule 15.
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from itmp.plan import LeafStep, Manifest, RollingStep, slices
+from itmp.plan import AnsibleStep, LeafStep, Manifest, RollingStep, slices
 
 _OPENS_NOTHING: Final = "check"
 Settled: TypeAlias = tuple[str, str, str]
@@ -40,6 +41,7 @@ class Order:
         self._permits: dict[str, int] = {}
         self._undoing: set[str] = set()
         self._hosts: dict[tuple[str, str, str], Place] = {}
+        self._begun: dict[tuple[str, str], dict[str, None]] = {}
         self._closed: dict[tuple[str, str], tuple[str, int]] = {}
 
     def problem(self, key: str, step: str, phase: str, hosts: Collection[str]) -> str:
@@ -58,6 +60,8 @@ class Order:
             self._undoing.add(run)
         elif run in self._undoing:
             return f"slice {key} begins after the undo of its run"
+        if missing := self._never_begun(place, run, hosts):
+            return f"{key} takes back on {missing:.80} what was never begun there"
         back = sorted(host for host in hosts if not self._onward(place, run, host))
         if back:
             return f"{back[0]:.80} goes back to {key}"
@@ -84,6 +88,14 @@ class Order:
         ids = {other.step.id for other in batch if not other.step.always}
         return {one for one in settled if one[0] == run and one[1] in ids and one[2] in stuck}
 
+    def _never_begun(self, place: Place, run: str, hosts: Collection[str]) -> str:
+        named = place.step.undoes if isinstance(place.step, AnsibleStep) else ""
+        for host in sorted(hosts) if place.phase == "undo" else ():
+            begun = self._begun.get((run, host), {})
+            if not begun or (named and named not in begun):
+                return host
+        return ""
+
     def _onward(self, place: Place, run: str, host: str) -> bool:
         before = self._hosts.get((run, place.phase, host))
         if before is None or place.step.always or place.at >= before.at:
@@ -92,6 +104,8 @@ class Order:
 
     def _note(self, place: Place, run: str, hosts: Collection[str]) -> None:
         for host in hosts:
+            if place.phase == "do":
+                self._begun.setdefault((run, host), {})[place.step.id] = None
             if not place.step.always:
                 self._hosts[run, place.phase, host] = place
                 self._closed.pop((run, host), None)

@@ -68,7 +68,8 @@ class AnsibleStep:
     `delegates` the hosts that tasks may be delegated to. `vars` become extra variables, `secrets` maps a
     variable's name to a reference (`env:NAME`, `file:PATH`, …) that is resolved at run time. `opaque` names
     dynamic includes whose content is not knowable before the run. `probes` maps a host to how a person-less
-    resume finds out whether the step's effect is there.
+    resume finds out whether the step's effect is there. `undoes` names, in the undo phase, the one step that this
+    takes back: it runs only where that one was begun.
     """
 
     id: str
@@ -85,6 +86,7 @@ class AnsibleStep:
     timeout: int = 3600
     always: bool = False
     on_failure: OnFailure = "stop"
+    undoes: str = ""
     kind: Literal["ansible"] = "ansible"
 
 

@@ -168,6 +168,12 @@ def on_after_the_undo(story: Story, permit: Permit) -> None:
     story.slice(again, second)
 
 
+def taking_back_what_was_never_begun(story: Story, permit: Permit) -> None:
+    [back] = [one for one in all_steps(story.plan.manifest) if one.id == "back"]
+    assert isinstance(back, AnsibleStep)
+    story.slice(permit, back, phase="undo")
+
+
 def under_the_name_of_another_slice(story: Story, permit: Permit) -> None:
     first, second = story.steps()
     fields = {"step": first.id, "data": {"slice": second.id, "hosts": list(BOTH), "permit": permit.leaf}}
@@ -175,7 +181,14 @@ def under_the_name_of_another_slice(story: Story, permit: Permit) -> None:
 
 
 @pytest.mark.parametrize(
-    "lie", [backwards, back_to_an_earlier_step, on_after_the_undo, under_the_name_of_another_slice]
+    "lie",
+    [
+        backwards,
+        back_to_an_earlier_step,
+        on_after_the_undo,
+        taking_back_what_was_never_begun,
+        under_the_name_of_another_slice,
+    ],
 )
 def test_slices_begin_in_the_order_of_the_plan(lie: Callable[[Story, Permit], None]) -> None:
     story, permit = begun()

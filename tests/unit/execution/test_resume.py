@@ -1,16 +1,23 @@
 """Taking up a run that died, stopped or failed; and undo on request."""
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 
 from itmp.audit import Event
-from itmp.errors import EvidenceInvalidError, InvalidInputError, LogUnavailableError, UnknownOutcomeError
-from itmp.execution import RunStory
+from itmp.errors import (
+    EvidenceInvalidError,
+    InvalidInputError,
+    LogUnavailableError,
+    RefusedError,
+    UnknownOutcomeError,
+)
+from itmp.execution import Reprise, RunStory, resume
 from itmp.execution.states import RunState, StepState
 from itmp.plan.model import AnsibleStep
 from itmp.testing.rig import CHANGE, Rig
-from itmp.testing.runners import BrokeDownError, Fuse, Killed
+from itmp.testing.runners import BrokeDownError, Fuse, Killed, ScriptedProber
 from itmp.testing.small_plans import ansible, check, hosts, plan, rolling, stack
 
 TWO = hosts(2)
@@ -423,3 +430,36 @@ def test_a_slice_whose_runner_was_lost_is_swept_although_it_ended() -> None:
     rig.world.left_over.append("one")
     rig.resume()
     assert rig.world.swept == ["one"]
+
+
+def test_what_takes_one_step_back_runs_only_where_that_step_was_begun_and_the_last_step_goes_first() -> None:
+    one, two = ansible("one", TWO), ansible("two", TWO)
+    back = [replace(ansible(f"undo-{step.id}", TWO), undoes=step.id) for step in (two, one)]
+    rig = Rig(plan([rolling(TWO, [one, two], size=1)], undo=[*back, ansible("last", TWO)]))
+    rig = killed(rig, "append slice.intended", nth=2)  # web1 has done both, web2 is about to begin
+    assert rig.undo().exit_code == 0
+    began = ["undo:undo-two web1", "undo:undo-one web1", "undo:last web1"]
+    assert slices(rig.journal.events)[2:] == began
+
+
+def test_a_host_that_had_only_begun_the_first_step_gets_only_that_taken_back() -> None:
+    one, two = ansible("one", TWO), ansible("two", TWO)
+    back = [replace(ansible(f"undo-{step.id}", TWO), undoes=step.id) for step in (two, one)]
+    rig = Rig(plan([one, two], undo=back), script={("one", "web2"): ["failed"]})
+    assert rig.execute().exit_code == 13
+    rig.undo()
+    assert slices(rig.journal.events)[-1:] == ["undo:undo-one web1 web2"]
+
+
+def test_a_skip_that_the_permit_does_not_bear_is_refused_before_anything() -> None:
+    rig = killed(Rig(plan([rolling(TWO, blocks(), size=1)])), "append slice.finished")
+    with pytest.raises(RefusedError, match="which is to be skipped"):
+        resume(
+            rig.permit("resume"),
+            rig.plan,
+            wiring=rig.wiring(),
+            story=rig.story(),
+            prober=ScriptedProber(rig.world),
+            reprise=Reprise(skip=frozenset({"web2"})),
+        )
+    assert rig.journal.events[-1].type == "permit.issued"
