@@ -4,7 +4,7 @@ PY ?= python3.11
 BIN := .venv/bin
 PATHS := itmp tests benchmarks stacks
 
-.PHONY: help setup demo test check fmt bench lock clean
+.PHONY: help setup demo test test-chaos check fmt bench lock clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -24,6 +24,11 @@ demo: setup ## the whole story on throw-away hosts, at most three minutes
 
 test: setup check ## every test, static checks first
 	$(BIN)/python -m pytest -n 3 --dist loadgroup
+
+CHAOS ?= 200
+SEED ?= $(shell date +%s)
+test-chaos: setup ## harm at CHAOS random moments (200), by SEED
+	ITMP_CHAOS=$(CHAOS) ITMP_CHAOS_SEED=$(SEED) $(BIN)/python -m pytest -n 2 --dist load -p no:randomly tests/chaos
 
 check: .venv/.done ## format, lint, types, import contracts
 	$(BIN)/ruff format --check $(PATHS)

@@ -23,7 +23,7 @@ from itmp.workspace import Workspace
 from itmp.workspace.changes import find
 from itmp.workspace.watching import _lost
 
-COUNT: Final = int(os.environ.get("ITMP_CHAOS", "4"))
+COUNT: Final = int(os.environ.get("ITMP_CHAOS", "3"))
 SEED: Final = int(os.environ.get("ITMP_CHAOS_SEED", "7"))
 ONLY: Final = [name for name in os.environ.get("ITMP_CHAOS_HARMS", "").split(",") if name] or sorted(HARMS)
 ROUNDS: Final = 8

@@ -1,14 +1,15 @@
 """What a lying executor can write about the end of real work: each lie alone, signed with the log's own key."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from itmp.change import Permit
 from itmp.evidence import Report, Trust, verify
-from itmp.plan import all_steps
+from itmp.plan import Plan, RollingStep, all_steps
 from itmp.plan.model import AnsibleStep
-from itmp.testing.story import Story
+from itmp.testing.story import Story, small_plan
 
 BOTH = ("web1", "web2")
 
@@ -198,8 +199,45 @@ def test_slices_begin_in_the_order_of_the_plan(lie: Callable[[Story, Permit], No
     assert report.broken.n == 12
 
 
-def begun() -> tuple[Story, Permit]:
-    story = Story()
+def in_batches() -> tuple[Story, Permit, list[AnsibleStep]]:
+    """A run over one batch: drain and restart both hosts, and put them back whatever happens."""
+    made = small_plan()
+    drain, restart = (step for step in made.manifest.steps if isinstance(step, AnsibleStep))
+    steps = (drain, restart, replace(drain, id="undrain", title="undrain", always=True))
+    tier = RollingStep(
+        id="tier", title="tier", hosts=BOTH, batches=(BOTH,), max_failures=0, steps=steps, on_failure="stop"
+    )
+    manifest = replace(made.manifest, steps=(tier,))
+    story, permit = begun(Plan.build(manifest, {path: made.artifact(path) for path in manifest.artifacts}))
+    return story, permit, list(steps)
+
+
+def passage(story: Story, permit: Permit, steps: list[AnsibleStep], *outcomes: str) -> None:
+    for step, outcome in zip(steps, outcomes, strict=True):
+        story.slice(permit, step, outcome=outcome)
+
+
+def test_a_batch_that_was_closed_before_it_was_passed_is_passed_again_from_its_beginning() -> None:
+    story, permit, steps = in_batches()
+    passage(story, permit, steps, "changed", "failed", "changed")
+    again = taken_up(story, permit, "failed", limit="+failed", retry=["failed"])
+    passage(story, again, steps, "changed", "changed", "changed")
+    report = ended(story, again, "succeeded", dict.fromkeys(BOTH, "changed"))
+    assert report.exit_code == 0, report.rules
+
+
+def test_a_batch_that_was_passed_is_not_passed_again() -> None:
+    story, permit, steps = in_batches()
+    passage(story, permit, steps, "changed", "changed", "changed")
+    again = taken_up(story, permit, "stopped", limit="-")
+    passage(story, again, steps[:1], "changed")
+    report = ended(story, again, "failed", dict.fromkeys(BOTH, "failed"))
+    assert report.broken
+    assert report.broken.n == 12
+
+
+def begun(plan: Plan | None = None) -> tuple[Story, Permit]:
+    story = Story(plan=plan)
     story.open()
     story.act("approve", "bob")
     permit = story.permit()
