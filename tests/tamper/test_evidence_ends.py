@@ -199,13 +199,19 @@ def test_slices_begin_in_the_order_of_the_plan(lie: Callable[[Story, Permit], No
     assert report.broken.n == 12
 
 
-def in_batches() -> tuple[Story, Permit, list[AnsibleStep]]:
-    """A run over one batch: drain and restart both hosts, and put them back whatever happens."""
+def in_batches(*batches: tuple[str, ...]) -> tuple[Story, Permit, list[AnsibleStep]]:
+    """A run in `batches` (one): drain and restart both hosts, and put them back whatever happens."""
     made = small_plan()
     drain, restart = (step for step in made.manifest.steps if isinstance(step, AnsibleStep))
     steps = (drain, restart, replace(drain, id="undrain", title="undrain", always=True))
     tier = RollingStep(
-        id="tier", title="tier", hosts=BOTH, batches=(BOTH,), max_failures=0, steps=steps, on_failure="stop"
+        id="tier",
+        title="tier",
+        hosts=BOTH,
+        batches=batches or (BOTH,),
+        max_failures=0,
+        steps=steps,
+        on_failure="stop",
     )
     manifest = replace(made.manifest, steps=(tier,))
     story, permit = begun(Plan.build(manifest, {path: made.artifact(path) for path in manifest.artifacts}))
@@ -224,6 +230,16 @@ def test_a_batch_that_was_closed_before_it_was_passed_is_passed_again_from_its_b
     passage(story, again, steps, "changed", "changed", "changed")
     report = ended(story, again, "succeeded", dict.fromkeys(BOTH, "changed"))
     assert report.exit_code == 0, report.rules
+
+
+def test_a_batch_does_not_begin_before_the_one_before_it() -> None:
+    story, permit, steps = in_batches(("web1",), ("web2",))
+    for hosts in (["web2"], ["web1"]):
+        for step in steps:
+            story.slice(permit, replace(step, hosts=tuple(hosts)))
+    report = ended(story, permit, "failed", dict.fromkeys(BOTH, "failed"))
+    assert report.broken
+    assert report.broken.n == 12
 
 
 def test_a_batch_that_was_passed_is_not_passed_again() -> None:
