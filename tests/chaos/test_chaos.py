@@ -134,6 +134,9 @@ def on(ground: Ground, change: str) -> None:
 def back(ground: Ground, change: str) -> None:
     """Undo as a person would until everything that was begun is taken back."""
     for _ in range(ROUNDS):
+        before = find(Workspace.here(ground.root), change).run
+        if before is not None and before.state == "undone":  # by the undo that was harmed
+            break
         done = ground.itmp("undo", change, "--key", "alice", "--json")
         if done.rc == 0:
             break
@@ -148,7 +151,7 @@ def back(ground: Ground, change: str) -> None:
         elif done.rc != 13:
             pytest.fail(f"undo: {done}")
     else:
-        pytest.fail(f"never undone: {done}")
+        pytest.fail("never undone")
     for host in WEB:
         acts = [line.act for line in ground.lines(host) if line.what != "fail"]
         assert not acts or acts[-1] == "back", f"{host}: {ground.lines(host)}"

@@ -178,6 +178,21 @@ def test_killed_in_the_middle_without_a_probe_a_person_says_what_happened(place:
     finished(place, change, web1="ok", web2="changed")
 
 
+def test_a_host_is_gone_on_without_by_a_signed_line_and_the_evidence_says_so(place: Place) -> None:
+    change = place.ready(roll("one"))
+    place.hold("web1", "one")
+    run = place.start("run", change, "--key", "alice")
+    place.until("web1", "begin one")
+    run.kill()
+    still(place, change, ("web1", "one"))
+    words = ("resume", change, "--skip", "web1", "--reason", "it burns", "--key", "alice")
+    assert place.json(*words, expect=14)["hosts"] == {"web1": "unknown", "web2": "changed"}
+    texts = [(leaf.event.data or {}).get("text", "") for leaf in place.leaves(change)]
+    assert any("act resume" in text and "limit !web1\n" in text for text in texts)
+    assert place.journal("web2") == acts("one")
+    finished(place, change, web1="unknown", web2="changed")
+
+
 @pytest.mark.parametrize("moment", ["slice.intended", "slice.finished"])
 def test_killed_outside_of_any_action_nothing_is_done_twice(place: Place, probe: str, moment: str) -> None:
     change = place.ready(roll("one", probe=f"{probe}/one"))
