@@ -4,7 +4,7 @@ PY ?= python3.11
 BIN := .venv/bin
 PATHS := itmp tests benchmarks stacks
 
-.PHONY: help setup demo test test-browser test-catalog test-foreign test-tamper fuzz check fmt bench lock clean
+.PHONY: help setup demo test test-browser test-catalog test-foreign test-tamper fuzz test-chaos check fmt bench lock clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -35,6 +35,11 @@ test-catalog: setup ## each runbook of the catalog there and back on real hosts 
 
 test-foreign: setup ## every foreign project under bare Ansible and under itmp, compared
 	$(BIN)/python -m pytest -n 2 --dist load -m fleet tests/foreign
+
+CHAOS ?= 200
+SEED ?= $(shell date +%s)
+test-chaos: setup ## harm at CHAOS random moments (200), by SEED
+	ITMP_CHAOS=$(CHAOS) ITMP_CHAOS_SEED=$(SEED) $(BIN)/python -m pytest -n 2 --dist load -p no:randomly tests/chaos
 
 check: .venv/.done ## format, lint, types, import contracts
 	$(BIN)/ruff format --check $(PATHS)

@@ -5,7 +5,7 @@ Where to look: `policy` and `history` (who may), `statements` (whether a signatu
 door).
 """
 
-from itmp.change._checks import Check
+from itmp.change._checks import Check, retries, select
 from itmp.change._world import World
 from itmp.change.external import ExternalRecord, ExternalState, Note
 from itmp.change.fold import Folding, RecordDamagedError, fold
@@ -59,6 +59,8 @@ __all__ = [
     "permit_body",
     "permit_event",
     "policy_history",
+    "retries",
+    "select",
     "starter_policy",
     "steps_digest",
     "team_policy",

@@ -37,6 +37,8 @@ class Narrator:
                 say(
                     f"{event.event.partition('.')[2]}  {event.run}  change {event.change}  {len(event.hosts)} targets"
                 )
+            case e.RunWaiting():
+                say(f"waiting for {safe(event.target)}: {event.change} holds it")
             case e.SliceStarted():
                 self._done += 1
                 place = f"[{self._done}/{self._total}]" if event.phase == "do" else "[undo]"

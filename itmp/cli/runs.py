@@ -11,6 +11,9 @@ from itmp.cli.printing import Answer, table, verb
 if TYPE_CHECKING:
     from itmp.workspace import Result
 
+Wait = Annotated[
+    str, typer.Option("--wait", metavar="D", help="Wait so long for another change that holds a host (30m).")
+]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Also print actions that changed nothing.")]
 
 
@@ -34,6 +37,7 @@ def run(
         str | None,
         typer.Option("--limit", metavar="HOSTS", help="Comma-separated hosts or globs; narrows only."),
     ] = None,
+    wait: Wait = "0s",
     key: Key = None,
     verbose: Verbose = False,
     json: Json = False,
@@ -42,7 +46,9 @@ def run(
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     place = workspace.Workspace.here()
-    return _answer(workspace.run(place, name, limit=limit, key=key, progress=Narrator(verbose=verbose)))
+    return _answer(
+        workspace.run(place, name, limit=limit, wait=wait, key=key, progress=Narrator(verbose=verbose))
+    )
 
 
 @verb
@@ -55,6 +61,7 @@ def resume(
         list[str] | None, typer.Option("--skip", metavar="HOST", help="Leave this host out; repeat.")
     ] = None,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why hosts are skipped.")] = "",
+    wait: Wait = "0s",
     key: Key = None,
     verbose: Verbose = False,
     json: Json = False,
@@ -71,6 +78,7 @@ def resume(
             retry=states,
             skip=tuple(skip or ()),
             reason=reason,
+            wait=wait,
             key=key,
             progress=Narrator(verbose=verbose),
         )
@@ -89,6 +97,7 @@ def stop(name: Id, reason: Reason, key: Key = None, json: Json = False) -> Answe
 def undo(
     name: Id,
     hosts: Annotated[str | None, typer.Option("--hosts", metavar="HOSTS", help="Only these hosts.")] = None,
+    wait: Wait = "0s",
     key: Key = None,
     verbose: Verbose = False,
     json: Json = False,
@@ -97,7 +106,9 @@ def undo(
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     place = workspace.Workspace.here()
-    return _answer(workspace.undo(place, name, hosts=hosts, key=key, progress=Narrator(verbose=verbose)))
+    return _answer(
+        workspace.undo(place, name, hosts=hosts, wait=wait, key=key, progress=Narrator(verbose=verbose))
+    )
 
 
 @verb

@@ -20,6 +20,7 @@ from itmp.change import (
     ExternalState,
     Folding,
     GateInput,
+    Given,
     Judgement,
     PermitRecord,
     PolicyHistory,
@@ -34,9 +35,11 @@ from itmp.change import (
     time_of,
 )
 from itmp.errors import EvidenceInvalidError
+from itmp.evidence.asked import Asked
 from itmp.evidence.ends import against_slices
+from itmp.evidence.order import Order, Settled
 from itmp.evidence.work import STATES, Work, place_of, work_digest
-from itmp.plan import LeafStep, Plan, PulumiStep, all_steps, slices, targets
+from itmp.plan import LeafStep, Plan, PulumiStep, all_steps, targets
 
 _TOUCHED: Final = frozenset({"ok", "changed", "failed", "unreachable", "unknown"})
 _NO_FINDINGS: Final = Health(findings=())
@@ -57,13 +60,15 @@ class Conduct:
         self._plan, self._history, self._blobs = plan, history, blobs
         self._folding = Folding(history, manifest=plan.manifest, blob=self._blob)
         self._steps = {step.id: step for step in all_steps(plan.manifest)}
-        self._starts: dict[str, Digest] = {}
+        self._starts: dict[str, Given] = {}
+        self._asked = Asked()
         self._used: set[str] = set()
         self._begun: dict[str, PermitRecord] = {}
         self._ended: set[str] = set()
         self._answered: set[str] = set()
         self._work: dict[str, Work] = {}
-        self._settled: set[tuple[str, str, str]] = set()
+        self._settled: set[Settled] = set()
+        self._order = Order(plan.manifest)
         self.running: list[str] = []
         self.admissions: list[tuple[PermitRecord, Admission]] = []
 
@@ -116,7 +121,7 @@ class Conduct:
             raise RuleBrokenError(10, f"a permit that the gate refuses: {_why(answer)}", where=where)
         self._compare(body, event, answer, where)
         permit = PermitRecord(index=leaf.index, leaf=leaf.hash, at=now, run=event.run, mode=mode, body=body)
-        self._starts[permit.leaf] = starts[0].leaf
+        self._starts[permit.leaf] = starts[0]
         self.admissions.append((permit, answer))
 
     def _compare(self, body: Mapping[str, Any], event: Event, granted: Admission, where: str) -> None:
@@ -170,6 +175,10 @@ class Conduct:
             raise RuleBrokenError(11, f"{event.type} under a permit to {permit.mode}", where=where)
         self._used.add(permit.leaf)
         self._begun[event.run] = permit
+        granted = next(granted for item, granted in self.admissions if item.leaf == permit.leaf)
+        limit = self._starts[permit.leaf].line("limit")
+        if unsigned := self._asked.begin(event, limit, granted.hosts):
+            raise RuleBrokenError(11, unsigned, where=where)
 
     # Rule 12
 
@@ -178,9 +187,10 @@ class Conduct:
         if permit is None or data.get("permit") != permit.leaf:
             raise RuleBrokenError(12, "an intent outside the permit of its run", where=where)
         step, hosts = self._steps.get(event.step), self._names(data, "hosts", where)
-        phase = event.phase or "do"
-        if step is None or not self._in_plan(step, phase, hosts):
-            raise RuleBrokenError(12, f"step {event.step} on these hosts is not in the plan", where=where)
+        phase, key = event.phase or "do", str(data.get("slice", ""))
+        unknown = self._order.problem(key, event.step, phase, hosts)
+        if step is None or unknown:
+            raise RuleBrokenError(12, unknown, where=where)
         if not set(hosts) <= self._covered(permit):
             raise RuleBrokenError(12, "an intent on hosts that the permit does not cover", where=where)
         if data.get("work") != work_digest(step, hosts):
@@ -190,6 +200,11 @@ class Conduct:
             raise RuleBrokenError(
                 12, f"{step.id} on {again[0]:.80} was already done in this run", where=where
             )
+        if disorder := self._asked.again(event.run, step, phase, hosts):
+            raise RuleBrokenError(12, disorder, where=where)
+        if disorder := self._order.begin(key, hosts, run=event.run, permit=permit.leaf):
+            raise RuleBrokenError(12, disorder, where=where)
+        self._settled -= self._order.passed_again(key, hosts, run=event.run, settled=self._settled)
         self._still_admitted(leaf, step, phase, permit)
         self._work[leaf.hash] = Work(self._plan, step, hosts, leaf=leaf)
 
@@ -199,16 +214,11 @@ class Conduct:
         now = time_of(leaf)
         if format_time(now.replace(microsecond=0)) > str(permit.body["not_after"]):
             raise RuleBrokenError(12, "an intent after its permit has ended", where=f"leaf {leaf.index}")
-        answer = self._judge("slice", self._folding.record(), leaf.index, now, self._starts[permit.leaf])
+        answer = self._judge("slice", self._folding.record(), leaf.index, now, self._starts[permit.leaf].leaf)
         if isinstance(answer, Refusal):
             raise RuleBrokenError(
                 12, f"an intent that the gate refuses: {_why(answer)}", where=f"leaf {leaf.index}"
             )
-
-    def _in_plan(self, step: LeafStep, phase: str, hosts: tuple[str, ...]) -> bool:
-        manifest = self._plan.manifest
-        parts = {"do": slices(manifest, "do"), "undo": slices(manifest, "undo")}.get(phase, ())
-        return any(part.step.id == step.id and set(hosts) <= set(part.hosts) for part in parts)
 
     def _covered(self, permit: PermitRecord) -> set[str]:
         return set(permit.body["limit"] or targets(self._plan.manifest))
@@ -232,6 +242,7 @@ class Conduct:
         if event.type == "action.reconciled":
             if "text" not in (event.data or {}) and not work.probed(target):
                 raise RuleBrokenError(13, f"nobody and no probe reconciled {target!r:.80}", where=where)
+            self._asked.remember(event, {target: event.outcome})
             return
         if place_of(event) != work.place:
             raise RuleBrokenError(13, "a result of another step than its intent", where=where)
@@ -262,6 +273,7 @@ class Conduct:
                     14, f"{target!r:.80} is said to be {state}, against its results", where=where
                 )
         self._ended.add(event.intent)
+        self._asked.remember(event, states)
         if place_of(event)[2] == "do":
             done = (host for host, state in states.items() if state in {"ok", "changed", "skipped"})
             self._settled |= {(event.run, event.step, host) for host in done}

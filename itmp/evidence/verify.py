@@ -8,13 +8,13 @@ in by the quorum of the one before it; 6 the checkpoint continues the one that t
 one that a signer had seen; 7 the change's events are 0..n without a gap, each chained to the one before; 8
 the change was validly opened; statements that count are signed, in force and for this change; 9 the plan's
 bytes and artifacts are those that the request names; 10 every permit is what the gate grants at that
-moment: quorum, separation, validity, window, plan; 11 every run begins under its own permit, once; 12 every
-intent lies inside plan and permit, for work that its run has not done yet, while the approvals stood (`always`
-and undo steps: whatever they did); 13 every result has one earlier intent that covers its target and action,
-and a reconciliation a person or a probe; 14 every slice ends by naming each of its targets; 15 every targeted
-host ends in exactly one state, which its slices bear; 16 the close commits all events before it
-and is the last; 17 clocks are monotone within each boot; 18 what the auditor demanded by `require` was
-brought and used.
+moment: quorum, separation, validity, window, plan; 11 every run begins under its own permit, once, without and
+again with whom a person signed; 12 every intent lies inside plan and permit, in the plan's order, for work that its
+run has not done yet, while the approvals stood (`always` and undo steps: whatever they did); 13 every result has one
+earlier intent that covers its target and action, and a reconciliation a person or a probe; 14 every slice ends by
+naming each of its targets; 15 every targeted host ends in exactly one state, which its slices bear; 16 the close
+commits all events before it and is the last; 17 clocks are monotone within each boot; 18 what the auditor demanded by
+`require` was brought and used.
 
 Judgement stops at the first broken rule: whatever follows could rest on it. A fork or rollback is told
 apart (42), and so is what is merely absent (41). Nothing in the file is believed: TRUST comes from

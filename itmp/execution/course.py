@@ -8,7 +8,8 @@ continue`.
   any step outside `rolling` at its first failure. A host whose outcome is unknown counts as failed.
 - After a halt only `always` steps run, and only those of batches (outside `rolling`: of a run) that had
 begun.
-- Undo comes last, only where something was begun, and only when no outcome is unknown.
+- Undo comes last, only where something was begun (what takes one step back: where that step was), and only when no
+outcome is unknown.
 - A stack is carried out as a whole: a limit picks hosts and never cuts a stack. It is undone when its own update was
 begun; an undo that a person narrows to hosts leaves every stack as it is.
 - Nothing here widens: hosts outside the permit's limit, or skipped by a person, are never chosen.
@@ -22,7 +23,7 @@ from itmp.execution.accounting import GOOD, HostState
 from itmp.execution.conformance import targets
 from itmp.execution.doors import Phase, Slice
 from itmp.execution.states import StepMove, StepState, next_state
-from itmp.plan import CheckStep, LeafStep, Manifest, Part, PulumiStep, RollingStep, slices
+from itmp.plan import AnsibleStep, CheckStep, LeafStep, Manifest, Part, PulumiStep, RollingStep, slices
 
 LIMITED: Final = "outside the limit of this run"
 SKIPPED: Final = "skipped by a person"
@@ -85,7 +86,8 @@ class Course:
 
     `left_out` maps a host that must not be acted on to the reason (`LIMITED`, `SKIPPED`). `halt` says why no
     ordinary slice starts any more; `dead` that nothing at all does, because the log failed. `undo` asks for the
-    undo phase, `undoing` is it; `command` says that a person asked for undo alone.
+    undo phase, `undoing` is it; `command` says that a person asked for undo alone. `owed` maps a slice's key and a
+    host to the handlers that were notified there and did not run: they run when the slice runs there again.
     """
 
     units: tuple[Unit, ...]
@@ -101,6 +103,7 @@ class Course:
     undo: bool = False
     undoing: bool = False
     command: bool = False
+    owed: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     def halted(self, why: str) -> "Course":
         """Return the course on which no ordinary slice starts any more; the first reason stays."""
@@ -127,11 +130,16 @@ def advance(course: Course) -> tuple[Unit, Slice, Course] | None:
             unit = course.units[index]
             hosts = _hosts_now(course, unit)
             if hosts is not None:
-                return unit, unit.part(hosts), replace(course, at=index + 1)
+                return unit, _part(course, unit, hosts), replace(course, at=index + 1)
         if not _undo_begins(course):
             return None
         course = begin_undo(course)
     return None
+
+
+def _part(course: Course, unit: Unit, hosts: tuple[str, ...]) -> Slice:
+    owed = {host: course.owed[unit.key, host] for host in hosts if (unit.key, host) in course.owed}
+    return replace(unit.part(hosts), owed=owed)
 
 
 def begin_undo(course: Course) -> Course:
@@ -217,7 +225,7 @@ def _hosts_now(course: Course, unit: Unit) -> tuple[str, ...] | None:
     left = tuple(target for target in unit.targets if settled.get(target, "not_reached") == "not_reached")
     if isinstance(unit.step, PulumiStep):
         return () if left else None
-    touched = begun(course) if unit.phase == "undo" else None
+    touched = begun(course, undoes(unit)) if unit.phase == "undo" else None
     return tuple(host for host in left if _takes_part(course, unit, host, touched)) or None
 
 
@@ -281,8 +289,16 @@ def _stack(unit: Unit) -> tuple[str, str] | None:
     return (unit.step.program, unit.step.stack) if isinstance(unit.step, PulumiStep) else None
 
 
-def begun(course: Course) -> frozenset[str]:
-    """Return the hosts on which anything was begun in the do phase."""
+def begun(course: Course, step: str = "") -> frozenset[str]:
+    """Return the hosts on which anything, or `step`, was begun in the do phase."""
     return frozenset(
-        host for unit in course.units if unit.phase == "do" for host in course.done.get(unit.key, {})
+        host
+        for unit in course.units
+        if unit.phase == "do" and step in {"", unit.step.id}
+        for host in course.done.get(unit.key, {})
     )
+
+
+def undoes(unit: Unit) -> str:
+    """Return the id of the one step that an undo step takes back; empty for all of them."""
+    return unit.step.undoes if isinstance(unit.step, AnsibleStep) else ""

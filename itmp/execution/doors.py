@@ -38,12 +38,16 @@ Phase: TypeAlias = Literal["do", "undo"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
-    """One step on one batch: the unit of intent and resume. `key` is unique in a run, e.g. `restart@2`."""
+    """One step on one batch: the unit of intent and resume. `key` is unique in a run, e.g. `restart@2`.
+
+    `owed` maps a host to the handlers that an earlier passage there notified and never ran: this one runs them.
+    """
 
     key: str
     step: LeafStep
     hosts: tuple[str, ...]
     phase: Phase = "do"
+    owed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

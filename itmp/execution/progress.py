@@ -25,6 +25,16 @@ class RunStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunWaiting:
+    """Nothing was done yet: `change` holds `target`, and we wait for its end."""
+
+    target: str
+    change: str
+    run: str
+    event: Literal["run.waiting"] = "run.waiting"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SliceStarted:
     """A slice's intent is durable and its effect begins."""
 
@@ -101,6 +111,7 @@ class RunFinished:
 
 RunEvent: TypeAlias = (
     RunStarted
+    | RunWaiting
     | SliceStarted
     | ActionStarted
     | ActionFinished

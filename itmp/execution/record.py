@@ -62,6 +62,7 @@ class Recorder:
             "work": work_digest(part),
             "permit": self._permit.leaf,
             **self._fit("hosts", list(part.hosts)),
+            **(self._fit("owed", _plain(dict(part.owed))) if part.owed else {}),
         }
         event = self._event("slice.intended", step=part.step.id, phase=part.phase, data=data)
         return self._claim(event, check).hash

@@ -15,9 +15,10 @@ from itmp.audit import Leaf
 from itmp.audit.event import Event
 from itmp.canonical import Digest
 from itmp.errors import EvidenceInvalidError
-from itmp.execution.accounting import GOOD, STATES, HostState, Tally
+from itmp.execution.accounting import STATES, HostState, Tally
 from itmp.execution.course import Unit, order
 from itmp.execution.doors import Action, ActionResult
+from itmp.execution.owed import Owed, pending
 from itmp.plan import AnsibleStep, CheckStep, Plan, PulumiStep
 
 Blob = Callable[[Digest], bytes]
@@ -48,12 +49,14 @@ class Begun:
 class RunStory:
     """A run as its leaves tell it. `slices` maps a slice's key to what is known of it, oldest first.
 
-    `state` is empty before the run started, `running` after, else its final state. `handlers` are lines
-    about handlers that may have been notified and did not run.
+    `state` is empty before the run started, `running` after, else its final state. `owed` maps a slice's key and
+    a host to the handlers that were notified there and did not get through; `handlers` are lines about them, and
+    about those of which it is not known whether they were notified.
     """
 
     slices: Mapping[str, Begun] = field(default_factory=dict)
     state: str = ""
+    owed: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     handlers: tuple[str, ...] = ()
 
     @classmethod
@@ -92,8 +95,6 @@ class _Episode:
         self.ended: Mapping[str, HostState] | None = None
         self.stopped = False
         self.known: dict[str, HostState] = {}
-        self.notified: dict[str, set[str]] = {}
-        self.named: dict[str, set[str]] = {}
         self._tally = Tally(unit.step)
 
     def intend(self, event: Event, leaf: Digest) -> None:
@@ -115,9 +116,6 @@ class _Episode:
                 data=more if isinstance(more, dict) else {},
             )
         )
-        self.named.setdefault(host, set()).add(_bare(data.get("name")))
-        if event.outcome == "changed":
-            self.notified.setdefault(host, set()).update(_written_handlers(self.unit))
 
     def end(self, states: Mapping[str, HostState], event: Event) -> None:
         self.ended, self.stopped = states, (event.data or {}).get("stopped") is True
@@ -146,6 +144,7 @@ class _Draft:
         self._units, self._blob = units, blob
         self._episodes: dict[str, _Episode] = {}
         self._actions: dict[str, _Episode] = {}
+        self._owed = Owed()
         self._state = ""
 
     def take(self, leaf: Digest, event: Event) -> None:
@@ -160,12 +159,15 @@ class _Draft:
                 self._actions[leaf] = self._episodes[event.intent]
                 self._actions[leaf].intend(event, leaf)
             case "slice.finished" if event.intent in self._episodes:
-                self._episodes[event.intent].end(self._states(event), event)
+                ended = self._episodes[event.intent]
+                ended.end(self._states(event), event)
+                self._owed.end(ended.unit.key, event.intent, ended.states())
             case "action.reconciled":
                 self._reconcile(event)
             case kind if kind in _RESULTS:
                 if episode := self._actions.get(event.intent) or self._episodes.get(event.intent):
                     episode.finish(event)
+                    self._owed.finish(episode.unit.key, event)
 
     def story(self) -> RunStory:
         slices: dict[str, Begun] = {}
@@ -180,7 +182,9 @@ class _Draft:
                 open=episode.ended is None,
                 stopped=episode.stopped,
             )
-        return RunStory(slices=slices, state=self._state, handlers=_handlers(self._episodes.values()))
+        owed = self._owed.all()
+        lines = tuple(pending(owed, {key: begun for key, begun in slices.items() if begun.open}, self._units))
+        return RunStory(slices=slices, state=self._state, owed=owed, handlers=lines)
 
     def _begin(self, event: Event) -> _Episode:
         unit = self._units.get(str((event.data or {}).get("slice", "")))
@@ -211,6 +215,7 @@ class _Draft:
                 and episode.states()[target] == "unknown"
             ):
                 episode.known[target] = event.outcome
+                self._owed.settle(episode.unit.key, target, event.outcome)
 
     def _read(self, event: Event, name: str) -> Any:
         data = event.data or {}
@@ -221,31 +226,3 @@ class _Draft:
         if canonical.digest(content) != wanted:
             raise EvidenceInvalidError("a blob holds other bytes than its name says", where=wanted)
         return canonical.loads(content)
-
-
-def _handlers(episodes: Iterable[_Episode]) -> tuple[str, ...]:
-    """Name handlers that may be due: their host changed, did not get through, and never ran them.
-
-    Ansible tells which handlers were notified only when it comes to run them, so this names all of the step.
-    """
-    due: dict[tuple[str, str], set[str]] = {}
-    for episode in episodes:
-        for target, state in episode.states().items():
-            left = due.setdefault((episode.unit.step.id, target), set())
-            left |= episode.notified.get(target, set()) if state not in GOOD else set()
-            left -= episode.named.get(target, set())
-    return tuple(
-        f"{step}: {target} changed and did not get through; a handler may still be due: {name}"
-        for (step, target), left in due.items()
-        for name in sorted(left)
-    )
-
-
-def _written_handlers(unit: Unit) -> set[str]:
-    expected = unit.step.expected if isinstance(unit.step, AnsibleStep) else ()
-    return {_bare(task.name) for task in expected if task.section == "handler"}
-
-
-def _bare(name: object) -> str:
-    """Return a task's or handler's name without its role."""
-    return str(name or "").rpartition(" : ")[2]

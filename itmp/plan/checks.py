@@ -64,6 +64,18 @@ def _problems(manifest: Manifest) -> Iterator[str]:
     known = frozenset(host.name for host in manifest.inventory.hosts) if manifest.inventory else frozenset()
     for step in [*manifest.steps, *manifest.undo]:
         yield from _step(step, manifest, known | {IMPLICIT})
+    yield from _undoes(manifest)
+
+
+def _undoes(manifest: Manifest) -> Iterator[str]:
+    flat = [
+        one for step in manifest.steps for one in (step.steps if isinstance(step, RollingStep) else (step,))
+    ]
+    ids = {step.id for step in flat}
+    for step, allowed in [*((one, frozenset[str]()) for one in flat), *((one, ids) for one in manifest.undo)]:
+        named = step.undoes if isinstance(step, AnsibleStep) else ""
+        if named and named not in allowed:
+            yield f"step {step.id!r} takes back {named!r}, which is no step before it"
 
 
 def _inventory(manifest: Manifest) -> Iterator[str]:

@@ -78,7 +78,8 @@ class AnsibleStep:
     `vars` become extra variables, `secrets` maps a variable's name to a reference (`env:NAME`, `file:PATH`, …)
     that is resolved at run time. `opaque` names dynamic includes whose content is not knowable before the run.
     `tags` and `skip_tags` are Ansible's own choice of tasks (empty: all). `probes` maps a host to how a
-    person-less resume finds out whether the step's effect is there.
+    person-less resume finds out whether the step's effect is there. `undoes` names, in the undo
+    phase, the one step that this takes back: it runs only where that one was begun.
     """
 
     id: str
@@ -98,6 +99,7 @@ class AnsibleStep:
     timeout: int = 3600
     always: bool = False
     on_failure: OnFailure = "stop"
+    undoes: str = ""
     kind: Literal["ansible"] = "ansible"
 
 

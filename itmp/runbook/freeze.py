@@ -65,13 +65,24 @@ class _Freezer:
 
     def undo(self) -> tuple[plan.LeafStep, ...]:
         """Return the undo steps; the steps are frozen already."""
-        made = [
+        own = [self._takes_back(loc, step, block) for loc, step, block in self.document.own_undo()]
+        made: list[plan.LeafStep | None] = [
             self._back(("undo", index), step)
             if isinstance(step, StackStep)
             else self._leaf(("undo", index), cast("HostStep", step))
             for index, step in enumerate(self.document.undo)
         ]
-        return tuple(step for step in made if step)
+        return tuple(step for step in [*own, *made] if step)
+
+    def _takes_back(self, loc: Loc, step: HostStep, block: RollingStep | None) -> plan.AnsibleStep | None:
+        """Return the undo step that is written inside the step at `loc[:-1]`: once over all of that step's hosts."""
+        around = self._pattern((*loc, "hosts"), block.rolling.hosts) if block else None
+        made = self._leaf(loc, step, block, around)
+        return (
+            replace(made, undoes=self.document.step_id(loc[:-1]))
+            if isinstance(made, plan.AnsibleStep)
+            else None
+        )
 
     def _step(self, loc: Loc, step: object) -> plan.Step | None:
         match step:

@@ -98,6 +98,7 @@ class _Acting(_OnHosts):
     probe: Probe | None = None
     per_slice: bool = False
     timeout: Templated[Duration] = 3600
+    undo: "_OwnUndo | None" = None
 
 
 class NotYet(_Step):
@@ -196,6 +197,16 @@ _UndoStep = Annotated[
 ]
 
 
+_OwnUndo = Annotated[
+    _Playbook | _Tasks,
+    Discriminator(
+        _kind,
+        custom_error_type="kind",
+        custom_error_message="what takes a step back has one of the keys playbook, tasks",
+    ),
+]
+
+
 class RollingStep(_Step):
     """Steps that each batch passes through together before the next batch starts."""
 
@@ -226,8 +237,23 @@ class Runbook(Document):
                     yield ("steps", index, "steps", number), cast("FlatStep", inner), step
             else:
                 yield ("steps", index), cast("FlatStep", step), None
+        yield from self.own_undo()
         for index, back in enumerate(self.undo):
             yield ("undo", index), cast("FlatStep", back), None
+
+    def own_undo(self) -> Iterator[tuple[Loc, "HostStep", RollingStep | None]]:
+        """Yield what takes one step back, written inside it, in the order of undo: the last step first."""
+        flat: list[tuple[Loc, object, RollingStep | None]] = []
+        for index, one in enumerate(self.steps):
+            if isinstance(one, RollingStep):
+                places = [("steps", index, "steps", number) for number in range(len(one.steps))]
+                flat.extend((loc, inner, one) for loc, inner in zip(places, one.steps, strict=True))
+            else:
+                flat.append((("steps", index), one, None))
+        for loc, step, block in reversed(flat):
+            if isinstance(step, PlaybookStep | TasksStep) and step.undo is not None:
+                back = step.undo
+                yield (*loc, "undo"), back.model_copy(update={"hosts": back.hosts or step.hosts}), block
 
     def stacks(self) -> tuple[Placed, ...]:
         """Return each stack update and its place, in the document's order."""
@@ -241,6 +267,9 @@ class Runbook(Document):
         """Return the id of the step at `loc`: its own, or `undo-1`, `rolling-1` and so on by position."""
         if loc[0] == "undo":
             return self.undo[int(loc[1])].id or f"undo-{int(loc[1]) + 1}"
+        if loc[-1] == "undo":
+            back = next(step for at, step, _ in self.own_undo() if at == loc)
+            return back.id or f"undo-{self.step_id(loc[:-1])}"
         step = self.steps[int(loc[1])]
         if isinstance(step, RollingStep) and len(loc) > 2:  # noqa: PLR2004  # (steps, i, steps, j) lies inside a block
             return step.steps[int(loc[3])].id or ""
@@ -258,11 +287,15 @@ class Runbook(Document):
         for loc, step, block in self.placed():
             if not isinstance(step, StackStep):
                 yield from self._step_findings(loc, step, block)
-            if loc[0] == "undo" and (getattr(step, "always", False) or step.on_failure == "undo"):
+            if "undo" in loc and getattr(step, "undo", None) is not None:
+                yield self.problem(
+                    (*loc, "undo"), "what takes a step back is not itself taken back", "remove the key"
+                )
+            if "undo" in loc and (getattr(step, "always", False) or step.on_failure == "undo"):
                 message = "an undo step has neither always nor on_failure: undo"
                 yield self.problem(loc, message, "remove the key")
         yield from stack_findings(self, self.stacks())
-        if not self.undo:
+        if not self.undo and not list(self.own_undo()):
             for index, one in enumerate(self.steps):
                 inner = one.steps if isinstance(one, RollingStep) else ()
                 if "undo" in {one.on_failure, *(step.on_failure for step in inner)}:

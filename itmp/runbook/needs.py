@@ -84,7 +84,7 @@ def play_need(document: Runbook, loc: Loc, step: HostStep, block: RollingStep | 
         pattern=pattern,
         rendered=rendered,
         public_vars=document.public_vars,
-        sliced=block is not None,
+        sliced=block is not None and "undo" not in loc,
     )
     return need if isinstance(step, CheckStep) else _with_vars(need, step)
 

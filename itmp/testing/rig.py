@@ -174,13 +174,15 @@ class Rig:
         limit: Iterable[str] | None = None,
     ) -> RunSummary:
         """Take the run up again."""
+        left_out = frozenset(skip)
+        names = [host for host in targets(self.plan.manifest) if host not in left_out]
         return resume(
-            self.permit("resume"),
+            self.permit("resume", hosts=names),
             self.plan,
             wiring=self.wiring(),
             story=self.story(),
             prober=ScriptedProber(self.world, blind=self.blind, fuse=self.fuse),
-            reprise=Reprise(retry=frozenset(retry), skip=frozenset(skip)),
+            reprise=Reprise(retry=frozenset(retry), skip=left_out),
             limit=limit,
         )
 

@@ -1,28 +1,31 @@
 """Verbs that start effects: run, resume, undo.
 
 Rules kept here: each begins with a signed statement in the log, then the gate, then a permit; one process at a time
-holds a change; running a finished change again returns how it ended and runs nothing; Ctrl-C and SIGTERM ask the run to
-stop between actions, so that what was begun is accounted for.
+holds a change; whatever a run may act on is leased to it until its end; running a finished change again returns how it
+ended and runs nothing; Ctrl-C and SIGTERM ask the run to stop between actions, so that what was begun is accounted for.
 """
 
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from itmp.adapters.clock import SystemClock, new_id
+from itmp.calendars import parse_duration
 from itmp.change import Admission, ChangeRecord, Permit, Refusal, RunRecord
 from itmp.errors import BusyError, InvalidInputError, NotFoundError, StaleError
 from itmp.execution import Author, Reprise, RunStory, RunSummary, Wiring, execute
 from itmp.execution import resume as resume_run
 from itmp.execution import undo as undo_run
 from itmp.execution.doors import Room
-from itmp.plan import Plan, targets
+from itmp.execution.progress import RunWaiting
+from itmp.plan import Plan
 from itmp.workspace import changes, gatekeeping, planning
 from itmp.workspace.holding import ChangeHeldError, held, publishing, stopping
+from itmp.workspace.leases import Held, Leases
+from itmp.workspace.narrowing import chosen_hosts, kept_limit, limit_line
 from itmp.workspace.place import EXECUTOR, Workspace
 from itmp.workspace.result import Result
 
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 
 ENDED: Final = frozenset({"succeeded", "failed", "undone"})
 RESUMABLE: Final = frozenset({"admitted", "running", "stopped", "unknown", "failed"})
+NO_WAIT: Final = "0s"
 SOME: Final = 10
 """How many commands a person is offered at once."""
 FOLLOW: Final = 0.5
@@ -58,29 +62,45 @@ class _Start:
     record: ChangeRecord
     plan: Plan
     run: str
-    limit: tuple[str, ...]
+    limit: str
+    patience: float
     carry: Callable[[Permit, Wiring], RunSummary]
 
 
 def run(
-    place: Workspace, name: str, *, limit: str | None = None, key: str | None = None, progress: "Progress"
+    place: Workspace,
+    name: str,
+    *,
+    limit: str | None = None,
+    wait: str = NO_WAIT,
+    key: str | None = None,
+    progress: "Progress",
 ) -> Result:
-    """Run an approved change: exit code 0 done, 10 not yet approved, … (docs/formats/cli.md)."""
-    change = changes.resolve(place, name)
+    """Run an approved change: exit code 0 done, 10 not yet approved, … (docs/formats/cli.md).
+
+    `wait` is a duration: how long to wait for another change that holds a host or stack of this one (else 19).
+    """
+    change, patience = changes.resolve(place, name), parse_duration(wait).total_seconds()
     try:
         with held(place, change):
-            return _run_held(place, change, limit, key, progress)
+            return _run_held(place, change, limit, patience, key=key, progress=progress)
     except ChangeHeldError:
         return _attach(place, change)
 
 
 def _run_held(
-    place: Workspace, change: str, limit: str | None, key: str | None, progress: "Progress"
+    place: Workspace,
+    change: str,
+    limit: str | None,
+    patience: float,
+    *,
+    key: str | None,
+    progress: "Progress",
 ) -> Result:
     record = changes.find(place, change)
     changes.refuse_ended(record)
     plan = _approved(place, record, "run")
-    chosen = _chosen(plan, limit)
+    chosen = chosen_hosts(plan, limit)
     if record.run and record.run.state in ENDED:
         return replayed(record, record.run)
     if record.run:
@@ -90,7 +110,8 @@ def _run_held(
             do=f"Take it up with: itmp resume {record.id}",
         )
     start = _Start(
-        mode="run", record=record, plan=plan, run=secrets.token_hex(16), limit=chosen,
+        mode="run", record=record, plan=plan, run=secrets.token_hex(16),
+        limit=limit_line(plan, chosen), patience=patience,
         carry=lambda permit, wiring: execute(permit, plan, wiring=wiring, limit=chosen or None),
     )  # fmt: skip
     return _begin(place, start, key, progress)
@@ -103,6 +124,7 @@ def resume(
     retry: tuple[str, ...] = (),
     skip: tuple[str, ...] = (),
     reason: str = "",
+    wait: str = NO_WAIT,
     key: str | None = None,
     progress: "Progress",
 ) -> Result:
@@ -121,10 +143,12 @@ def resume(
             retry=frozenset(retry),
             skip=frozenset(skip),
             reason=reason,
-            dead=_room(place, dead.id, len(dead.permits)),
+            dead=_rooms(place, record),
         )
         start = _Start(
-            mode="resume", record=record, plan=plan, run=dead.id, limit=_kept_limit(plan, dead),
+            mode="resume", record=record, plan=plan, run=dead.id,
+            limit=limit_line(plan, kept_limit(plan, dead), skip=skip, retry=retry),
+            patience=parse_duration(wait).total_seconds(),
             carry=lambda permit, wiring: resume_run(
                 permit,
                 plan,
@@ -138,7 +162,13 @@ def resume(
 
 
 def undo(
-    place: Workspace, name: str, *, hosts: str | None = None, key: str | None = None, progress: "Progress"
+    place: Workspace,
+    name: str,
+    *,
+    hosts: str | None = None,
+    wait: str = NO_WAIT,
+    key: str | None = None,
+    progress: "Progress",
 ) -> Result:
     """Carry out the plan's undo steps where something was begun."""
     change = changes.resolve(place, name)
@@ -148,11 +178,13 @@ def undo(
         if record.run is None:
             raise NotFoundError(f"{record.id} has never run: there is nothing to undo")
         plan = _approved(place, record, "undo")
-        chosen = _chosen(plan, hosts)
+        chosen = chosen_hosts(plan, hosts)
         start = _Start(
-            mode="undo", record=record, plan=plan, run=record.run.id, limit=chosen,
+            mode="undo", record=record, plan=plan, run=record.run.id, limit=limit_line(plan, chosen),
+            patience=parse_duration(wait).total_seconds(),
             carry=lambda permit, wiring: undo_run(
-                permit, plan, wiring=wiring, story=_story(place, record, plan), hosts=chosen or None
+                permit, plan, wiring=wiring, story=_story(place, record, plan), hosts=chosen or None,
+                dead=_rooms(place, record),
             ),
         )  # fmt: skip
         return _begin(place, start, key, progress)
@@ -179,20 +211,28 @@ def _begin(place: Workspace, start: _Start, key: str | None, progress: "Progress
         "change": record.id,
         "plan": start.plan.digest,
         "request": changes.request_of(record).leaf,
-        "limit": ",".join(start.limit) or "-",
+        "limit": start.limit,
     }
     statement, signed, signer = changes.sign_act(place, start.mode, lambda _: own, key)
     receipt = changes.append_act(place, statement, signed, changes.actor(signer), record)
     attempt = gatekeeping.Attempt(
         mode=start.mode, change=record.id, plan=start.plan, start=receipt.hash, run=start.run
     )
-    answer = gatekeeping.admit(place, attempt)
-    if isinstance(answer, Refusal):
-        return _refused(place, start, answer)
-    admission, permit = answer
-    return _carry(
-        place, start, attempt=attempt, admission=admission, permit=permit, runners=runners, progress=progress
-    )
+    with Leases(
+        place, record.id, start.run, patience=start.patience, tell=lambda it: progress.on_event(_waits(it))
+    ) as leases:
+        answer = gatekeeping.admit(place, attempt, leases)
+        if isinstance(answer, Refusal):
+            return _refused(place, start, answer)
+        admission, permit = answer
+        return _carry(
+            place, start, attempt=attempt, admission=admission, permit=permit, runners=runners,
+            progress=progress,
+        )  # fmt: skip
+
+
+def _waits(held: Held) -> RunWaiting:
+    return RunWaiting(target=held.target, change=held.change, run=held.run)
 
 
 def _carry(
@@ -239,7 +279,7 @@ def _finished(place: Workspace, start: _Start, summary: RunSummary) -> Result:
         state=summary.state.value,
         hosts={**summary.hosts, **summary.resources},
         next=_next(start.record.id, summary),
-        notes=(*notes, *_stale(place, start.plan)),
+        notes=(*notes, *_story(place, start.record, start.plan).handlers, *_stale(place, start.plan)),
     )
 
 
@@ -287,26 +327,6 @@ def _next(change: str, summary: RunSummary) -> tuple[str, ...]:
             return (f"itmp status {change}", f"itmp logs {change}")
 
 
-def _chosen(plan: Plan, limit: str | None) -> tuple[str, ...]:
-    """Resolve a limit's names and globs against the plan's hosts; it may only narrow."""
-    if limit is None:
-        return ()
-    hosts = targets(plan.manifest)
-    wanted = [part.strip() for part in limit.split(",") if part.strip()]
-    for pattern in wanted:
-        if not any(fnmatchcase(host, pattern) for host in hosts):
-            raise InvalidInputError(
-                f"no host of the plan matches {pattern!r:.60}", do="See its hosts: itmp show PLAN"
-            )
-    return tuple(host for host in hosts if any(fnmatchcase(host, pattern) for pattern in wanted))
-
-
-def _kept_limit(plan: Plan, dead: RunRecord) -> tuple[str, ...]:
-    """Return the limit under which a run began, so that taking it up never widens it; empty for none."""
-    limit = tuple(dead.permits[0].body["limit"])
-    return limit if set(limit) != set(targets(plan.manifest)) else ()
-
-
 def _attach(place: Workspace, change: str) -> Result:
     """Follow the run that another process carries out; return how it ended."""
     while True:
@@ -331,6 +351,13 @@ def _approved(place: Workspace, record: ChangeRecord, act: str) -> Plan:
     except StaleError as error:
         gatekeeping.record_stale(place, record, act, error)
         raise
+
+
+def _rooms(place: Workspace, record: ChangeRecord) -> tuple[Room, ...]:
+    """Return the rooms of every attempt so far: one that died while it swept leaves what the one before had left."""
+    return tuple(
+        _room(place, run.id, attempt) for run in record.runs for attempt in range(1, len(run.permits) + 1)
+    )
 
 
 def _room(place: Workspace, run: str, attempt: int) -> Room:

@@ -8,6 +8,7 @@ from itmp.change import ChangeRecord, Refusal, RunRecord, SliceRecord, Vote, jud
 from itmp.change.statements import Given
 from itmp.errors import BusyError, InvalidInputError, NotFoundError
 from itmp.execution import RunStory, standing
+from itmp.execution.course import LIMITED, SKIPPED
 from itmp.plan import targets
 from itmp.workspace import changes, gatekeeping, planning
 from itmp.workspace.place import Workspace
@@ -24,6 +25,7 @@ def status(place: Workspace, name: str) -> Result:
     record = changes.find(place, name)
     run = record.run
     hosts = _hosts(place, record, run) if run else {}
+    handlers = _told(place, record, run).handlers if run and run.slices else ()
     return Result(
         change=record.id,
         plan=record.plan or "",
@@ -31,7 +33,7 @@ def status(place: Workspace, name: str) -> Result:
         state=f"{record.state}, run {run.state}" if run else record.state,
         hosts=hosts,
         next=_next(record),
-        notes=tuple(finding.why for finding in record.findings),
+        notes=(*handlers, *(finding.why for finding in record.findings)),
     )
 
 
@@ -227,12 +229,16 @@ def _hosts(place: Workspace, record: ChangeRecord, run: RunRecord) -> dict[str, 
     """Return each target's state: the final account, or while there is none what the log tells so far."""
     if run.state in ENDED:
         return dict(run.targets)
-    plan = planning.logged_plan(place, changes.request_of(record).plan)
-    story = RunStory.from_leaves(place.log.of_change(record.id), plan=plan, blob=place.log.blob, run=run.id)
-    limit = run.permits[-1].body["limit"] if run.permits else ()
-    hosts = targets(plan.manifest) if limit else ()
-    left_out = {host: "outside the limit of this run" for host in hosts if host not in limit}
+    plan, story = planning.logged_plan(place, changes.request_of(record).plan), _told(place, record, run)
+    first, last = (run.permits[0].body["limit"], run.permits[-1].body["limit"]) if run.permits else ((), ())
+    hosts = targets(plan.manifest) if last else ()
+    left_out = {host: SKIPPED if host in first else LIMITED for host in hosts if host not in last}
     return dict(standing(plan, story, left_out=left_out))
+
+
+def _told(place: Workspace, record: ChangeRecord, run: RunRecord) -> RunStory:
+    plan = planning.logged_plan(place, changes.request_of(record).plan)
+    return RunStory.from_leaves(place.log.of_change(record.id), plan=plan, blob=place.log.blob, run=run.id)
 
 
 def _lost(record: ChangeRecord, host: str) -> tuple[RunRecord, SliceRecord]:

@@ -15,17 +15,23 @@ from pathlib import Path
 from typing import Any, Final
 
 from itmp.adapters import supervisor
-from itmp.adapters.ansible import _config, _ssh, layout
+from itmp.adapters.ansible import _config, _handlers, _ssh, layout
 from itmp.adapters.ansible._tasks import is_local
 from itmp.adapters.ansible._ways import Ways
 from itmp.adapters.known_hosts import PinnedKeys
 from itmp.canonical import digest
-from itmp.errors import NotFoundError
+from itmp.errors import Error, NotFoundError
 from itmp.execution.doors import Room, Slice
 from itmp.plan import AnsibleStep, Plan
 from itmp.plan.model import Host
 
 REMOTE_TOKEN: Final = "ITMP_RUN"  # noqa: S105 -- the name of a variable on targets, not a secret
+
+
+class LostError(Error):
+    """Ansible itself failed or was ended: something may still be running on targets."""
+
+    exit_code = 14
 
 
 class Slicing:
@@ -45,6 +51,7 @@ class Slicing:
         layout.write(folder, "delegates", "".join(f"{host.name}\n" for host in hosts).encode())
         layout.write(folder, "vars.json", json.dumps(self._variables()).encode())
         layout.write(folder, layout.BOUNDS, json.dumps(self._bounds(hosts)).encode())
+        layout.write(folder, _handlers.FILE, _handlers.write(self._part.owed))
         pinned = PinnedKeys(data=self._artifact(layout.KNOWN_HOSTS))
         ways = Ways.from_bytes(self._artifact(layout.WAYS))
         layout.write(folder, "known_hosts", pinned.only(_ssh.places(hosts, ways)))
@@ -182,13 +189,18 @@ def _unsafe(value: Any) -> Any:
 
 @contextmanager
 def fresh_folder(room: Room, part: Slice) -> Iterator[Path]:
-    """Give a fresh folder in the run's room; a crash leaves it to `left_folders`."""
+    """Give a fresh folder in the run's room; a crash, and a run of Ansible that is lost, leave it to `left_folders`."""
     room.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder = Path(tempfile.mkdtemp(prefix=_name(part), dir=room.folder))
+    lost = False
     try:
         yield folder
+    except LostError:
+        lost = True
+        raise
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if not lost:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def left_folders(room: Room, part: Slice) -> tuple[Path, ...]:

@@ -23,6 +23,7 @@ from itmp.adapters.ansible import _leftovers, _versions, _ways, layout
 from itmp.adapters.ansible._lines import one_line
 from itmp.adapters.ansible._results import DATA
 from itmp.adapters.ansible._slicing import (
+    LostError,
     Slicing,
     clear_short_folders,
     fresh_folder,
@@ -33,7 +34,7 @@ from itmp.adapters.ansible._ways import Ways
 from itmp.adapters.ansible.vault_client import PREFIX
 from itmp.adapters.secrets import Masker, resolve
 from itmp.adapters.supervisor import Supervised
-from itmp.errors import Error, InvalidInputError, NotFoundError
+from itmp.errors import InvalidInputError, NotFoundError
 from itmp.execution.doors import Action, ActionResult, Observer, Room, Slice
 from itmp.plan import AnsibleStep, Plan
 
@@ -45,10 +46,8 @@ _ASKING: Final = 120  # seconds to connect to all targets of a dead slice
 _HOSTS_FAILED: Final = frozenset({0, 2, 4, 6})  # ansible-playbook: fine; hosts failed; unreachable; both
 
 
-class AnsibleError(Error):
+class AnsibleError(LostError):
     """Ansible itself failed, or never reached our callback: what the hosts did is only what was reported."""
-
-    exit_code = 14
 
 
 class AnsibleTimeoutError(AnsibleError):

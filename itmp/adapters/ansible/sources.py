@@ -361,6 +361,11 @@ def _ask(folder: Path, environment: Mapping[str, str], needs: Needs, root: Path)
     return answer
 
 
+def moved_versions(planned: Mapping[str, str]) -> list[str]:
+    """Return one line for each version of Ansible, Jinja or Python that is no longer the plan's."""
+    return _versions.moved(planned)
+
+
 def _refuse(found: list[list[str]], catalog: str) -> None:
     if found:
         raise DocumentError(

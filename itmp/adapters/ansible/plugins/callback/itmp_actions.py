@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ansible.plugins.callback import CallbackBase
 
 from itmp.adapters.actions import ActionClient, ActionRefusedError
-from itmp.adapters.ansible import _bounds, _results, _tasks
+from itmp.adapters.ansible import _bounds, _handlers, _results, _tasks
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -44,11 +44,12 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
         self._root = os.environ["ITMP_LAYOUT"]
         self._waiting: dict[str, dict[str, Any]] = {}
         self._including: dict[str, dict[str, Any]] = {}
-        self._notified: dict[str, list[str]] = {}
+        self._handlers: list[Any] = []
         self._draining = False
         try:
             self._bounds = _bounds.Bounds.read(Path(self._root))
             _bounds.hold(self._bounds)
+            self._owed = _handlers.read(Path(self._root))
             self._client = ActionClient.from_environment("ansible")
         except (ActionRefusedError, OSError, ValueError, KeyError) as error:
             self._end(error)
@@ -59,6 +60,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
         for play in playbook.get_plays():
             own = play.environment or []
             play.environment = [{name: value}, *(own if isinstance(own, list) else [own])]
+
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        """Remember the play's handlers."""
+        self._handlers = _handlers.of_play(play)
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
         """Block until the executor acknowledges `task` on `host`; end the play when it refuses."""
@@ -120,10 +125,6 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
             if id_ in self._including:
                 self._send({**self._including[id_], "outcome": "ok"})
 
-    def v2_playbook_on_notify(self, handler: Any, host: Any) -> None:
-        """Remember a notified handler: the next result of that host says so."""
-        self._notified.setdefault(host.name, []).append(handler.get_name())
-
     def _added(self, result: Any) -> None:
         """Ask for each host that was added and that the plan does not know: the executor refuses and records it."""
         action = self._describe(result.host, result.task)
@@ -144,15 +145,12 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
         action = self._waiting.pop(id_, None) or self._including.get(id_)
         if action is None:  # a meta task
             return
-        notified = self._notified.pop(result.host.name, [])
-        self._send(
-            {
-                **action,
-                **_results.describe(
-                    result, outcome, {**(more or {}), **({"notified": notified} if notified else {})}
-                ),
-            }
-        )
+        # Ansible resolves notifications only when it comes to run handlers: a play that dies before would lose them.
+        wanted = (result.task_fields.get("notify") or []) if outcome in {"ok", "changed"} else []
+        notified = _handlers.resolve(self._handlers, wanted) if outcome == "changed" else []
+        _handlers.notify_again(self._handlers, wanted, result.host, self._owed)
+        data = {**(more or {}), **({"notified": notified} if notified else {})}
+        self._send({**action, **_results.describe(result, outcome, data)})
         if outcome == "failed":
             self._outside(action, result)
 
