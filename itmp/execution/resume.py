@@ -17,9 +17,19 @@ from typing import Any, Final, TypeAlias
 from itmp.change import Permit
 from itmp.errors import Error, ForkError, InvalidInputError, LogUnavailableError, UnknownOutcomeError
 from itmp.execution.accounting import HostState
-from itmp.execution.course import SKIPPED, Course, Unit, absorb, begin_undo, narrowed, order, start
+from itmp.execution.course import (
+    SKIPPED,
+    Course,
+    Unit,
+    absorb,
+    begin_undo,
+    narrowed,
+    order,
+    start,
+)
 from itmp.execution.doors import Prober, Room
 from itmp.execution.loop import Drive, Wiring, admit, outside, plan_hosts
+from itmp.execution.passing import reconsider
 from itmp.execution.story import RunStory
 from itmp.execution.summary import RunSummary, summarise
 from itmp.plan import Plan, PulumiStep
@@ -117,9 +127,11 @@ def take_up(
     prior = _prior(story, frozenset(retry), left_out, undoing=undoing)
     prior = _renew(order(plan.manifest), prior, at)
     course = _fold(plan, story, prior, left_out, undoing=undoing)
-    if course.halt or course.undoing:
+    if course.undoing:
         return course
-    return _fold(plan, story, _reopen(course, prior, at), left_out)
+    if course.halt:
+        return reconsider(course)
+    return reconsider(_fold(plan, story, _reopen(course, prior, at), left_out))
 
 
 def standing(plan: Plan, story: RunStory, *, left_out: Mapping[str, str]) -> dict[str, HostState]:
@@ -143,7 +155,7 @@ def _sweep(plan: Plan, story: RunStory, wiring: Wiring, reprise: Reprise) -> lis
     found: list[str] = []
     for unit in order(plan.manifest):
         begun = story.slices.get(unit.key)
-        if begun is not None and begun.open:
+        if begun is not None and begun.open and not unit.word:
             part = unit.part(tuple(host for host in unit.hosts if host in begun.states))
             lines = wiring.runners[unit.step.kind].sweep(reprise.dead or wiring.room, part)
             found += [f"{unit.key}: left over and ended: {line}" for line in lines]
@@ -216,7 +228,14 @@ def _fold(
     plan: Plan, story: RunStory, prior: Prior, left_out: Mapping[str, str], *, undoing: bool = False
 ) -> Course:
     """Return the course after everything in `prior`, judged as if it had just happened."""
-    course = Course(units=order(plan.manifest), left_out=left_out)
+    course = Course(
+        units=order(plan.manifest),
+        manifest=plan.manifest,
+        left_out=left_out,
+        passed={key: begun.passed for key, begun in story.slices.items() if begun.passed},
+        answers=story.answers,
+        until={key: begun.until for key, begun in story.slices.items() if begun.until},
+    )
     for unit in course.units:
         if unit.phase == "undo" and not course.undoing and (undoing or unit.key in prior):
             course = begin_undo(replace(course.halted("its undo has begun"), undo=True))

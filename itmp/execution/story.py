@@ -2,8 +2,8 @@
 
 Rules kept here: an intent without its end leaves `unknown`, never a guess. Only three things are known of
 such a slice: a host that failed stays failed; a resource whose own intent was never written was not reached,
-because that intent is durable before the operation; a check changes nothing and is asked again. Later leaves
-win.
+because that intent is durable before the operation; a check, a question and a wait change nothing and come again
+(a wait with the end that its first intent wrote). Later leaves win.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -14,11 +14,12 @@ from itmp import canonical
 from itmp.audit import Leaf
 from itmp.audit.event import Event
 from itmp.canonical import Digest
+from itmp.documents.guards import Value
 from itmp.errors import EvidenceInvalidError
 from itmp.execution.accounting import GOOD, STATES, HostState, Tally
 from itmp.execution.course import Unit, order
 from itmp.execution.doors import Action, ActionResult
-from itmp.plan import AnsibleStep, CheckStep, Plan, PulumiStep
+from itmp.plan import AnsibleStep, AskStep, CheckStep, Plan, PulumiStep, WaitStep, answer_value
 
 Blob = Callable[[Digest], bytes]
 _RESULTS: Final = frozenset({"action.finished", "check.finished"})
@@ -29,7 +30,7 @@ class Begun:
     """A begun slice. `open`: it never ended; `stopped`: a person's request ended it half-way.
 
     `intents` maps a target to the leaf of its newest intent, `at` to that intent's place in the order of
-    intents.
+    intents. `until` is when a wait ends, `passed` why nothing was done.
     """
 
     key: str
@@ -38,6 +39,8 @@ class Begun:
     at: Mapping[str, int]
     open: bool
     stopped: bool = False
+    until: str = ""
+    passed: str = ""
 
     def with_state(self, target: str, state: HostState) -> "Begun":
         """Return it with another state for one target."""
@@ -49,12 +52,13 @@ class RunStory:
     """A run as its leaves tell it. `slices` maps a slice's key to what is known of it, oldest first.
 
     `state` is empty before the run started, `running` after, else its final state. `handlers` are lines
-    about handlers that may have been notified and did not run.
+    about handlers that may have been notified and did not run. `answers` maps a question to its answer.
     """
 
     slices: Mapping[str, Begun] = field(default_factory=dict)
     state: str = ""
     handlers: tuple[str, ...] = ()
+    answers: Mapping[str, Value] = field(default_factory=dict)
 
     @classmethod
     def from_leaves(cls, leaves: Iterable[Leaf], *, plan: Plan, blob: Blob, run: str = "") -> "RunStory":
@@ -87,8 +91,9 @@ class RunStory:
 class _Episode:
     """One intent of a slice and everything that answers it."""
 
-    def __init__(self, unit: Unit, targets: tuple[str, ...]) -> None:
+    def __init__(self, unit: Unit, targets: tuple[str, ...], data: Mapping[str, Any]) -> None:
         self.unit, self.targets = unit, targets
+        self.until, self.passed = str(data.get("until", "")), str(data.get("passed", ""))
         self.ended: Mapping[str, HostState] | None = None
         self.stopped = False
         self.known: dict[str, HostState] = {}
@@ -129,13 +134,15 @@ class _Episode:
     def _state(self, target: str) -> HostState:
         if self.ended is not None:
             return self.ended.get(target, "not_reached")
+        if self.passed:
+            return "not_reached"
         seen = self._tally.state(target)
         match self.unit.step:
             case AnsibleStep():
                 return seen if seen in {"failed", "unreachable"} else "unknown"
             case PulumiStep():
                 return seen
-            case CheckStep():
+            case CheckStep() | AskStep() | WaitStep():
                 return "not_reached"
 
 
@@ -147,6 +154,7 @@ class _Draft:
         self._episodes: dict[str, _Episode] = {}
         self._actions: dict[str, _Episode] = {}
         self._state = ""
+        self._answers: dict[str, Value] = {}
 
     def take(self, leaf: Digest, event: Event) -> None:
         match event.type:
@@ -163,6 +171,8 @@ class _Draft:
                 self._episodes[event.intent].end(self._states(event), event)
             case "action.reconciled":
                 self._reconcile(event)
+            case "ask.answered" if event.intent in self._episodes:
+                self._answer(self._episodes[event.intent], event)
             case kind if kind in _RESULTS:
                 if episode := self._actions.get(event.intent) or self._episodes.get(event.intent):
                     episode.finish(event)
@@ -179,8 +189,27 @@ class _Draft:
                 at={**(before.at if before else {}), **dict.fromkeys(states, place)},
                 open=episode.ended is None,
                 stopped=episode.stopped,
+                until=(before.until if before else "") or episode.until,
+                passed=episode.passed if episode.ended is not None else "",
             )
-        return RunStory(slices=slices, state=self._state, handlers=_handlers(self._episodes.values()))
+        return RunStory(
+            slices=slices,
+            state=self._state,
+            handlers=_handlers(self._episodes.values()),
+            answers=self._answers,
+        )
+
+    def _answer(self, episode: _Episode, event: Event) -> None:
+        step = episode.unit.step
+        value = (
+            answer_value(step, str((event.data or {}).get("value", "")))
+            if isinstance(step, AskStep)
+            else None
+        )
+        if value is not None:
+            self._answers[step.id] = value
+            word: HostState = "failed" if value is False else "ok"
+            episode.known = dict.fromkeys(episode.targets, word)
 
     def _begin(self, event: Event) -> _Episode:
         unit = self._units.get(str((event.data or {}).get("slice", "")))
@@ -191,7 +220,7 @@ class _Draft:
                 where=f"{event.change} {event.run} {event.step}",
                 do="The plan given is not the one that ran, or the log is damaged: run `itmp audit verify`.",
             )
-        return _Episode(unit, unit.targets if isinstance(unit.step, PulumiStep) else tuple(hosts))
+        return _Episode(unit, unit.targets if unit.whole else tuple(hosts), event.data or {})
 
     def _states(self, event: Event) -> dict[str, HostState]:
         states = self._read(event, "hosts")

@@ -22,6 +22,7 @@ from itmp.execution import undo as undo_run
 from itmp.execution.doors import Room
 from itmp.plan import Plan, targets
 from itmp.workspace import changes, gatekeeping, planning
+from itmp.workspace.answering import LogPatience, asking, commands, told
 from itmp.workspace.holding import ChangeHeldError, held, publishing, stopping
 from itmp.workspace.place import EXECUTOR, Workspace
 from itmp.workspace.result import Result
@@ -213,6 +214,7 @@ def _carry(
             journal=place.log,
             runners=runners,
             recheck=gatekeeping.Recheck(place, attempt),
+            patience=LogPatience(place, start.record.id, start.run, start.plan),
             room=room,
             progress=progress,
             stopping=asked,
@@ -227,6 +229,7 @@ def _carry(
 
 
 def _finished(place: Workspace, start: _Start, summary: RunSummary) -> Result:
+    asked = asking(place, changes.find(place, start.record.id)) if summary.cause else {}
     notes = list(summary.notes)
     if summary.cause is not None:
         where = f"{summary.cause.where}: " if summary.cause.where else ""
@@ -238,7 +241,8 @@ def _finished(place: Workspace, start: _Start, summary: RunSummary) -> Result:
         run=summary.run,
         state=summary.state.value,
         hosts={**summary.hosts, **summary.resources},
-        next=_next(start.record.id, summary),
+        asks=told(asked),
+        next=(*commands(start.record.id, asked), *_next(start.record.id, summary)),
         notes=(*notes, *_stale(place, start.plan)),
     )
 
