@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, assert_never
 from itmp.cli.printing import colour, safe, say
 
 if TYPE_CHECKING:
+    from itmp.execution import progress as e
     from itmp.execution.progress import RunEvent
     from itmp.workspace import Result
 
@@ -25,7 +26,7 @@ class Narrator:
     def __init__(self, *, verbose: bool = False) -> None:
         self._verbose = verbose
         self._done = 0
-        self._total = 0
+        self._total, self._change = 0, ""
 
     def on_event(self, event: "RunEvent", /) -> None:
         """Print what `event` says."""
@@ -33,16 +34,16 @@ class Narrator:
 
         match event:
             case e.RunStarted():
-                self._total = event.slices
+                self._total, self._change = event.slices, event.change
                 say(
                     f"{event.event.partition('.')[2]}  {event.run}  change {event.change}  {len(event.hosts)} targets"
                 )
-            case e.RunWaiting():
-                say(f"waiting for {safe(event.target)}: {event.change} holds it")
             case e.SliceStarted():
                 self._done += 1
                 place = f"[{self._done}/{self._total}]" if event.phase == "do" else "[undo]"
                 say(_err(f"{place} {safe(event.title)}", "bold") + f"  {_some(event.hosts)}")
+            case e.SlicePassed() | e.AskStarted() | e.WaitStarted() | e.RunWaiting():
+                self._word(event)
             case e.ActionFinished():
                 if self._verbose or event.outcome not in QUIET:
                     text = f"{safe(event.name or event.action)}: {safe(event.message)}".rstrip(": ")
@@ -63,6 +64,22 @@ class Narrator:
                 pass
             case _ as never:
                 assert_never(never)
+
+    def _word(self, event: "e.SlicePassed | e.AskStarted | e.WaitStarted | e.RunWaiting") -> None:
+        from itmp.execution import progress as e  # noqa: PLC0415 - help stays fast
+
+        match event:
+            case e.RunWaiting():
+                say(f"waiting for {safe(event.target)}: {event.change} holds it")
+            case e.SlicePassed():
+                self._done += 1
+                say(f"[{self._done}/{self._total}] {safe(event.title)}  not run: {safe(event.why)}")
+            case e.AskStarted():
+                say(_err(f"    asks {safe(event.slice)}: {safe(event.question)}", "bold"))
+                roles = ", ".join(event.roles) or "any role that may answer"
+                say(f"    itmp answer {self._change} {event.slice} VALUE  ({safe(event.answer)}; {roles})")
+            case e.WaitStarted():
+                say(f"    waits until {event.until}")
 
 
 def summary(result: "Result") -> tuple[str, ...]:
@@ -85,6 +102,11 @@ def summary(result: "Result") -> tuple[str, ...]:
         for host, state in result.hosts.items()
         if state not in FINE
     ]
+    for one in result.asks:
+        lines.append(f"  asks {safe(one['step'])}: {safe(one['question'])}")
+        lines.append(
+            f"       {safe(one['answer'])}; {safe(', '.join(one['roles'])) or 'any role that may answer'}"
+        )
     for note in result.notes:
         first, *more = note.splitlines() or [""]
         lines += [f"  note: {safe(first)}", *(f"        {safe(line.strip())}" for line in more)]

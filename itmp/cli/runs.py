@@ -1,4 +1,4 @@
-"""Commands of a run: run, resume, stop, undo, reconcile, status, logs, wait."""
+"""Commands of a run: run, resume, stop, undo, answer, reconcile, status, logs, wait."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +20,8 @@ Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Also print actio
 def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
     for name, function in (
-        ("run", run), ("resume", resume), ("stop", stop), ("undo", undo), ("reconcile", reconcile),
+        ("run", run), ("resume", resume), ("stop", stop), ("undo", undo), ("answer", answer),
+        ("reconcile", reconcile),
         ("status", status), ("logs", logs), ("wait", wait),
     ):  # fmt: skip
         app.command(name)(function)
@@ -112,6 +113,23 @@ def undo(
 
 
 @verb
+def answer(
+    name: Id,
+    step: Annotated[
+        str, typer.Argument(metavar="STEP", help="The question's id, as `itmp status` prints it.")
+    ],
+    value: Annotated[str, typer.Argument(metavar="VALUE")],
+    key: Key = None,
+    json: Json = False,
+) -> Answer:
+    """Sign the answer to a question that a run asks. Example: itmp answer CHG-7f3a90c21b confirm true"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    result = workspace.answer(workspace.Workspace.here(), name, step, value, key=key)
+    return Answer(data=result.to_json(), lines=summary(result))
+
+
+@verb
 def reconcile(
     name: Id,
     host: Annotated[str, typer.Argument(metavar="HOST")],
@@ -158,11 +176,11 @@ def logs(
 @verb
 def wait(
     name: Id,
-    what: Annotated[str, typer.Option("--for", metavar="runnable|finished")] = "finished",
+    what: Annotated[str, typer.Option("--for", metavar="runnable|asked|finished")] = "finished",
     timeout: Annotated[str, typer.Option("--timeout", metavar="D", help="Duration such as 10m.")] = "1h",
     json: Json = False,
 ) -> Answer:
-    """Wait until a change may run, or has finished. Example: itmp wait CHG-7f3a90c21b --for runnable --timeout 10m"""
+    """Wait until a change may run, asks, or has finished. Example: itmp wait CHG-7f3a90c21b --for asked"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     result = workspace.wait(workspace.Workspace.here(), name, what=what, timeout=timeout)

@@ -1,4 +1,4 @@
-"""What was done, judged event by event: rules 10 to 15 of `itmp.evidence.verify`.
+"""What was done, judged event by event: rules 10 to 15 and 20 of `itmp.evidence.verify`.
 
 Rules kept here: the gate is asked again at every permit and every intent, with the record and the policy as
 they stood then and the log's own time; what a permit claims must be what the gate grants; whatever an
@@ -38,6 +38,7 @@ from itmp.errors import EvidenceInvalidError
 from itmp.evidence.asked import Asked
 from itmp.evidence.ends import against_slices
 from itmp.evidence.order import Order, Settled
+from itmp.evidence.words import answer_problem, intent_problem, wait_problem
 from itmp.evidence.work import STATES, Work, place_of, work_digest
 from itmp.plan import LeafStep, Plan, PulumiStep, all_steps, targets
 
@@ -84,8 +85,8 @@ class Conduct:
                 self._intent(leaf, event, where)
             case "action.intended":
                 self._operation(leaf, event, where)
-            case "action.finished" | "check.finished" | "action.reconciled":
-                self._result(event, where)
+            case "action.finished" | "check.finished" | "action.reconciled" | "ask.answered":
+                self._result(leaf, event, where)
             case "slice.finished":
                 self._slice_end(event, where)
             case "run.stopped" | "run.finished" if event.run not in self._begun:
@@ -206,6 +207,8 @@ class Conduct:
             raise RuleBrokenError(12, disorder, where=where)
         self._settled -= self._order.passed_again(key, hosts, run=event.run, settled=self._settled)
         self._still_admitted(leaf, step, phase, permit)
+        if phase == "do":
+            _hold(intent_problem(self._plan.manifest, self._folding.record(), leaf, step), where)
         self._work[leaf.hash] = Work(self._plan, step, hosts, leaf=leaf)
 
     def _still_admitted(self, leaf: Leaf, step: LeafStep, phase: str, permit: PermitRecord) -> None:
@@ -233,7 +236,7 @@ class Conduct:
 
     # Rule 13
 
-    def _result(self, event: Event, where: str) -> None:
+    def _result(self, leaf: Leaf, event: Event, where: str) -> None:
         work, target = self._work.get(event.intent), (event.target or {}).get("id", "")
         if work is None:
             raise RuleBrokenError(13, "a result without an earlier intent", where=where)
@@ -248,14 +251,25 @@ class Conduct:
             raise RuleBrokenError(13, "a result of another step than its intent", where=where)
         if work.slice in self._ended:
             raise RuleBrokenError(13, "a result after the end of its slice", where=where)
-        if (event.type == "check.finished") != work.checks and event.outcome != "denied":
-            raise RuleBrokenError(13, f"a {event.type} of another kind of step", where=where)
-        if event.type == "action.finished" and event.outcome != "denied" and not work.allows(event):
-            raise RuleBrokenError(13, f"action {event.action} is not in the plan", where=where)
+        self._fitting(leaf, event, work, where)
         if work.single and event.intent in self._answered:
             raise RuleBrokenError(13, "an intent that is answered twice", where=where)
         self._answered.add(event.intent)
         work.outcomes.setdefault(target, set()).add(event.outcome)
+
+    def _fitting(self, leaf: Leaf, event: Event, work: Work, where: str) -> None:
+        """Require that the result is of its step's kind; rule 20 for those of questions and waits."""
+        kind = "ask.answered" if work.question else "check.finished" if work.checks else "action.finished"
+        if event.type != kind and (event.outcome != "denied" or "ask.answered" in {kind, event.type}):
+            raise RuleBrokenError(13, f"a {event.type} of another kind of step", where=where)
+        if work.passed:
+            raise RuleBrokenError(20, "a result of a slice that was passed over", where=where)
+        if work.question is not None:
+            _hold(answer_problem(self._folding.record(), event, work), where)
+        if work.waits:
+            _hold(wait_problem(leaf, work), where)
+        if event.type == "action.finished" and event.outcome != "denied" and not work.allows(event):
+            raise RuleBrokenError(13, f"action {event.action} is not in the plan", where=where)
 
     # Rule 14
 
@@ -274,7 +288,7 @@ class Conduct:
                 )
         self._ended.add(event.intent)
         self._asked.remember(event, states)
-        if place_of(event)[2] == "do":
+        if place_of(event)[2] == "do" and not work.passed:
             done = (host for host, state in states.items() if state in {"ok", "changed", "skipped"})
             self._settled |= {(event.run, event.step, host) for host in done}
 
@@ -300,6 +314,12 @@ class Conduct:
         if digest not in self._blobs:
             raise RuleBrokenError(1, f"blob {digest} is not in the file")
         return self._blobs[digest]
+
+
+def _hold(problem: str, where: str) -> None:
+    """Rule 20: raise unless there is no problem."""
+    if problem:
+        raise RuleBrokenError(20, problem, where=where)
 
 
 def _account(plan: Plan, run: RunRecord) -> None:

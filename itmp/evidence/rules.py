@@ -82,14 +82,17 @@ TEXTS: Final[Mapping[int, RuleText]] = {
     ),
     11: RuleText(
         name="runs",
-        holds="every run begins under its own permit, once",
+        holds="every run begins under its own permit, once; a resume goes on without exactly the hosts, and tries "
+        "again exactly the states, that its signed `limit` says",
         broken="run-unpermitted",
         absent="runs-not-judged",
     ),
     12: RuleText(
         name="intents",
-        holds="every intent lies inside plan and permit, for work that its run has not done yet, while the "
-        "approvals stood; `always` and undo steps, whatever they did",
+        holds="every intent lies inside plan and permit, in the plan's order (a batch after the one before, undo "
+        "last; a host goes back only to the beginning of a batch that an `always` step closed before it had passed), "
+        "for work that its run has not done yet, and that did not fail there unless a person signed to try it again, "
+        "while the approvals stood; `always` and undo steps, whatever they did",
         broken="intent-outside",
         absent="intents-not-judged",
     ),
@@ -130,6 +133,14 @@ TEXTS: Final[Mapping[int, RuleText]] = {
         name="whole log",
         holds="with `--log`: the log's folder is sound and holds no other event of the change",
         broken="log-contradicts",
+    ),
+    20: RuleText(
+        name="questions, waits and guards",
+        holds="every question is answered by a statement that counts, before the event that names it; waits last as "
+        "long as their first intent said; a slice is passed over exactly where its guard does not hold or a failure "
+        "leads past it",
+        broken="word-broken",
+        absent="words-not-judged",
     ),
 }
 

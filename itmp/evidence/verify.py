@@ -14,7 +14,8 @@ run has not done yet, while the approvals stood (`always` and undo steps: whatev
 earlier intent that covers its target and action, and a reconciliation a person or a probe; 14 every slice ends by
 naming each of its targets; 15 every targeted host ends in exactly one state, which its slices bear; 16 the close
 commits all events before it and is the last; 17 clocks are monotone within each boot; 18 what the auditor demanded by
-`require` was brought and used.
+`require` was brought and used; 19 with the whole log, it is sound and holds no other event of the change; 20
+questions are answered by statements that count, waits last as long as they said, and guards and jumps were followed.
 
 Judgement stops at the first broken rule: whatever follows could rest on it. A fork or rollback is told
 apart (42), and so is what is merely absent (41). Nothing in the file is believed: TRUST comes from
@@ -140,7 +141,7 @@ class _Verifier:
         }
 
     def judge(self, n: int) -> None:
-        if n in self._rules:  # 11 to 15 are judged together with 10, event by event
+        if n in self._rules:  # 11 to 15 and 20 are judged together with 10, event by event
             self._rules[n]()
         if n != 19 or self._log:  # noqa: PLR2004 - a rule's number
             self._held.append(n)
@@ -334,7 +335,7 @@ class _Verifier:
 
     def _deeds(self) -> None:
         if self._plan is None or self._history is None:
-            for n in range(10, 16):
+            for n in (*range(10, 16), 20):
                 self._absent[n] = "cannot be judged without the plan's bytes"
             return
         blobs = {digest: self._blob(digest) for digest in blobs_in(self._events)}

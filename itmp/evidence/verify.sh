@@ -625,6 +625,7 @@ left_out 12 "whether hosts and work lie inside plan and permit; whether approval
 left_out 13 "whether actions are those of the plan"
 left_out 14 "slices, and 15 hosts: whether each is accounted for"
 left_out 18 "19 and witnesses: that is for itmp-verify"
+left_out 20 "questions, waits and guards: whether answers count and branches were followed"
 if [[ -n $absent ]]; then
   printf 'RESULT       incomplete: %s\n' "$absent"
   exit 41

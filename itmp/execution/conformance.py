@@ -14,7 +14,7 @@ from typing import Final, assert_never
 
 from itmp.errors import RefusedError
 from itmp.execution.doors import Action, Slice
-from itmp.plan import AnsibleStep, CheckStep, LeafStep, Plan, PulumiStep
+from itmp.plan import AnsibleStep, AskStep, CheckStep, LeafStep, Plan, PulumiStep, WaitStep, word_target
 
 _AGAIN: Final = "Then plan and approve again."
 _COMPARE: Final = "Compare `itmp show` with the playbook, correct it, plan and approve again."
@@ -57,6 +57,8 @@ class Conformance:
                 )
             case CheckStep():
                 self._targets &= frozenset(step.probes)
+            case AskStep() | WaitStep():
+                pass  # the run itself asks and waits: no runner acts for them
             case _:
                 assert_never(step)
 
@@ -109,7 +111,9 @@ def conform(plan: Plan, part: Slice, action: Action) -> None:
 
 
 def targets(part: Slice) -> tuple[str, ...]:
-    """Return what a slice acts on: its hosts, or the resources that its operations would change."""
+    """Return what a slice acts on: its hosts, the resources that its operations would change, or its question."""
+    if isinstance(part.step, AskStep | WaitStep):
+        return (word_target(part.step),)
     if isinstance(part.step, PulumiStep):
         return tuple(operation.urn for operation in part.step.operations if operation.op != "same")
     return part.hosts

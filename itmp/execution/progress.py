@@ -47,6 +47,40 @@ class SliceStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SlicePassed:
+    """A slice is not carried out, and why: its guard does not hold, or a failure leads past it."""
+
+    slice: str
+    step: str
+    title: str
+    hosts: tuple[str, ...]
+    why: str
+    event: Literal["slice.passed"] = "slice.passed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskStarted:
+    """The run asks people and waits: `slice` is what `itmp answer` names, `answer` says what may be answered."""
+
+    slice: str
+    step: str
+    question: str
+    answer: str
+    roles: tuple[str, ...]
+    event: Literal["ask.started"] = "ask.started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitStarted:
+    """The run lets time pass until `until` (UTC)."""
+
+    slice: str
+    step: str
+    until: str
+    event: Literal["wait.started"] = "wait.started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ActionStarted:
     """An action was allowed to happen on `host` (or resource)."""
 
@@ -113,6 +147,9 @@ RunEvent: TypeAlias = (
     RunStarted
     | RunWaiting
     | SliceStarted
+    | SlicePassed
+    | AskStarted
+    | WaitStarted
     | ActionStarted
     | ActionFinished
     | HostChanged

@@ -27,9 +27,19 @@ from itmp.errors import (
     UnknownOutcomeError,
 )
 from itmp.execution.accounting import HostState
-from itmp.execution.course import SKIPPED, Course, Unit, absorb, begin_undo, narrowed, order, start
+from itmp.execution.course import (
+    SKIPPED,
+    Course,
+    Unit,
+    absorb,
+    begin_undo,
+    narrowed,
+    order,
+    start,
+)
 from itmp.execution.doors import Prober, Room
 from itmp.execution.loop import Drive, Wiring, admit, outside, plan_hosts
+from itmp.execution.passing import reconsider
 from itmp.execution.story import RunStory
 from itmp.execution.summary import RunSummary, summarise
 from itmp.plan import Plan, PulumiStep
@@ -148,9 +158,11 @@ def take_up(
     prior = _prior(story, frozenset(retry), left_out, undoing=undoing)
     prior = _renew(order(plan.manifest), prior, at)
     course = _fold(plan, story, prior, left_out, undoing=undoing)
-    if course.halt or course.undoing:
+    if course.undoing:
         return course
-    return _fold(plan, story, _reopen(course, prior, at), left_out)
+    if course.halt:
+        return reconsider(course)
+    return reconsider(_fold(plan, story, _reopen(course, prior, at), left_out))
 
 
 def standing(plan: Plan, story: RunStory, *, left_out: Mapping[str, str]) -> dict[str, HostState]:
@@ -174,7 +186,9 @@ def _sweep(plan: Plan, story: RunStory, wiring: Wiring, dead: tuple[Room, ...]) 
     found: list[str] = []
     for unit in order(plan.manifest):
         begun, runner = story.slices.get(unit.key), wiring.runners.get(unit.step.kind)
-        if begun is not None and runner is not None and (begun.open or "unknown" in begun.states.values()):
+        if unit.word or begun is None or runner is None:
+            continue
+        if begun.open or "unknown" in begun.states.values():
             part = unit.part(tuple(host for host in unit.hosts if host in begun.states))
             lines = [line for room in dead or (wiring.room,) for line in runner.sweep(room, part)]
             found += [f"{unit.key}: left over and ended: {line}" for line in lines]
@@ -247,7 +261,15 @@ def _fold(
     plan: Plan, story: RunStory, prior: Prior, left_out: Mapping[str, str], *, undoing: bool = False
 ) -> Course:
     """Return the course after everything in `prior`, judged as if it had just happened."""
-    course = Course(units=order(plan.manifest), left_out=left_out, owed=story.owed)
+    course = Course(
+        units=order(plan.manifest),
+        manifest=plan.manifest,
+        left_out=left_out,
+        owed=story.owed,
+        passed={key: begun.passed for key, begun in story.slices.items() if begun.passed},
+        answers=story.answers,
+        until={key: begun.until for key, begun in story.slices.items() if begun.until},
+    )
     for unit in course.units:
         if unit.phase == "undo" and not course.undoing and (undoing or unit.key in prior):
             course = begin_undo(replace(course.halted("its undo has begun"), undo=True))

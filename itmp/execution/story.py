@@ -2,8 +2,8 @@
 
 Rules kept here: an intent without its end leaves `unknown`, never a guess. Only three things are known of
 such a slice: a host that failed stays failed; a resource whose own intent was never written was not reached,
-because that intent is durable before the operation; a check changes nothing and is asked again. Later leaves
-win.
+because that intent is durable before the operation; a check, a question and a wait change nothing and come again
+(a wait with the end that its first intent wrote). Later leaves win.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -14,12 +14,13 @@ from itmp import canonical
 from itmp.audit import Leaf
 from itmp.audit.event import Event
 from itmp.canonical import Digest
+from itmp.documents.guards import Value
 from itmp.errors import EvidenceInvalidError
 from itmp.execution.accounting import STATES, HostState, Tally
 from itmp.execution.course import Unit, order
 from itmp.execution.doors import Action, ActionResult
 from itmp.execution.owed import Owed, pending
-from itmp.plan import AnsibleStep, CheckStep, Plan, PulumiStep
+from itmp.plan import AnsibleStep, AskStep, CheckStep, Plan, PulumiStep, WaitStep, answer_value
 
 Blob = Callable[[Digest], bytes]
 _RESULTS: Final = frozenset({"action.finished", "check.finished"})
@@ -30,7 +31,7 @@ class Begun:
     """A begun slice. `open`: it never ended; `stopped`: a person's request ended it half-way.
 
     `intents` maps a target to the leaf of its newest intent, `at` to that intent's place in the order of
-    intents.
+    intents. `until` is when a wait ends, `passed` why nothing was done.
     """
 
     key: str
@@ -39,6 +40,8 @@ class Begun:
     at: Mapping[str, int]
     open: bool
     stopped: bool = False
+    until: str = ""
+    passed: str = ""
 
     def with_state(self, target: str, state: HostState) -> "Begun":
         """Return it with another state for one target."""
@@ -51,13 +54,14 @@ class RunStory:
 
     `state` is empty before the run started, `running` after, else its final state. `owed` maps a slice's key and
     a host to the handlers that were notified there and did not get through; `handlers` are lines about them, and
-    about those of which it is not known whether they were notified.
+    about those of which it is not known whether they were notified. `answers` maps a question to its answer.
     """
 
     slices: Mapping[str, Begun] = field(default_factory=dict)
     state: str = ""
     owed: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     handlers: tuple[str, ...] = ()
+    answers: Mapping[str, Value] = field(default_factory=dict)
 
     @classmethod
     def from_leaves(cls, leaves: Iterable[Leaf], *, plan: Plan, blob: Blob, run: str = "") -> "RunStory":
@@ -90,8 +94,9 @@ class RunStory:
 class _Episode:
     """One intent of a slice and everything that answers it."""
 
-    def __init__(self, unit: Unit, targets: tuple[str, ...]) -> None:
+    def __init__(self, unit: Unit, targets: tuple[str, ...], data: Mapping[str, Any]) -> None:
         self.unit, self.targets = unit, targets
+        self.until, self.passed = str(data.get("until", "")), str(data.get("passed", ""))
         self.ended: Mapping[str, HostState] | None = None
         self.stopped = False
         self.known: dict[str, HostState] = {}
@@ -127,13 +132,15 @@ class _Episode:
     def _state(self, target: str) -> HostState:
         if self.ended is not None:
             return self.ended.get(target, "not_reached")
+        if self.passed:
+            return "not_reached"
         seen = self._tally.state(target)
         match self.unit.step:
             case AnsibleStep():
                 return seen if seen in {"failed", "unreachable"} else "unknown"
             case PulumiStep():
                 return seen
-            case CheckStep():
+            case CheckStep() | AskStep() | WaitStep():
                 return "not_reached"
 
 
@@ -146,6 +153,7 @@ class _Draft:
         self._actions: dict[str, _Episode] = {}
         self._owed = Owed()
         self._state = ""
+        self._answers: dict[str, Value] = {}
 
     def take(self, leaf: Digest, event: Event) -> None:
         match event.type:
@@ -164,6 +172,8 @@ class _Draft:
                 self._owed.end(ended.unit.key, event.intent, ended.states())
             case "action.reconciled":
                 self._reconcile(event)
+            case "ask.answered" if event.intent in self._episodes:
+                self._answer(self._episodes[event.intent], event)
             case kind if kind in _RESULTS:
                 if episode := self._actions.get(event.intent) or self._episodes.get(event.intent):
                     episode.finish(event)
@@ -181,10 +191,24 @@ class _Draft:
                 at={**(before.at if before else {}), **dict.fromkeys(states, place)},
                 open=episode.ended is None,
                 stopped=episode.stopped,
+                until=(before.until if before else "") or episode.until,
+                passed=episode.passed if episode.ended is not None else "",
             )
         owed = self._owed.all()
         lines = tuple(pending(owed, {key: begun for key, begun in slices.items() if begun.open}, self._units))
-        return RunStory(slices=slices, state=self._state, owed=owed, handlers=lines)
+        return RunStory(slices=slices, state=self._state, owed=owed, handlers=lines, answers=self._answers)
+
+    def _answer(self, episode: _Episode, event: Event) -> None:
+        step = episode.unit.step
+        value = (
+            answer_value(step, str((event.data or {}).get("value", "")))
+            if isinstance(step, AskStep)
+            else None
+        )
+        if value is not None:
+            self._answers[step.id] = value
+            word: HostState = "failed" if value is False else "ok"
+            episode.known = dict.fromkeys(episode.targets, word)
 
     def _begin(self, event: Event) -> _Episode:
         unit = self._units.get(str((event.data or {}).get("slice", "")))
@@ -195,7 +219,7 @@ class _Draft:
                 where=f"{event.change} {event.run} {event.step}",
                 do="The plan given is not the one that ran, or the log is damaged: run `itmp audit verify`.",
             )
-        return _Episode(unit, unit.targets if isinstance(unit.step, PulumiStep) else tuple(hosts))
+        return _Episode(unit, unit.targets if unit.whole else tuple(hosts), event.data or {})
 
     def _states(self, event: Event) -> dict[str, HostState]:
         states = self._read(event, "hosts")

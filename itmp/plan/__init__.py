@@ -4,13 +4,16 @@ from itmp.plan.archive import from_tar, to_tar
 from itmp.plan.bundle import Plan
 from itmp.plan.codec import decode, encode
 from itmp.plan.differing import Difference, diff
+from itmp.plan.guarding import answer_value, known_from, meant, outcome_of
 from itmp.plan.model import (
     Added,
     AnsibleStep,
+    AskStep,
     Change,
     CheckStep,
     ExpectedTask,
     Host,
+    HostStep,
     HttpProbe,
     Inventory,
     LeafStep,
@@ -25,6 +28,7 @@ from itmp.plan.model import (
     Source,
     Step,
     TcpProbe,
+    WaitStep,
 )
 from itmp.plan.order import (
     Part,
@@ -32,11 +36,14 @@ from itmp.plan.order import (
     added,
     all_steps,
     delegates,
+    questions,
     resources,
     scope,
+    slice_key,
     slices,
     step_hosts,
     targets,
+    word_target,
 )
 from itmp.plan.rendering import render_play
 from itmp.plan.showing import Section, show
@@ -45,12 +52,14 @@ from itmp.plan.sources import Facts, Needs, Sources
 __all__ = [
     "Added",
     "AnsibleStep",
+    "AskStep",
     "Change",
     "CheckStep",
     "Difference",
     "ExpectedTask",
     "Facts",
     "Host",
+    "HostStep",
     "HttpProbe",
     "Inventory",
     "LeafStep",
@@ -71,19 +80,27 @@ __all__ = [
     "Sources",
     "Step",
     "TcpProbe",
+    "WaitStep",
     "added",
     "all_steps",
+    "answer_value",
     "decode",
     "delegates",
     "diff",
     "encode",
     "from_tar",
+    "known_from",
+    "meant",
+    "outcome_of",
+    "questions",
     "render_play",
     "resources",
     "scope",
     "show",
+    "slice_key",
     "slices",
     "step_hosts",
     "targets",
     "to_tar",
+    "word_target",
 ]

@@ -12,7 +12,17 @@ from typing import Final, assert_never
 from itmp.canonical import parse_digest
 from itmp.documents.text import hidden, visible
 from itmp.errors import InvalidInputError
-from itmp.plan.model import AnsibleStep, CheckStep, Manifest, PulumiStep, RollingStep, Step
+from itmp.plan.guarding import guard_problems, jump_problems
+from itmp.plan.model import (
+    AnsibleStep,
+    AskStep,
+    CheckStep,
+    Manifest,
+    PulumiStep,
+    RollingStep,
+    Step,
+    WaitStep,
+)
 
 STEP_ID: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 IMPLICIT: Final = "localhost"
@@ -65,6 +75,8 @@ def _problems(manifest: Manifest) -> Iterator[str]:
     for step in [*manifest.steps, *manifest.undo]:
         yield from _step(step, manifest, known | {IMPLICIT})
     yield from _undoes(manifest)
+    yield from jump_problems(manifest)
+    yield from guard_problems(manifest)
 
 
 def _undoes(manifest: Manifest) -> Iterator[str]:
@@ -114,8 +126,18 @@ def _step(step: Step, manifest: Manifest, known: frozenset[str]) -> Iterator[str
                 yield f"step {step.id!r}: program {step.program!r} has no artifact"
         case RollingStep():
             yield from _rolling(step, manifest, known)
+        case AskStep() | WaitStep():
+            yield from _word(step)
         case _:
             assert_never(step)
+
+
+def _word(step: AskStep | WaitStep) -> Iterator[str]:
+    if isinstance(step, WaitStep):
+        if bool(step.seconds) == bool(step.until) or step.seconds < 0:
+            yield f"step {step.id!r} waits neither for a time nor until one"
+    elif (step.answer == "choice") != bool(step.choices) or len({*step.choices}) != len(step.choices):
+        yield f"step {step.id!r}: choices that do not fit its type of answer"
 
 
 def _ansible(step: AnsibleStep, manifest: Manifest) -> Iterator[str]:
@@ -146,6 +168,8 @@ def _rolling(step: RollingStep, manifest: Manifest, known: frozenset[str]) -> It
         yield f"step {step.id!r} has no steps, or a negative max_failures"
     for inner in step.steps:
         yield from _step(inner, manifest, frozenset(step.hosts))
+        if isinstance(inner, AskStep) and not set(inner.after) <= set(range(1, len(step.batches))):
+            yield f"step {inner.id!r} is asked after a batch that no other follows"
 
 
 def _hosts(step: str, hosts: tuple[str, ...], known: frozenset[str]) -> Iterator[str]:

@@ -16,7 +16,9 @@ SCHEMA: Final = "itmp-plan/v1"
 
 Risk: TypeAlias = Literal["low", "moderate", "high"]
 Kind: TypeAlias = Literal["runbook", "patch-schedule", "capacity-adjustment"]
-OnFailure: TypeAlias = Literal["stop", "continue", "undo"]
+OnFailure: TypeAlias = str
+"""`stop`, `continue`, `undo`, or the id of a later step at which the run goes on."""
+AnswerType: TypeAlias = Literal["boolean", "integer", "string", "choice"]
 CheckMode: TypeAlias = Literal["full", "none", "unknown"]
 Section: TypeAlias = Literal["task", "handler", "rescue", "always", "facts"]
 
@@ -169,7 +171,42 @@ class PulumiStep:
     kind: Literal["pulumi"] = "pulumi"
 
 
-LeafStep: TypeAlias = AnsibleStep | CheckStep | PulumiStep
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskStep:
+    """A question to people; the run waits for a signed answer.
+
+    `answer` is its type, `choices` the texts that a `choice` can be. `roles` are those in which it may be answered
+    (empty: any that the policy lets answer). Inside a rolling block `after` names the batches after which it is
+    asked.
+    """
+
+    id: str
+    title: str
+    question: str
+    answer: AnswerType
+    choices: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    after: tuple[int, ...] = ()
+    always: bool = False
+    on_failure: OnFailure = "stop"
+    kind: Literal["ask"] = "ask"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitStep:
+    """Time that passes: `seconds` from the moment it is reached, or (0) `until` a time, RFC 3339 in UTC."""
+
+    id: str
+    title: str
+    seconds: int = 0
+    until: str = ""
+    always: bool = False
+    on_failure: OnFailure = "stop"
+    kind: Literal["wait"] = "wait"
+
+
+LeafStep: TypeAlias = AnsibleStep | CheckStep | PulumiStep | AskStep | WaitStep
+HostStep: TypeAlias = AnsibleStep | CheckStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,12 +221,12 @@ class RollingStep:
     hosts: tuple[str, ...]
     batches: tuple[tuple[str, ...], ...]
     max_failures: int
-    steps: tuple[AnsibleStep | CheckStep, ...]
+    steps: tuple[AnsibleStep | CheckStep | AskStep | WaitStep, ...]
     on_failure: OnFailure = "stop"
     kind: Literal["rolling"] = "rolling"
 
 
-Step: TypeAlias = AnsibleStep | CheckStep | PulumiStep | RollingStep
+Step: TypeAlias = AnsibleStep | CheckStep | PulumiStep | AskStep | WaitStep | RollingStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,7 +284,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """Everything that people approve. `artifacts` maps an artifact path to the digest of its bytes."""
+    """Everything that people approve. `artifacts` maps an artifact path to the digest of its bytes.
+
+    `guards` maps a step's id (a block's too) to the CEL text that must hold when it is reached.
+    """
 
     kind: Kind
     name: str
@@ -266,4 +306,5 @@ class Manifest:
     reviewed: Review | None = None
     moved: Moved = field(default_factory=Moved)
     notes: tuple[str, ...] = ()
+    guards: Mapping[str, str] = field(default_factory=dict)
     schema: Literal["itmp-plan/v1"] = SCHEMA

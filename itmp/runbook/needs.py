@@ -35,7 +35,7 @@ def needs(document: Runbook, inputs: Mapping[str, Any]) -> Needs:
     `inputs` as `resolve_inputs` gives them.
     """
     bound = bind(document, inputs)
-    steps = [(loc, step, block) for loc, step, block in bound.placed() if not isinstance(step, StackStep)]
+    steps = [(loc, step, block) for loc, step, block in bound.placed() if isinstance(step, HostStep)]
     plays = [one for loc, step, block in steps if (one := play_need(bound, loc, step, block))]
     patterns = [block.rolling.hosts for block in bound.steps if isinstance(block, RollingStep)]
     patterns += [step.hosts for _, step, _ in steps if step.hosts is not None]

@@ -17,6 +17,7 @@ _HOME: Final = {
     "cancel": "changes", "review": "changes", "close": "changes", "records": "changes", "find": "changes",
     "waiting_for": "changes", "statement_text": "changes", "add_statement": "changes",
     "run": "running", "resume": "running", "undo": "running",
+    "answer": "watching",
     "status": "watching", "logs": "watching", "wait": "watching", "stop": "watching", "reconcile": "watching",
     "change_story": "watching",
     "audit_list": "auditing", "audit_show": "auditing", "audit_verify": "auditing", "audit_checkpoint": "auditing",
@@ -44,6 +45,7 @@ __all__ = [
     "Result",
     "Workspace",
     "add_statement",
+    "answer",
     "approve",
     "audit_access",
     "audit_account",
@@ -186,7 +188,7 @@ if TYPE_CHECKING:
         schema,
         write_schemas,
     )
-    from itmp.workspace.watching import change_story, logs, reconcile, status, stop, wait
+    from itmp.workspace.watching import answer, change_story, logs, reconcile, status, stop, wait
 
 
 def __getattr__(name: str) -> Any:

@@ -23,6 +23,7 @@ from itmp.execution.doors import Room
 from itmp.execution.progress import RunWaiting
 from itmp.plan import Plan
 from itmp.workspace import changes, gatekeeping, planning
+from itmp.workspace.answering import LogPatience, asking, commands, told
 from itmp.workspace.holding import ChangeHeldError, held, publishing, stopping
 from itmp.workspace.leases import Held, Leases
 from itmp.workspace.narrowing import chosen_hosts, kept_limit, limit_line
@@ -253,6 +254,7 @@ def _carry(
             journal=place.log,
             runners=runners,
             recheck=gatekeeping.Recheck(place, attempt),
+            patience=LogPatience(place, start.record.id, start.run, start.plan),
             room=room,
             progress=progress,
             stopping=asked,
@@ -267,6 +269,7 @@ def _carry(
 
 
 def _finished(place: Workspace, start: _Start, summary: RunSummary) -> Result:
+    asked = asking(place, changes.find(place, start.record.id)) if summary.cause else {}
     notes = list(summary.notes)
     if summary.cause is not None:
         where = f"{summary.cause.where}: " if summary.cause.where else ""
@@ -278,7 +281,8 @@ def _finished(place: Workspace, start: _Start, summary: RunSummary) -> Result:
         run=summary.run,
         state=summary.state.value,
         hosts={**summary.hosts, **summary.resources},
-        next=_next(start.record.id, summary),
+        asks=told(asked),
+        next=(*commands(start.record.id, asked), *_next(start.record.id, summary)),
         notes=(*notes, *_story(place, start.record, start.plan).handlers, *_stale(place, start.plan)),
     )
 

@@ -1,4 +1,4 @@
-"""Verbs that look at a run or speak to it without starting anything: status, logs, wait, stop, reconcile."""
+"""Verbs that look at a run or speak to it without starting anything: status, logs, wait, stop, answer, reconcile."""
 
 import time
 from typing import Any, Final
@@ -9,8 +9,9 @@ from itmp.change.statements import Given
 from itmp.errors import BusyError, InvalidInputError, NotFoundError
 from itmp.execution import RunStory, standing
 from itmp.execution.course import LIMITED, SKIPPED
-from itmp.plan import targets
-from itmp.workspace import changes, gatekeeping, planning
+from itmp.plan import answer_value, meant, targets
+from itmp.workspace import changes, gatekeeping, planning, statements
+from itmp.workspace.answering import asking, commands, role_to_answer, told
 from itmp.workspace.place import Workspace
 from itmp.workspace.policies import policy_test
 from itmp.workspace.result import Result
@@ -26,13 +27,15 @@ def status(place: Workspace, name: str) -> Result:
     run = record.run
     hosts = _hosts(place, record, run) if run else {}
     handlers = _told(place, record, run).handlers if run and run.slices else ()
+    asked = asking(place, record)
     return Result(
         change=record.id,
         plan=record.plan or "",
         run=run.id if run else "",
         state=f"{record.state}, run {run.state}" if run else record.state,
         hosts=hosts,
-        next=_next(record),
+        asks=told(asked),
+        next=(*commands(record.id, asked), *_next(record)),
         notes=(*handlers, *(finding.why for finding in record.findings)),
     )
 
@@ -57,18 +60,19 @@ def logs(place: Workspace, name: str, *, host: str = "", step: str = "") -> tupl
 
 
 def wait(place: Workspace, name: str, *, what: str, timeout: str) -> Result:
-    """Wait until the gate would admit a run (`runnable`), or until the run has ended (`finished`)."""
-    if what not in {"runnable", "finished"}:
-        raise InvalidInputError(f"--for {what!r:.20}: neither runnable nor finished")
+    """Wait until the gate would admit a run (`runnable`), it asks something (`asked`), or it has ended (`finished`)."""
+    look = {"runnable": _runnable, "asked": _asked, "finished": _finished}.get(what)
+    if look is None:
+        raise InvalidInputError(f"--for {what!r:.20}: neither runnable, asked nor finished")
     end = time.monotonic() + parse_duration(timeout).total_seconds()
     while True:
-        result = _runnable(place, name) if what == "runnable" else _finished(place, name)
-        if result is not None and (what == "finished" or result.exit_code == 0 or not result.retryable):
+        result = look(place, name)
+        if result is not None and (what != "runnable" or result.exit_code == 0 or not result.retryable):
             return result
         if time.monotonic() >= end:
             if result is not None:
                 return result
-            raise BusyError(f"{name} has not finished within {timeout}", do=f"See: itmp status {name}")
+            raise BusyError(f"{name} is not {what} within {timeout}", do=f"See: itmp status {name}")
         time.sleep(POLL)
 
 
@@ -80,6 +84,28 @@ def stop(place: Workspace, name: str, *, reason: str, key: str | None = None) ->
     own = {"change": record.id, "reason": reason}
     statement, signed, signer = changes.sign_act(place, "stop", lambda _: own, key)
     changes.append_act(place, statement, signed, changes.actor(signer), record)
+    return status(place, record.id)
+
+
+def answer(place: Workspace, name: str, step: str, value: str, *, key: str | None = None) -> Result:
+    """Sign and record the answer to a question of the newest run: `step` is its id, or `ID@N` after batch N."""
+    record = changes.find(place, name)
+    changes.refuse_ended(record)
+    run, asked = record.run, asking(place, record)
+    if run is None or step not in asked:
+        others = f"It asks: {', '.join(asked)}." if asked else f"See: itmp status {record.id}"
+        if run and step in run.answers:
+            raise BusyError(f"{run.answers[step].signer} has answered {step} already", do=others)
+        raise NotFoundError(f"{record.id} does not ask {step!r:.60} now", do=others)
+    if answer_value(asked[step], value) is None:
+        raise InvalidInputError(f"{value!r:.60} does not answer {step}", do=f"Allowed: {meant(asked[step])}.")
+    signer = statements.choose_signer(place, place.history().latest.policy, key)
+    role = role_to_answer(place, signer.id, asked[step])
+    own = {"change": record.id, "run": run.id, "step": step, "value": value}
+    statement = statements.compose(place, "answer", own, signer=signer.id, role=role)
+    signed = statements.sign(statement, signer)
+    more = {"run": run.id, "step": asked[step].id}
+    changes.append_act(place, statement, signed, changes.actor(signer), record, **more)
     return status(place, record.id)
 
 
@@ -207,6 +233,14 @@ def _runnable(place: Workspace, name: str) -> Result | None:
         retry_at=format_time(refusal.retry_at) if refusal and refusal.retry_at else "",
         checks=tuple({**check.to_data(), "do": check.do} for check in answer.checks) if refusal else (),
     )
+
+
+def _asked(place: Workspace, name: str) -> Result | None:
+    """Return where things stand once the run asks something; also once it has ended, because then it never will."""
+    ended = _finished(place, name)
+    if ended is not None and ended.state in ENDED:
+        return ended
+    return status(place, name) if asking(place, changes.find(place, name)) else None
 
 
 def _finished(place: Workspace, name: str) -> Result | None:
