@@ -4,7 +4,7 @@ PY ?= python3.11
 BIN := .venv/bin
 PATHS := itmp tests benchmarks stacks
 
-.PHONY: help setup demo test check fmt bench lock clean
+.PHONY: help setup demo test test-crash bench-audit check fmt bench lock clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -25,6 +25,9 @@ demo: setup ## the whole story on throw-away hosts, at most three minutes
 test: setup check ## every test, static checks first
 	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
+test-crash: setup ## faults at every system call, power cuts, killed writers: the log keeps its promises (some minutes)
+	$(BIN)/python -m pytest -n 2 -p no:randomly tests/crash/all_*.py
+
 check: .venv/.done ## format, lint, types, import contracts
 	$(BIN)/ruff format --check $(PATHS)
 	$(BIN)/ruff check $(PATHS)
@@ -37,6 +40,9 @@ fmt: .venv/.done ## apply format and safe lint fixes
 
 bench: setup ## ratios against the bare tools, in one run
 	$(BIN)/python benchmarks/run.py
+
+bench-audit: setup ## the audit trail against raw files, SQLite and ARA, with its targets
+	$(BIN)/python benchmarks/audit.py
 
 lock: ## refresh requirements/ (needs uv)
 	uv pip compile --universal --generate-hashes --no-header --no-annotate -p 3.11 pyproject.toml -o requirements/base.txt

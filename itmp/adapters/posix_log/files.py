@@ -51,7 +51,11 @@ class PosixReader:
 
     def names(self, folder: str) -> Sequence[str]:
         """Return the relative paths of everything below `folder` that is no folder, sorted."""
-        return sorted(self._walk(self._inside(folder)))
+        top = self._inside(folder)
+        try:
+            return sorted(self._walk(top))
+        except OSError as error:
+            raise EvidenceInvalidError(f"cannot be read: {error.strerror}", where=str(top)) from error
 
     def journal(self) -> Iterator[JournalPart]:
         """Yield each journal segment, oldest first."""

@@ -116,8 +116,9 @@ def open_log(root: Path, *, clock: Clock | None = None, ids: Callable[[], str] =
     `NotFoundError`: there is none. `LogUnavailableError`: a part is missing or damaged. `ForkError`: it is
     older than, or different from, a head that is known.
     """
-    if not (root / LOG).is_dir():
-        raise NotFoundError("there is no log here", where=str(root / LOG), do="Make one: itmp init.")
+    with durable.unavailable("opened", root):
+        if not (root / LOG).is_dir():
+            raise NotFoundError("there is no log here", where=str(root / LOG), do="Make one: itmp init.")
     clock = clock or SystemClock()
     key = read_key(root / KEY)
     with durable.unavailable("opened", root):

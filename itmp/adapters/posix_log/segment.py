@@ -37,7 +37,7 @@ class Segment:
             raise LogUnavailableError(
                 f"the journal cannot be opened: {error.strerror}", where=str(path)
             ) from error
-        self._closing = weakref.finalize(self, os.close, self.descriptor)
+        self._closing = weakref.finalize(self, durable.shut, self.descriptor)
         status = os.fstat(self.descriptor)
         self.identity = status.st_dev, status.st_ino, start
         if not stat.S_ISREG(status.st_mode):
