@@ -20,6 +20,9 @@ from itmp.errors import Error
 
 BUG = 70
 TRIES = 3
+LARGE = range(600, 700)
+"""Events of more than a page."""
+
 CHANGE = "CHG-00000000aa"
 
 
@@ -29,7 +32,7 @@ def event(n: int) -> Event:
         type="check.finished",
         actor={"kind": "machine", "id": "actor"},
         change=CHANGE,
-        data={"n": n},
+        data={"n": n, "text": "x" * (5000 if n in LARGE else 0)},
     )
 
 
@@ -97,6 +100,10 @@ SCENARIOS: dict[str, tuple[Callable[[Actor], object] | None, Callable[[Actor], o
             actor.append(904),
             actor.append(901),
         ),
+    ),
+    "ride": (
+        Actor.open,
+        lambda actor: (actor.append(600, 601, durable=False), actor.append(900)),
     ),
     "open": (None, lambda actor: actor.append(900)),
     "publish": (Actor.open, lambda actor: (actor.append(900, 901, 902), actor.publish())),

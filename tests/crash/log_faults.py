@@ -95,16 +95,23 @@ class Actors:
         shutil.copytree(template, root)
         return root
 
-    def run(self, scenario: str, root: Path, inject: Sequence[str] = ()) -> Outcome:
+    def run(
+        self,
+        scenario: str,
+        root: Path,
+        inject: Sequence[str] = (),
+        *,
+        options: Sequence[str] = ("-s", "300"),
+    ) -> Outcome:
         """Let a child act under strace from its stop to its end."""
         acknowledgements, trace = root / "acknowledgements", root / "trace"
         assert self._process.stdin
         self._process.stdin.write(f"{scenario} {root} {acknowledgements}\n")
         self._process.stdin.flush()
         child = self._answer()
-        options = [word for item in inject for word in ("-e", f"inject={item}")]
+        options = [*options, *(word for item in inject for word in ("-e", f"inject={item}"))]
         strace = subprocess.Popen(
-            ["strace", "-y", "-s", "300", "-o", trace, *options, "-p", str(child)], stderr=subprocess.DEVNULL
+            ["strace", "-y", "-o", trace, *options, "-p", str(child)], stderr=subprocess.DEVNULL
         )
         try:
             _attached(child, strace)
@@ -162,7 +169,7 @@ def templates(folder: Path) -> dict[str, Path]:
         log = create(made[name])
         log.extend([event(n) for n in range(1, leaves)])
         log.checkpoint()
-    made |= {"batch": made["append"], "open": made["append"], "heal": made["append"]}
+    made |= {"batch": made["append"], "ride": made["append"], "open": made["append"], "heal": made["append"]}
     for name in ("sign", "torn"):
         made[name] = folder / name
         shutil.copytree(made["append"], made[name])

@@ -31,7 +31,7 @@ class JournalPart:
             at, length = 0, os.fstat(descriptor).st_size
             while at < length:
                 data = durable.read_at(descriptor, at, min(_CHUNK, length - at))
-                found = frames.scan(data)
+                found = frames.scan(data, at)
                 if not found.leaves:
                     self.tail = found.tail if len(data) == length - at else "damaged"
                     return

@@ -72,7 +72,7 @@ class Segment:
         length = self.length()
         while self.end < length:
             data = durable.read_at(self.descriptor, self.end, min(_CHUNK, length - self.end))
-            found = frames.scan(data)
+            found = frames.scan(data, self.end)
             if not found.ends:
                 return found.tail if len(data) == length - self.end else "damaged"
             base = self.end
