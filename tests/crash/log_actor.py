@@ -103,7 +103,7 @@ SCENARIOS: dict[str, tuple[Callable[[Actor], object] | None, Callable[[Actor], o
     ),
     "ride": (
         Actor.open,
-        lambda actor: (actor.append(600, 601, durable=False), actor.append(900)),
+        lambda actor: (actor.append(600, 601, durable=False), actor.publish(), actor.append(900)),
     ),
     "open": (None, lambda actor: actor.append(900)),
     "publish": (Actor.open, lambda actor: (actor.append(900, 901, 902), actor.publish())),

@@ -227,6 +227,7 @@ def hold(root: Path, said: list[list[str]], where: str) -> Iterator[str]:
 
 def _hold(root: Path, said: list[list[str]]) -> Iterator[str]:
     yield from (f"before recovery: {wrong}" for wrong in grave(root, events=False))
+    yield from undecided(root)
     log = posix_log.open_log(root)
     known = {_ID.findall(leaf.data)[-1].decode(): leaf.index for leaf in log.leaves()}
     if len(known) != log.size():
@@ -245,6 +246,17 @@ def _hold(root: Path, said: list[list[str]]) -> Iterator[str]:
     if chain != list(range(len(chain))):
         yield "a gap in the change"
     yield from (f"after recovery: {wrong}" for wrong in grave(root))
+
+
+def undecided(root: Path) -> Iterator[str]:
+    """Yield each signed head that stands in a file though the record has not decided it."""
+    store = PosixStore(root, boot=SystemClock().boot())
+    decided = store.heads.read().size
+    store.close()
+    for name in ("checkpoint", *(f"history/{path.name}" for path in (root / "log/history").iterdir())):
+        size = int((root / "log" / name).read_text().splitlines()[1])
+        if size > decided:
+            yield f"{name} is signed for {size} leaves, the record has decided {decided}"
 
 
 def promises(log: Log, said: list[list[str]]) -> Iterator[str]:

@@ -81,12 +81,11 @@ class PosixReader:
 
 
 class PosixFiles(PosixReader):
-    """The same folder with durable writes."""
+    """The same folder with durable writes: temporary files in `state`, folders made below `top`, which exists."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, state: Path, top: Path) -> None:
         super().__init__(folder)
-        self._state = folder / STATE
-        self._folders = durable.Folders(folder)
+        self._state, self._folders = state, durable.Folders(top)
 
     def put(self, path: str, data: bytes) -> None:
         """Durably place or replace a file."""
