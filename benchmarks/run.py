@@ -8,7 +8,7 @@ ORDER = (
     "start.py",
     "compile_plan.py",
     "compile_hosts.py",
-    "audit_append.py",
+    "audit.py",
     "pulumi_loop.py",
     "run_overhead.py",
 )

@@ -7,7 +7,7 @@ from log_actor import SCENARIOS
 from log_faults import Actors
 from power_cuts import cut
 
-LONG = {"publish": 4, "torn": 4, "heal": 4}
+LONG = {"publish": 4, "snapshot": 4, "ride": 2, "torn": 4, "heal": 4}
 """Scenarios of hundreds of calls: the power is cut after one of so many."""
 
 

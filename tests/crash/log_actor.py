@@ -16,6 +16,7 @@ from itmp.adapters import posix_log
 from itmp.adapters.clock import SystemClock
 from itmp.adapters.posix_log.opening import PosixStore
 from itmp.audit import Event, Log
+from itmp.audit.snapshot import EVERY
 from itmp.errors import Error
 
 BUG = 70
@@ -42,12 +43,18 @@ class Actor:
     def __init__(self, root: Path, acknowledgements: str) -> None:
         self.root = root
         self.log: Log | None = None
+        self.every = EVERY
         self._said = os.open(acknowledgements, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def open(self) -> Log:
         if self.log is None:
-            self.log = posix_log.open_log(self.root)
+            self.log = posix_log.open_log(self.root, every=self.every)
         return self.log
+
+    def often(self) -> None:
+        """Keep a snapshot after each two leaves."""
+        self.every = 2
+        self.open()
 
     def ask(self, step: Callable[[Log], str]) -> None:
         for left in reversed(range(TRIES)):
@@ -107,6 +114,10 @@ SCENARIOS: dict[str, tuple[Callable[[Actor], object] | None, Callable[[Actor], o
     ),
     "open": (None, lambda actor: actor.append(900)),
     "publish": (Actor.open, lambda actor: (actor.append(900, 901, 902), actor.publish())),
+    "snapshot": (
+        Actor.often,
+        lambda actor: (actor.append(900, 901), actor.publish(), actor.append(902, 903), actor.publish()),
+    ),
     "sign": (Actor.open, lambda actor: actor.publish()),
     "torn": (None, lambda actor: (actor.append(900), actor.publish())),
     "heal": (lambda actor: poison(actor.root), lambda actor: (actor.append(900), actor.publish())),

@@ -169,7 +169,13 @@ def templates(folder: Path) -> dict[str, Path]:
         log = create(made[name])
         log.extend([event(n) for n in range(1, leaves)])
         log.checkpoint()
-    made |= {"batch": made["append"], "ride": made["append"], "open": made["append"], "heal": made["append"]}
+    made |= {
+        "batch": made["append"],
+        "ride": made["append"],
+        "snapshot": made["append"],
+        "open": made["append"],
+        "heal": made["append"],
+    }
     for name in ("sign", "torn"):
         made[name] = folder / name
         shutil.copytree(made["append"], made[name])

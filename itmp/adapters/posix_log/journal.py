@@ -76,6 +76,10 @@ class PosixJournal:
 
     def sync(self, size: int) -> None:
         """Return once the first `size` leaves are durable."""
+        with self._mutex:  # another's sync may have covered us while we came here
+            known = bool(self._segments) and self._marks.owned(self._boot, self._segments[-1].identity)
+            if known and self._marks.synced >= size:
+                return
         with locked(self._sync_lock), unavailable("synced", self._state):
             with self._mutex:
                 self._follow()
