@@ -1,7 +1,7 @@
 """One process of a crowd on one log. Arguments: root, what to do, its number, how often.
 
 `append`: independent events. `compare`: events of one shared change, each on the head that was read before; one line per
-event with how often the head had moved. `publish`: checkpoints. `hold`: append, then stop with the journal's lock held.
+event with how often the head had moved. `publish`: checkpoints. Each says `ready` and waits for a line. `hold`: append, then stop with the journal's lock held.
 """
 
 import os
@@ -53,6 +53,8 @@ def main() -> None:
         hold(root, writer)
         return
     log = posix_log.open_log(root)
+    say("ready")
+    sys.stdin.readline()  # all begin at once
     for n in range(count):
         if act == "append":
             receipt = log.append(event(writer, n, f"CHG-{writer:010x}"))

@@ -20,7 +20,7 @@ PATIENCE = 120
 
 def start(root: Path, act: str, writer: int, count: int = 1) -> "subprocess.Popen[str]":
     words = [sys.executable, CROWD, root, act, str(writer), str(count)]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def ended(process: "subprocess.Popen[str]") -> list[list[str]]:
@@ -29,9 +29,24 @@ def ended(process: "subprocess.Popen[str]") -> list[list[str]]:
     return [line.split() for line in out.splitlines()]
 
 
+def ready(process: "subprocess.Popen[str]") -> None:
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
+
+
+def go(process: "subprocess.Popen[str]") -> None:
+    assert process.stdin
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
 def crowd(root: Path, acts: list[tuple[str, int]]) -> list[list[list[str]]]:
     """Run one process per act at once; return what each said."""
     processes = [start(root, act, number, count) for number, (act, count) in enumerate(acts, 1)]
+    for process in processes:
+        ready(process)
+    for process in processes:
+        go(process)
     with ThreadPoolExecutor(len(processes)) as pool:
         return list(pool.map(ended, processes))
 
@@ -57,10 +72,10 @@ def test_every_writer_of_a_crowd_gets_its_receipts(scratch: Path, writers: int, 
 def test_no_update_is_lost_among_those_that_compare(scratch: Path) -> None:
     root = scratch / "compare"
     create(root)
-    said = crowd(root, [("compare", 5)] * 4)
+    said = crowd(root, [("compare", 8)] * 4)
     leaves = whole(root, []).of_change(SHARED)
-    assert [leaf.event.data for leaf in leaves] == [{"seen": n} for n in range(20)]
-    assert all(len(words) == 5 for words in said)  # nobody starved
+    assert [leaf.event.data for leaf in leaves] == [{"seen": n} for n in range(32)]
+    assert all(len(words) == 8 for words in said)  # nobody starved
 
 
 def test_two_publishers_and_writers_leave_one_history(scratch: Path) -> None:
@@ -73,10 +88,12 @@ def test_two_publishers_and_writers_leave_one_history(scratch: Path) -> None:
 def test_a_lock_holder_that_stops_delays_and_harms_nothing(scratch: Path) -> None:
     root = scratch / "holder"
     create(root)
+    waiting = start(root, "append", 2, 3)
+    ready(waiting)
     holder = start(root, "hold", 1)
     assert holder.stdout
     assert holder.stdout.readline() == "held\n"
-    waiting = start(root, "append", 2, 3)
+    go(waiting)
     with pytest.raises(subprocess.TimeoutExpired):
         waiting.wait(0.7)
     os.kill(holder.pid, signal.SIGCONT)
