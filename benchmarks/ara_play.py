@@ -23,7 +23,9 @@ class Play:
             for n in range(TASKS)
         )
         (folder / "play.yml").write_text(f"- hosts: all\n  gather_facts: false\n  tasks:\n{tasks}\n")
-        hosts = "\n".join(f"h{n} ansible_connection=local" for n in range(HOSTS))
+        hosts = "\n".join(
+            f"h{n} ansible_connection=local ansible_python_interpreter={sys.executable}" for n in range(HOSTS)
+        )
         (folder / "hosts").write_text(f"{hosts}\n")
         self._bin = Path(sys.executable).parent
         self._plugins = self._install() if ara else ""
