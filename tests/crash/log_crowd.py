@@ -7,6 +7,7 @@ event with how often the head had moved. `publish`: checkpoints. Each says `read
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 from itmp.adapters import posix_log
@@ -29,6 +30,7 @@ def compare(log: Log, writer: int, n: int) -> None:
     moved = 0
     while True:
         head, seen = log.head_of(SHARED), len(log.of_change(SHARED))
+        time.sleep(0.002)  # time for the others to move it
         try:
             log.append(event(writer, n, SHARED, data={"seen": seen}), expect=Expect(change=SHARED, head=head))
         except HeadMovedError:
