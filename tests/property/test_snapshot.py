@@ -160,6 +160,9 @@ HARMS: dict[str, Callable[[Path], object]] = {
     "a state": lambda root: [spoilt(path) for path in (root / "snapshot").glob("*.state")],
     "no states": lambda root: [path.unlink() for path in (root / "snapshot").glob("*.state")],
     "parts": lambda root: [spoilt(path) for path in (root / "snapshot/parts").iterdir()],
+    "parts of nothing": lambda root: [
+        path.write_bytes(b"itmp-part/v1\n" + bytes(8) + b"[]") for path in (root / "snapshot/parts").iterdir()
+    ],
     "no parts": lambda root: shutil.rmtree(root / "snapshot/parts"),
     "tiles": lambda root: [spoilt(path) for path in (root / "log/tile/0").rglob("*") if path.is_file()],
     "no tiles": lambda root: shutil.rmtree(root / "log/tile/0"),
