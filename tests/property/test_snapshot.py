@@ -165,6 +165,7 @@ HARMS: dict[str, Callable[[Path], object]] = {
     ],
     "no parts": lambda root: shutil.rmtree(root / "snapshot/parts"),
     "tiles": lambda root: [spoilt(path) for path in (root / "log/tile/0").rglob("*") if path.is_file()],
+    "a full tile": lambda root: spoilt(root / "log/tile/0/000"),
     "no tiles": lambda root: shutil.rmtree(root / "log/tile/0"),
     "bundles": lambda root: [
         spoilt(path) for path in (root / "log/tile/entries").rglob("*") if path.is_file()
