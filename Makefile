@@ -4,7 +4,7 @@ PY ?= python3.11
 BIN := .venv/bin
 PATHS := itmp tests benchmarks stacks
 
-.PHONY: help setup demo test test-browser test-catalog test-foreign test-tamper fuzz test-chaos check fmt bench lock clean
+.PHONY: help setup demo test test-browser test-catalog test-foreign test-tamper fuzz test-chaos test-crash bench-audit check fmt bench lock clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -41,6 +41,9 @@ SEED ?= $(shell date +%s)
 test-chaos: setup ## harm at CHAOS random moments (200), by SEED
 	ITMP_CHAOS=$(CHAOS) ITMP_CHAOS_SEED=$(SEED) $(BIN)/python -m pytest -n 2 --dist load -p no:randomly tests/chaos
 
+test-crash: setup ## faults at every system call, power cuts, killed writers: the log keeps its promises (some minutes)
+	$(BIN)/python -m pytest -n 2 -p no:randomly tests/crash/all_*.py
+
 check: .venv/.done ## format, lint, types, import contracts
 	$(BIN)/ruff format --check $(PATHS)
 	$(BIN)/ruff check $(PATHS)
@@ -60,6 +63,9 @@ fuzz: .venv/.done ## coverage-guided fuzzing of every parser, TIME seconds for e
 
 bench: setup ## ratios against the bare tools, in one run
 	$(BIN)/python benchmarks/run.py
+
+bench-audit: setup ## the audit trail against raw files, SQLite and ARA, with its targets
+	$(BIN)/python benchmarks/audit.py
 
 lock: ## refresh requirements/ (needs uv)
 	uv pip compile --universal --generate-hashes --no-header --no-annotate -p 3.11 pyproject.toml -o requirements/base.txt

@@ -8,7 +8,7 @@ ORDER = (
     "start.py",
     "compile_plan.py",
     "compile_hosts.py",
-    "audit_append.py",
+    "audit.py",
     "results_path.py",
     "exports.py",
     "whole_log.py",

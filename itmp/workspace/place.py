@@ -76,7 +76,7 @@ class Workspace:
         if head not in self._histories:
             from itmp.change import policy_history  # noqa: PLC0415 - as above
 
-            self._histories[head] = policy_history(self.log.leaves())
+            self._histories[head] = policy_history(self.log.policy_leaves())
         return self._histories[head]
 
     def plan(self, digest: "Digest") -> "Plan":

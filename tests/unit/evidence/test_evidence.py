@@ -271,7 +271,7 @@ def test_a_redacted_plan_is_incomplete() -> None:
     store.files.remove(f"blobs/sha256/{plain[:2]}/{plain}")
     report = judged(story)
     assert report.exit_code == 41
-    assert [rule.n for rule in report.rules if rule.verdict == "incomplete"] == [9, 10, 11, 12, 13, 14, 15]
+    assert [rule.n for rule in report.rules if rule.verdict == "incomplete"] == [9, *range(10, 16), 20]
 
 
 def test_executor_and_verifier_hash_work_alike() -> None:
