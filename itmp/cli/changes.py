@@ -135,7 +135,7 @@ def list_(
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     place = workspace.Workspace.here()
-    found = workspace.waiting_for(place, key) if waiting else workspace.records(place)
+    found = workspace.waiting_for(place, key) if waiting else workspace.listed(place)
     header = ("CHANGE", "STATE", "TYPE", "REQUESTER", "REASON")
     rows = [
         (r.id, r.state, r.request.type, r.request.requester, r.request.given.line("reason"))

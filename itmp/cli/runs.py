@@ -6,7 +6,7 @@ import typer
 
 from itmp.cli.narration import Narrator, summary
 from itmp.cli.options import Id, Json, Key, Reason
-from itmp.cli.printing import Answer, table, verb
+from itmp.cli.printing import Answer, columns, verb
 
 if TYPE_CHECKING:
     from itmp.workspace import Result
@@ -129,19 +129,35 @@ def status(name: Id, json: Json = False) -> Answer:
 @verb
 def logs(
     name: Id,
-    host: Annotated[str, typer.Option("--host", metavar="HOST")] = "",
-    step: Annotated[str, typer.Option("--step", metavar="STEP")] = "",
+    host: Annotated[str, typer.Option("--host", metavar="HOST", help="Only this host or resource.")] = "",
+    step: Annotated[str, typer.Option("--step", metavar="STEP", help="Only this step.")] = "",
+    search: Annotated[str, typer.Option("--search", metavar="TEXT", help="Only where TEXT stands.")] = "",
+    failed: Annotated[bool, typer.Option("--failed", help="Only what is not fine.")] = False,
+    since: Annotated[str, typer.Option("--since", metavar="TIME", help="From a time on, or 15m ago.")] = "",
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=0, help="Only the newest N (0: all).")
+    ] = 0,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on while the run goes on.")] = False,
     json: Json = False,
 ) -> Answer:
-    """Print what happened, by host and step. Example: itmp logs CHG-7f3a90c21b --host web1"""
+    """Print what happened, by host and step. Example: itmp logs CHG-7f3a90c21b --host web1 --failed"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    rows = workspace.logs(workspace.Workspace.here(), name, host=host, step=step)
-    header = ("TIME", "STEP", "HOST", "OUTCOME", "WHAT")
-    return Answer(
-        data={"entries": [dict(zip(map(str.lower, header), row, strict=True)) for row in rows]},
-        lines=table(rows, header),
+    entries = workspace.logs(
+        workspace.Workspace.here(),
+        name,
+        host=host,
+        step=step,
+        search=search,
+        failed=failed,
+        since=since,
+        limit=limit,
+        follow=follow,
     )
+    if json:
+        return Answer(data={"entries": [entry._asdict() for entry in entries]})
+    rows = ((f"{e.time[:19]}Z", e.step, e.host, e.outcome, e.what) for e in entries)
+    return Answer(lines=columns(rows, ("TIME", "STEP", "HOST", "OUTCOME", "WHAT")), paged=not follow)
 
 
 @verb

@@ -13,13 +13,17 @@ _HOME: Final = {
     "validate": "planning", "compile_plan": "planning", "write_plan": "planning", "read_plan": "changes",
     "logged_plan": "planning", "SUFFIX": "planning",
     "show": "planning", "diff": "planning", "scope": "planning",
-    "Acted": "changes", "open_change": "changes", "approve": "changes", "reject": "changes", "revoke": "changes",
-    "cancel": "changes", "review": "changes", "close": "changes", "records": "changes", "find": "changes",
+    "Acted": "changes", "open_change": "changes", "approve": "changes", "reject": "changes",
+    "revoke": "changes",
+    "cancel": "changes", "review": "changes", "close": "changes", "records": "changes",
+    "listed": "changes", "find": "changes",
     "waiting_for": "changes", "statement_text": "changes", "add_statement": "changes",
     "run": "running", "resume": "running", "undo": "running",
-    "status": "watching", "logs": "watching", "wait": "watching", "stop": "watching", "reconcile": "watching",
+    "status": "watching", "logs": "entries", "Entry": "entries",
+    "wait": "watching", "stop": "watching", "reconcile": "watching",
     "change_story": "watching",
-    "audit_list": "auditing", "audit_show": "auditing", "audit_verify": "auditing", "audit_checkpoint": "auditing",
+    "audit_list": "entries", "reindex": "entries",
+    "audit_show": "auditing", "audit_verify": "auditing", "audit_checkpoint": "auditing",
     "log_vkey": "auditing", "evidence": "auditing",
     "Proposed": "policies", "policy_propose": "policies", "policy_sign": "policies", "policy_test": "policies",
     "signers_add": "policies", "signers_remove": "policies",
@@ -32,6 +36,7 @@ _HOME: Final = {
 __all__ = [
     "SUFFIX",
     "Acted",
+    "Entry",
     "Founded",
     "Proposed",
     "Result",
@@ -60,6 +65,7 @@ __all__ = [
     "lab_exec",
     "lab_prepare",
     "lab_up",
+    "listed",
     "log_vkey",
     "logged_plan",
     "logs",
@@ -71,6 +77,7 @@ __all__ = [
     "read_plan",
     "reconcile",
     "records",
+    "reindex",
     "reject",
     "resume",
     "review",
@@ -96,7 +103,6 @@ __all__ = [
 if TYPE_CHECKING:
     from itmp.workspace.auditing import (
         audit_checkpoint,
-        audit_list,
         audit_show,
         audit_verify,
         evidence,
@@ -109,6 +115,7 @@ if TYPE_CHECKING:
         cancel,
         close,
         find,
+        listed,
         open_change,
         read_plan,
         records,
@@ -118,6 +125,7 @@ if TYPE_CHECKING:
         statement_text,
         waiting_for,
     )
+    from itmp.workspace.entries import Entry, audit_list, logs, reindex
     from itmp.workspace.founding import Founded, init, init_roots, seal
     from itmp.workspace.patches import patch_resolve
     from itmp.workspace.place import Workspace
@@ -154,7 +162,7 @@ if TYPE_CHECKING:
         schema,
         write_schemas,
     )
-    from itmp.workspace.watching import change_story, logs, reconcile, status, stop, wait
+    from itmp.workspace.watching import change_story, reconcile, status, stop, wait
 
 
 def __getattr__(name: str) -> Any:

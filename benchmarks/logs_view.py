@@ -1,0 +1,156 @@
+"""How long `logs` and `status` take on a long log, and how fast the search index is made.
+
+`python benchmarks/logs_view.py [RESULTS]` (default 1,000,000) writes a log of one change whose run has that many
+results, below a folder of its own that it removes, and prints one JSON object. Times of commands are medians above a
+bare start of the interpreter. Fails when the first screen takes over 300 ms, or the index is made slower than 30,000
+events/s.
+"""
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from itmp.adapters import posix_log
+from itmp.adapters.clock import new_id
+from itmp.adapters.index import NAME
+from itmp.audit import Event, Log
+from itmp.testing.story import ORIGIN, PLAYBOOK, Story, small_plan
+from itmp.workspace import Workspace
+
+RESULTS = 1_000_000
+HOSTS = 500
+BATCH = 2_000
+FIRST_SCREEN = 0.300
+REBUILD = 30_000
+ROUNDS = 7
+
+
+def results(story: Story, run: str, intent: str, count: int) -> Iterator[Event]:
+    """Yield a run's results, one in 1,000 of them failed."""
+    for n in range(count):
+        bad = n % 1000 == 999
+        yield Event(
+            id=new_id(),
+            type="action.finished",
+            actor={"kind": "executor", "id": "itmp"},
+            on_behalf_of="alice@example.com",
+            change=story.change,
+            plan=story.plan.digest,
+            run=run,
+            step="drain",
+            phase="do",
+            action="ansible.builtin.service",
+            target={"kind": "host", "id": f"web{n % HOSTS}", "env": "production"},
+            intent=intent,
+            outcome="failed" if bad else "changed",
+            rc=int(bad),
+            data={"path": PLAYBOOK, "line": 3, "name": f"Restart nginx {n // HOSTS}", "message": f"pid {n}"},
+        )
+
+
+def write(root: Path, count: int) -> str:
+    """Write the workspace; return the change's id."""
+    state = root / ".itmp"
+    state.mkdir(mode=0o700)
+    (root / "itmp.yml").write_text("organization: example.com\nlog: ops\n")
+    seed = Story(plan=small_plan(hosts=[f"web{n}" for n in range(HOSTS)]))
+    genesis = seed.log.leaf(0).event
+    log = posix_log.create(state, origin=ORIGIN, genesis=genesis, key=seed.key, clock=seed.clock)
+    log.checkpoint()
+    return tell(seed, log, count)
+
+
+def tell(story: Story, log: Log, count: int) -> str:
+    """Tell open, approval, permit, and a run of so many results that finished."""
+    story.log, story.id = log, new_id
+    story.open()
+    story.act("approve", "bob")
+    permit = story.permit("alice")
+    story.say(permit, "run.started", data={"permit": permit.leaf})
+    intent = story.intend(permit, story.steps()[0], story.steps()[0].hosts)
+    batch: list[Event] = []
+    for event in results(story, permit.run, intent.hash, count):
+        batch.append(event)
+        if len(batch) == BATCH:
+            log.extend(batch, durable=False)
+            batch = []
+    log.extend(batch, durable=False)
+    hosts = dict.fromkeys(story.steps()[0].hosts, "changed")
+    story.say(
+        permit,
+        "slice.finished",
+        step="drain",
+        phase="do",
+        intent=intent.hash,
+        data={"slice": "drain", "hosts": hosts},
+    )
+    story.say(permit, "run.finished", outcome="ok", data={"state": "succeeded", "hosts": hosts})
+    log.checkpoint()
+    return story.change
+
+
+def bare() -> float:
+    return statistics.median(took([sys.executable, "-c", "pass"], Path()) for _ in range(ROUNDS))
+
+
+def took(argv: list[str], cwd: Path) -> float:
+    """Seconds until the first 50 lines are there; the rest is not waited for."""
+    begin = time.perf_counter()
+    process = subprocess.Popen(argv, cwd=cwd, stdout=subprocess.PIPE, env={**os.environ, "COLUMNS": "80"})
+    assert process.stdout is not None
+    with process.stdout as out:
+        for _ in range(50):
+            if not out.readline():
+                break
+        passed = time.perf_counter() - begin
+    process.wait()
+    return passed
+
+
+def main(count: int) -> int:
+    root = Path(tempfile.mkdtemp(prefix="itmp-view-"))
+    try:
+        begin = time.perf_counter()
+        change = write(root, count)
+        written = time.perf_counter() - begin
+        begin = time.perf_counter()
+        reading = Workspace.here(root).reading()
+        made = time.perf_counter() - begin
+        size = reading.index.size
+        reading.close()
+        itmp = str(Path(sys.executable).parent / "itmp")
+        start = bare()
+        commands = {
+            "logs": ["logs", change],
+            "logs --host": ["logs", change, "--host", "web7"],
+            "logs --failed": ["logs", change, "--failed"],
+            "logs --limit 50": ["logs", change, "--limit", "50"],
+            "logs --search": ["logs", change, "--search", "pid 77"],
+            "status": ["status", change],
+            "change list": ["change", "list"],
+            "audit list": ["audit", "list"],
+        }
+        above = {
+            name: round(statistics.median(took([itmp, *words], root) for _ in range(ROUNDS)) - start, 3)
+            for name, words in commands.items()
+        }
+        rate = round(size / made)
+        print(json.dumps({
+            "events": size, "written_seconds": round(written), "index_seconds": round(made, 1),
+            "index_per_second": rate,
+            "index_bytes": (root / ".itmp" / NAME).stat().st_size, "bare_start": round(start, 3), "above_bare": above,
+        }, indent=1))  # fmt: skip
+        return int(above["logs"] > FIRST_SCREEN or rate < REBUILD)
+    finally:
+        shutil.rmtree(root)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else RESULTS))
