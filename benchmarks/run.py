@@ -11,6 +11,7 @@ ORDER = (
     "audit_append.py",
     "pulumi_loop.py",
     "run_overhead.py",
+    "logs_view.py",
 )
 
 

@@ -12,9 +12,8 @@ from itmp.cli.printing import Answer, colour, safe, say, table, verb
 from itmp.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from itmp.calendars import Window
-    from itmp.change import ChangeRecord
     from itmp.workspace import Acted
+    from itmp.workspace.values import ChangeRecord, Window
 
 change_app = typer.Typer(
     help="The change record: open, list, show, cancel, review, close.", no_args_is_help=True
@@ -40,7 +39,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _window(start: str | None, end: str | None) -> "Window | None":
-    from itmp.calendars import Window, parse_time  # noqa: PLC0415 - help stays fast
+    from itmp.workspace.values import Window, parse_time  # noqa: PLC0415 - help stays fast
 
     if not start and not end:
         return None
@@ -201,7 +200,7 @@ def approve(
 ) -> Answer:
     """Sign an approval of exactly this plan. Example: itmp approve CHG-7f3a90c21b --key ~/.ssh/id_ed25519"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
-    from itmp.calendars import parse_duration  # noqa: PLC0415 - as above
+    from itmp.workspace.values import parse_duration  # noqa: PLC0415 - as above
 
     done = workspace.approve(
         workspace.Workspace.here(),

@@ -89,7 +89,7 @@ def validate(
 ) -> Answer:
     """Check documents and name every problem. Example: itmp validate runbooks/operate/restart-web.yml"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
-    from itmp.documents import DocumentError  # noqa: PLC0415 - as above
+    from itmp.workspace.values import DocumentError  # noqa: PLC0415 - as above
 
     place = workspace.Workspace.here()
     lines: list[str] = []

@@ -30,6 +30,11 @@ _STYLES: Final = {
     "ok": "32", "changed": "33", "failed": "31", "unreachable": "31", "unknown": "35", "refused": "31",
     "skipped": "36", "not_reached": "36", "denied": "31", "bold": "1", "dim": "2",
 }  # fmt: skip
+STYLES: Final = {
+    "ok": "green", "changed": "yellow", "failed": "red", "unreachable": "red", "unknown": "magenta",
+    "skipped": "cyan", "not_reached": "cyan", "bold": "bold", "dim": "dim",
+}  # fmt: skip
+"""The same styles by the names that rich has for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +58,13 @@ def _visible(char: str) -> bool:
 
 def colour(text: str, style: str, *, stream: Any = None) -> str:
     """Wrap `text` in a style when the stream is a terminal that wants colour."""
-    stream = stream or sys.stdout
-    wanted = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     code = _STYLES.get(style, "")
-    return f"\x1b[{code}m{text}\x1b[0m" if wanted and code else text
+    return f"\x1b[{code}m{text}\x1b[0m" if code and wants_colour(stream or sys.stdout) else text
+
+
+def wants_colour(stream: Any) -> bool:
+    """Whether the stream is a terminal whose owner has not refused colour."""
+    return bool(stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb")
 
 
 def table(rows: Iterable[Sequence[object]], header: Sequence[str] = ()) -> tuple[str, ...]:
@@ -98,7 +106,7 @@ def verb(function: Callable[P, Answer]) -> Callable[P, None]:
 
     @functools.wraps(function)
     def command(*args: P.args, **kwargs: P.kwargs) -> None:
-        machine = bool(kwargs.get("json"))
+        machine = bool(kwargs.get("json") or kwargs.get("stream"))
         try:
             answer = function(*args, **kwargs)
         except Error as error:

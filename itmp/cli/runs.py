@@ -4,13 +4,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from itmp.cli.narration import Narrator, summary
+from itmp.cli.live import watching
+from itmp.cli.narration import summary
 from itmp.cli.options import Id, Json, Key, Reason
 from itmp.cli.printing import Answer, columns, verb
 
 if TYPE_CHECKING:
     from itmp.workspace import Result
 
+Stream = Annotated[
+    bool, typer.Option("--stream", help="Print each event as a line of JSON, the result last.")
+]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Also print actions that changed nothing.")]
 
 
@@ -36,13 +40,15 @@ def run(
     ] = None,
     key: Key = None,
     verbose: Verbose = False,
+    stream: Stream = False,
     json: Json = False,
 ) -> Answer:
     """Run an approved change. Example: itmp run CHG-7f3a90c21b --key ~/.ssh/id_ed25519"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     place = workspace.Workspace.here()
-    return _answer(workspace.run(place, name, limit=limit, key=key, progress=Narrator(verbose=verbose)))
+    with watching(lambda: workspace.outline(place, name), verbose=verbose, stream=stream) as told:
+        return _answer(workspace.run(place, name, limit=limit, key=key, on_event=told))
 
 
 @verb
@@ -57,6 +63,7 @@ def resume(
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why hosts are skipped.")] = "",
     key: Key = None,
     verbose: Verbose = False,
+    stream: Stream = False,
     json: Json = False,
 ) -> Answer:
     """Go on after a crash or a stop. Example: itmp resume CHG-7f3a90c21b --retry failed"""
@@ -64,17 +71,11 @@ def resume(
 
     place = workspace.Workspace.here()
     states = tuple(part for part in retry.split(",") if part)
-    return _answer(
-        workspace.resume(
-            place,
-            name,
-            retry=states,
-            skip=tuple(skip or ()),
-            reason=reason,
-            key=key,
-            progress=Narrator(verbose=verbose),
+    skipped = tuple(skip or ())
+    with watching(lambda: workspace.outline(place, name), verbose=verbose, stream=stream) as told:
+        return _answer(
+            workspace.resume(place, name, retry=states, skip=skipped, reason=reason, key=key, on_event=told)
         )
-    )
 
 
 @verb
@@ -91,13 +92,15 @@ def undo(
     hosts: Annotated[str | None, typer.Option("--hosts", metavar="HOSTS", help="Only these hosts.")] = None,
     key: Key = None,
     verbose: Verbose = False,
+    stream: Stream = False,
     json: Json = False,
 ) -> Answer:
     """Run the plan's undo steps where something was begun. Example: itmp undo CHG-7f3a90c21b"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     place = workspace.Workspace.here()
-    return _answer(workspace.undo(place, name, hosts=hosts, key=key, progress=Narrator(verbose=verbose)))
+    with watching(lambda: workspace.outline(place, name), verbose=verbose, stream=stream) as told:
+        return _answer(workspace.undo(place, name, hosts=hosts, key=key, on_event=told))
 
 
 @verb

@@ -18,6 +18,7 @@ _HOME: Final = {
     "cancel": "changes", "review": "changes", "close": "changes", "records": "changes",
     "listed": "changes", "find": "changes",
     "waiting_for": "changes", "statement_text": "changes", "add_statement": "changes",
+    "OnEvent": "events", "RunEvent": "events", "event_json": "events", "outline": "events",
     "run": "running", "resume": "running", "undo": "running",
     "status": "watching", "logs": "entries", "Entry": "entries",
     "wait": "watching", "stop": "watching", "reconcile": "watching",
@@ -31,15 +32,23 @@ _HOME: Final = {
     "lab_prepare": "tooling", "write_schemas": "tooling",
     "engine_install": "tooling", "engine_status": "tooling", "hosts_scan": "tooling", "hosts_list": "tooling",
     "patch_resolve": "patches",
+    "ChangeRecord": "values", "DocumentError": "values", "Plan": "values", "Window": "values",
+    "parse_duration": "values", "parse_time": "values",
 }  # fmt: skip
 
 __all__ = [
     "SUFFIX",
     "Acted",
+    "ChangeRecord",
+    "DocumentError",
     "Entry",
     "Founded",
+    "OnEvent",
+    "Plan",
     "Proposed",
     "Result",
+    "RunEvent",
+    "Window",
     "Workspace",
     "add_statement",
     "approve",
@@ -55,6 +64,7 @@ __all__ = [
     "doctor",
     "engine_install",
     "engine_status",
+    "event_json",
     "evidence",
     "find",
     "hosts_list",
@@ -70,6 +80,9 @@ __all__ = [
     "logged_plan",
     "logs",
     "open_change",
+    "outline",
+    "parse_duration",
+    "parse_time",
     "patch_resolve",
     "policy_propose",
     "policy_sign",
@@ -126,6 +139,7 @@ if TYPE_CHECKING:
         waiting_for,
     )
     from itmp.workspace.entries import Entry, audit_list, logs, reindex
+    from itmp.workspace.events import OnEvent, RunEvent, event_json, outline
     from itmp.workspace.founding import Founded, init, init_roots, seal
     from itmp.workspace.patches import patch_resolve
     from itmp.workspace.place import Workspace
@@ -161,6 +175,14 @@ if TYPE_CHECKING:
         lab_up,
         schema,
         write_schemas,
+    )
+    from itmp.workspace.values import (
+        ChangeRecord,
+        DocumentError,
+        Plan,
+        Window,
+        parse_duration,
+        parse_time,
     )
     from itmp.workspace.watching import change_story, reconcile, status, stop, wait
 

@@ -22,6 +22,7 @@ from itmp.execution import undo as undo_run
 from itmp.execution.doors import Room
 from itmp.plan import Plan, targets
 from itmp.workspace import changes, gatekeeping, planning
+from itmp.workspace.events import watcher
 from itmp.workspace.holding import ChangeHeldError, held, publishing, stopping
 from itmp.workspace.place import EXECUTOR, Workspace
 from itmp.workspace.result import Result
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from itmp.execution import Progress
     from itmp.execution.doors import Prober, Runner
+    from itmp.workspace.events import OnEvent
     from itmp.workspace.gatekeeping import Attempt, Mode
 
 ENDED: Final = frozenset({"succeeded", "failed", "undone"})
@@ -63,13 +65,21 @@ class _Start:
 
 
 def run(
-    place: Workspace, name: str, *, limit: str | None = None, key: str | None = None, progress: "Progress"
+    place: Workspace,
+    name: str,
+    *,
+    limit: str | None = None,
+    key: str | None = None,
+    on_event: "OnEvent | None" = None,
 ) -> Result:
-    """Run an approved change: exit code 0 done, 10 not yet approved, … (docs/formats/cli.md)."""
+    """Run an approved change: exit code 0 done, 10 not yet approved, … (docs/formats/cli.md).
+
+    `on_event` is called with each thing that happens while it runs (`itmp.workspace.events`).
+    """
     change = changes.resolve(place, name)
     try:
         with held(place, change):
-            return _run_held(place, change, limit, key, progress)
+            return _run_held(place, change, limit, key, watcher(on_event))
     except ChangeHeldError:
         return _attach(place, change)
 
@@ -104,7 +114,7 @@ def resume(
     skip: tuple[str, ...] = (),
     reason: str = "",
     key: str | None = None,
-    progress: "Progress",
+    on_event: "OnEvent | None" = None,
 ) -> Result:
     """Take up what a dead, stopped or failed run left; needs the gate again."""
     if skip and not reason:
@@ -134,11 +144,16 @@ def resume(
                 reprise=reprise,
             ),
         )  # fmt: skip
-        return _begin(place, start, key, progress)
+        return _begin(place, start, key, watcher(on_event))
 
 
 def undo(
-    place: Workspace, name: str, *, hosts: str | None = None, key: str | None = None, progress: "Progress"
+    place: Workspace,
+    name: str,
+    *,
+    hosts: str | None = None,
+    key: str | None = None,
+    on_event: "OnEvent | None" = None,
 ) -> Result:
     """Carry out the plan's undo steps where something was begun."""
     change = changes.resolve(place, name)
@@ -155,7 +170,7 @@ def undo(
                 permit, plan, wiring=wiring, story=_story(place, record, plan), hosts=chosen or None
             ),
         )  # fmt: skip
-        return _begin(place, start, key, progress)
+        return _begin(place, start, key, watcher(on_event))
 
 
 def replayed(record: ChangeRecord, ended: RunRecord) -> Result:
