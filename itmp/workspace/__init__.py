@@ -32,6 +32,7 @@ _HOME: Final = {
     "lab_prepare": "tooling", "write_schemas": "tooling",
     "engine_install": "tooling", "engine_status": "tooling", "hosts_scan": "tooling", "hosts_list": "tooling",
     "patch_resolve": "patches",
+    "Preview": "previewing", "preview": "previewing", "previewed": "previewing", "preview_lines": "previewing",
     "ChangeRecord": "values", "DocumentError": "values", "Plan": "values", "Window": "values",
     "parse_duration": "values", "parse_time": "values",
 }  # fmt: skip
@@ -45,6 +46,7 @@ __all__ = [
     "Founded",
     "OnEvent",
     "Plan",
+    "Preview",
     "Proposed",
     "Result",
     "RunEvent",
@@ -87,6 +89,9 @@ __all__ = [
     "policy_propose",
     "policy_sign",
     "policy_test",
+    "preview",
+    "preview_lines",
+    "previewed",
     "read_plan",
     "reconcile",
     "records",
@@ -161,6 +166,7 @@ if TYPE_CHECKING:
         signers_add,
         signers_remove,
     )
+    from itmp.workspace.previewing import Preview, preview, preview_lines, previewed
     from itmp.workspace.result import Result
     from itmp.workspace.running import resume, run, undo
     from itmp.workspace.tooling import (

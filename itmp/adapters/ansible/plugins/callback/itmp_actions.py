@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ansible.plugins.callback import CallbackBase
 
 from itmp.adapters.actions import ActionClient, ActionRefusedError
-from itmp.adapters.ansible import _bounds, _results, _tasks
+from itmp.adapters.ansible import _bounds, _preview, _results, _tasks
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -119,7 +119,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
             {
                 **action,
                 **_results.describe(
-                    result, outcome, {**(more or {}), **({"notified": notified} if notified else {})}
+                    result,
+                    outcome,
+                    {**(more or {}), **({"notified": notified} if notified else {}), **_preview.told(result)},
                 ),
             }
         )
