@@ -293,13 +293,18 @@ def _next(change: str, summary: RunSummary) -> tuple[str, ...]:
             asked = [f"itmp reconcile {change} {name} ok|failed --reason TEXT" for name in lost[:SOME]]
             return (f"itmp status {change}", f"itmp resume {change}", *asked)
         case 13:
-            return (
-                f"itmp logs {change}",
-                f"itmp resume {change} --retry failed,unreachable",
-                f"itmp undo {change}",
-            )
+            return failed_next(change)
         case _:
             return (f"itmp status {change}", f"itmp logs {change}")
+
+
+def failed_next(change: str) -> tuple[str, ...]:
+    """Return what a person would type after a run in which targets failed."""
+    return (
+        f"itmp logs {change} --failed",
+        f"itmp resume {change} --retry failed,unreachable",
+        f"itmp undo {change}",
+    )
 
 
 def _chosen(plan: Plan, limit: str | None) -> tuple[str, ...]:

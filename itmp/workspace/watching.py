@@ -6,13 +6,13 @@ from typing import Any, Final
 from itmp.calendars import format_time, parse_duration
 from itmp.change import ChangeRecord, Refusal, RunRecord, SliceRecord, Vote, judge
 from itmp.change.statements import Given
-from itmp.errors import BusyError, InvalidInputError, NotFoundError
+from itmp.errors import BusyError, InvalidInputError, NotFoundError, RejectedError
 from itmp.workspace import changes, gatekeeping, planning
 from itmp.workspace.glancing import Glances
 from itmp.workspace.place import Workspace
 from itmp.workspace.policies import policy_test
 from itmp.workspace.result import Result
-from itmp.workspace.running import CODES
+from itmp.workspace.running import CODES, failed_next
 
 POLL: Final = 1.0
 
@@ -190,6 +190,10 @@ def _finished(place: Workspace, name: str) -> Result | None:
     glances = Glances(place.reading())
     record = glances.record(glances.resolve(name))
     run = record.run
+    if run is None and record.state in changes.ENDED:
+        raise RejectedError(
+            f"{record.id} is {record.state} and never ran", do="Open a new change over a new plan."
+        )
     if run is None or run.active:
         return None
     return Result(
@@ -221,6 +225,8 @@ def _next(record: ChangeRecord) -> tuple[str, ...]:
             return (f"itmp run {record.id}",)
         case "implement":
             return (f"itmp resume {record.id}", f"itmp undo {record.id}")
+        case "review" if record.run and record.run.state == "failed":
+            return failed_next(record.id)
         case "review":
             return (f"itmp change close {record.id} --reason TEXT",)
         case _:

@@ -115,7 +115,9 @@ def _junk(told: Told) -> None:
 
 
 def _rows(told: Told) -> None:
-    told.edit("DELETE FROM leaf WHERE n = 4")
+    told.edit(
+        "DELETE FROM leaf WHERE n = (SELECT min(leaf.n) FROM leaf JOIN word ON word.n = outcome WHERE text = 'changed')"
+    )
 
 
 def _layout(told: Told) -> None:
