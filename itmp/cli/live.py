@@ -11,12 +11,13 @@ import shutil
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from itmp.cli.board import FINE, Board, Line, lines
 from itmp.cli.narration import Narrator
 from itmp.cli.printing import STYLES, wants_colour
+from itmp.errors import Error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,13 +97,20 @@ class _View:
         from rich.console import Console  # noqa: PLC0415 - only on a terminal
         from rich.live import Live  # noqa: PLC0415 - as above
 
-        self._board.outline = self._outline()
         console = Console(
             stderr=True, highlight=False, color_system="standard" if wants_colour(sys.stderr) else None
         )
         self._live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False)
         self._live.start()
-        threading.Thread(target=self._paint, name="itmp-view", daemon=True).start()
+        for work in (self._paint, self._read_outline):
+            threading.Thread(target=work, name="itmp-view", daemon=True).start()
+
+    def _read_outline(self) -> None:
+        """Find out what is to come; it may take a while in a long log, and the view does without."""
+        with suppress(Error):
+            found = self._outline()
+            with self._lock:
+                self._board.outline = found
 
     def _paint(self) -> None:
         while not self._over.wait(REPAINT):

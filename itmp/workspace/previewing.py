@@ -127,8 +127,7 @@ def previewed(place: Workspace, plan: Plan) -> Preview | None:
         if leaf.event.plan == plan.digest:
             found = _kept(place, leaf.event)
             if found is not None:
-                moved = "the inventory has moved since" if _world(place, plan) != found.world else ""
-                return replace(found, moved=moved)
+                return replace(found, moved=_moved(place, plan, found))
     return None
 
 
@@ -212,6 +211,22 @@ def _beforehand(plan: Plan) -> Iterator[str]:
         elif isinstance(step, AnsibleStep):
             yield from (f"{step.id}: outside the plan's bytes: {one}" for one in step.outside)
             yield from (f"{step.id}: cannot know what the include brings: {one}" for one in step.opaque)
+
+
+def _moved(place: Workspace, plan: Plan, found: Preview) -> str:
+    """Say whether the inventory has moved since a preview; empty when it has not."""
+    from itmp.workspace.engines import need  # noqa: PLC0415 - only where there is a preview
+
+    try:
+        need("ansible_runner", "ansible")
+        now = _world(place, plan)
+    except Error as error:
+        now = error.what
+    if now == found.world:
+        return ""
+    return (
+        "the inventory has moved since" if now.startswith("sha256:") else f"not known whether it moved: {now}"
+    )
 
 
 def _world(place: Workspace, plan: Plan) -> str:
