@@ -21,39 +21,37 @@ from pathlib import Path
 from itmp.adapters import posix_log
 from itmp.adapters.clock import new_id
 from itmp.adapters.index import NAME
-from itmp.audit import Event, Log
-from itmp.testing.story import ORIGIN, PLAYBOOK, Story, small_plan
+from itmp.adapters.posix_log import frames
+from itmp.audit import Receipt, leaf_digest
+from itmp.canonical import dumps
+from itmp.testing.story import ORIGIN, Story, small_plan
 from itmp.workspace import Workspace
 
 RESULTS = 1_000_000
 HOSTS = 500
-BATCH = 2_000
 FIRST_SCREEN = 0.300
 REBUILD = 30_000
 ROUNDS = 7
 
 
-def results(story: Story, run: str, intent: str, count: int) -> Iterator[Event]:
-    """Yield a run's results, one in 1,000 of them failed."""
-    for n in range(count):
+def results(first: Receipt, count: int) -> Iterator[bytes]:
+    """Yield the leaves that follow a run's first result, chained as the log chains them; one in 1,000 failed."""
+    value, previous = json.loads(first.leaf.data), first.hash
+    begin = value["cseq"]
+    for n in range(1, count):
         bad = n % 1000 == 999
-        yield Event(
-            id=new_id(),
-            type="action.finished",
-            actor={"kind": "executor", "id": "itmp"},
-            on_behalf_of="alice@example.com",
-            change=story.change,
-            plan=story.plan.digest,
-            run=run,
-            step="drain",
-            phase="do",
-            action="ansible.builtin.service",
-            target={"kind": "host", "id": f"web{n % HOSTS}", "env": "production"},
-            intent=intent,
-            outcome="failed" if bad else "changed",
-            rc=int(bad),
-            data={"path": PLAYBOOK, "line": 3, "name": f"Restart nginx {n // HOSTS}", "message": f"pid {n}"},
-        )
+        value |= {
+            "id": f"{(1 << 100) + n:032x}",
+            "cseq": begin + n,
+            "cprev": previous,
+            "target": {"kind": "host", "id": f"web{n % HOSTS}", "env": "production"},
+            "outcome": "failed" if bad else "changed",
+            "rc": int(bad),
+            "data": {**value["data"], "name": f"Restart nginx {n // HOSTS}", "message": f"pid {n}"},
+        }
+        leaf = dumps(value)
+        previous = leaf_digest(leaf)
+        yield leaf
 
 
 def write(root: Path, count: int) -> str:
@@ -65,35 +63,31 @@ def write(root: Path, count: int) -> str:
     genesis = seed.log.leaf(0).event
     log = posix_log.create(state, origin=ORIGIN, genesis=genesis, key=seed.key, clock=seed.clock)
     log.checkpoint()
-    return tell(seed, log, count)
+    seed.log, seed.id = log, new_id
+    return tell(seed, state, count)
 
 
-def tell(story: Story, log: Log, count: int) -> str:
-    """Tell open, approval, permit, and a run of so many results that finished."""
-    story.log, story.id = log, new_id
+def tell(story: Story, state: Path, count: int) -> str:
+    """Tell open, approval, permit, and a run of so many results that finished.
+
+    The results go into the journal as frames: appending each through the log is what `audit_append.py` measures.
+    """
     story.open()
     story.act("approve", "bob")
     permit = story.permit("alice")
     story.say(permit, "run.started", data={"permit": permit.leaf})
-    intent = story.intend(permit, story.steps()[0], story.steps()[0].hosts)
-    batch: list[Event] = []
-    for event in results(story, permit.run, intent.hash, count):
-        batch.append(event)
-        if len(batch) == BATCH:
-            log.extend(batch, durable=False)
-            batch = []
-    log.extend(batch, durable=False)
-    hosts = dict.fromkeys(story.steps()[0].hosts, "changed")
-    story.say(
-        permit,
-        "slice.finished",
-        step="drain",
-        phase="do",
-        intent=intent.hash,
-        data={"slice": "drain", "hosts": hosts},
-    )
+    step = story.steps()[0]
+    intent = story.intend(permit, step, step.hosts)
+    first = story.result(permit, step, intent.hash, "web0")
+    with (state / "log/.state/journal.0").open("ab") as journal:
+        for leaf in results(first, count):
+            journal.write(frames.encode(leaf))
+    story.log = posix_log.open_log(state, clock=story.clock)
+    hosts = dict.fromkeys(step.hosts, "changed")
+    done = {"slice": "drain", "hosts": hosts}
+    story.say(permit, "slice.finished", step="drain", phase="do", intent=intent.hash, data=done)
     story.say(permit, "run.finished", outcome="ok", data={"state": "succeeded", "hosts": hosts})
-    log.checkpoint()
+    story.log.checkpoint()
     return story.change
 
 

@@ -117,6 +117,8 @@ class Rows:
 
         In portions: a reader who pauses in a pager holds no lock that another one's update would wait for.
         """
+        if self._hopeless(query):
+            return
         where, values = self._where(query)
         word, order, edge = ("<", "DESC", 1 << 62) if query.newest else (">", "ASC", -1)
         statement = (
@@ -136,6 +138,8 @@ class Rows:
         """Return the different words of column `name` among the leaves that fit, in the order of their first leaf."""
         if name not in _WORDS:
             raise KeyError(name)
+        if self._hopeless(query):
+            return ()
         where, values = self._where(query)
         statement = (
             f"SELECT word.text FROM (SELECT {name} AS w, min(n) AS first FROM leaf {_way(query)}"  # noqa: S608 - as above
@@ -160,6 +164,10 @@ class Rows:
             parts.append("what LIKE ? ESCAPE '!'")
             values.append(f"%{_literal(query.text)}%")
         return " AND ".join(parts), values
+
+    def _hopeless(self, query: Query) -> bool:
+        """Whether a text is asked for that no leaf has; SQLite finds no way to search for none of several."""
+        return any(all(self._known(text) is None for text in texts) for _, texts in _wanted(query))
 
     def _known(self, text: str) -> int | None:
         row = self._db.execute("SELECT n FROM word WHERE text = ?", (text,)).fetchone()

@@ -89,6 +89,9 @@ def test_what_is_found_is_what_is_there(told: Told) -> None:
         seen += bool(expected)
     reading.close()
     assert seen > 20
+    for types in (("log.full",), ("log.full", "no.such"), ("log.full", "change.opened")):
+        found = told.found(Query(few=True, types=types))
+        assert [leaves[n][1].type for n in found] == [kind for kind in types if kind == "change.opened"]
     newest = told.found(Query(change=story.change, newest=True, limit=3))
     assert newest == [len(leaves) - 1, len(leaves) - 2, len(leaves) - 3]
 
