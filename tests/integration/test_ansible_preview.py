@@ -156,17 +156,19 @@ def test_it_tells_changed_same_and_cannot_know_with_the_difference(world: World)
     assert witness(world) != before, "and its effects are seen by the witness"
 
 
-def test_a_hostile_play_changes_nothing(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shadowed", [(), ("stat", "copy", "setup")])
+def test_a_hostile_play_changes_nothing(world: World, tmp_path: Path, shadowed: tuple[str, ...]) -> None:
     world.write("playbooks/play.yml", HOSTILE)
     world.write("playbooks/evil.sh", EVIL).chmod(0o755)
     world.write("playbooks/t.j2", "x")
     here = tmp_path / "here"
-    for module in ("innocent", "stat", "copy", "setup"):
+    for module in ("innocent", *shadowed):
         world.write(f"playbooks/library/{module}.py", MODULE)
     touch = f"open({str(here)!r}, 'w').close()\n"
     for plugin in ("filter", "lookup", "action", "test"):  # compiling refuses the other kinds
         world.write(f"playbooks/{plugin}_plugins/evil.py", touch)
-    world.write("playbooks/module_utils/basic.py", "raise SystemExit(1)\n")
+    if shadowed:
+        world.write("playbooks/module_utils/basic.py", "raise SystemExit(1)\n")
     plan = world.plan()
     here.unlink(missing_ok=True)  # reading the play loads what it brings; that is compiling
     for host in ("web1", "web2"):
