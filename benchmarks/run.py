@@ -14,6 +14,7 @@ ORDER = (
     "whole_log.py",
     "pulumi_loop.py",
     "run_overhead.py",
+    "logs_view.py",
 )
 
 

@@ -258,6 +258,7 @@ def verify_consistency(
     *, old: int, new: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]
 ) -> None:
     """Raise `ProofError` unless `proof` shows that (`old`, `old_root`) is a prefix of (`new`, `new_root`)."""
+    _check_shape(proof, old_root, new_root)
     if not 0 < old <= new:
         raise ProofError(f"no consistency is defined from size {old} to size {new}")
     if old == new:
@@ -266,7 +267,6 @@ def verify_consistency(
         if old_root != new_root:
             raise ProofError(f"two roots for size {old}")
         return
-    _check_shape(proof, old_root, new_root)
     _walk(old, new, (old_root, new_root), proof)
 
 

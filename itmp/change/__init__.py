@@ -10,6 +10,7 @@ from itmp.change._world import World
 from itmp.change.external import ExternalRecord, ExternalState, Note
 from itmp.change.fold import Folding, RecordDamagedError, fold
 from itmp.change.gate import Admission, GateInput, Judgement, NeedsWorld, Refusal, judge
+from itmp.change.glance import glance
 from itmp.change.history import (
     PolicyHistory,
     PolicyHistoryError,
@@ -54,6 +55,7 @@ __all__ = [
     "check_amendment",
     "check_submission",
     "fold",
+    "glance",
     "hosts_digest",
     "judge",
     "permit_body",

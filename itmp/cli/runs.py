@@ -4,15 +4,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from itmp.cli.narration import Narrator, summary
+from itmp.cli.live import watching
+from itmp.cli.narration import summary
 from itmp.cli.options import Id, Json, Key, Reason
-from itmp.cli.printing import Answer, table, verb
+from itmp.cli.printing import Answer, columns, verb
 
 if TYPE_CHECKING:
     from itmp.workspace import Result
 
 Wait = Annotated[
     str, typer.Option("--wait", metavar="D", help="Wait so long for another change that holds a host (30m).")
+]
+Stream = Annotated[
+    bool, typer.Option("--stream", help="Print each event as a line of JSON, the result last.")
 ]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Also print actions that changed nothing.")]
 
@@ -41,15 +45,15 @@ def run(
     wait: Wait = "0s",
     key: Key = None,
     verbose: Verbose = False,
+    stream: Stream = False,
     json: Json = False,
 ) -> Answer:
     """Run an approved change. Example: itmp run CHG-7f3a90c21b --key ~/.ssh/id_ed25519"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     place = workspace.Workspace.here()
-    return _answer(
-        workspace.run(place, name, limit=limit, wait=wait, key=key, progress=Narrator(verbose=verbose))
-    )
+    with watching(lambda: workspace.outline(place, name), verbose=verbose, stream=stream) as told:
+        return _answer(workspace.run(place, name, limit=limit, wait=wait, key=key, on_event=told))
 
 
 @verb
@@ -65,6 +69,7 @@ def resume(
     wait: Wait = "0s",
     key: Key = None,
     verbose: Verbose = False,
+    stream: Stream = False,
     json: Json = False,
 ) -> Answer:
     """Go on after a crash or a stop. Example: itmp resume CHG-7f3a90c21b --retry failed"""
@@ -72,18 +77,19 @@ def resume(
 
     place = workspace.Workspace.here()
     states = tuple(part for part in retry.split(",") if part)
-    return _answer(
-        workspace.resume(
-            place,
-            name,
-            retry=states,
-            skip=tuple(skip or ()),
-            reason=reason,
-            wait=wait,
-            key=key,
-            progress=Narrator(verbose=verbose),
+    with watching(lambda: workspace.outline(place, name), verbose=verbose, stream=stream) as told:
+        return _answer(
+            workspace.resume(
+                place,
+                name,
+                retry=states,
+                skip=tuple(skip or ()),
+                reason=reason,
+                wait=wait,
+                key=key,
+                on_event=told,
+            )
         )
-    )
 
 
 @verb
@@ -101,15 +107,15 @@ def undo(
     wait: Wait = "0s",
     key: Key = None,
     verbose: Verbose = False,
+    stream: Stream = False,
     json: Json = False,
 ) -> Answer:
     """Run the plan's undo steps where something was begun. Example: itmp undo CHG-7f3a90c21b"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     place = workspace.Workspace.here()
-    return _answer(
-        workspace.undo(place, name, hosts=hosts, wait=wait, key=key, progress=Narrator(verbose=verbose))
-    )
+    with watching(lambda: workspace.outline(place, name), verbose=verbose, stream=stream) as told:
+        return _answer(workspace.undo(place, name, hosts=hosts, wait=wait, key=key, on_event=told))
 
 
 @verb
@@ -158,19 +164,35 @@ def status(name: Id, json: Json = False) -> Answer:
 @verb
 def logs(
     name: Id,
-    host: Annotated[str, typer.Option("--host", metavar="HOST")] = "",
-    step: Annotated[str, typer.Option("--step", metavar="STEP")] = "",
+    host: Annotated[str, typer.Option("--host", metavar="HOST", help="Only this host or resource.")] = "",
+    step: Annotated[str, typer.Option("--step", metavar="STEP", help="Only this step.")] = "",
+    search: Annotated[str, typer.Option("--search", metavar="TEXT", help="Only where TEXT stands.")] = "",
+    failed: Annotated[bool, typer.Option("--failed", help="Only what is not fine.")] = False,
+    since: Annotated[str, typer.Option("--since", metavar="TIME", help="From a time on, or 15m ago.")] = "",
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=0, help="Only the newest N (0: all).")
+    ] = 0,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on while the run goes on.")] = False,
     json: Json = False,
 ) -> Answer:
-    """Print what happened, by host and step. Example: itmp logs CHG-7f3a90c21b --host web1"""
+    """Print what happened, by host and step. Example: itmp logs CHG-7f3a90c21b --host web1 --failed"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    rows = workspace.logs(workspace.Workspace.here(), name, host=host, step=step)
-    header = ("TIME", "STEP", "HOST", "OUTCOME", "WHAT")
-    return Answer(
-        data={"entries": [dict(zip(map(str.lower, header), row, strict=True)) for row in rows]},
-        lines=table(rows, header),
+    entries = workspace.logs(
+        workspace.Workspace.here(),
+        name,
+        host=host,
+        step=step,
+        search=search,
+        failed=failed,
+        since=since,
+        limit=limit,
+        follow=follow,
     )
+    if json:
+        return Answer(data={"entries": [entry._asdict() for entry in entries]})
+    rows = ((f"{e.time[:19]}Z", e.step, e.host, e.outcome, e.what) for e in entries)
+    return Answer(lines=columns(rows, ("TIME", "STEP", "HOST", "OUTCOME", "WHAT")), paged=not follow)
 
 
 @verb

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from itmp.canonical import Digest
     from itmp.change import PolicyHistory
     from itmp.plan import Plan
+    from itmp.workspace.reading import Reading
 
 
 EXECUTOR: Final[Mapping[str, str]] = {"kind": "executor", "id": "itmp"}
@@ -69,6 +70,14 @@ class Workspace:
         if not self.has_log:
             raise NotFoundError("this workspace has no log yet", where=str(self.root), do="Run `itmp init`.")
         return posix_log.open_log(self.state)
+
+    def reading(self) -> "Reading":
+        """Return the log as people read it: by its search index, brought up to date; nothing is judged by it."""
+        from itmp.workspace.reading import Reading  # noqa: PLC0415 - as above
+
+        if not self.has_log:
+            raise NotFoundError("this workspace has no log yet", where=str(self.root), do="Run `itmp init`.")
+        return Reading(self.state)
 
     def history(self) -> "PolicyHistory":
         """Every policy version so far, each verified against the one before; walked again only when one is added."""

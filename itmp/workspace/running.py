@@ -24,6 +24,7 @@ from itmp.execution.progress import RunWaiting
 from itmp.plan import Plan
 from itmp.workspace import changes, gatekeeping, planning
 from itmp.workspace.answering import LogPatience, asking, commands, told
+from itmp.workspace.events import watcher
 from itmp.workspace.holding import ChangeHeldError, held, publishing, stopping
 from itmp.workspace.leases import Held, Leases
 from itmp.workspace.narrowing import chosen_hosts, kept_limit, limit_line
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from itmp.execution import Progress
     from itmp.execution.doors import Prober, Runner
+    from itmp.workspace.events import OnEvent
     from itmp.workspace.gatekeeping import Attempt, Mode
 
 ENDED: Final = frozenset({"succeeded", "failed", "undone"})
@@ -75,16 +77,17 @@ def run(
     limit: str | None = None,
     wait: str = NO_WAIT,
     key: str | None = None,
-    progress: "Progress",
+    on_event: "OnEvent | None" = None,
 ) -> Result:
     """Run an approved change: exit code 0 done, 10 not yet approved, … (docs/formats/cli.md).
 
-    `wait` is a duration: how long to wait for another change that holds a host or stack of this one (else 19).
+    `wait` is a duration: how long to wait for another change that holds a host or stack of this one (else 19);
+    `on_event` is called with each thing that happens while it runs (`itmp.workspace.events`).
     """
     change, patience = changes.resolve(place, name), parse_duration(wait).total_seconds()
     try:
         with held(place, change):
-            return _run_held(place, change, limit, patience, key=key, progress=progress)
+            return _run_held(place, change, limit, patience, key=key, progress=watcher(on_event))
     except ChangeHeldError:
         return _attach(place, change)
 
@@ -127,7 +130,7 @@ def resume(
     reason: str = "",
     wait: str = NO_WAIT,
     key: str | None = None,
-    progress: "Progress",
+    on_event: "OnEvent | None" = None,
 ) -> Result:
     """Take up what a dead, stopped or failed run left; needs the gate again."""
     if skip and not reason:
@@ -159,7 +162,7 @@ def resume(
                 reprise=reprise,
             ),
         )  # fmt: skip
-        return _begin(place, start, key, progress)
+        return _begin(place, start, key, watcher(on_event))
 
 
 def undo(
@@ -169,7 +172,7 @@ def undo(
     hosts: str | None = None,
     wait: str = NO_WAIT,
     key: str | None = None,
-    progress: "Progress",
+    on_event: "OnEvent | None" = None,
 ) -> Result:
     """Carry out the plan's undo steps where something was begun."""
     change = changes.resolve(place, name)
@@ -188,7 +191,7 @@ def undo(
                 dead=_rooms(place, record),
             ),
         )  # fmt: skip
-        return _begin(place, start, key, progress)
+        return _begin(place, start, key, watcher(on_event))
 
 
 def replayed(record: ChangeRecord, ended: RunRecord) -> Result:
@@ -322,13 +325,18 @@ def _next(change: str, summary: RunSummary) -> tuple[str, ...]:
             asked = [f"itmp reconcile {change} {name} ok|failed --reason TEXT" for name in lost[:SOME]]
             return (f"itmp status {change}", f"itmp resume {change}", *asked)
         case 13:
-            return (
-                f"itmp logs {change}",
-                f"itmp resume {change} --retry failed,unreachable",
-                f"itmp undo {change}",
-            )
+            return failed_next(change)
         case _:
             return (f"itmp status {change}", f"itmp logs {change}")
+
+
+def failed_next(change: str) -> tuple[str, ...]:
+    """Return what a person would type after a run in which targets failed."""
+    return (
+        f"itmp logs {change} --failed",
+        f"itmp resume {change} --retry failed,unreachable",
+        f"itmp undo {change}",
+    )
 
 
 def _attach(place: Workspace, change: str) -> Result:

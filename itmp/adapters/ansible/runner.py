@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from itmp.adapters import supervisor
 from itmp.adapters.actions import ActionServer
-from itmp.adapters.ansible import _leftovers, _versions, _ways, layout
+from itmp.adapters.ansible import _harmless, _leftovers, _versions, _ways, layout
 from itmp.adapters.ansible._lines import one_line
 from itmp.adapters.ansible._results import DATA
 from itmp.adapters.ansible._slicing import (
@@ -80,6 +80,19 @@ class AnsibleRunner:
         Raises the observer's own error, `AnsibleError` when Ansible did not do its part, `StaleError` before
         anything happens when the plan was made with other versions of Ansible, Jinja or Python.
         """
+        self._slice(plan, part, room=room, observer=observer)
+
+    def preview(self, plan: Plan, part: Slice, *, room: Room, observer: Observer) -> None:
+        """Say what `part` would change, by check mode on its hosts, and change nothing (`_preview`).
+
+        Needs no permit, because it has no effect; otherwise as `run`. A result's `data` has `cannot_know` (why) where
+        the task was not carried out, and `diff`.
+        """
+        self._slice(_harmless.harmless(plan), part, room=room, observer=observer, preview=True)
+
+    def _slice(
+        self, plan: Plan, part: Slice, *, room: Room, observer: Observer, preview: bool = False
+    ) -> None:
         if not isinstance(part.step, AnsibleStep):
             raise InvalidInputError(f"not an Ansible step: {part.step.kind}", where=part.key)
         _versions.require(plan.manifest.versions, part.key)
@@ -88,6 +101,8 @@ class AnsibleRunner:
         masker = Masker(values.values())
         with fresh_folder(room, part) as folder, short_folder(room) as short:
             request = Slicing(plan, part, part.step, room).write(folder, short, self._vaults, self._passed)
+            if preview:
+                _harmless.into(request, plan)
             watched = _Masked(observer, masker, _public(plan, part.step))
             with ActionServer(
                 short,

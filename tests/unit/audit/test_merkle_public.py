@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64decode
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,12 @@ def proof_of(texts: list[str] | None) -> list[bytes]:
     return [b64decode(text) for text in texts or []]
 
 
+def root_of(text: str) -> bytes:
+    """Return a root; where the vectors write a few words in its place ("don't care"), their hash stands for them."""
+    data = b64decode(text)
+    return data if len(data) == 32 else sha256(data).digest()
+
+
 @pytest.mark.parametrize("case", cases("merkle_inclusion.json"), ids=lambda case: str(case[0]))
 def test_inclusion(case: list[Any]) -> None:
     _, index, size, root, leaf, proof, refused = case
@@ -35,7 +42,7 @@ def test_inclusion(case: list[Any]) -> None:
 @pytest.mark.parametrize("case", cases("merkle_consistency.json"), ids=lambda case: str(case[0]))
 def test_consistency(case: list[Any]) -> None:
     name, old, new, old_root, new_root, proof, refused = case
-    roots = {"old_root": b64decode(old_root), "new_root": b64decode(new_root)}
+    roots = {"old_root": root_of(old_root), "new_root": root_of(new_root)}
     try:
         verify_consistency(old=old, new=new, proof=proof_of(proof), **roots)
     except ProofError:

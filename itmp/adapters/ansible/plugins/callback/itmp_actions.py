@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ansible.plugins.callback import CallbackBase
 
 from itmp.adapters.actions import ActionClient, ActionRefusedError
-from itmp.adapters.ansible import _bounds, _handlers, _results, _tasks
+from itmp.adapters.ansible import _bounds, _handlers, _preview, _results, _tasks
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -149,7 +149,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
         wanted = (result.task_fields.get("notify") or []) if outcome in {"ok", "changed"} else []
         notified = _handlers.resolve(self._handlers, wanted) if outcome == "changed" else []
         _handlers.notify_again(self._handlers, wanted, result.host, self._owed)
-        data = {**(more or {}), **({"notified": notified} if notified else {})}
+        data = {**(more or {}), **({"notified": notified} if notified else {}), **_preview.told(result)}
         self._send({**action, **_results.describe(result, outcome, data)})
         if outcome == "failed":
             self._outside(action, result)
