@@ -4,7 +4,7 @@ PY ?= python3.11
 BIN := .venv/bin
 PATHS := itmp tests benchmarks stacks
 
-.PHONY: help setup demo test test-browser test-catalog check fmt bench lock clean
+.PHONY: help setup demo test test-browser test-catalog test-foreign test-tamper fuzz test-chaos test-crash bench-audit check fmt bench lock clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -33,6 +33,17 @@ test-catalog: setup ## each runbook of the catalog there and back on real hosts 
 	bash scripts/catalog-packages.sh
 	$(BIN)/python -m pytest -s -m "catalog or hosts" tests/catalog
 
+test-foreign: setup ## every foreign project under bare Ansible and under itmp, compared
+	$(BIN)/python -m pytest -n 2 --dist load -m fleet tests/foreign
+
+CHAOS ?= 200
+SEED ?= $(shell date +%s)
+test-chaos: setup ## harm at CHAOS random moments (200), by SEED
+	ITMP_CHAOS=$(CHAOS) ITMP_CHAOS_SEED=$(SEED) $(BIN)/python -m pytest -n 2 --dist load -p no:randomly tests/chaos
+
+test-crash: setup ## faults at every system call, power cuts, killed writers: the log keeps its promises (some minutes)
+	$(BIN)/python -m pytest -n 2 -p no:randomly tests/crash/all_*.py
+
 check: .venv/.done ## format, lint, types, import contracts
 	$(BIN)/ruff format --check $(PATHS)
 	$(BIN)/ruff check $(PATHS)
@@ -43,8 +54,18 @@ fmt: .venv/.done ## apply format and safe lint fixes
 	$(BIN)/ruff format $(PATHS)
 	$(BIN)/ruff check --fix $(PATHS)
 
+test-tamper: .venv/.done ## every attack on log, evidence and approvals; every byte of small evidence (about ten minutes)
+	ITMP_TAMPER=whole $(BIN)/python -m pytest -n 2 tests/tamper
+
+fuzz: .venv/.done ## coverage-guided fuzzing of every parser, TIME seconds for each family (60)
+	for family in logs signing evidence documents; do \
+	  $(BIN)/python tests/fuzz/fuzz_$$family.py -max_total_time=$(or $(TIME),60) -verbosity=0 || exit 1; done
+
 bench: setup ## ratios against the bare tools, in one run
 	$(BIN)/python benchmarks/run.py
+
+bench-audit: setup ## the audit trail against raw files, SQLite and ARA, with its targets
+	$(BIN)/python benchmarks/audit.py
 
 lock: ## refresh requirements/ (needs uv)
 	uv pip compile --universal --generate-hashes --no-header --no-annotate -p 3.11 pyproject.toml -o requirements/base.txt

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from audit_append import ORIGIN, create, event
+from audit import ORIGIN, create, event
 
 from itmp.export import FORMATS, record
 

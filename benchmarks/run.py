@@ -8,11 +8,13 @@ ORDER = (
     "start.py",
     "compile_plan.py",
     "compile_hosts.py",
-    "audit_append.py",
+    "audit.py",
     "results_path.py",
     "exports.py",
+    "whole_log.py",
     "pulumi_loop.py",
     "run_overhead.py",
+    "logs_view.py",
 )
 
 

@@ -17,6 +17,7 @@ Digest = NewType("Digest", str)
 
 MAX_INT: Final = 2**53 - 1
 _MAX_DEPTH: Final = 64
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}\Z")
 
 
@@ -46,8 +47,13 @@ def of_raw(value: bytes) -> Digest:
 
 def dumps(value: Any) -> bytes:
     """Encode a JSON value; raise `InvalidInputError` for anything outside the subset."""
+    if _is_plain(value, 0):
+        try:
+            return _ENCODER.encode(value).encode()
+        except UnicodeEncodeError:
+            pass  # a lone surrogate: below it is found, and said where
     _check(value, "$", 0)
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def loads(data: bytes) -> Any:
@@ -60,6 +66,21 @@ def loads(data: bytes) -> Any:
     if canonical != data:
         raise InvalidInputError("not canonical JSON: the bytes are another encoding of their value")
     return value
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    """Whether the value is surely in the subset, lone surrogates aside; every event passes here, so it is short."""
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return True
+    if kind is int:
+        return bool(-MAX_INT <= value <= MAX_INT)
+    if depth < _MAX_DEPTH and kind is dict:
+        for key, item in value.items():
+            if type(key) is not str or not key.isascii() or not _is_plain(item, depth + 1):
+                return False
+        return True
+    return depth < _MAX_DEPTH and kind is list and all(_is_plain(item, depth + 1) for item in value)
 
 
 def _no_float(text: str) -> Any:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from itmp.adapters import supervisor
 from itmp.adapters.ansible import _ssh, layout
+from itmp.adapters.ansible._ways import Ways
 from itmp.adapters.known_hosts import PinnedKeys
 from itmp.documents.text import visible
 from itmp.errors import Error, InvalidInputError
@@ -79,8 +80,10 @@ def _ask(
     layout.lay_out(folder, facts.artifacts.items())
     play = layout.write(folder, "project/playbooks/_itmp_reading.yml", _play(hosts, names))
     known = layout.write(folder, "known_hosts", _pinned(facts, hosts))
-    config = layout.write(folder, "ssh_config", _ssh.config(hosts).encode())
-    extra = layout.write(folder, "vars.json", json.dumps(_ssh.variables(config, known)).encode())
+    text = _ssh.config(hosts, _ways(facts)).replace(_ssh.FOLDER, str(folder))
+    config = layout.write(folder, "ssh_config", text.encode())
+    bound = _ssh.variables(config, known, pinned=_ssh.UNPINNED not in text)
+    extra = layout.write(folder, "vars.json", json.dumps(bound).encode())
     environment = layout.environment(folder, temporary=temporary) | {
         "ANSIBLE_CALLBACKS_ENABLED": _CALLBACK,
         "ANSIBLE_CALLBACK_TREE_DIR": str(tree),
@@ -101,7 +104,11 @@ def _ask(
 
 def _pinned(facts: Facts, hosts: Sequence[Host]) -> bytes:
     keys = PinnedKeys(data=facts.artifacts.get(layout.KNOWN_HOSTS, b""))
-    return keys.only((host.address, host.port) for host in hosts)
+    return keys.only(_ssh.places(hosts, _ways(facts)))
+
+
+def _ways(facts: Facts) -> Ways:
+    return Ways.from_bytes(facts.artifacts.get(layout.WAYS, b""))
 
 
 def _play(hosts: Sequence[Host], names: Sequence[str]) -> bytes:

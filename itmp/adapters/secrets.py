@@ -1,8 +1,8 @@
 """Secrets by reference, and the masking of their values in everything that leaves a runner.
 
-Rules kept here: a reference (`env:NAME`, `file:PATH`) is resolved when a slice starts and its value is
-kept in memory only; errors name the reference, never the value. A masked text holds no known value in
-clear, nor in base64, JSON or URL encoding; overlapping values are masked whole.
+Rules kept here: a reference (`env:NAME`, `file:PATH`, `ansible-vault:PATH#NAME`, `aws-secretsmanager:ID#NAME`)
+is resolved when a slice starts and its value is kept in memory only; errors name the reference, never the value. A
+masked text holds no known value in clear, nor in base64, JSON or URL encoding; overlapping values are masked whole.
 """
 
 import base64
@@ -13,18 +13,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from itmp.errors import InvalidInputError, NotFoundError
+import yaml
+
+from itmp.errors import InvalidInputError, NotFoundError, ToolMissingError
 
 MASK: Final = "********"
 WITHHELD: Final = "output withheld: it may hold a vaulted value"
 _SHORT: Final = 4  # shorter values are masked in clear only: their encodings are too common
 _MAX: Final = 1024 * 1024
 _MOST: Final = 200_000  # forms that each text is searched for
-_SCHEMES: Final = "env:NAME or file:PATH"
+_SCHEMES: Final = "env:NAME, file:PATH, ansible-vault:PATH#NAME or aws-secretsmanager:ID#NAME"
 
 
-def resolve(reference: str) -> str:
+def resolve(reference: str, *, vaults: Mapping[str, str] | None = None) -> str:
     """Return the value behind `reference`; one trailing line end of a file is not part of it.
+
+    `vaults` maps a vault id to the reference of its password. Behind `#` stands a name in the vaulted YAML, or in the
+    JSON of AWS Secrets Manager; without it the whole is the secret.
 
     Raises `NotFoundError` when it is not there and `InvalidInputError` for a reference that is not
     understood.
@@ -37,6 +42,10 @@ def resolve(reference: str) -> str:
             return _from_environment(rest)
         case "file":
             return _from_file(rest)
+        case "ansible-vault":
+            return _from_vault(rest, vaults or {})
+        case "aws-secretsmanager":
+            return _from_aws(rest)
         case _:
             raise InvalidInputError(
                 f"secret references of kind {scheme!r:.40} cannot be resolved here", do=f"Use {_SCHEMES}."
@@ -65,6 +74,63 @@ def _from_file(name: str) -> str:
     if len(data) > _MAX or not text.strip():
         raise InvalidInputError("the secret is empty or larger than 1 MiB", where=f"file:{name}")
     return text.removesuffix("\n").removesuffix("\r")
+
+
+def _from_vault(rest: str, vaults: Mapping[str, str]) -> str:
+    from itmp.adapters import vaulted  # noqa: PLC0415 -- cryptography loads late
+
+    place, _, name = rest.partition("#")
+    where = f"ansible-vault:{rest}"
+    try:
+        data = Path(place).expanduser().read_bytes()
+    except OSError as error:
+        reason = error.strerror or "not readable"
+        raise NotFoundError(
+            f"the secret cannot be read: {reason}", where=where, do="Put it there."
+        ) from error
+    asked = vaulted.label(data)
+    tried = [asked] if asked in vaults else list(vaults)  # as Ansible: a name is a hint
+    for number, one in enumerate(tried):
+        try:
+            text = vaulted.decrypt(data, resolve(vaults[one])).decode()
+            return _named(text, name, where)
+        except vaulted.WrongPasswordError:
+            if number + 1 == len(tried):
+                raise
+        except UnicodeDecodeError:
+            raise InvalidInputError("the secret is not UTF-8 text", where=where) from None
+    raise NotFoundError("no vault password is known", where=where, do="Name it under `vault` in itmp.yml.")
+
+
+def _from_aws(rest: str) -> str:
+    try:
+        import boto3  # noqa: PLC0415 -- an extra, and slow to load
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 -- as above
+    except ImportError as error:
+        raise ToolMissingError("boto3 is not installed", do="pip install 'itmp[aws]'") from error
+    asked, _, name = rest.partition("#")
+    where = f"aws-secretsmanager:{rest}"
+    try:
+        answer = boto3.client("secretsmanager").get_secret_value(SecretId=asked)
+    except (BotoCoreError, ClientError) as error:
+        code = getattr(error, "response", {}).get("Error", {}).get("Code", type(error).__name__)
+        raise NotFoundError(
+            f"AWS Secrets Manager does not give it: {code}", where=where, do="Check id, region and rights."
+        ) from error
+    return _named(str(answer.get("SecretString", "")), name, where)
+
+
+def _named(text: str, name: str, where: str) -> str:
+    """Return the value of `name` in YAML or JSON, or the whole text where no name is asked for."""
+    if not name:
+        return text.removesuffix("\n").removesuffix("\r")
+    try:
+        values = yaml.load(text, Loader=yaml.CSafeLoader)
+    except yaml.YAMLError:
+        raise InvalidInputError("the secret is not a mapping of names", where=where) from None
+    if not isinstance(values, dict) or not isinstance(values.get(name), str) or not values[name]:
+        raise NotFoundError(f"it holds no text under {name!r:.60}", where=where, do="Correct the name.")
+    return str(values[name])
 
 
 class Masker:

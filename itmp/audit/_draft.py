@@ -36,7 +36,7 @@ class Draft:
 
     def known(self, event: Event) -> int | None:
         """Return the index where an event of this id stands (or will stand)."""
-        return self._view.ids.get(event.id, self._ids.get(event.id))
+        return self._ids[event.id] if event.id in self._ids else self._view.find(event.id)
 
     def add(self, event: Event) -> int:
         """Complete a new event and take it up; return its index."""
@@ -72,7 +72,7 @@ class Draft:
 
     def _position(self, change: str) -> tuple[int, Digest | None]:
         drafted = self._changes.get(change, [])
-        count = len(self._view.changes.get(change, ())) + len(drafted)
+        count = len(self._view.events_of(change)) + len(drafted)
         return count, drafted[-1] if drafted else self._view.head_of(change)
 
     def _check_change(self, event: Event) -> None:
@@ -80,7 +80,7 @@ class Draft:
             return
         if event.type.startswith(_FREE):
             raise InvalidInputError(f"{event.type} carries no change", where=event.change)
-        if event.change in self._view.closed or event.change in self._closed:
+        if event.change in self._closed or self._view.is_closed(event.change):
             raise InvalidInputError("the change is closed; nothing joins it any more", where=event.change)
 
     def _check_close(self, event: Event) -> None:
@@ -96,7 +96,7 @@ class Draft:
 
 def commitment(view: View, change: str, more: "list[Digest] | tuple[Digest, ...]" = ()) -> tuple[int, Digest]:
     """Return how many events the change has and the RFC 6962 root over their leaf hashes."""
-    hashes = [view.tree.leaf(index) for index in view.changes.get(change, ())]
+    hashes = [view.tree.leaf(index) for index in view.events_of(change)]
     hashes += [canonical.raw(item) for item in more]
     return len(hashes), canonical.of_raw(root_of(hashes))
 

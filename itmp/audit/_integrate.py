@@ -6,11 +6,18 @@ proof; (4) the head record moves by compare-and-swap before anything is signed, 
 roots and no size shrinks; (5) a partial tile is removed only when the full one is published.
 """
 
-from collections.abc import Sequence
-
 from itmp.audit.checkpoint import MAX_NOTE, Checkpoint, SignedCheckpoint
 from itmp.audit.doors import Files, Head, Heads, Journal, LogStore
-from itmp.audit.merkle import EMPTY_ROOT, HASH, Tree, leaf_hashes, node_hash, root_of, verify_consistency
+from itmp.audit.merkle import (
+    EMPTY_ROOT,
+    HASH,
+    Tree,
+    leaf_hashes,
+    node_hash,
+    perfect_parts,
+    root_of,
+    verify_consistency,
+)
 from itmp.audit.tiles import (
     ENTRIES,
     HEIGHT,
@@ -105,10 +112,34 @@ def root_from_files(files: Files, size: int) -> bytes:
         count = size >> (HEIGHT * level)
         if count % WIDTH:
             tile = Tile(level=level, n=count // WIDTH, width=count % WIDTH)
-            for part in reversed(_perfect_parts(_hashes_on_disk(files, tile))):
+            for part in reversed(perfect_parts(_hashes_on_disk(files, tile))):
                 acc = part if acc is None else node_hash(part, acc)
         level += 1
     return EMPTY_ROOT if acc is None else acc
+
+
+def bundled(files: Files, tree: Tree, start: int, end: int) -> list[bytes]:
+    """Return published leaves [start, end); `TileError` when a bundle is missing or holds other leaves."""
+    leaves: list[bytes] = []
+    for n in range(start // WIDTH, -(-end // WIDTH)):
+        low, high = max(start - n * WIDTH, 0), min(end - n * WIDTH, WIDTH)
+        found = _bundle(files, n)[low:high]
+        if b"".join(leaf_hashes(found)) != tree.hashes(0, n * WIDTH + low, high - low):
+            raise TileError("a bundle holds other leaves", where=Tile(level=ENTRIES, n=n).path)
+        leaves += found
+    return leaves
+
+
+def _bundle(files: Files, n: int) -> list[bytes]:
+    """Return the widest bundle `n` there is."""
+    full = Tile(level=ENTRIES, n=n)
+    widths = sorted((int(name.rpartition("/")[2]) for name in files.names(full.path + ".p")), reverse=True)
+    for width in (WIDTH, *widths):
+        tile = Tile(level=ENTRIES, n=n, width=width)
+        data = files.get(tile.path, MAX_BUNDLE)
+        if data is not None:
+            return decode_bundle(data, width, where=tile.path)
+    raise TileError("missing", where=full.path)
 
 
 def prune(files: Files, *, since: int, size: int) -> None:
@@ -127,15 +158,6 @@ def _hashes_on_disk(files: Files, tile: Tile) -> list[bytes]:
     if tile.level == ENTRIES:
         return leaf_hashes(decode_bundle(data, tile.width, where=tile.path))
     return decode_tile(data, tile.width, where=tile.path)
-
-
-def _perfect_parts(hashes: Sequence[bytes]) -> list[bytes]:
-    parts, at = [], 0
-    while at < len(hashes):
-        width = 1 << ((len(hashes) - at).bit_length() - 1)
-        parts.append(root_of(hashes[at : at + width]))
-        at += width
-    return parts
 
 
 def _swap(heads: Heads, old: Head, new: Head) -> Head:

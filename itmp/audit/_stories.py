@@ -1,15 +1,19 @@
 """What the events of a log must say together: rules 8 to 10 of `itmp.audit.verify`.
 
 Rules kept here: events are read strictly, in the order of their leaves; every contradiction is reported
-once, at the leaf that causes it; what an honest machine may show (sleep, a slewed clock) is not grave.
+once, at the leaf that causes it; what an honest machine may show (sleep, a slewed clock) is not grave. Of a
+leaf 24 bytes are kept, of a change the hash of its newest event and one hash per level of its tree, so that
+a million events fit into a small machine.
 """
 
+import hashlib
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
 from itmp import canonical
 from itmp.audit.event import Event
-from itmp.audit.merkle import root_of
+from itmp.audit.merkle import Frontier
 from itmp.audit.model import Finding
 from itmp.errors import InvalidInputError
 
@@ -19,18 +23,60 @@ BACKWARD: Final = timedelta(seconds=1)
 DRIFT: Final = timedelta(seconds=5)
 """How far wall and monotonic time may part between two leaves before it is named: sleep, or a step."""
 
+_KEY: Final = 16
+_ID: Final = _KEY + 8
 _TIME: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
 _FREE: Final = ("log.", "plan.")
 
 
+class _Ids:
+    """The ids of all leaves: 16 hashed bytes and the index of each, in buckets that are sorted one at a time."""
+
+    __slots__ = ("_buckets",)
+
+    def __init__(self) -> None:
+        self._buckets = [bytearray() for _ in range(256)]
+
+    def add(self, name: str, index: int) -> None:
+        """Remember the id of leaf `index`."""
+        key = hashlib.blake2b(name.encode(), digest_size=_KEY).digest()
+        self._buckets[key[0]] += key + index.to_bytes(_ID - _KEY)
+
+    def twice(self) -> Iterator[tuple[int, int]]:
+        """Yield each leaf whose id an earlier leaf has, with the first such leaf."""
+        for bucket in self._buckets:
+            first: dict[bytes, int] = {}
+            for at in range(0, len(bucket), _ID):
+                index = int.from_bytes(bucket[at + _KEY : at + _ID])
+                before = first.setdefault(bytes(bucket[at : at + _KEY]), index)
+                if before != index:
+                    yield index, before
+
+
+class _Chain:
+    """One change's events so far; `tree` is `None` once a close has committed them."""
+
+    __slots__ = ("count", "previous", "tree")
+
+    def __init__(self) -> None:
+        self.tree: Frontier | None = Frontier()
+        self.count = 0
+        self.previous = b""
+
+    def add(self, hashed: bytes) -> None:
+        """Take the next event's leaf hash."""
+        if self.tree:
+            self.tree.append(hashed)
+        self.count, self.previous = self.count + 1, hashed
+
+
 class Stories:
-    """Takes leaves one by one and collects findings."""
+    """Takes leaves one by one and collects findings; `finish` adds what only the whole shows."""
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
-        self._ids: dict[str, int] = {}
-        self._changes: dict[str, list[bytes]] = {}
-        self._closed: set[str] = set()
+        self._ids = _Ids()
+        self._changes: dict[str, _Chain] = {}
         self._clocks: dict[str, tuple[datetime, int]] = {}
         self._newest: datetime | None = None
 
@@ -44,11 +90,14 @@ class Stories:
             return
         if (event.type == "log.created") != (index == 0):
             self._find(8, "genesis-misplaced", place, f"{event.type} stands here")
-        first = self._ids.setdefault(event.id, index)
-        if first != index:
-            self._find(8, "id-twice", place, f"the id of leaf {first}")
+        self._ids.add(event.id, index)
         self._chain(event, place, hashed)
         self._clock(event, place)
+
+    def finish(self) -> None:
+        """Judge what needs all leaves: whether an id occurs twice."""
+        for index, first in sorted(self._ids.twice()):
+            self._find(8, "id-twice", f"leaf {index}", f"the id of leaf {first}")
 
     def _chain(self, event: Event, place: str, hashed: bytes) -> None:
         if not event.change:
@@ -57,22 +106,22 @@ class Stories:
             return
         if event.type.startswith(_FREE):
             self._find(9, "change-misplaced", place, f"{event.type} names {event.change}")
-        if event.change in self._closed:
+        chain = self._changes.get(event.change) or self._changes.setdefault(event.change, _Chain())
+        if chain.tree is None:
             self._find(9, "after-close", place, f"{event.change} is closed")
-        hashes = self._changes.setdefault(event.change, [])
-        previous = canonical.of_raw(hashes[-1]) if hashes else ""
-        if event.cseq != len(hashes):
-            self._find(9, "cseq-gap", place, f"{event.change}: cseq {event.cseq} where {len(hashes)} belongs")
+        previous = canonical.of_raw(chain.previous) if chain.previous else ""
+        if event.cseq != chain.count:
+            self._find(9, "cseq-gap", place, f"{event.change}: cseq {event.cseq} where {chain.count} belongs")
         if event.cprev != previous:
             self._find(9, "cprev-broken", place, f"{event.change}: cprev does not name the event before")
-        if event.type == "change.closed":
-            self._close(event, place, hashes)
-        hashes.append(hashed)
+        if event.type == "change.closed" and chain.tree:
+            self._close(event, place, chain.tree)
+            chain.tree = None
+        chain.add(hashed)
 
-    def _close(self, event: Event, place: str, hashes: list[bytes]) -> None:
-        self._closed.add(event.change)
+    def _close(self, event: Event, place: str, tree: Frontier) -> None:
         data = event.data or {}
-        if (data.get("count"), data.get("root")) != (len(hashes), canonical.of_raw(root_of(hashes))):
+        if (data.get("count"), data.get("root")) != (tree.size, canonical.of_raw(tree.root())):
             self._find(9, "close-mismatch", place, f"{event.change}: count or root is not that of its events")
 
     def _clock(self, event: Event, place: str) -> None:

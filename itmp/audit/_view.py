@@ -1,39 +1,83 @@
 """What a `Log` remembers of its leaves: hashes, ids, each change's events. Derived from raw leaves alone.
 
-Rules kept here: nothing enters but leaves, in order; a leaf that breaks its change's chain is refused, so
-that no event is ever written on top of a contradiction. Reading an id, a time and a chain needs no full parse
-of the event: the verifier does that.
+Rules kept here: nothing enters but leaves, in order, on top of an authenticated snapshot of those before; a leaf that
+breaks its change's chain is refused, so that no event is ever written on top of a contradiction.
 """
 
-import json
-import re
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from itertools import count
-from typing import Any, Final, NamedTuple
+from typing import Protocol
 
 from itmp import canonical
+from itmp.audit._fact import Fact, fact_of, read_fact
 from itmp.audit.event import Event
 from itmp.audit.merkle import Tree, leaf_hash
 from itmp.canonical import Digest
 from itmp.errors import EvidenceInvalidError
 
-_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\Z", re.ASCII)
+
+class Base(Protocol):
+    """What is known of the leaves before a view's first one, without holding it in memory."""
+
+    def find(self, name: str) -> int | None:
+        """Return the leaf that has this id."""
+
+    def events_of(self, change: str) -> list[int]:
+        """Return the leaves of a change, in order."""
+
+    def is_closed(self, leaf: int) -> bool:
+        """Whether this leaf closes its change."""
+
+    def begun(self) -> list[str]:
+        """Return every change, in the order of their first events."""
+
+
+class Nothing:
+    """The base of a view that begins at leaf 0."""
+
+    def find(self, name: str) -> int | None:  # noqa: ARG002 - a `Base` takes it
+        """There is none."""
+        return None
+
+    def events_of(self, change: str) -> list[int]:  # noqa: ARG002 - as above
+        """There are none."""
+        return []
+
+    def is_closed(self, leaf: int) -> bool:  # noqa: ARG002 - as above
+        """There is none."""
+        return False
+
+    def begun(self) -> list[str]:
+        """There are none."""
+        return []
 
 
 class View:
-    """The log's leaves [0, size) as an index in memory; about 300 bytes a leaf."""
+    """The log's leaves [0, size): those after `base` as an index in memory, about 300 bytes a leaf."""
 
-    __slots__ = ("changes", "closed", "ids", "last_type", "newest", "policy", "recovered", "tree")
+    __slots__ = (
+        "_base",
+        "_begun",
+        "_changes",
+        "_closed",
+        "_ids",
+        "last_type",
+        "newest",
+        "policies",
+        "recovered",
+        "tree",
+    )
 
-    def __init__(self) -> None:
-        self.tree = Tree()
-        self.ids: dict[str, int] = {}
-        self.changes: dict[str, list[int]] = {}
-        self.closed: set[str] = set()
+    def __init__(self, tree: Tree | None = None, base: Base | None = None) -> None:
+        self.tree = tree or Tree()
+        self._base: Base = base or Nothing()
+        self._ids: dict[str, int] = {}
+        self._changes: dict[str, list[int]] = {}
+        self._begun: list[str] = []
+        self._closed: set[str] = set()
         self.recovered: set[tuple[str, str]] = set()
+        self.policies: list[int] = []
         self.newest = ""
-        self.policy = -1
         self.last_type = ""
 
     @property
@@ -41,12 +85,17 @@ class View:
         """Leaves seen."""
         return self.tree.size
 
+    @property
+    def policy(self) -> int:
+        """The newest leaf that sets the policy, -1 when there is none."""
+        return self.policies[-1] if self.policies else -1
+
     def extend(self, leaves: Sequence[bytes], events: Sequence[Event] | None = None) -> None:
         """Add the next leaves; raise `EvidenceInvalidError` at the first that contradicts the log so far.
 
         `events` are the leaves as parsed, where the caller made them.
         """
-        facts = map(_read, leaves, count(self.size)) if events is None else map(_known, events)
+        facts = map(read_fact, leaves, count(self.size)) if events is None else map(fact_of, events)
         for leaf, fact in zip(leaves, facts, strict=True):
             self._note(fact, self.size)
             self.tree.extend((leaf_hash(leaf),))
@@ -55,72 +104,59 @@ class View:
         """Return leaf `index`'s hash."""
         return canonical.of_raw(self.tree.leaf(index))
 
+    def find(self, name: str) -> int | None:
+        """Return the leaf that has this id."""
+        index = self._ids.get(name)
+        return self._base.find(name) if index is None else index
+
+    def events_of(self, change: str) -> Sequence[int]:
+        """Return the leaves of a change, in order."""
+        if change not in self._changes:
+            indexes = self._base.events_of(change)
+            if not indexes:
+                return ()
+            self._changes[change] = indexes
+            if self._base.is_closed(indexes[-1]):
+                self._closed.add(change)
+        return self._changes[change]
+
+    def is_closed(self, change: str) -> bool:
+        """Whether nothing joins the change any more."""
+        self.events_of(change)
+        return change in self._closed
+
+    def changes(self) -> tuple[str, ...]:
+        """Return every change, in the order of their first events."""
+        return (*self._base.begun(), *self._begun)
+
     def head_of(self, change: str) -> Digest | None:
         """Return the hash of the change's newest event."""
-        indexes = self.changes.get(change)
+        indexes = self.events_of(change)
         return self.hash_of(indexes[-1]) if indexes else None
 
-    def _note(self, fact: "_Fact", index: int) -> None:
-        if fact.id in self.ids:
+    def _note(self, fact: Fact, index: int) -> None:
+        if self.find(fact.id) is not None:
             raise EvidenceInvalidError("an event whose id stands in the log already", where=f"leaf {index}")
         if fact.change:
             self._chain(fact, index)
-        self.ids[fact.id] = index
+        self._ids[fact.id] = index
         self.newest = max(self.newest, fact.t)
         self.last_type = fact.type
         if fact.type in {"log.created", "policy.changed"}:
-            self.policy = index
+            self.policies.append(index)
         elif fact.type == "log.recovered":
             data = fact.data or {}
             self.recovered.add((str(data.get("size")), str(data.get("blob"))))
 
-    def _chain(self, fact: "_Fact", index: int) -> None:
-        change = fact.change
-        if change in self.closed:
+    def _chain(self, fact: Fact, index: int) -> None:
+        change, indexes = fact.change, self.events_of(fact.change)
+        if change in self._closed:
             raise EvidenceInvalidError(f"an event of {change} after its close", where=f"leaf {index}")
-        indexes = self.changes.get(change, [])
         previous = self.hash_of(indexes[-1]) if indexes else ""
         if fact.cseq != len(indexes) or fact.cprev != previous:
             raise EvidenceInvalidError(f"an event that breaks the chain of {change}", where=f"leaf {index}")
-        self.changes.setdefault(change, indexes).append(index)
+        if not indexes:
+            self._begun.append(change)
+        self._changes.setdefault(change, []).append(index)
         if fact.type == "change.closed":
-            self.closed.add(change)
-
-
-class _Fact(NamedTuple):
-    """What the view wants to know of an event."""
-
-    id: str
-    type: str
-    t: str
-    change: str
-    cseq: int | None
-    cprev: str
-    data: Mapping[str, Any] | None
-
-
-def _known(event: Event) -> _Fact:
-    return _Fact(event.id, event.type, event.t, event.change, event.cseq, event.cprev, event.data)
-
-
-def _read(leaf: bytes, index: int) -> _Fact:
-    try:
-        value = json.loads(leaf)
-        known = value.get
-        fact = _Fact(
-            value["id"],
-            value["type"],
-            value["t"],
-            known("change", ""),
-            known("cseq"),
-            known("cprev", ""),
-            known("data"),
-        )
-        datetime.fromisoformat(fact.t)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise EvidenceInvalidError("a leaf that is no event", where=f"leaf {index}") from error
-    if not (isinstance(fact.id, str) and isinstance(fact.type, str) and isinstance(fact.change, str)):
-        raise EvidenceInvalidError("an event whose id, type or change is no text", where=f"leaf {index}")
-    if not _TIME.match(fact.t) or not isinstance(fact.data, dict | None):
-        raise EvidenceInvalidError("an event whose time or data is in another form", where=f"leaf {index}")
-    return fact
+            self._closed.add(change)

@@ -73,6 +73,17 @@ class Journal(Protocol):
     def read(self, start: int, end: int) -> Sequence[bytes]:
         """Return leaves [start, end); raise when one is not there or damaged."""
 
+    def position(self, size: int) -> Sequence[int]:
+        """Return numbers by which `resume` finds leaf `size` - 1 again; empty when it cannot."""
+
+    def resume(self, size: int, position: Sequence[int]) -> int | None:
+        """Take up the journal near its leaf `size` - 1, without reading what is before; before any other use.
+
+        Returns the first leaf that needs no reading of those before, at most `size` - 1; None when the position
+        does not fit. The position may be anybody's: the caller checks the leaves from there against their hashes.
+        With size 0 the journal is taken up from its first leaf.
+        """
+
 
 class Files(Protocol):
     """Static files below the log's folder, by relative path. Nothing is ever changed in place."""
@@ -152,6 +163,10 @@ class LogStore(Protocol):
     @property
     def files(self) -> Files:
         """Where they are published."""
+
+    @property
+    def snapshots(self) -> Files:
+        """Where authenticated snapshots are kept, outside the log's folder: they may be lost at any time."""
 
     @property
     def heads(self) -> Heads:

@@ -6,19 +6,22 @@ Rules kept here:
 3. An error from the store means "perhaps written"; the same event may be appended again and is found by its
    id.
 4. On open the leaves must continue every head that is known (the record, the checkpoint, the newest history
-   entry); otherwise `ForkError`, and nothing is written.
+   entry, the newest snapshot); otherwise `ForkError`, and nothing is written.
+5. What an authenticated snapshot saves reading is exactly what reading every leaf would give.
 """
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from itmp import canonical
+from itmp.audit import snapshot
 from itmp.audit._draft import Draft, check_expected, commitment, same_event
-from itmp.audit._integrate import continues, integrate, prune
-from itmp.audit._view import View
+from itmp.audit._integrate import bundled, continues, integrate, prune
+from itmp.audit._resume import resume
 from itmp.audit.checkpoint import MAX_NOTE, SignedCheckpoint
 from itmp.audit.doors import Clock, Cut, Head, LogStore, Turn
 from itmp.audit.event import Event
@@ -37,10 +40,20 @@ _ACTOR: Final = {"kind": "executor", "id": "itmp"}
 class Log:
     """One log and its key. Safe for threads; any number of `Log`s and processes may share one store."""
 
-    def __init__(self, store: LogStore, key: NoteKey, clock: Clock, ids: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        store: LogStore,
+        key: NoteKey,
+        clock: Clock,
+        ids: Callable[[], str],
+        *,
+        every: int = snapshot.EVERY,
+    ) -> None:
         self._store, self._key, self._clock, self._ids = store, key, clock, ids
-        self._view = View()
         self._lock = threading.RLock()
+        self._every = every
+        begun = resume(store, key.verifier, self._bytes)
+        self._snapshot, self._view, self._low = begun.head, begun.view, begun.low
         self._refresh()
         self._check_heads()
 
@@ -86,6 +99,8 @@ class Log:
             before = self._published_size()
             signed = integrate(self._store, self._key, self._view.tree, self._view.size)
             prune(self._store.files, since=before, size=signed.checkpoint.size)
+            if self._view.size - self._snapshot.size >= self._every:
+                self._keep_snapshot()
             return signed
 
     def put_blob(self, data: bytes) -> Digest:
@@ -121,7 +136,7 @@ class Log:
         """Return the change's events in order; empty when there is none."""
         with self._lock:
             self._refresh()
-            indexes = tuple(self._view.changes.get(change, ()))
+            indexes = tuple(self._view.events_of(change))
         return tuple(Leaf(index=index, data=self._read(index, {})) for index in indexes)
 
     def head_of(self, change: str) -> Digest | None:
@@ -140,7 +155,14 @@ class Log:
         """Return every change in the log, in the order of their first events."""
         with self._lock:
             self._refresh()
-            return tuple(self._view.changes)
+            return self._view.changes()
+
+    def policy_leaves(self) -> tuple[Leaf, ...]:
+        """Return leaf 0 and every later leaf that changed the policy, in order."""
+        with self._lock:
+            self._refresh()
+            indexes = tuple(self._view.policies)
+        return tuple(Leaf(index=index, data=self._read(index, {})) for index in indexes)
 
     def commitment(self, change: str) -> tuple[int, Digest]:
         """Return (count, root) over the change's events so far, as `change.closed` commits them."""
@@ -285,11 +307,33 @@ class Log:
 
     def _yield(self, start: int, end: int) -> Iterator[Leaf]:
         for low in range(start, end, _CHUNK):
-            for index, data in enumerate(self._store.journal.read(low, min(end, low + _CHUNK)), low):
+            for index, data in enumerate(self._raw(low, min(end, low + _CHUNK)), low):
                 leaf = Leaf(index=index, data=data)
                 if leaf.hash != self._view.hash_of(index):
                     raise EvidenceInvalidError("a leaf is not what it was", where=f"leaf {index}")
                 yield leaf
+
+    def _raw(self, start: int, end: int) -> Sequence[bytes]:
+        """Read leaves from bundles where the journal was not read, else from the journal."""
+        if start >= self._low:
+            return self._store.journal.read(start, end)
+        early: Sequence[bytes]
+        try:
+            early = bundled(self._store.files, self._view.tree, start, min(end, self._low))
+        except EvidenceInvalidError:
+            early = self._store.journal.read(start, min(end, self._low))
+        return [*early, *self._store.journal.read(self._low, end)] if end > self._low else early
+
+    def _bytes(self, start: int, end: int) -> Iterator[bytes]:
+        return (leaf.data for leaf in self._yield(start, end))
+
+    def _keep_snapshot(self) -> None:
+        with suppress(EvidenceInvalidError, LogUnavailableError):  # it saves time only
+            latest = snapshot.newest(self._store.snapshots, self._key.verifier)
+            if latest is None or self._view.size - latest.head.size >= self._every:
+                position = self._store.journal.position(self._view.size)
+                snapshot.write(self._store.snapshots, self._key, self._view, position, self._bytes)
+        self._snapshot = replace(self._snapshot, size=self._view.size, root=self._view.tree.root())
 
     def _stored(self, name: Digest) -> bytes | None:
         data = self._store.files.get(blob_path(name), MAX_BLOB)
@@ -310,6 +354,7 @@ class Log:
         if head.origin != self._key.name:
             raise InvalidInputError(f"the key is of {self._key.name}, the log is {head.origin}")
         continues(self._view.tree, head)
+        continues(self._view.tree, self._snapshot, name="the snapshot")
         for name in ("checkpoint", *newest_history(self._store)):
             note = self._store.files.get(name, MAX_NOTE)
             if note is not None:

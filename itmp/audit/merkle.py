@@ -8,7 +8,7 @@ recursive definition of RFC 6962: the two share no code, so that one checks the 
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from itmp.errors import EvidenceInvalidError
@@ -68,26 +68,41 @@ class Frontier:
 
     def root(self) -> bytes:
         """Return the root at the current size."""
-        if not self._peaks:
-            return EMPTY_ROOT
-        acc = self._peaks[-1]
-        for peak in reversed(self._peaks[:-1]):
-            acc = node_hash(peak, acc)
-        return acc
+        return root_of_peaks(self._peaks)
 
 
 class Tree:
-    """Every complete subtree's hash, level by level: 64 bytes a leaf, proofs and older roots in O(log² n)."""
+    """Every complete subtree's hash, level by level: 64 bytes a leaf, proofs and older roots in O(log² n).
 
-    __slots__ = ("_levels",)
+    A tree may begin at `size` leaves: `peaks` are the hashes of its largest complete subtrees, from left to right,
+    and `older(level, start, count)` returns the hashes below them, for which the caller vouches.
+    """
 
-    def __init__(self) -> None:
-        self._levels: list[bytearray] = [bytearray()]
+    __slots__ = ("_first", "_levels", "_older")
+
+    def __init__(
+        self,
+        size: int = 0,
+        peaks: Sequence[bytes] = (),
+        older: Callable[[int, int, int], bytes] | None = None,
+    ) -> None:
+        if len(peaks) != size.bit_count():
+            raise ValueError(f"a tree of {size} leaves has {size.bit_count()} peaks, not {len(peaks)}")
+        rest, levels = list(peaks), range(max(1, size.bit_length()))
+        self._older = older or _nothing
+        self._first = [(size >> level) & ~1 for level in levels]
+        self._levels = [bytearray(rest.pop() if size >> level & 1 else b"") for level in levels]
 
     @property
     def size(self) -> int:
         """Leaves in the tree."""
-        return len(self._levels[0]) // HASH
+        return self._width(0)
+
+    @property
+    def peaks(self) -> list[bytes]:
+        """The hashes of the largest complete subtrees, from left to right."""
+        size, levels = self.size, range(self.size.bit_length() - 1, -1, -1)
+        return [self.hashes(level, (size >> level) - 1, 1) for level in levels if size >> level & 1]
 
     def extend(self, hashes: Sequence[bytes]) -> None:
         """Add leaf hashes (32 bytes each)."""
@@ -96,18 +111,22 @@ class Tree:
             raise ValueError("a leaf hash that is not 32 bytes")
         self._levels[0] += joined
         depth = 0
-        while (pairs := len(self._levels[depth]) // (2 * HASH)) > self._width(depth + 1):
+        while (pairs := self._width(depth) // 2) > self._width(depth + 1):
             self._lift(depth, pairs)
             depth += 1
 
     def _width(self, level: int) -> int:
-        return len(self._levels[level]) // HASH if level < len(self._levels) else 0
+        if level >= len(self._levels):
+            return 0
+        return self._first[level] + len(self._levels[level]) // HASH
 
     def _lift(self, depth: int, pairs: int) -> None:
         if depth + 1 == len(self._levels):
             self._levels.append(bytearray())
-        above = self._levels[depth + 1]
-        chunk = bytes(self._levels[depth][2 * len(above) : pairs * 2 * HASH])
+            self._first.append(0)
+        above, first = self._levels[depth + 1], self._first[depth]
+        begin, end = 2 * self._width(depth + 1) - first, 2 * pairs - first
+        chunk = bytes(self._levels[depth][begin * HASH : end * HASH])
         step = 2 * HASH
         above += b"".join(
             [_sha(b"\x01" + chunk[at : at + step]).digest() for at in range(0, len(chunk), step)]
@@ -121,7 +140,12 @@ class Tree:
         """Return `count` joined hashes of complete subtrees of 2^`level` leaves; IndexError when absent."""
         if start < 0 or count < 0 or start + count > self._width(level):
             raise IndexError(f"level {level} has no hashes {start}..{start + count}")
-        return bytes(self._levels[level][start * HASH : (start + count) * HASH]) if count else b""
+        if not count:
+            return b""
+        first = self._first[level]
+        before = self._older(level, start, min(count, first - start)) if start < first else b""
+        begin, end = max(start - first, 0), start + count - first
+        return before + bytes(self._levels[level][begin * HASH : max(end, 0) * HASH])
 
     def root(self, size: int | None = None) -> bytes:
         """Return the root at `size` (now, when None)."""
@@ -172,13 +196,36 @@ class Tree:
         parts = []
         while low < high:
             level = (high - low).bit_length() - 1
-            at = (low >> level) * HASH
-            parts.append(bytes(self._levels[level][at : at + HASH]))
+            parts.append(self.hashes(level, low >> level, 1))
             low += 1 << level
         acc = parts.pop()
         while parts:
             acc = node_hash(parts.pop(), acc)
         return acc
+
+
+def _nothing(level: int, start: int, count: int) -> bytes:
+    raise IndexError(f"level {level} has no hashes {start}..{start + count}")
+
+
+def perfect_parts(hashes: Sequence[bytes]) -> list[bytes]:
+    """Return the hashes of the largest complete subtrees over `hashes`, from left to right."""
+    parts, at = [], 0
+    while at < len(hashes):
+        width = 1 << ((len(hashes) - at).bit_length() - 1)
+        parts.append(root_of(hashes[at : at + width]))
+        at += width
+    return parts
+
+
+def root_of_peaks(peaks: Sequence[bytes]) -> bytes:
+    """Return the root over a tree's largest complete subtrees."""
+    if not peaks:
+        return EMPTY_ROOT
+    acc = peaks[-1]
+    for peak in reversed(peaks[:-1]):
+        acc = node_hash(peak, acc)
+    return acc
 
 
 def _split(count: int) -> int:

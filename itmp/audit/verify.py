@@ -63,6 +63,8 @@ def verify(
         audit.check_journal(head)
         audit.check_tiles(head)
     audit.check_blobs()
+    if audit.stories:
+        audit.stories.finish()
     return tuple(audit.findings + (audit.stories.findings if audit.stories else []))
 
 
@@ -87,12 +89,13 @@ class _Audit:
         listed in that order here, and each list can only be behind the next.
         """
         self._tiles = self._reader.names("tile")
-        self._read_history(self._reader.names("history"))
+        listed = self._reader.names("history")
+        self._read_history(listed)
         current = self._open("checkpoint", rule=1)
         if current is None:
             return None
         if current.size not in self._history:
-            self._read_history([f"history/{current.size}.note"])
+            self._read_newest(f"history/{current.size}.note", alone=not listed)
         newer = [head for size, head in self._history.items() if size > current.size]
         newer = [head for head in newer if head.origin == current.origin]
         if not newer:
@@ -225,6 +228,13 @@ class _Audit:
                 self._find(5, "history-misnamed", path, f"it is the head of {checkpoint.size} leaves")
                 continue
             self._history[checkpoint.size] = checkpoint
+
+    def _read_newest(self, path: str, *, alone: bool) -> None:
+        """A log of other makers keeps no history at all; of ours that is told, for it may have been taken away."""
+        if alone and self._reader.get(path, MAX_NOTE) is None:
+            self._find(5, "history-absent", "history", "no earlier head is kept here", grave=False)
+        else:
+            self._read_history([path])
 
     def _open(self, path: str, *, rule: int) -> Checkpoint | None:
         def read() -> Checkpoint:

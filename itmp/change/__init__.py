@@ -5,11 +5,12 @@ Where to look: `policy` and `history` (who may), `statements` (whether a signatu
 door).
 """
 
-from itmp.change._checks import Check
+from itmp.change._checks import Check, retries, select
 from itmp.change._world import World
 from itmp.change.external import ExternalRecord, ExternalState, Note
 from itmp.change.fold import Folding, RecordDamagedError, fold
 from itmp.change.gate import Admission, GateInput, Judgement, NeedsWorld, Refusal, judge
+from itmp.change.glance import glance
 from itmp.change.history import (
     PolicyHistory,
     PolicyHistoryError,
@@ -54,11 +55,14 @@ __all__ = [
     "check_amendment",
     "check_submission",
     "fold",
+    "glance",
     "hosts_digest",
     "judge",
     "permit_body",
     "permit_event",
     "policy_history",
+    "retries",
+    "select",
     "starter_policy",
     "steps_digest",
     "team_policy",

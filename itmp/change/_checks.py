@@ -21,6 +21,7 @@ from itmp.plan import Plan, scope, targets
 Outcome: TypeAlias = Literal["ok", "refused", "not judged"]
 Mode: TypeAlias = Literal["run", "resume", "undo", "slice", "always"]
 
+RETRYABLE: Final = frozenset({"failed", "unreachable"})
 _MAX_STEPS: Final = 64  # freezes and windows passed over in search of the next opening
 
 
@@ -143,15 +144,27 @@ class Question:
 
 
 def select(limit: str, hosts: tuple[str, ...], groups: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
-    """Yield the hosts that `limit` names: globs over host and group names, by commas; `!` takes away."""
-    words = [word.strip() for word in limit.split(",") if word.strip()]
-    taken = [word for word in words if not word.startswith("!")]
+    """Yield the hosts that `limit` names: globs over host and group names, by commas; `!` takes away.
+
+    A word with `+` names no host: see `retries`.
+    """
+    words = _words(limit)
+    taken = [word for word in words if not word.startswith(("!", "+"))]
     away = [word[1:] for word in words if word.startswith("!")]
     for host in hosts:
         names = (host, *groups.get(host, ()))
         wanted = not taken or any(fnmatchcase(name, word) for name in names for word in taken)
         if wanted and not any(fnmatchcase(name, word) for name in names for word in away):
             yield host
+
+
+def retries(limit: str) -> frozenset[str]:
+    """Return the states whose hosts a resume's `limit` says to try again: the words `+failed` and `+unreachable`."""
+    return frozenset(word[1:] for word in _words(limit) if word.startswith("+"))
+
+
+def _words(limit: str) -> list[str]:
+    return [word.strip() for word in limit.split(",") if word.strip()]
 
 
 def _ok(n: int, name: str, why: str = "") -> Check:
@@ -184,6 +197,10 @@ def quorum(question: Question) -> Check:
     """Check 2."""
     name, count, reading = "quorum", question.count, question.reading
     place = f"{reading.environment}, {reading.risk} risk"
+    inventory = question.plan.manifest.inventory
+    if inventory and inventory.unpinned and not question.policy.unpinned_hosts:
+        why = f"the policy does not allow hosts without a pinned key: {', '.join(inventory.unpinned[:5])}"
+        return _refused(2, name, 15, why, "Pin their keys (itmp hosts scan) and plan again.")
     if count is None:
         why = f"the policy has no quorum rule for such a change in {place}"
         return _refused(2, name, 15, why, "Propose a policy that has one: itmp policy propose")
@@ -234,12 +251,19 @@ def _start_problem(question: Question) -> tuple[str, str] | None:
         )
     if any(start.leaf in permit.body.get("statements", ()) for permit in record.permits):
         return f"this {mode} statement has been used for a permit", again
+    return _wrong_limit(start, question) or _wrong_time(question)
+
+
+def _wrong_limit(start: Given, question: Question) -> tuple[str, str] | None:
+    limit = start.line("limit")
+    if not retries(limit) <= (RETRYABLE if question.mode == "resume" else frozenset()):
+        return f"limit {limit!r:.80} asks to retry what a {question.mode} cannot", "Choose another --retry."
     if targets(question.plan.manifest) and not question.limited_hosts():
         return (
             f"limit {start.line('limit')!r:.80} selects none of the plan's hosts",
             "Choose another --limit.",
         )
-    return _wrong_time(question)
+    return None
 
 
 def _wrong_time(question: Question) -> tuple[str, str] | None:

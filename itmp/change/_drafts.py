@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from itmp.change.record import ActionIntent, PermitRecord, ResultRecord, RunRecord, RunState, SliceRecord
+from itmp.change.statements import Given
 
 
 @dataclass(slots=True)
@@ -35,7 +36,7 @@ class RunDraft:
     id: str
     permits: list[PermitRecord] = field(default_factory=list)
     slices: list[SliceDraft] = field(default_factory=list)
-    answers: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, Given] = field(default_factory=dict)
     state: RunState = "admitted"
     started: bool = False
     stopped: list[str] = field(default_factory=list)
@@ -48,7 +49,7 @@ class RunDraft:
             id=self.id,
             permits=tuple(self.permits),
             slices=tuple(part.freeze() for part in self.slices),
-            answers=self.answers,
+            answers=dict(self.answers),
             state=self.state,
             started=self.started,
             stopped=tuple(self.stopped),

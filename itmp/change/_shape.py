@@ -188,10 +188,14 @@ class Freeze(_Shape):
 
 
 class Limits(_Shape):
-    """`approval`: how long an approval may be valid; `permit`: how long a permit may last."""
+    """`approval`: how long an approval may be valid; `permit`: how long a permit may last.
+
+    `unpinned_hosts`: whether a plan may reach hosts without a check of their keys.
+    """
 
     approval: Duration = timedelta(days=14)
     permit: Duration = timedelta(hours=24)
+    unpinned_hosts: Literal["refuse", "allow"] = "refuse"
 
     @field_validator("approval", "permit")
     @classmethod

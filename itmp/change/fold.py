@@ -3,7 +3,8 @@
 Rules kept here: the leaves must be the change's events 0..n without a gap, each chained to the one before,
 or nothing is read (a missing leaf may be a revocation); every statement is verified in its place before it
 counts (`statements`), and must speak of this change, this plan and this request; a signer's nonce counts
-once; whatever fails is kept as a finding and counts for nothing; after the close nothing counts.
+once; an answer counts by the rules of `_answers`; whatever fails is kept as a finding and counts for nothing;
+after the close nothing counts.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,6 +16,7 @@ from itmp import canonical
 from itmp.audit import Event, Leaf
 from itmp.calendars import Window
 from itmp.canonical import Digest
+from itmp.change._answers import answer_problem
 from itmp.change._drafts import RunDraft, SliceDraft
 from itmp.change._shape import ChangeType
 from itmp.change._votes import count_votes
@@ -34,7 +36,7 @@ from itmp.change.record import (
 )
 from itmp.change.statements import Given, time_of, verify_given
 from itmp.errors import EvidenceInvalidError, InvalidInputError, RefusedError
-from itmp.plan import Manifest, scope
+from itmp.plan import AskStep, Manifest, questions, scope
 from itmp.signing import Signed, change_id
 
 Blob = Callable[[Digest], bytes]
@@ -61,8 +63,9 @@ def fold(
 ) -> ChangeRecord:
     """Return the record of the change whose events `leaves` are, all of them, in the log's order.
 
-    With `manifest` and `now` the state says `scheduled` once the quorum is reached, and approvals of another
-    scope than the manifest's count for nothing. `blob` reads host lists that were too long for a leaf. Raises
+    Answers count only where `manifest` is given, since it says what was asked. With `manifest` and `now` the
+    state says `scheduled` once the quorum is reached, and approvals of another scope than the manifest's count
+    for nothing. `blob` reads host lists that were too long for a leaf. Raises
     `RecordDamagedError` for leaves that are missing, foreign or out of order.
     """
     draft = Folding(history, manifest=manifest, blob=blob)
@@ -82,6 +85,7 @@ class Folding:
         self, history: PolicyHistory, *, manifest: Manifest | None = None, blob: Blob | None = None
     ) -> None:
         self._history, self._manifest, self._blob = history, manifest, blob
+        self._questions: Mapping[str, AskStep] = questions(manifest) if manifest else {}
         self._id = ""
         self._head: Digest | None = None
         self._count = self._refusals = 0
@@ -223,9 +227,17 @@ class Folding:
             case "cancel" | "review" | "close":
                 self._last[given.act] = given
             case "answer":
-                self._run_of(given.line("run")).answers[given.line("step")] = given.line("value")
+                self._answer(given)
             case act if act in _STARTS:
                 self._starts.append(given)
+
+    def _answer(self, given: Given) -> None:
+        if self._manifest is None:
+            return  # what was asked stands in the plan
+        run = self._run_of(given.line("run"))
+        if problem := answer_problem(given, run, self._questions):
+            raise _Refused(problem)
+        run.answers[given.line("step")] = given
 
     def _must_fit(self, given: Given, request: Request) -> None:
         expected = {
@@ -281,6 +293,8 @@ class Folding:
                 "hosts": tuple(self._list(data, "hosts")),
                 "work": str(data.get("work", "")),
                 "permit": Digest(str(data.get("permit", ""))),
+                "passed": str(data.get("passed", "")),
+                "until": str(data.get("until", "")),
             }
         )
         run.slices.append(draft)

@@ -149,11 +149,12 @@ class Refusal:
 class NeedsWorld:
     """Everything else passed: gather the world and judge again.
 
-    `external` is the reference to read, if any.
+    `external` is the reference to read, if any. `hosts` are those that may be touched if the world allows it.
     """
 
     checks: tuple[Check, ...]
     external: str = ""
+    hosts: tuple[str, ...] = ()
 
 
 Judgement: TypeAlias = Admission | Refusal | NeedsWorld
@@ -178,7 +179,11 @@ def judge(given: GateInput) -> Judgement:
         return _admission(question, _all_nine(inner))
     if given.world is None:
         request = given.record.request
-        return NeedsWorld(checks=_all_nine(inner), external=request.external if request else "")
+        return NeedsWorld(
+            checks=_all_nine(inner),
+            external=request.external if request else "",
+            hosts=question.limited_hosts(),
+        )
     outer = {6: judge_world(question, given.world), 9: judge_external(question, given.world)}
     if any(check.outcome == "refused" for check in outer.values()):
         return _refusal(inner | outer, question)

@@ -26,7 +26,7 @@ from itmp.change._shape import (
     Signer,
 )
 from itmp.errors import RefusedError
-from itmp.plan import Manifest, delegates, resources, targets
+from itmp.plan import Manifest, added, delegates, resources, targets
 from itmp.plan.model import Risk
 from itmp.signing import PublicKey
 
@@ -83,6 +83,11 @@ class Policy:
     def permit_limit(self) -> timedelta:
         """The longest time for which one permit may last."""
         return self.document.limits.permit
+
+    @property
+    def unpinned_hosts(self) -> bool:
+        """Whether a plan may reach hosts without a check of their keys."""
+        return self.document.limits.unpinned_hosts == "allow"
 
     @property
     def signers(self) -> tuple[Signer, ...]:
@@ -171,11 +176,12 @@ class Policy:
 def targets_of(manifest: Manifest) -> tuple[Target, ...]:
     """Everything that a plan acts on: hosts of both phases, delegates, changed resources."""
     known = {host.name: host for host in manifest.inventory.hosts} if manifest.inventory else {}
+    new = added(manifest)
     names = dict.fromkeys((*targets(manifest), *delegates(manifest)))
     hosts = [
         Target(name=name, groups=known[name].groups, address=known[name].address)
         if name in known
-        else Target(name=name)
+        else Target(name=name, address=new[name].address if name in new else "")
         for name in names
     ]
     return (*hosts, *(Target(name=urn, kind="resource") for urn in resources(manifest)))

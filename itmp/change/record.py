@@ -102,7 +102,10 @@ class ActionIntent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SliceRecord:
-    """One `slice.intended` and all that answered it. `finished` maps host to state, if it ever was."""
+    """One `slice.intended` and all that answered it. `finished` maps host to state, if it ever was.
+
+    `passed` says why nothing of it was done, `until` when a wait ends.
+    """
 
     index: int
     leaf: Digest
@@ -116,6 +119,8 @@ class SliceRecord:
     results: tuple[ResultRecord, ...] = ()
     reconciled: Mapping[str, str] = field(default_factory=dict)
     finished: Mapping[str, str] | None = None
+    passed: str = ""
+    until: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,13 +140,13 @@ class RunRecord:
     """One run: its permits (the first and one for each resume), slices in order, answers, and how it ended.
 
     `hosts` and `resources` map each target to its final state once finished; `started` says that `run.started` was
-    written.
+    written. `answers` maps the key of a question's slice to the first answer that counts.
     """
 
     id: str
     permits: tuple[PermitRecord, ...] = ()
     slices: tuple[SliceRecord, ...] = ()
-    answers: Mapping[str, str] = field(default_factory=dict)
+    answers: Mapping[str, Given] = field(default_factory=dict)
     state: RunState = "admitted"
     started: bool = False
     stopped: tuple[str, ...] = ()

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from itmp.cli.documents import given
-from itmp.cli.options import Document, Id, Inventory, Json, Key, PlanName, Reason, Set, Yes
+from itmp.cli.options import Diff, Document, Id, Inventory, Json, Key, PlanName, Preview, Reason, Set, Yes
 from itmp.cli.printing import Answer, colour, safe, say, table, verb
 from itmp.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from itmp.calendars import Window
-    from itmp.change import ChangeRecord
     from itmp.workspace import Acted
+    from itmp.workspace.values import ChangeRecord, Window
 
 change_app = typer.Typer(
     help="The change record: open, list, show, cancel, review, close.", no_args_is_help=True
@@ -40,7 +39,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _window(start: str | None, end: str | None) -> "Window | None":
-    from itmp.calendars import Window, parse_time  # noqa: PLC0415 - help stays fast
+    from itmp.workspace.values import Window, parse_time  # noqa: PLC0415 - help stays fast
 
     if not start and not end:
         return None
@@ -87,13 +86,17 @@ def _confirm(text: str, *, sure: bool) -> None:
 @verb
 def propose(
     file: Document, reason: Reason, inventory: Inventory = None, set_: Set = None, type_: Type = "normal",
-    start: From = None, end: To = None, external: Ref = "", key: Key = None, json: Json = False,
+    start: From = None, end: To = None, external: Ref = "", preview: Preview = False, key: Key = None,
+    json: Json = False,
 ) -> Answer:  # fmt: skip
     """Validate, plan and open a change in one. Example: itmp propose runbooks/operate/restart-web.yml --reason leak"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     place = workspace.Workspace.here()
     plan = workspace.compile_plan(place, file, inventories=inventory or (), given=given(set_))
+    seen = workspace.preview(place, plan, key=key) if preview else None
+    for line in workspace.preview_lines(seen) if seen else ():
+        say(safe(line))
     done = workspace.open_change(
         place, plan, reason=reason, kind=type_, window=_window(start, end), external=external, key=key
     )
@@ -135,7 +138,7 @@ def list_(
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     place = workspace.Workspace.here()
-    found = workspace.waiting_for(place, key) if waiting else workspace.records(place)
+    found = workspace.waiting_for(place, key) if waiting else workspace.listed(place)
     header = ("CHANGE", "STATE", "TYPE", "REQUESTER", "REASON")
     rows = [
         (r.id, r.state, r.request.type, r.request.requester, r.request.given.line("reason"))
@@ -150,13 +153,21 @@ def list_(
 
 @change_app.command("show")
 @verb
-def show(name: Id, json: Json = False) -> Answer:
+def show(name: Id, diff: Diff = False, json: Json = False) -> Answer:
     """Show one change: who asked, who voted, what ran. Example: itmp change show CHG-7f3a90c21b"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     place = workspace.Workspace.here()
     story = workspace.change_story(place, name)
-    return Answer(data=story.to_json(), lines=tuple(map(safe, story.lines)))
+    plan = story.to_json()["plan"]
+    seen = workspace.previewed(place, workspace.read_plan(place, plan)) if plan else None
+    found = (
+        ("  preview", *(f"    {line}" for line in workspace.preview_lines(seen, diffs=diff))) if seen else ()
+    )
+    preview = {**seen.to_json(diffs=diff), "moved": seen.moved} if seen else None
+    return Answer(
+        data={**story.to_json(), "preview": preview}, lines=tuple(map(safe, (*story.lines, *found)))
+    )
 
 
 @change_app.command("cancel")
@@ -201,7 +212,7 @@ def approve(
 ) -> Answer:
     """Sign an approval of exactly this plan. Example: itmp approve CHG-7f3a90c21b --key ~/.ssh/id_ed25519"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
-    from itmp.calendars import parse_duration  # noqa: PLC0415 - as above
+    from itmp.workspace.values import parse_duration  # noqa: PLC0415 - as above
 
     done = workspace.approve(
         workspace.Workspace.here(),

@@ -2,13 +2,16 @@
 
 import json as jsonlib
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from itmp.cli.options import Document, Inventory, Json, Key, PlanName, Set
+from itmp.cli.options import Diff, Document, Inventory, Json, Key, PlanName, Preview, Set
 from itmp.cli.printing import Answer, colour, safe, table, verb
 from itmp.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from itmp import workspace
 
 
 def register(app: typer.Typer) -> None:
@@ -89,7 +92,7 @@ def validate(
 ) -> Answer:
     """Check documents and name every problem. Example: itmp validate runbooks/operate/restart-web.yml"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
-    from itmp.documents import DocumentError  # noqa: PLC0415 - as above
+    from itmp.workspace.values import DocumentError  # noqa: PLC0415 - as above
 
     place = workspace.Workspace.here()
     lines: list[str] = []
@@ -135,6 +138,8 @@ def plan(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Plan file (else NAME.plan.tar).")
     ] = None,
+    preview: Preview = False,
+    key: Key = None,
     json: Json = False,
 ) -> Answer:
     """Compile a document into a plan file. Example: itmp plan runbooks/operate/restart-web.yml --set drain_seconds=5"""
@@ -144,25 +149,35 @@ def plan(
     built = workspace.compile_plan(place, file, inventories=inventory or (), given=given(set_))
     target = output or Path(built.manifest.name + workspace.SUFFIX)
     workspace.write_plan(built, target)
+    seen = workspace.preview(place, built, key=key) if preview else None
     scope = workspace.scope(built.manifest).text
     return Answer(
-        data={"plan": built.digest, "file": str(target), "scope": scope, "notes": list(built.manifest.notes)},
+        data={
+            "plan": built.digest,
+            "file": str(target),
+            "scope": scope,
+            "notes": list(built.manifest.notes),
+            **({"preview": seen.to_json()} if seen else {}),
+        },
         lines=(
             f"{target}",
             f"  plan   {built.digest}",
             f"  scope  {scope}",
             *(f"  note   {safe(n)}" for n in built.manifest.notes),
+            *(f"  {safe(line)}" for line in (workspace.preview_lines(seen) if seen else ())),
         ),
     )
 
 
 @verb
-def show(name: PlanName, json: Json = False) -> Answer:
+def show(name: PlanName, diff: Diff = False, json: Json = False) -> Answer:
     """Print what an approver needs to know of a plan. Example: itmp show restart-web.plan.tar"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     place = workspace.Workspace.here()
-    sections = workspace.show(workspace.read_plan(place, name))
+    chosen = workspace.read_plan(place, name)
+    sections = workspace.show(chosen)
+    seen = workspace.previewed(place, chosen) if place.has_log else None
     lines: list[str] = []
     for section in sections:
         lines += [
@@ -180,9 +195,19 @@ def show(name: PlanName, json: Json = False) -> Answer:
                     "rows": [list(row) for row in s.rows],
                 }
                 for s in sections
-            ]
+            ],
+            "preview": {**seen.to_json(diffs=diff), "moved": seen.moved} if seen else None,
         },
-        lines=tuple(lines[1:]),
+        lines=(*lines[1:], *_preview(seen, diffs=diff)),
+    )
+
+
+def _preview(seen: "workspace.Preview | None", *, diffs: bool) -> tuple[str, ...]:
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    head = ("", colour("Preview", "bold"))
+    return (
+        (*head, *(f"  {safe(line)}" for line in workspace.preview_lines(seen, diffs=diffs))) if seen else ()
     )
 
 

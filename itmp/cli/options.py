@@ -26,4 +26,11 @@ PlanName = Annotated[str, typer.Argument(metavar="PLAN", help="Plan file, plan d
 Reason = Annotated[
     str, typer.Option("--reason", metavar="TEXT", help="Why, in one line; it is signed and logged.")
 ]
+Preview = Annotated[
+    bool,
+    typer.Option(
+        "--preview", help="Ask the hosts, by check mode, what the plan would change; changes nothing."
+    ),
+]
+Diff = Annotated[bool, typer.Option("--diff", help="Print the preview's differences too.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Sign without asking on a terminal.")]

@@ -6,11 +6,16 @@ bidirectional characters in it; `--json` prints exactly one object, also for an 
 """
 
 import functools
+import itertools
 import json
 import os
+import shlex
+import shutil
+import subprocess
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, ParamSpec
 
@@ -19,20 +24,27 @@ import typer
 from itmp.errors import Error, InvalidInputError
 
 P = ParamSpec("P")
+_LOOK_AHEAD: Final = 200
 RESULT_SCHEMA: Final = "itmp-result/v1"
 _STYLES: Final = {
     "ok": "32", "changed": "33", "failed": "31", "unreachable": "31", "unknown": "35", "refused": "31",
     "skipped": "36", "not_reached": "36", "denied": "31", "bold": "1", "dim": "2",
 }  # fmt: skip
+STYLES: Final = {
+    "ok": "green", "changed": "yellow", "failed": "red", "unreachable": "red", "unknown": "magenta",
+    "skipped": "cyan", "not_reached": "cyan", "bold": "bold", "dim": "dim",
+}  # fmt: skip
+"""The same styles by the names that rich has for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a command has to say: `data` for machines, `lines` for people, and its exit code."""
+    """What a command has to say: `data` for machines, `lines` for people (`paged` on a terminal), its exit code."""
 
     data: Mapping[str, Any] = field(default_factory=dict)
-    lines: tuple[str, ...] = ()
+    lines: Iterable[str] = ()
     exit_code: int = 0
+    paged: bool = False
 
 
 def safe(text: object) -> str:
@@ -46,10 +58,13 @@ def _visible(char: str) -> bool:
 
 def colour(text: str, style: str, *, stream: Any = None) -> str:
     """Wrap `text` in a style when the stream is a terminal that wants colour."""
-    stream = stream or sys.stdout
-    wanted = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     code = _STYLES.get(style, "")
-    return f"\x1b[{code}m{text}\x1b[0m" if wanted and code else text
+    return f"\x1b[{code}m{text}\x1b[0m" if code and wants_colour(stream or sys.stdout) else text
+
+
+def wants_colour(stream: Any) -> bool:
+    """Whether the stream is a terminal whose owner has not refused colour."""
+    return bool(stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb")
 
 
 def table(rows: Iterable[Sequence[object]], header: Sequence[str] = ()) -> tuple[str, ...]:
@@ -66,6 +81,21 @@ def table(rows: Iterable[Sequence[object]], header: Sequence[str] = ()) -> tuple
     )
 
 
+def columns(rows: Iterable[Sequence[object]], header: Sequence[str]) -> Iterator[str]:
+    """Lay out rows as they come: columns as wide as the first rows need, later ones as they fit.
+
+    Nothing at all is yielded without a row.
+    """
+    coming = iter(rows)
+    first = [[safe(cell) for cell in row] for row in itertools.islice(coming, _LOOK_AHEAD)]
+    if not first:
+        return
+    widths = [max(map(len, column)) for column in zip(header, *first, strict=True)]
+    rest = ([safe(cell) for cell in row] for row in coming)
+    for row in itertools.chain([list(header)], first, rest):
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
 def say(line: str) -> None:
     """Tell progress on stderr."""
     print(line, file=sys.stderr, flush=True)  # noqa: T201 - the command line's own voice
@@ -76,7 +106,7 @@ def verb(function: Callable[P, Answer]) -> Callable[P, None]:
 
     @functools.wraps(function)
     def command(*args: P.args, **kwargs: P.kwargs) -> None:
-        machine = bool(kwargs.get("json"))
+        machine = bool(kwargs.get("json") or kwargs.get("stream"))
         try:
             answer = function(*args, **kwargs)
         except Error as error:
@@ -106,12 +136,36 @@ def refuse_usage(message: str, *, machine: bool) -> int:
 def _print(answer: Answer, *, machine: bool) -> None:
     body = {"schema": RESULT_SCHEMA, "exit_code": answer.exit_code, **answer.data}
     lines = (json.dumps(body, ensure_ascii=True, sort_keys=True),) if machine else answer.lines
+    if answer.paged and not machine and page(lines):
+        return
     try:
         for line in lines:
-            print(line)  # noqa: T201 - the result itself
+            print(line, flush=sys.stdout.isatty())  # noqa: T201 - the result itself
         sys.stdout.flush()
     except BrokenPipeError:  # a reader that has seen enough; what is still buffered must not fail at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def page(lines: Iterable[str]) -> bool:
+    """Show lines in the person's pager as they come; return False when there is no terminal or no pager.
+
+    The pager is `$PAGER`, else `less`; `PAGER=cat` or an empty one is none. A pager that is left early is no failure.
+    """
+    words = shlex.split(os.environ.get("PAGER", "less"))
+    if not (sys.stdout.isatty() and sys.stdin.isatty()) or words in ([], ["cat"]):
+        return False
+    if os.environ.get("TERM", "dumb") == "dumb" or not shutil.which(words[0]):
+        return False
+    environ = {"LESS": "FRX", **os.environ}  # leave when all fits, pass colours, keep the screen
+    with (
+        subprocess.Popen(words, stdin=subprocess.PIPE, env=environ, text=True, errors="replace") as pager,
+        suppress(BrokenPipeError, KeyboardInterrupt),
+    ):
+        assert pager.stdin is not None  # noqa: S101 - asked for above
+        with pager.stdin as pipe:
+            for line in lines:
+                pipe.write(line + "\n")
+    return True
 
 
 def _of_error(error: Error, *, machine: bool) -> Answer:

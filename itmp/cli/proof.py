@@ -1,4 +1,4 @@
-"""Commands of the trail: audit list, show, verify, checkpoint, and evidence."""
+"""Commands of the trail: audit list, show, verify, checkpoint, reindex, and evidence."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from itmp.cli import exporting, inquiries, viewing, witnessing
 from itmp.cli.options import Id, Json
-from itmp.cli.printing import Answer, colour, safe, table, verb
+from itmp.cli.printing import Answer, colour, columns, safe, verb
 
 audit_app = typer.Typer(help="The audit trail: read it, verify it, ask it.", no_args_is_help=True)
 
@@ -26,22 +26,35 @@ def register(app: typer.Typer) -> None:
 @verb
 def list_(
     change: Annotated[str, typer.Option("--change", metavar="ID", help="Only this change.")] = "",
+    kind: Annotated[str, typer.Option("--type", metavar="TYPE", help="Only this type of event.")] = "",
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=0, help="Only the newest N (0: all).")
+    ] = 0,
     json: Json = False,
 ) -> Answer:
     """List events, oldest first. Example: itmp audit list --change CHG-7f3a90c21b"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    leaves = workspace.audit_list(workspace.Workspace.here(), change)
-    rows = [
-        (leaf.index, leaf.event.t, leaf.event.type, leaf.event.actor.get("id", ""), leaf.event.change,
-         leaf.event.step, (leaf.event.target or {}).get("id", ""), leaf.event.outcome)
-        for leaf in leaves
-    ]  # fmt: skip
+    leaves = workspace.audit_list(workspace.Workspace.here(), change, kind=kind, limit=limit)
+    rows = (
+        (leaf.index, event.t, event.type, event.actor.get("id", ""), event.change, event.step,
+         (event.target or {}).get("id", ""), event.outcome)
+        for leaf in leaves for event in (leaf.event,)
+    )  # fmt: skip
     header = ("INDEX", "TIME", "TYPE", "ACTOR", "CHANGE", "STEP", "TARGET", "OUTCOME")
-    return Answer(
-        data={"events": [dict(zip(map(str.lower, header), row, strict=True)) for row in rows]},
-        lines=table(rows, header),
-    )
+    if json:
+        return Answer(data={"events": [dict(zip(map(str.lower, header), row, strict=True)) for row in rows]})
+    return Answer(lines=columns(rows, header), paged=True)
+
+
+@audit_app.command("reindex")
+@verb
+def reindex(json: Json = False) -> Answer:
+    """Make the search index anew; nothing is proven by it. Example: itmp audit reindex"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    count = workspace.reindex(workspace.Workspace.here())
+    return Answer(data={"events": count}, lines=(f"{count} events can be found by the index",))
 
 
 @audit_app.command("show")

@@ -1,23 +1,31 @@
-"""Commands of a run: run, resume, stop, undo, reconcile, status, logs, wait."""
+"""Commands of a run: run, resume, stop, undo, answer, reconcile, status, logs, wait."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from itmp.cli.narration import Narrator, summary
+from itmp.cli.live import watching
+from itmp.cli.narration import summary
 from itmp.cli.options import Id, Json, Key, Reason
-from itmp.cli.printing import Answer, table, verb
+from itmp.cli.printing import Answer, columns, verb
 
 if TYPE_CHECKING:
     from itmp.workspace import Result
 
+Wait = Annotated[
+    str, typer.Option("--wait", metavar="D", help="Wait so long for another change that holds a host (30m).")
+]
+Stream = Annotated[
+    bool, typer.Option("--stream", help="Print each event as a line of JSON, the result last.")
+]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Also print actions that changed nothing.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
     for name, function in (
-        ("run", run), ("resume", resume), ("stop", stop), ("undo", undo), ("reconcile", reconcile),
+        ("run", run), ("resume", resume), ("stop", stop), ("undo", undo), ("answer", answer),
+        ("reconcile", reconcile),
         ("status", status), ("logs", logs), ("wait", wait),
     ):  # fmt: skip
         app.command(name)(function)
@@ -34,15 +42,18 @@ def run(
         str | None,
         typer.Option("--limit", metavar="HOSTS", help="Comma-separated hosts or globs; narrows only."),
     ] = None,
+    wait: Wait = "0s",
     key: Key = None,
     verbose: Verbose = False,
+    stream: Stream = False,
     json: Json = False,
 ) -> Answer:
     """Run an approved change. Example: itmp run CHG-7f3a90c21b --key ~/.ssh/id_ed25519"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     place = workspace.Workspace.here()
-    return _answer(workspace.run(place, name, limit=limit, key=key, progress=Narrator(verbose=verbose)))
+    with watching(lambda: workspace.outline(place, name), verbose=verbose, stream=stream) as told:
+        return _answer(workspace.run(place, name, limit=limit, wait=wait, key=key, on_event=told))
 
 
 @verb
@@ -55,8 +66,10 @@ def resume(
         list[str] | None, typer.Option("--skip", metavar="HOST", help="Leave this host out; repeat.")
     ] = None,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why hosts are skipped.")] = "",
+    wait: Wait = "0s",
     key: Key = None,
     verbose: Verbose = False,
+    stream: Stream = False,
     json: Json = False,
 ) -> Answer:
     """Go on after a crash or a stop. Example: itmp resume CHG-7f3a90c21b --retry failed"""
@@ -64,17 +77,19 @@ def resume(
 
     place = workspace.Workspace.here()
     states = tuple(part for part in retry.split(",") if part)
-    return _answer(
-        workspace.resume(
-            place,
-            name,
-            retry=states,
-            skip=tuple(skip or ()),
-            reason=reason,
-            key=key,
-            progress=Narrator(verbose=verbose),
+    with watching(lambda: workspace.outline(place, name), verbose=verbose, stream=stream) as told:
+        return _answer(
+            workspace.resume(
+                place,
+                name,
+                retry=states,
+                skip=tuple(skip or ()),
+                reason=reason,
+                wait=wait,
+                key=key,
+                on_event=told,
+            )
         )
-    )
 
 
 @verb
@@ -89,15 +104,35 @@ def stop(name: Id, reason: Reason, key: Key = None, json: Json = False) -> Answe
 def undo(
     name: Id,
     hosts: Annotated[str | None, typer.Option("--hosts", metavar="HOSTS", help="Only these hosts.")] = None,
+    wait: Wait = "0s",
     key: Key = None,
     verbose: Verbose = False,
+    stream: Stream = False,
     json: Json = False,
 ) -> Answer:
     """Run the plan's undo steps where something was begun. Example: itmp undo CHG-7f3a90c21b"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     place = workspace.Workspace.here()
-    return _answer(workspace.undo(place, name, hosts=hosts, key=key, progress=Narrator(verbose=verbose)))
+    with watching(lambda: workspace.outline(place, name), verbose=verbose, stream=stream) as told:
+        return _answer(workspace.undo(place, name, hosts=hosts, wait=wait, key=key, on_event=told))
+
+
+@verb
+def answer(
+    name: Id,
+    step: Annotated[
+        str, typer.Argument(metavar="STEP", help="The question's id, as `itmp status` prints it.")
+    ],
+    value: Annotated[str, typer.Argument(metavar="VALUE")],
+    key: Key = None,
+    json: Json = False,
+) -> Answer:
+    """Sign the answer to a question that a run asks. Example: itmp answer CHG-7f3a90c21b confirm true"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    result = workspace.answer(workspace.Workspace.here(), name, step, value, key=key)
+    return Answer(data=result.to_json(), lines=summary(result))
 
 
 @verb
@@ -129,29 +164,45 @@ def status(name: Id, json: Json = False) -> Answer:
 @verb
 def logs(
     name: Id,
-    host: Annotated[str, typer.Option("--host", metavar="HOST")] = "",
-    step: Annotated[str, typer.Option("--step", metavar="STEP")] = "",
+    host: Annotated[str, typer.Option("--host", metavar="HOST", help="Only this host or resource.")] = "",
+    step: Annotated[str, typer.Option("--step", metavar="STEP", help="Only this step.")] = "",
+    search: Annotated[str, typer.Option("--search", metavar="TEXT", help="Only where TEXT stands.")] = "",
+    failed: Annotated[bool, typer.Option("--failed", help="Only what is not fine.")] = False,
+    since: Annotated[str, typer.Option("--since", metavar="TIME", help="From a time on, or 15m ago.")] = "",
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=0, help="Only the newest N (0: all).")
+    ] = 0,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on while the run goes on.")] = False,
     json: Json = False,
 ) -> Answer:
-    """Print what happened, by host and step. Example: itmp logs CHG-7f3a90c21b --host web1"""
+    """Print what happened, by host and step. Example: itmp logs CHG-7f3a90c21b --host web1 --failed"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    rows = workspace.logs(workspace.Workspace.here(), name, host=host, step=step)
-    header = ("TIME", "STEP", "HOST", "OUTCOME", "WHAT")
-    return Answer(
-        data={"entries": [dict(zip(map(str.lower, header), row, strict=True)) for row in rows]},
-        lines=table(rows, header),
+    entries = workspace.logs(
+        workspace.Workspace.here(),
+        name,
+        host=host,
+        step=step,
+        search=search,
+        failed=failed,
+        since=since,
+        limit=limit,
+        follow=follow,
     )
+    if json:
+        return Answer(data={"entries": [entry._asdict() for entry in entries]})
+    rows = ((f"{e.time[:19]}Z", e.step, e.host, e.outcome, e.what) for e in entries)
+    return Answer(lines=columns(rows, ("TIME", "STEP", "HOST", "OUTCOME", "WHAT")), paged=not follow)
 
 
 @verb
 def wait(
     name: Id,
-    what: Annotated[str, typer.Option("--for", metavar="runnable|finished")] = "finished",
+    what: Annotated[str, typer.Option("--for", metavar="runnable|asked|finished")] = "finished",
     timeout: Annotated[str, typer.Option("--timeout", metavar="D", help="Duration such as 10m.")] = "1h",
     json: Json = False,
 ) -> Answer:
-    """Wait until a change may run, or has finished. Example: itmp wait CHG-7f3a90c21b --for runnable --timeout 10m"""
+    """Wait until a change may run, asks, or has finished. Example: itmp wait CHG-7f3a90c21b --for asked"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     result = workspace.wait(workspace.Workspace.here(), name, what=what, timeout=timeout)

@@ -14,6 +14,7 @@ from typing import Final
 from itmp.errors import Error, InvalidInputError
 from itmp.evidence import REQUIRABLE, Report, Stamps, Trust, verify
 from itmp.evidence.archive import MAX_BUNDLE
+from itmp.evidence.rules import FORKED, ROLLED_BACK, TEXTS
 
 _MARKS: Final = {"holds": "holds", "broken": "BROKEN", "incomplete": "INCOMPLETE", "not judged": "not judged"}
 _RESULTS: Final = {
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         "--strict", action="store_true", help="ask stock ssh-keygen about every signature as well"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--rules", action=_Rules, nargs=0, help="list the rules and their findings, and exit")
     parser.add_argument(
         "--require",
         action="append",
@@ -64,6 +66,17 @@ def _parser() -> argparse.ArgumentParser:
         help="exit 41 unless this was brought and used",
     )
     return parser
+
+
+class _Rules(argparse.Action):
+    """Print the numbered rules and end, whatever else stands on the line."""
+
+    def __call__(self, *_: object) -> None:
+        for n, rule in TEXTS.items():
+            found = ", ".join(name for name in (rule.broken, rule.absent) if name)
+            print(f"{n:2} {rule.name} [{found}]: {rule.holds}")  # noqa: T201 - the command's result
+        print(f"{FORKED}, {ROLLED_BACK}: two histories, whichever rule meets them (42)")  # noqa: T201 - as above
+        sys.exit(0)
 
 
 def _verify(options: argparse.Namespace) -> Report:
@@ -112,7 +125,7 @@ def _complain(error: Error, *, as_json: bool) -> None:
 
 def _lines(report: Report) -> list[str]:
     lines = [
-        f"{_MARKS[r.verdict]:11} {r.n:2} {r.name}" + (f": {_plain(r.why)}" if r.why else "")
+        f"{_MARKS[r.verdict]:11} {r.n:2} {r.name}" + (f" [{r.finding}]: {_plain(r.why)}" if r.finding else "")
         for r in report.rules
     ]
     if report.told:

@@ -151,7 +151,9 @@ def _fields_at(model: Any, loc: Sequence[int | str]) -> tuple[str, ...]:
         at = _step(at, part)
     at = _model_in(at)
     fields = at.model_fields if at else {}
-    return tuple(name for name, field in fields.items() if not any(map(_is_hidden, field.metadata)))
+    return tuple(
+        field.alias or name for name, field in fields.items() if not any(map(_is_hidden, field.metadata))
+    )
 
 
 def _is_hidden(metadata: Any) -> bool:

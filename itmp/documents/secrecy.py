@@ -12,9 +12,6 @@ from typing import Any, Final
 from itmp.errors import InvalidInputError
 
 KINDS: Final = ("env", "file", "ansible-vault", "aws-secretsmanager")
-RESOLVED: Final = frozenset({"env", "file"})
-"""The kinds that this version can resolve at run time."""
-
 _SECRET: Final = re.compile(
     r"(^|_)(password|passwd|passphrase|pwd|pass|secret|secrets|token|credential|credentials|api_?key|apikey"
     r"|private_?key|access_?key|secret_?key|auth_?key|encryption_?key|vault_?key)(_|$)",
@@ -48,13 +45,11 @@ def holds_reference(value: Any) -> bool:
 
 
 def parse_reference(text: Any) -> str:
-    """Return a reference that this version can resolve; raise `InvalidInputError` for any other."""
+    """Return a reference; raise `InvalidInputError` for any other text."""
     kind, colon, rest = text.partition(":") if isinstance(text, str) else ("", "", "")
-    do = "Write env:NAME or file:PATH."
+    do = "Write env:NAME, file:PATH, ansible-vault:PATH#NAME or aws-secretsmanager:ID#NAME."
     if kind not in KINDS or not colon or not rest:
         raise InvalidInputError("not a secret reference", do=do)
-    if kind not in RESOLVED:
-        raise InvalidInputError(f"secrets from {kind} are not available in this version", do=do)
     if kind == "env" and not _ENV.fullmatch(rest):
         raise InvalidInputError("not the name of an environment variable", do=do)
     return str(text)

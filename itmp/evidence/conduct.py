@@ -1,4 +1,4 @@
-"""What was done, judged event by event: rules 10 to 15 of `itmp.evidence.verify`.
+"""What was done, judged event by event: rules 10 to 15 and 20 of `itmp.evidence.verify`.
 
 Rules kept here: the gate is asked again at every permit and every intent, with the record and the policy as
 they stood then and the log's own time; what a permit claims must be what the gate grants; whatever an
@@ -20,6 +20,7 @@ from itmp.change import (
     ExternalState,
     Folding,
     GateInput,
+    Given,
     Judgement,
     PermitRecord,
     PolicyHistory,
@@ -34,9 +35,12 @@ from itmp.change import (
     time_of,
 )
 from itmp.errors import EvidenceInvalidError
+from itmp.evidence.asked import Asked
 from itmp.evidence.ends import against_slices
+from itmp.evidence.order import Order, Settled
+from itmp.evidence.words import answer_problem, intent_problem, wait_problem
 from itmp.evidence.work import STATES, Work, place_of, work_digest
-from itmp.plan import LeafStep, Plan, PulumiStep, all_steps, slices, targets
+from itmp.plan import LeafStep, Plan, PulumiStep, all_steps, targets
 
 _TOUCHED: Final = frozenset({"ok", "changed", "failed", "unreachable", "unknown"})
 _NO_FINDINGS: Final = Health(findings=())
@@ -57,13 +61,15 @@ class Conduct:
         self._plan, self._history, self._blobs = plan, history, blobs
         self._folding = Folding(history, manifest=plan.manifest, blob=self._blob)
         self._steps = {step.id: step for step in all_steps(plan.manifest)}
-        self._starts: dict[str, Digest] = {}
+        self._starts: dict[str, Given] = {}
+        self._asked = Asked()
         self._used: set[str] = set()
         self._begun: dict[str, PermitRecord] = {}
         self._ended: set[str] = set()
         self._answered: set[str] = set()
         self._work: dict[str, Work] = {}
-        self._settled: set[tuple[str, str, str]] = set()
+        self._settled: set[Settled] = set()
+        self._order = Order(plan.manifest)
         self.running: list[str] = []
         self.admissions: list[tuple[PermitRecord, Admission]] = []
 
@@ -79,8 +85,8 @@ class Conduct:
                 self._intent(leaf, event, where)
             case "action.intended":
                 self._operation(leaf, event, where)
-            case "action.finished" | "check.finished" | "action.reconciled":
-                self._result(event, where)
+            case "action.finished" | "check.finished" | "action.reconciled" | "ask.answered":
+                self._result(leaf, event, where)
             case "slice.finished":
                 self._slice_end(event, where)
             case "run.stopped" | "run.finished" if event.run not in self._begun:
@@ -116,7 +122,7 @@ class Conduct:
             raise RuleBrokenError(10, f"a permit that the gate refuses: {_why(answer)}", where=where)
         self._compare(body, event, answer, where)
         permit = PermitRecord(index=leaf.index, leaf=leaf.hash, at=now, run=event.run, mode=mode, body=body)
-        self._starts[permit.leaf] = starts[0].leaf
+        self._starts[permit.leaf] = starts[0]
         self.admissions.append((permit, answer))
 
     def _compare(self, body: Mapping[str, Any], event: Event, granted: Admission, where: str) -> None:
@@ -170,6 +176,10 @@ class Conduct:
             raise RuleBrokenError(11, f"{event.type} under a permit to {permit.mode}", where=where)
         self._used.add(permit.leaf)
         self._begun[event.run] = permit
+        granted = next(granted for item, granted in self.admissions if item.leaf == permit.leaf)
+        limit = self._starts[permit.leaf].line("limit")
+        if unsigned := self._asked.begin(event, limit, granted.hosts):
+            raise RuleBrokenError(11, unsigned, where=where)
 
     # Rule 12
 
@@ -178,9 +188,10 @@ class Conduct:
         if permit is None or data.get("permit") != permit.leaf:
             raise RuleBrokenError(12, "an intent outside the permit of its run", where=where)
         step, hosts = self._steps.get(event.step), self._names(data, "hosts", where)
-        phase = event.phase or "do"
-        if step is None or not self._in_plan(step, phase, hosts):
-            raise RuleBrokenError(12, f"step {event.step} on these hosts is not in the plan", where=where)
+        phase, key = event.phase or "do", str(data.get("slice", ""))
+        unknown = self._order.problem(key, event.step, phase, hosts)
+        if step is None or unknown:
+            raise RuleBrokenError(12, unknown, where=where)
         if not set(hosts) <= self._covered(permit):
             raise RuleBrokenError(12, "an intent on hosts that the permit does not cover", where=where)
         if data.get("work") != work_digest(step, hosts):
@@ -190,7 +201,14 @@ class Conduct:
             raise RuleBrokenError(
                 12, f"{step.id} on {again[0]:.80} was already done in this run", where=where
             )
+        if disorder := self._asked.again(event.run, step, phase, hosts):
+            raise RuleBrokenError(12, disorder, where=where)
+        if disorder := self._order.begin(key, hosts, run=event.run, permit=permit.leaf):
+            raise RuleBrokenError(12, disorder, where=where)
+        self._settled -= self._order.passed_again(key, hosts, run=event.run, settled=self._settled)
         self._still_admitted(leaf, step, phase, permit)
+        if phase == "do":
+            _hold(intent_problem(self._plan.manifest, self._folding.record(), leaf, step), where)
         self._work[leaf.hash] = Work(self._plan, step, hosts, leaf=leaf)
 
     def _still_admitted(self, leaf: Leaf, step: LeafStep, phase: str, permit: PermitRecord) -> None:
@@ -199,16 +217,11 @@ class Conduct:
         now = time_of(leaf)
         if format_time(now.replace(microsecond=0)) > str(permit.body["not_after"]):
             raise RuleBrokenError(12, "an intent after its permit has ended", where=f"leaf {leaf.index}")
-        answer = self._judge("slice", self._folding.record(), leaf.index, now, self._starts[permit.leaf])
+        answer = self._judge("slice", self._folding.record(), leaf.index, now, self._starts[permit.leaf].leaf)
         if isinstance(answer, Refusal):
             raise RuleBrokenError(
                 12, f"an intent that the gate refuses: {_why(answer)}", where=f"leaf {leaf.index}"
             )
-
-    def _in_plan(self, step: LeafStep, phase: str, hosts: tuple[str, ...]) -> bool:
-        manifest = self._plan.manifest
-        parts = {"do": slices(manifest, "do"), "undo": slices(manifest, "undo")}.get(phase, ())
-        return any(part.step.id == step.id and set(hosts) <= set(part.hosts) for part in parts)
 
     def _covered(self, permit: PermitRecord) -> set[str]:
         return set(permit.body["limit"] or targets(self._plan.manifest))
@@ -223,7 +236,7 @@ class Conduct:
 
     # Rule 13
 
-    def _result(self, event: Event, where: str) -> None:
+    def _result(self, leaf: Leaf, event: Event, where: str) -> None:
         work, target = self._work.get(event.intent), (event.target or {}).get("id", "")
         if work is None:
             raise RuleBrokenError(13, "a result without an earlier intent", where=where)
@@ -232,19 +245,31 @@ class Conduct:
         if event.type == "action.reconciled":
             if "text" not in (event.data or {}) and not work.probed(target):
                 raise RuleBrokenError(13, f"nobody and no probe reconciled {target!r:.80}", where=where)
+            self._asked.remember(event, {target: event.outcome})
             return
         if place_of(event) != work.place:
             raise RuleBrokenError(13, "a result of another step than its intent", where=where)
         if work.slice in self._ended:
             raise RuleBrokenError(13, "a result after the end of its slice", where=where)
-        if (event.type == "check.finished") != work.checks and event.outcome != "denied":
-            raise RuleBrokenError(13, f"a {event.type} of another kind of step", where=where)
-        if event.type == "action.finished" and event.outcome != "denied" and not work.allows(event):
-            raise RuleBrokenError(13, f"action {event.action} is not in the plan", where=where)
+        self._fitting(leaf, event, work, where)
         if work.single and event.intent in self._answered:
             raise RuleBrokenError(13, "an intent that is answered twice", where=where)
         self._answered.add(event.intent)
         work.outcomes.setdefault(target, set()).add(event.outcome)
+
+    def _fitting(self, leaf: Leaf, event: Event, work: Work, where: str) -> None:
+        """Require that the result is of its step's kind; rule 20 for those of questions and waits."""
+        kind = "ask.answered" if work.question else "check.finished" if work.checks else "action.finished"
+        if event.type != kind and (event.outcome != "denied" or "ask.answered" in {kind, event.type}):
+            raise RuleBrokenError(13, f"a {event.type} of another kind of step", where=where)
+        if work.passed:
+            raise RuleBrokenError(20, "a result of a slice that was passed over", where=where)
+        if work.question is not None:
+            _hold(answer_problem(self._folding.record(), event, work), where)
+        if work.waits:
+            _hold(wait_problem(leaf, work), where)
+        if event.type == "action.finished" and event.outcome != "denied" and not work.allows(event):
+            raise RuleBrokenError(13, f"action {event.action} is not in the plan", where=where)
 
     # Rule 14
 
@@ -262,7 +287,8 @@ class Conduct:
                     14, f"{target!r:.80} is said to be {state}, against its results", where=where
                 )
         self._ended.add(event.intent)
-        if place_of(event)[2] == "do":
+        self._asked.remember(event, states)
+        if place_of(event)[2] == "do" and not work.passed:
             done = (host for host, state in states.items() if state in {"ok", "changed", "skipped"})
             self._settled |= {(event.run, event.step, host) for host in done}
 
@@ -288,6 +314,12 @@ class Conduct:
         if digest not in self._blobs:
             raise RuleBrokenError(1, f"blob {digest} is not in the file")
         return self._blobs[digest]
+
+
+def _hold(problem: str, where: str) -> None:
+    """Rule 20: raise unless there is no problem."""
+    if problem:
+        raise RuleBrokenError(20, problem, where=where)
 
 
 def _account(plan: Plan, run: RunRecord) -> None:

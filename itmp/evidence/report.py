@@ -3,19 +3,28 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 Verdict: TypeAlias = Literal["holds", "broken", "incomplete", "not judged"]
 
 
+_RULE: Final = ("n", "name", "verdict", "finding", "place", "why")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One numbered rule and what became of it; `why` says what is broken or missing, and where."""
+    """One numbered rule and what became of it; `why` says what is broken or missing, and where.
+
+    `finding` is the stable name of that (`itmp.evidence.rules`), `place` where it was met; both are empty
+    where nothing was found.
+    """
 
     n: int
     name: str
     verdict: Verdict
     why: str = ""
+    finding: str = ""
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +104,7 @@ class Report:
         return {
             "schema": "itmp-report/v1",
             "exit_code": self.exit_code,
-            "rules": [{"n": r.n, "name": r.name, "verdict": r.verdict, "why": r.why} for r in self.rules],
+            "rules": [{name: getattr(rule, name) for name in _RULE} for rule in self.rules],
             "assurance": list(self.assurance),
             "change": _told_data(told) if told else None,
         }

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from itmp.change import ChangeRecord, Given, PolicyHistory, Reading, RunRecord
+from itmp.change import ChangeRecord, Given, PermitRecord, PolicyHistory, Reading, RunRecord
 from itmp.evidence.conduct import Conduct
 from itmp.evidence.report import Deed, RunTold, Told
 from itmp.evidence.stamps import Bounds
@@ -64,9 +64,20 @@ def _assurance(
         yield f"single root: {history.genesis.by[0]} alone enrolled this log"
     if trust.kept is None:
         yield "no kept checkpoint: TRUST holds none, so a fork made before today would not show"
+    if trust.tsa is None:
+        yield "no tsa.pem: TRUST holds no time stamp authority, so no time stamp could be judged"
     if any(admission.alone for _, admission in conduct.admissions) if conduct else False:
         yield "quorum 0: by the policy one person acted alone"
+    yield from dict.fromkeys(_custody(permit) for permit, _ in conduct.admissions) if conduct else ()
     yield "starting state and external record: asserted by executor, they cannot be recomputed later"
+
+
+def _custody(permit: PermitRecord) -> str:
+    """Say what kept the run's child processes from the log's key, as the executor asserts in the permit."""
+    means = str(permit.body["binaries"].get("custody", "none"))
+    if means == "none":
+        return "custody: none: the run's own child processes could open the log and its key"
+    return f"custody: {means}: the log and its key were closed to the run's child processes, by the executor's word"
 
 
 def _given(record: ChangeRecord) -> Iterable[Given]:

@@ -8,20 +8,22 @@ in by the quorum of the one before it; 6 the checkpoint continues the one that t
 one that a signer had seen; 7 the change's events are 0..n without a gap, each chained to the one before; 8
 the change was validly opened; statements that count are signed, in force and for this change; 9 the plan's
 bytes and artifacts are those that the request names; 10 every permit is what the gate grants at that
-moment: quorum, separation, validity, window, plan; 11 every run begins under its own permit, once; 12 every
-intent lies inside plan and permit, for work that its run has not done yet, while the approvals stood (`always`
-and undo steps: whatever they did); 13 every result has one earlier intent that covers its target and action,
-and a reconciliation a person or a probe; 14 every slice ends by naming each of its targets; 15 every targeted
-host ends in exactly one state, which its slices bear; 16 the close commits all events before it
-and is the last; 17 clocks are monotone within each boot; 18 what the auditor demanded by `require` was
-brought and used.
+moment: quorum, separation, validity, window, plan; 11 every run begins under its own permit, once, without and
+again with whom a person signed; 12 every intent lies inside plan and permit, in the plan's order, for work that its
+run has not done yet, while the approvals stood (`always` and undo steps: whatever they did); 13 every result has one
+earlier intent that covers its target and action, and a reconciliation a person or a probe; 14 every slice ends by
+naming each of its targets; 15 every targeted host ends in exactly one state, which its slices bear; 16 the close
+commits all events before it and is the last; 17 clocks are monotone within each boot; 18 what the auditor demanded by
+`require` was brought and used; 19 with the whole log, it is sound and holds no other event of the change; 20
+questions are answered by statements that count, waits last as long as they said, and guards and jumps were followed.
 
 Judgement stops at the first broken rule: whatever follows could rest on it. A fork or rollback is told
 apart (42), and so is what is merely absent (41). Nothing in the file is believed: TRUST comes from
-elsewhere, and every member that follows from the leaves is recomputed.
+elsewhere, and every member that follows from the leaves is recomputed. Each rule notes which members it has
+bound to the checkpoint byte for byte; a member that none has bound breaks rule 1.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from itmp import canonical
@@ -49,6 +51,7 @@ from itmp.evidence.conduct import Conduct, RuleBrokenError
 from itmp.evidence.frame import check_clocks, check_close, numbered, read_plan
 from itmp.evidence.proofs import read_hashes, read_inclusion
 from itmp.evidence.report import Report, Rule, Verdict
+from itmp.evidence.rules import RULES, RolledBackError, finding_of
 from itmp.evidence.stamps import MEMBER, Bounds, Stamps, bounds
 from itmp.evidence.told import assurance, tell
 from itmp.evidence.trust import Trust
@@ -58,27 +61,6 @@ from itmp.signing import PublicKey, Signed, verify_signed
 if TYPE_CHECKING:
     from itmp.plan import Plan
 
-RULES: Final[Mapping[int, str]] = {
-    1: "archive",
-    2: "checkpoint signed",
-    3: "leaves included",
-    4: "genesis",
-    5: "policy history",
-    6: "one history",
-    7: "change complete",
-    8: "statements",
-    9: "plan",
-    10: "permits",
-    11: "runs",
-    12: "intents",
-    13: "results",
-    14: "slices",
-    15: "hosts accounted for",
-    16: "close",
-    17: "clocks",
-    18: "required",
-    19: "whole log",
-}
 REQUIRABLE: Final = ("checkpoint", "tsa", "witness")
 Strict = Callable[[Signed, str, PublicKey], None]
 """A second opinion on each signature that counts (stock ssh-keygen): raises `Error` when it disagrees."""
@@ -91,7 +73,6 @@ _SIGNED: Final = frozenset(
     }
 )
 _RULE_OF: Final = {"permit": 10, "run": 11, "slice": 14, "action": 13, "check": 13, "change": 16}
-_SINGLE: Final = frozenset({"MANIFEST", "checkpoint", "VERIFY.md", "allowed_signers"})
 
 
 def verify(
@@ -145,6 +126,7 @@ class _Verifier:
         self._conduct: Conduct | None = None
         self._held: list[int] = []
         self._absent: dict[int, str] = {}
+        self._bound = {"MANIFEST", "checkpoint"}
         self._rules: dict[int, Callable[[], None]] = {
             1: self._archive,
             2: self._checkpoint,
@@ -163,7 +145,7 @@ class _Verifier:
         }
 
     def judge(self, n: int) -> None:
-        if n in self._rules:  # 11 to 15 are judged together with 10, event by event
+        if n in self._rules:  # 11 to 15 and 20 are judged together with 10, event by event
             self._rules[n]()
         if n != 19 or self._log:  # noqa: PLR2004 - a rule's number
             self._held.append(n)
@@ -174,15 +156,7 @@ class _Verifier:
             if isinstance(error, Error)
             else str(error or "")
         )
-        rules = tuple(
-            Rule(
-                n=n,
-                name=name,
-                verdict=self._verdict(n, broken),
-                why=why if n == broken else self._absent.get(n, ""),
-            )
-            for n, name in RULES.items()
-        )
+        rules = tuple(self._rule(n, broken, why, error) for n in RULES)
         if broken:
             return Report(exit_code=42 if isinstance(error, ForkError) else 40, rules=rules)
         told = (
@@ -198,6 +172,15 @@ class _Verifier:
             else ()
         )
         return Report(exit_code=41 if self._absent else 0, rules=rules, assurance=lines, told=told)
+
+    def _rule(self, n: int, broken: int, why: str, error: Exception | None) -> Rule:
+        verdict = self._verdict(n, broken)
+        found, place = "", ""
+        if verdict == "broken":
+            found, place = finding_of(n, error=error), getattr(error, "where", "")
+        elif verdict == "incomplete":
+            why, found = self._absent[n], finding_of(n)
+        return Rule(n=n, name=RULES[n], verdict=verdict, why=why if found else "", finding=found, place=place)
 
     def _verdict(self, n: int, broken: int) -> Verdict:
         if n == broken:
@@ -230,6 +213,7 @@ class _Verifier:
 
     def _checkpoint(self) -> None:
         self._head = self._trust.policy.open(self._members["checkpoint"])
+        self._bound |= set(filter(MEMBER.match, self._members))  # what does not hold is told, and counts for nothing
 
     def _inclusion(self) -> None:
         proofs = dict(numbered(self._members, "proofs/", ".tlog-proof"))
@@ -244,6 +228,7 @@ class _Verifier:
                 verify_inclusion(index=index, size=head.size, leaf=leaf, proof=hashes, root=head.root)
             except ProofError as error:
                 raise EvidenceInvalidError(error.what, where=where) from error
+            self._bound |= {where, f"leaves/{index}"}
 
     def _genesis(self) -> None:
         first = self._leaves.get(0)
@@ -275,11 +260,12 @@ class _Verifier:
             )
         for old, roots in sorted(olds.items()):
             self._continues(old, roots)
+        self._bound |= present
 
     def _continues(self, old: int, roots: set[bytes]) -> None:
         head, name = self._head.checkpoint, f"consistency/{old}-{self._head.checkpoint.size}"
         if old > head.size:
-            raise ForkError(
+            raise RolledBackError(
                 f"{old} leaves were known to somebody, the checkpoint has {head.size}", where="checkpoint"
             )
         if len(roots) > 1:
@@ -325,19 +311,12 @@ class _Verifier:
         for name, data in follow.items():
             if self._members.get(name) != data:
                 raise EvidenceInvalidError("it is not what the leaves say", where=name)
-        blobs = {f"blobs/{digest.removeprefix('sha256:')}" for digest in blobs_in(self._events)}
-        self._no_strangers(follow.keys() | blobs)
         for digest in blobs_in(self._events):
             self._blob(digest)
+            self._bound.add(f"blobs/{digest.removeprefix('sha256:')}")
+        self._bound |= follow.keys()
         if self._strict:
             self._second_opinion(self._strict, history)
-
-    def _no_strangers(self, expected: Iterable[str]) -> None:
-        prefixes = ("leaves/", "proofs/", "consistency/", "plan/")
-        known = _SINGLE | set(expected)
-        for name in self._members:
-            if name not in known and not name.startswith(prefixes) and not MEMBER.match(name):
-                raise RuleBrokenError(1, "a member that does not belong here", where=name)
 
     def _second_opinion(self, strict: Strict, history: PolicyHistory) -> None:
         ignored = {finding.index for finding in self._record.findings} if self._record else set()
@@ -350,6 +329,9 @@ class _Verifier:
         self._plan = read_plan(self._members, self._request().plan)
         if self._plan is None:
             self._absent[9] = "the plan's bytes are not in the file"
+        self._bound |= {name for name in self._members if name.startswith("plan/")}  # read_plan took them
+        if free := self._members.keys() - self._bound:
+            raise RuleBrokenError(1, "a member that does not belong here", where=min(free))
 
     def _request(self) -> Request:
         if self._record is None or self._record.request is None:
@@ -360,7 +342,7 @@ class _Verifier:
 
     def _deeds(self) -> None:
         if self._plan is None or self._history is None:
-            for n in range(10, 16):
+            for n in (*range(10, 16), 20):
                 self._absent[n] = "cannot be judged without the plan's bytes"
             return
         blobs = {digest: self._blob(digest) for digest in blobs_in(self._events)}

@@ -9,6 +9,21 @@
 # Ends with 0 (what it checks holds), 40 (broken), 41 (incomplete), 42 (fork or rollback), 2 (usage).
 #
 # Rules have the numbers of `itmp-verify`. What a shell cannot judge is printed as NOT CHECKED.
+#
+# No byte of FILE is free: each leads to the signed checkpoint or is recomputed. Which check covers which bytes:
+#   tar headers, padding, end   rule 1: the archive is written anew from its members and compared
+#   MANIFEST                    rule 1: recomputed
+#   VERIFY.md                   rule 1: its sha256 stands in this script
+#   checkpoint                  rule 2: signed text; rule 3: the whole note stands at the end of each proof
+#   leaves/N                    rule 3: hashed up to the signed root, from the file's own bytes
+#   proofs/N                    rule 3: one spelling; every hash is used on the way to the root
+#   consistency/OLD-NEW         rule 6: one spelling; every hash is used on the way to both roots
+#   policy/N.yml                rule 5: stands in its leaf byte for byte
+#   allowed_signers             rule 5: recomputed from the policies
+#   statements/N.{txt,sig}      rule 8: stand in their leaf byte for byte
+#   plan/manifest               rule 9: its sha256 stands in the signed request
+#   plan/artifacts/H, blobs/H   rule 9: H is their sha256; a manifest or leaf names H
+# Each check marks what it covers; a member that is left unmarked breaks rule 1.
 set -euo pipefail
 export TZ=UTC LC_ALL=C
 umask 077
@@ -20,10 +35,12 @@ readonly DIGEST='sha256:[0-9a-f]{64}'
 broken() { printf 'BROKEN       rule %s: %s\n' "$1" "$2"; exit "${3:-40}"; }
 holds() { printf 'holds        rule %s: %s\n' "$1" "$2"; }
 left_out() { printf 'NOT CHECKED  rule %s: %s\n' "$1" "$2"; }
+declare -A covered=()
+covers() { local name; for name in "$@"; do covered[$name]=1; done; }
 usage() { printf '%s\n' "$1" >&2; exit 2; }
 
 [[ $# -eq 2 && -f $1 && -d $2 ]] || usage "usage: bash verify.sh FILE TRUST"
-for tool in tar sed sort sha256sum base64 od openssl ssh-keygen; do
+for tool in tar sed sort sha256sum base64 od tr cat openssl ssh-keygen; do
   command -v "$tool" > /dev/null || usage "missing tool: $tool"
 done
 trust=$(cd -- "$2" && pwd)
@@ -44,7 +61,7 @@ cd -- "$work"
 
 # ---------------------------------------------------------------------------------------------------- bytes
 
-# slurp FILE: its whole text in $text (none of the members read so may hold a NUL).
+# slurp FILE: its whole text in $text. No file read so holds a NUL: rule 1 sees to the members, `texts` to TRUST.
 slurp() { text=; IFS= read -r -d '' text < "$1" || true; }
 
 # escaped HEX: \xNN\xNN… in $escaped, for printf %b.
@@ -94,6 +111,13 @@ json() {
   json=${json//$'\t'/\\t}
 }
 
+# texts FILE...: fails when one of them holds a NUL, at which a shell would stop reading.
+texts() { [[ $(cat -- "$@" | tr -dc '\0' | head -c 1 | wc -c) -eq 0 ]]; }
+
+for name in log.policy genesis checkpoint; do
+  [[ ! -f $trust/$name ]] || texts "$trust/$name" || usage "TRUST/$name is no text"
+done
+
 # ---------------------------------------------------------------------------------------------------- rule 1
 
 total=$(wc -c < file.tar)
@@ -125,6 +149,9 @@ mapfile -t members < <(sed '/^MANIFEST$/d' ../names)
 sums "${members[@]}" > ../manifest
 same ../manifest MANIFEST || broken 1 "MANIFEST does not list exactly the members and their sha256"
 [[ $(sha256sum < VERIFY.md) == "$VERIFY_MD  -" ]] || broken 1 "VERIFY.md is not that of this format"
+covers VERIFY.md
+mapfile -t textual < <(sed -E '/^(plan\/artifacts|blobs|anchors)\//d' ../names)
+texts "${textual[@]}" || broken 1 "a NUL in a member that is text"
 declare -A member=()
 while read -r sum name; do member[$name]=$sum; done < MANIFEST
 cd ..
@@ -187,7 +214,7 @@ for at in "${!indexes[@]}"; do
   slurp "in/leaves/${indexes[at]}"
   [[ $text =~ ^\{\" && $text =~ \",\"v\":1\}$ ]] || broken 3 "leaf ${indexes[at]} is no event"
   leaf[${indexes[at]}]=$text
-  printf '\0%s' "$text" > "batch/$at"
+  { printf '\0'; cat "in/leaves/${indexes[at]}"; } > "batch/$at"
 done
 hash_all "${#indexes[@]}"
 for at in "${!indexes[@]}"; do leaf_hash[${indexes[at]}]=${hashes[at]}; done
@@ -245,6 +272,11 @@ for ((level = 0, busy = 1; busy; level++)); do
 done
 for at in "${!indexes[@]}"; do
   [[ ${sn[at]} -eq 0 && ${acc[at]} == "$root" ]] || broken 3 "leaf ${indexes[at]} is not in the checkpoint's tree"
+  covers "leaves/${indexes[at]}" "proofs/${indexes[at]}.tlog-proof"
+done
+covers checkpoint
+for stamp in in/anchors/*.tsr; do # one that does not hold is told at the end, and counts for nothing
+  if [[ -f $stamp ]]; then covers "${stamp#in/}"; fi
 done
 holds 3 "${#indexes[@]} leaves are in the tree"
 
@@ -273,6 +305,7 @@ for i in "${versions[@]}"; do
   slurp "in/policy/$i.yml"
   json "$text"
   [[ ${leaf[$i]} == *"\"policy\":\"$json\","* ]] || broken 5 "policy/$i.yml is not the policy in leaf $i"
+  covers "policy/$i.yml"
   policy_at[$i]=${member[policy/$i.yml]}
   # Each `id:` begins a signer, each `key:` after it is one of its keys: a scan that needs no YAML parser.
   sed -E 's/(^|[ \t])#.*$//; s/[][{},"'"'"']/ /g; s/(^|[ \t-])(id|key):[ \t]+/\n\2: /g' "in/policy/$i.yml" \
@@ -287,6 +320,7 @@ for i in "${versions[@]}"; do
 done
 sort -u signers.all > signers.union
 same signers.union in/allowed_signers || broken 5 "allowed_signers does not hold exactly the policy's keys"
+covers allowed_signers
 holds 5 "${#versions[@]} policy version(s), as the leaves hold them"
 
 # ---------------------------------------------------------------------------------------------------- rule 8
@@ -348,6 +382,7 @@ for i in "${indexes[@]}"; do
     list+=",{\"signature\":\"$sig\",\"text\":\"$json\"}"
     [[ ${leaf[$i]} == *"\"signature\":\"$sig\""* && ${leaf[$i]} == *"\"text\":\"$json\""* ]] \
       || broken 8 "statements/$name is not what leaf $i holds"
+    covers "statements/$name.txt" "statements/$name.sig"
     check_statement "$i" "$name" "$version"
     if ((ok)); then good=$((good + 1)); else ignored+=("$name"); fi
   done
@@ -425,6 +460,7 @@ for old in "${!old_root[@]}"; do
   strange=$(sed -nE "/^$HASH64\$/!p" "in/$name")
   [[ -z $strange && $(tail -c 1 "in/$name") == '' ]] || broken 6 "$name is no list of hashes"
   consistent "$old" "${old_root[$old]}" "in/$name" || broken 6 "the log does not continue the first $old leaves" 42
+  covers "$name"
 done
 sort wanted > wanted.sorted
 sed -n '/^consistency\//p' names > listed
@@ -462,12 +498,14 @@ slurp "in/statements/$opened.txt"
 field plan; plan=$value
 if [[ -f in/plan/manifest ]]; then
   [[ $plan == "sha256:${member[plan/manifest]}" ]] || broken 9 "plan/manifest is not the plan of the request"
+  covers plan/manifest
   sed -E 's/"artifacts":\{([^}]*)\}.*$/\n\1\n/' in/plan/manifest | sed -n 2p | sed 's/,/\n/g' \
     | sed -nE 's/^.*:"sha256:([0-9a-f]{64})"$/plan\/artifacts\/\1/p' | sort -u > artifacts
   sed -n '/^plan\/artifacts\//p' names > listed
   same listed artifacts || broken 9 "plan/artifacts are not exactly the plan's"
   while IFS= read -r name; do
     [[ ${member[$name]} == "${name##*/}" ]] || broken 9 "$name holds other bytes"
+    covers "$name"
   done < artifacts
   holds 9 "the plan is $plan"
 else
@@ -477,6 +515,10 @@ fi
 for name in $(sed -n '/^blobs\//p' names); do
   [[ ${member[$name]} == "${name##*/}" ]] || broken 1 "$name holds other bytes"
   [[ ${leaf[*]} == *"_blob\":\"sha256:${name##*/}\""* ]] || broken 1 "$name belongs to no leaf"
+  covers "$name"
+done
+for name in "${!member[@]}"; do
+  [[ -n ${covered[$name]:-} ]] || broken 1 "$name is covered by no check"
 done
 
 # ------------------------------------------------------------------------------------------ rules 10 to 13
@@ -600,6 +642,7 @@ left_out 12 "whether hosts and work lie inside plan and permit; whether approval
 left_out 13 "whether actions are those of the plan"
 left_out 14 "slices, and 15 hosts: whether each is accounted for"
 left_out 18 "19 and witnesses: that is for itmp-verify"
+left_out 20 "questions, waits and guards: whether answers count and branches were followed"
 if [[ -n $absent ]]; then
   printf 'RESULT       incomplete: %s\n' "$absent"
   exit 41

@@ -16,9 +16,10 @@ from itmp.audit.tiles import ENTRIES, MAX_BUNDLE, WIDTH, Tile, decode_bundle, ti
 from itmp.errors import EvidenceInvalidError, ForkError
 from itmp.evidence.anchored import check_anchored
 from itmp.evidence.bundle import POLICY_ENDS
+from itmp.evidence.rules import FORKED, ROLLED_BACK, RolledBackError
 from itmp.evidence.trust import Trust
 
-_FORKS: Final = frozenset({"forked", "rolled-back"})
+_KINDS: Final = {FORKED: ForkError, ROLLED_BACK: RolledBackError}
 
 
 def check_whole(
@@ -31,13 +32,13 @@ def check_whole(
     keys = [trust.policy.log, *trust.policy.witnesses.values()]
     for finding in verify_log(reader, keys, genesis=trust.genesis, kept=trust.kept):
         if finding.grave:
-            kind = ForkError if finding.name in _FORKS else EvidenceInvalidError
+            kind = _KINDS.get(finding.name, EvidenceInvalidError)
             raise kind(
                 f"log rule {finding.rule}, {finding.name}: {finding.message}", where=f"--log {finding.place}"
             )
     size = _size(reader, trust)
     if size < head.size:
-        raise ForkError(
+        raise RolledBackError(
             f"the log has fewer leaves than the evidence's checkpoint, {head.size}", where="--log"
         )
     wanted, frontier = f'"change":"{change}"'.encode(), Frontier()

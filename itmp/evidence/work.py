@@ -8,7 +8,17 @@ from typing import Any, Final
 from itmp import canonical
 from itmp.audit import Event, Leaf
 from itmp.canonical import Digest
-from itmp.plan import AnsibleStep, CheckStep, LeafStep, Plan, PulumiStep
+from itmp.plan import (
+    AnsibleStep,
+    AskStep,
+    CheckStep,
+    HostStep,
+    LeafStep,
+    Plan,
+    PulumiStep,
+    WaitStep,
+    word_target,
+)
 
 STATES: Final = frozenset({"ok", "changed", "failed", "unreachable", "skipped", "unknown", "not_reached"})
 _FACTS: Final = frozenset(
@@ -26,6 +36,11 @@ class Work:
         self.outcomes: dict[str, set[str]] = {host: set() for host in hosts}
         self._step, self.operations = step, frozenset[tuple[str, str]]()
         self.targets = set(hosts)
+        data = leaf.event.data or {}
+        self.key, self.until = str(data.get("slice", "")), str(data.get("until", ""))
+        self.passed = bool(data.get("passed"))
+        if isinstance(step, AskStep | WaitStep):
+            self.targets = {word_target(step)}
         self._files: frozenset[str] = frozenset()
         if isinstance(step, PulumiStep):
             done = [one for one in step.operations if one.op != "same"]
@@ -41,6 +56,7 @@ class Work:
     def one(self, urn: str, action: str) -> "Work":
         """The intent of one resource operation of this slice."""
         single = object.__new__(Work)
+        single.key, single.until, single.passed = self.key, self.until, False
         single.slice, single.single, single._step, single._files = self.slice, True, self._step, self._files
         single.targets, single.operations = {urn}, frozenset({(urn, action)})
         single.place, single.outcomes = self.place, {}
@@ -48,12 +64,23 @@ class Work:
 
     @property
     def checks(self) -> bool:
-        """Whether results of probes, and not of actions, answer it."""
-        return isinstance(self._step, CheckStep)
+        """Whether results of probes or waits, and not of actions, answer it."""
+        return isinstance(self._step, CheckStep | WaitStep)
+
+    @property
+    def question(self) -> AskStep | None:
+        """The question that it asks."""
+        return self._step if isinstance(self._step, AskStep) else None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it only lets time pass."""
+        return isinstance(self._step, WaitStep)
 
     def probed(self, target: str) -> bool:
         """Whether the plan gives the executor a way to find out by itself what became of a target."""
-        return isinstance(self._step, PulumiStep) or target in self._step.probes
+        step = self._step
+        return isinstance(step, PulumiStep) or (isinstance(step, HostStep) and target in step.probes)
 
     def bears(self, target: str, state: str) -> bool:
         """Whether the results of a host bear its state at the end of the slice.
@@ -62,6 +89,10 @@ class Work:
         that was cut off or lost may always say `failed` or `unknown`.
         """
         seen = self.outcomes.get(target, set())
+        if self.passed:
+            return state == "skipped" and not seen
+        if isinstance(self._step, AskStep | WaitStep):
+            return state == "unknown" or (seen == {state} if seen else state == "not_reached")
         if isinstance(self._step, PulumiStep) or state in {"failed", "unknown"}:
             return True
         return {
@@ -78,7 +109,7 @@ class Work:
         match self._step:
             case PulumiStep():
                 return self.single and ((event.target or {}).get("id"), event.action) in self.operations
-            case CheckStep():
+            case CheckStep() | AskStep() | WaitStep():
                 return False
             case AnsibleStep() as step:
                 path, delegate = str(data.get("path")), str(data.get("delegate", ""))
@@ -107,4 +138,8 @@ def work_digest(step: LeafStep, hosts: tuple[str, ...]) -> Digest:
             work = [[one.urn, one.op] for one in step.operations]
         case CheckStep():
             work = [[host, step.probes[host].kind] for host in hosts if host in step.probes]
+        case AskStep():
+            work = [["ask", step.question, step.answer, *step.choices]]
+        case WaitStep():
+            work = [["wait", step.seconds, step.until]]
     return canonical.digest(canonical.dumps({"hosts": list(hosts), "work": work}))

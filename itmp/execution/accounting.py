@@ -3,7 +3,7 @@
 Rules kept here: silence is a state. A target that was asked about but never answered is `unknown`; one that
 was never asked about is `not_reached`, because a runner acts only after it has asked. A target that fell
 silent when its runner broke down is `unknown`; one that we cut off between two actions `failed`, and all it
-did is in the log.
+did is in the log. What was started in the background is `unknown` until a later action found its end.
 """
 
 from collections.abc import Iterable, Mapping
@@ -57,6 +57,7 @@ class _Seen:
 
     waiting: set[str] = field(default_factory=set)
     outcomes: set[str] = field(default_factory=set)
+    background: set[str] = field(default_factory=set)
     trouble: HostState | None = None
 
 
@@ -76,7 +77,10 @@ class Tally:
         """Note what happened."""
         seen = self._seen.setdefault(result.host, _Seen())
         seen.waiting.discard(result.id)
-        seen.outcomes.add(result.outcome)
+        started = _names(result.data.get("started"))
+        seen.background = (seen.background | started) - _names(result.data.get("ended"))
+        if not started:
+            seen.outcomes.add(result.outcome)
         seen.trouble = self._trouble(seen.trouble, result)
 
     def asked(self) -> bool:
@@ -92,9 +96,9 @@ class Tally:
         seen = self._seen.get(target)
         if ending == "unlogged":
             return "unknown"
-        if seen is None or (not seen.waiting and seen.outcomes <= {"not_reached"}):
+        if seen is None or (not (seen.waiting | seen.background) and seen.outcomes <= {"not_reached"}):
             return "not_reached"
-        if seen.waiting or "unknown" in seen.outcomes:
+        if seen.waiting or seen.background or "unknown" in seen.outcomes:
             return "unknown"
         if seen.trouble:
             return seen.trouble
@@ -110,6 +114,10 @@ class Tally:
         # proves that its failure was ignored or rescued; a task of unknown place proves nothing.
         section = self._sections.get((result.path, result.line))
         return None if section in {"task", "rescue"} else so_far
+
+
+def _names(value: object) -> set[str]:
+    return set(map(str, value)) if isinstance(value, list | tuple) else set()
 
 
 def _quiet(outcomes: set[str]) -> HostState:

@@ -6,15 +6,18 @@ Rules kept here, for each action, before it happens:
    include is opaque may a task come from another artifact of the plan, and never from a file whose tasks are
    all known;
 3. Pulumi: the operation on that resource is one of the plan's.
-The first rule that is broken raises `ConformanceError`.
+The first rule that is broken raises `ConformanceError`, which says after which approved line the plan was left,
+and what to declare where a declaration would have allowed it.
 """
 
 from typing import Final, assert_never
 
 from itmp.errors import RefusedError
 from itmp.execution.doors import Action, Slice
-from itmp.plan import AnsibleStep, CheckStep, LeafStep, Plan, PulumiStep
+from itmp.plan import AnsibleStep, AskStep, CheckStep, LeafStep, Plan, PulumiStep, WaitStep, word_target
 
+_AGAIN: Final = "Then plan and approve again."
+_COMPARE: Final = "Compare `itmp show` with the playbook, correct it, plan and approve again."
 _PROJECT: Final = "project/"
 # How one planned operation of the engine is reported while it is carried out.
 _STAGES: Final = {"replace": frozenset({"replace", "create-replacement", "delete-replaced"})}
@@ -36,6 +39,7 @@ class Conformance:
     def __init__(self, plan: Plan, part: Slice) -> None:
         step: LeafStep = part.step
         self._part = part
+        self._last: dict[str, str] = {}
         self._targets = frozenset(targets(part))
         self._delegates = self._targets
         self._work: frozenset[tuple[str, int, str]] = frozenset()
@@ -53,6 +57,8 @@ class Conformance:
                 )
             case CheckStep():
                 self._targets &= frozenset(step.probes)
+            case AskStep() | WaitStep():
+                pass  # the run itself asks and waits: no runner acts for them
             case _:
                 assert_never(step)
 
@@ -72,25 +78,30 @@ class Conformance:
         """Return when `action` conforms; raise `ConformanceError` when it does not."""
         step = self._part.step
         if action.host not in self._targets:
-            self._refuse(action, f"{action.host!r:.120} is not a target of {self._part.key}")
+            do = f"Where a task adds it (add_host), list it under `adds:` of step {step.id}. {_AGAIN}"
+            self._refuse(action, f"{action.host!r:.120} is not a target of {self._part.key}", do)
         if isinstance(step, PulumiStep):
             if (action.host, action.action) not in self._operations:
-                self._refuse(action, f"operation {action.action!r:.60} on it was not approved")
+                self._refuse(action, f"operation {action.action!r:.60} on it was not approved", _COMPARE)
         elif action.delegate and action.delegate not in self._delegates:
-            self._refuse(action, f"delegation to {action.delegate!r:.120} was not declared")
-        elif isinstance(step, AnsibleStep) and not self._expected(action):
-            self._refuse(
-                action, f"{action.action!r:.120} at {action.path!r:.200}:{action.line} was not approved"
-            )
+            do = f"List it under `delegates:` of step {step.id}. {_AGAIN}"
+            self._refuse(action, f"delegation to {action.delegate!r:.120} was not declared", do)
+        elif isinstance(step, AnsibleStep):
+            if not self._expected(action):
+                what = f"{action.action!r:.120} at {action.path!r:.200}:{action.line} was not approved"
+                self._refuse(action, what, _COMPARE)
+            self._last[action.host] = f"{action.path}:{action.line}"
 
     def _expected(self, action: Action) -> bool:
         return (action.path, action.line, action.action) in self._work or action.path in self._unknown
 
-    def _refuse(self, action: Action, why: str) -> None:
+    def _refuse(self, action: Action, why: str, do: str) -> None:
+        left = self._last.get(action.host, "")
+        at = f" at {action.path}:{action.line}" if action.path and "was not approved" not in why else ""
         raise ConformanceError(
-            f"outside the approved plan: {why}",
+            f"outside the approved plan: {why}{at[:300]}" + (f", after {left[:300]}" if left else ""),
             where=f"{self._part.key} on {action.host}"[:300],
-            do="It was not done. Compare `itmp show` with the playbook, correct it, plan and approve again.",
+            do=f"It was not done. {do}",
         )
 
 
@@ -100,7 +111,9 @@ def conform(plan: Plan, part: Slice, action: Action) -> None:
 
 
 def targets(part: Slice) -> tuple[str, ...]:
-    """Return what a slice acts on: its hosts, or the resources that its operations would change."""
+    """Return what a slice acts on: its hosts, the resources that its operations would change, or its question."""
+    if isinstance(part.step, AskStep | WaitStep):
+        return (word_target(part.step),)
     if isinstance(part.step, PulumiStep):
         return tuple(operation.urn for operation in part.step.operations if operation.op != "same")
     return part.hosts

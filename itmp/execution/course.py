@@ -8,9 +8,14 @@ continue`.
   any step outside `rolling` at its first failure. A host whose outcome is unknown counts as failed.
 - After a halt only `always` steps run, and only those of batches (outside `rolling`: of a run) that had
 begun.
-- Undo comes last, only where something was begun, and only when no outcome is unknown.
+- Undo comes last, only where something was begun (what takes one step back: where that step was), and only when no
+outcome is unknown.
 - A stack is carried out as a whole: a limit picks hosts and never cuts a stack. It is undone when its own update was
 begun; an undo that a person narrows to hosts leaves every stack as it is.
+- A step whose guard does not hold when it would first begin, and a step that a failure leads past, is passed over:
+its targets are `skipped`, and nothing counts as begun by it. A question that is answered with no fails; between batches
+that closes the block.
+- `on_failure` with a step's id goes on there: failed hosts take part again, because what comes is meant for them.
 - Nothing here widens: hosts outside the permit's limit, or skipped by a person, are never chosen.
 """
 
@@ -18,11 +23,24 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from itmp.documents.guards import Value
 from itmp.execution.accounting import GOOD, HostState
 from itmp.execution.conformance import targets
 from itmp.execution.doors import Phase, Slice
 from itmp.execution.states import StepMove, StepState, next_state
-from itmp.plan import CheckStep, LeafStep, Manifest, Part, PulumiStep, RollingStep, slices
+from itmp.plan import (
+    AnsibleStep,
+    AskStep,
+    CheckStep,
+    LeafStep,
+    Manifest,
+    PulumiStep,
+    RollingStep,
+    WaitStep,
+    slice_key,
+    slices,
+)
+from itmp.plan.guarding import REACTIONS, guards_on, jumped
 
 LIMITED: Final = "outside the limit of this run"
 SKIPPED: Final = "skipped by a person"
@@ -39,6 +57,17 @@ class Unit:
     phase: Phase = "do"
     block: RollingStep | None = None
     batch: int = 0
+    when: tuple[str, ...] = ()
+
+    @property
+    def word(self) -> bool:
+        """Whether it is a question or a wait: nothing acts."""
+        return isinstance(self.step, AskStep | WaitStep)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is carried out as a whole, on no hosts."""
+        return self.word or isinstance(self.step, PulumiStep)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -48,7 +77,7 @@ class Unit:
     @property
     def opens(self) -> bool:
         """Whether carrying it out opens its batch: not what closes it (`always`), nor what changes nothing."""
-        return not self.step.always and not isinstance(self.step, CheckStep)
+        return not self.step.always and isinstance(self.step, AnsibleStep | PulumiStep)
 
     def part(self, hosts: tuple[str, ...]) -> Slice:
         """Return the slice that carries this out on `hosts`."""
@@ -62,21 +91,17 @@ def order(manifest: Manifest) -> tuple[Unit, ...]:
     }
     return tuple(
         Unit(
-            key=_key(part, phase),
+            key=slice_key(part, phase),
             step=part.step,
             hosts=part.hosts,
             phase=phase,
             block=blocks.get(id(part.step)),
             batch=part.batch,
+            when=guards_on(manifest, part.step.id) if phase == "do" else (),
         )
         for phase in _PHASES
         for part in slices(manifest, phase)
     )
-
-
-def _key(part: Part, phase: Phase) -> str:
-    name = part.step.id if phase == "do" else f"undo:{part.step.id}"
-    return f"{name}@{part.batch}" if part.batch else name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +110,18 @@ class Course:
 
     `left_out` maps a host that must not be acted on to the reason (`LIMITED`, `SKIPPED`). `halt` says why no
     ordinary slice starts any more; `dead` that nothing at all does, because the log failed. `undo` asks for the
-    undo phase, `undoing` is it; `command` says that a person asked for undo alone.
+    undo phase, `undoing` is it; `command` says that a person asked for undo alone. `passed` maps a slice that was
+    passed over to the reason; `jumps` a step that a failure leads past to it; `answers` a question to its answer;
+    `until` a wait to its end. `owed` maps a slice's key and a host to the handlers that were
+    notified there and did not run: they run when the slice runs there again.
     """
 
     units: tuple[Unit, ...]
+    manifest: Manifest | None = None
+    passed: Mapping[str, str] = field(default_factory=dict)
+    jumps: Mapping[str, str] = field(default_factory=dict)
+    answers: Mapping[str, Value] = field(default_factory=dict)
+    until: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
     at: int = 0
     done: Mapping[str, Mapping[str, HostState]] = field(default_factory=dict)
@@ -101,6 +134,7 @@ class Course:
     undo: bool = False
     undoing: bool = False
     command: bool = False
+    owed: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     def halted(self, why: str) -> "Course":
         """Return the course on which no ordinary slice starts any more; the first reason stays."""
@@ -127,11 +161,16 @@ def advance(course: Course) -> tuple[Unit, Slice, Course] | None:
             unit = course.units[index]
             hosts = _hosts_now(course, unit)
             if hosts is not None:
-                return unit, unit.part(hosts), replace(course, at=index + 1)
+                return unit, _part(course, unit, hosts), replace(course, at=index + 1)
         if not _undo_begins(course):
             return None
         course = begin_undo(course)
     return None
+
+
+def _part(course: Course, unit: Unit, hosts: tuple[str, ...]) -> Slice:
+    owed = {host: course.owed[unit.key, host] for host in hosts if (unit.key, host) in course.owed}
+    return replace(unit.part(hosts), owed=owed)
 
 
 def begin_undo(course: Course) -> Course:
@@ -165,13 +204,16 @@ def absorb(
         done={**course.done, unit.key: done} if past else {**_opened(course, unit, states), unit.key: done},
         steps={**course.steps, unit.key: next_state(course.state_of(unit), _move(done.values()))},
     )
-    fine = GOOD | {"not_reached"} if past else GOOD
+    fine = GOOD | {"not_reached"} if past or unit.word else GOOD
     bad = frozenset(t for t, state in states.items() if state not in fine and not course.excused(t))
     if not bad or unit.phase == "undo" or unit.step.on_failure == "continue":
         return course
+    if unit.word:
+        return _answered_no(course, unit)
+    if unit.block is None and unit.step.on_failure not in REACTIONS and not stopped:
+        return _jump(course, unit.step.id, unit.step.on_failure)
     course = replace(course, dropped=course.dropped | bad, failures=course.failures | bad)
-    reacted = _react(course, unit, bad)
-    return replace(reacted, undo=course.undo) if stopped else reacted
+    return _react(course, unit, bad, stopped=stopped)
 
 
 def _opened(course: Course, unit: Unit, hosts: Iterable[str]) -> Mapping[str, Mapping[str, HostState]]:
@@ -188,7 +230,29 @@ def _opened(course: Course, unit: Unit, hosts: Iterable[str]) -> Mapping[str, Ma
     }
 
 
-def _react(course: Course, unit: Unit, bad: frozenset[str]) -> Course:
+def _answered_no(course: Course, unit: Unit) -> Course:
+    """Return the course after a question that is answered with no: between batches the block decides."""
+    block = unit.block
+    reaction, name = (block or unit.step).on_failure, (block or unit.step).id
+    if block is not None:
+        course = replace(course, closed=course.closed | {block.id})
+    if reaction == "continue":
+        return course
+    if reaction not in REACTIONS:
+        return _jump(course, name, reaction)
+    halted = course.halted(f"{unit.key}: the answer was no")
+    return replace(halted, undo=course.undo or reaction == "undo")
+
+
+def _jump(course: Course, start_: str, to: str) -> Course:
+    """Return the course that goes on at step `to` after the step (or block) `start_` failed."""
+    if course.manifest is None:
+        return course
+    over = dict.fromkeys(jumped(course.manifest, start_, to), f"{start_} failed, and the run goes on at {to}")
+    return replace(course, dropped=frozenset(), jumps={**course.jumps, **over})
+
+
+def _react(course: Course, unit: Unit, bad: frozenset[str], *, stopped: bool) -> Course:
     block, reaction = unit.block, unit.step.on_failure
     if block is not None:
         if len(course.failures) <= block.max_failures:
@@ -197,10 +261,12 @@ def _react(course: Course, unit: Unit, bad: frozenset[str]) -> Course:
         course = replace(course, closed=course.closed | {block.id})
         if reaction == "continue":
             return course
+        if reaction not in REACTIONS and not stopped:
+            return _jump(course, block.id, reaction)
     why = f"{unit.key}: {len(bad)} of its targets did not succeed" + (
         f", {len(course.failures)} in the run and {block.max_failures} allowed" if block else ""
     )
-    return replace(course.halted(why), undo=course.undo or reaction == "undo")
+    return replace(course.halted(why), undo=course.undo or (reaction == "undo" and not stopped))
 
 
 def _move(states: Collection[HostState]) -> StepMove:
@@ -215,10 +281,20 @@ def _hosts_now(course: Course, unit: Unit) -> tuple[str, ...] | None:
         return None
     settled = course.done.get(unit.key, {})
     left = tuple(target for target in unit.targets if settled.get(target, "not_reached") == "not_reached")
-    if isinstance(unit.step, PulumiStep):
-        return () if left else None
-    touched = begun(course) if unit.phase == "undo" else None
+    if unit.whole:
+        return () if left and _due(course, unit) else None
+    touched = begun(course, undoes(unit)) if unit.phase == "undo" else None
     return tuple(host for host in left if _takes_part(course, unit, host, touched)) or None
+
+
+def _due(course: Course, unit: Unit) -> bool:
+    """Whether a question between batches, or a wait inside one, still concerns any host."""
+    if unit.block is None or not unit.word:
+        return True
+    ask = isinstance(unit.step, AskStep)
+    batches = unit.block.batches[unit.batch :] if ask else (unit.block.batches[unit.batch - 1],)
+    gone = {*course.left_out, *course.dropped}
+    return any(host not in gone for batch in batches for host in batch)
 
 
 def _takes_part(course: Course, unit: Unit, host: str, touched: frozenset[str] | None) -> bool:
@@ -239,9 +315,12 @@ def _may_start(course: Course, unit: Unit) -> bool:
 def _admitted(course: Course, unit: Unit) -> bool:
     """Whether something of the same batch (outside `rolling`: of the same run) was begun."""
     if unit.block is None:
-        return bool(course.done)
+        return not course.done.keys() <= course.passed.keys()
     return any(
-        other.block is unit.block and other.batch == unit.batch and other.key in course.done
+        other.block is unit.block
+        and other.batch == unit.batch
+        and other.key in course.done
+        and other.key not in course.passed
         for other in course.units
     )
 
@@ -265,10 +344,17 @@ def _undoable(course: Course, unit: Unit) -> bool:
         return True
     if narrowed(course):
         return False
-    steps = [other for other in course.units if other.phase == "do" and not isinstance(other.step, CheckStep)]
+    steps = [
+        other
+        for other in course.units
+        if other.phase == "do" and not other.word and not isinstance(other.step, CheckStep)
+    ]
     own = [other for other in steps if _stack(other) == _stack(unit)]
     return any(
-        state != "not_reached" for other in own or steps for state in course.done.get(other.key, {}).values()
+        state != "not_reached"
+        for other in own or steps
+        if other.key not in course.passed
+        for state in course.done.get(other.key, {}).values()
     )
 
 
@@ -281,8 +367,16 @@ def _stack(unit: Unit) -> tuple[str, str] | None:
     return (unit.step.program, unit.step.stack) if isinstance(unit.step, PulumiStep) else None
 
 
-def begun(course: Course) -> frozenset[str]:
-    """Return the hosts on which anything was begun in the do phase."""
+def begun(course: Course, step: str = "") -> frozenset[str]:
+    """Return the hosts on which anything, or `step`, was begun in the do phase."""
     return frozenset(
-        host for unit in course.units if unit.phase == "do" for host in course.done.get(unit.key, {})
+        host
+        for unit in course.units
+        if unit.phase == "do" and step in {"", unit.step.id} and unit.key not in course.passed
+        for host in course.done.get(unit.key, {})
     )
+
+
+def undoes(unit: Unit) -> str:
+    """Return the id of the one step that an undo step takes back; empty for all of them."""
+    return unit.step.undoes if isinstance(unit.step, AnsibleStep) else ""

@@ -11,10 +11,12 @@ Contract of `Runner.run`:
 `unknown`.
 - No concurrency: `before` and `after` are called from one thread.
 - `ActionResult.data` says what accounting cannot see: `ignored` is true when the step itself says that this
-  failure does not matter (`ignore_errors`, `ignore_unreachable`), `rescued` when a rescue section follows.
+  failure does not matter (`ignore_errors`, `ignore_unreachable`), `rescued` when a rescue section follows;
+  `started` lists the ids of work that goes on in the background (its outcome is `unknown`), `ended` those of
+  work whose end this action found.
 
-The run itself needs two more doors: `Journal`, the part of the log that it writes, and `Recheck`, the gate's
-checks that repeat before each slice.
+The run itself needs three more doors: `Journal`, the part of the log that it writes, `Recheck`, the gate's
+checks that repeat before each slice, and `Patience`, with which it waits for people and for time.
 """
 
 from collections.abc import Mapping
@@ -36,12 +38,16 @@ Phase: TypeAlias = Literal["do", "undo"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
-    """One step on one batch: the unit of intent and resume. `key` is unique in a run, e.g. `restart@2`."""
+    """One step on one batch: the unit of intent and resume. `key` is unique in a run, e.g. `restart@2`.
+
+    `owed` maps a host to the handlers that an earlier passage there notified and never ran: this one runs them.
+    """
 
     key: str
     step: LeafStep
     hosts: tuple[str, ...]
     phase: Phase = "do"
+    owed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,13 +152,38 @@ class Recheck(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer that counts: its text, the leaf of its statement, and who gave it."""
+
+    value: str
+    leaf: Digest
+    signer: str = ""
+
+
+class Patience(Protocol):
+    """Lets a run wait.
+
+    Contract: both return soon; neither changes anything. An `Error` from `answer` means that the log could not be
+    read: nothing more may run.
+    """
+
+    def answer(self, part: Slice) -> Answer | None:
+        """Return the first answer to the question of `part` that counts (role, type, run), if there is one."""
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass; a signal may cut it short."""
+
+
 __all__ = [
     "Action",
     "ActionResult",
+    "Answer",
     "Digest",
     "Journal",
     "Observer",
     "Outcome",
+    "Patience",
     "Phase",
     "Prober",
     "Recheck",

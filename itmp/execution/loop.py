@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
+from itmp.calendars import format_time, parse_time
 from itmp.canonical import Digest
 from itmp.change import Permit
 from itmp.errors import (
@@ -26,13 +27,32 @@ from itmp.errors import (
     ToolMissingError,
 )
 from itmp.execution.conformance import ConformanceError
-from itmp.execution.course import LIMITED, Course, Unit, absorb, advance, exempt, order, start
-from itmp.execution.doors import Journal, Recheck, Room, Runner, Slice
-from itmp.execution.progress import Progress, RunFinished, RunStarted, RunStopped, SliceFinished, SliceStarted
+from itmp.execution.course import (
+    LIMITED,
+    Course,
+    Unit,
+    absorb,
+    advance,
+    exempt,
+    order,
+    start,
+)
+from itmp.execution.doors import Journal, Patience, Recheck, Room, Runner, Slice
+from itmp.execution.passing import pass_over, passing
+from itmp.execution.progress import (
+    Progress,
+    RunFinished,
+    RunStarted,
+    RunStopped,
+    SliceFinished,
+    SlicePassed,
+    SliceStarted,
+)
 from itmp.execution.record import Author, Recorder
 from itmp.execution.summary import RunSummary, close_undo, summarise
+from itmp.execution.waiting import Vigil, end_of
 from itmp.execution.watch import StopRequestedError, Teller, Watch
-from itmp.plan import Manifest, Plan
+from itmp.plan import AskStep, Manifest, Plan, answer_value
 
 Mode: TypeAlias = Literal["run", "resume", "undo"]
 
@@ -42,13 +62,14 @@ class Wiring:
     """What a run needs. `runners` maps a step's kind (`ansible`, `pulumi`, `check`) to its runner.
 
     `stopping` says whether somebody asked to stop; it is called between actions and must be quick. `ids`
-    gives a fresh event id, `now` the aware UTC time. `room` is fresh for each run. `environment` is the policy's
-    reading of the targets (empty: what the plan says).
+    gives a fresh event id, `now` the aware UTC time. `patience` waits for people and time. `room` is fresh for
+    each run. `environment` is the policy's reading of the targets (empty: what the plan says).
     """
 
     journal: Journal
     runners: Mapping[str, Runner]
     recheck: Recheck
+    patience: Patience
     room: Room
     progress: Progress
     stopping: Callable[[], bool]
@@ -67,7 +88,9 @@ def execute(permit: Permit, plan: Plan, *, wiring: Wiring, limit: Iterable[str] 
     log that cannot be written. Afterwards every failure is in the summary.
     """
     admit(permit, plan, wiring, mode="run")
-    course = Course(units=order(plan.manifest), left_out=outside(plan.manifest, permit, limit))
+    course = Course(
+        units=order(plan.manifest), manifest=plan.manifest, left_out=outside(plan.manifest, permit, limit)
+    )
     return Drive(permit, plan, wiring).begin(course, resumed=False)
 
 
@@ -77,7 +100,8 @@ def admit(permit: Permit, plan: Plan, wiring: Wiring, *, mode: Mode) -> None:
         raise RefusedError(
             "the permit is for another plan, run or mode", where=permit.change, do="Ask the gate for one."
         )
-    kinds = {unit.step.kind for unit in order(plan.manifest) if mode != "undo" or unit.phase == "undo"}
+    acting = [unit for unit in order(plan.manifest) if not unit.word]
+    kinds = {unit.step.kind for unit in acting if mode != "undo" or unit.phase == "undo"}
     if missing := sorted(kinds - wiring.runners.keys()):
         raise ToolMissingError(
             f"nothing here can carry out steps of kind {', '.join(missing)}", do="See `itmp doctor`."
@@ -188,26 +212,58 @@ class Drive:
         return summarise(self._permit.run, course, cause=self._cause, notes=self.notes)
 
     def _carry(self, course: Course, onward: Course, unit: Unit, part: Slice) -> Course:
-        free = exempt(course, unit)
+        free, why = exempt(course, unit), passing(course, unit)
+        until = "" if why else end_of(unit.step, self._wiring.now(), course.until.get(unit.key, ""))
         try:
-            intent = self.recorder.slice_intended(part, lambda: self._check(part, exempt=free))
+            intent = self.recorder.slice_intended(
+                part, lambda: self._check(part, exempt=free, until=until), until=until, passed=why
+            )
         except _Refused as refused:
             return self._refuse(onward, refused.error, exempt=free)
         except BusyError as error:
             return self._refuse(onward, error, exempt=free)
         except Error as error:
             return self.die(course, error)
+        if why:
+            return self._pass_over(onward, unit, part, intent, why)
         self.tell(
             SliceStarted(
                 slice=part.key, step=part.step.id, title=part.step.title, hosts=part.hosts, phase=part.phase
             )
         )
-        return self._finish(start(onward, unit), unit, part, self._effect(part, intent, exempt=free))
+        effect = self._vigil(part, intent, until) if unit.word else self._effect(part, intent, exempt=free)
+        return self._finish(start(onward, unit), unit, part, effect)
 
-    def _check(self, part: Slice, *, exempt: bool) -> None:
+    def _pass_over(self, course: Course, unit: Unit, part: Slice, intent: Digest, why: str) -> Course:
+        """Close a slice of which nothing is done; its targets are `skipped`."""
+        after = pass_over(course, unit, part.hosts, why)
+        skipped = {target: after.done[unit.key][target] for target in part.hosts or unit.targets}
+        try:
+            self.recorder.slice_finished(part, intent, skipped)
+        except Error as error:
+            return self.die(after, error)
+        self.tell(
+            SlicePassed(slice=part.key, step=part.step.id, title=part.step.title, hosts=part.hosts, why=why)
+        )
+        return after
+
+    def _vigil(self, part: Slice, intent: Digest, until: str) -> "_Effect":
+        vigil = Vigil(
+            part,
+            intent,
+            recorder=self.recorder,
+            patience=self._wiring.patience,
+            now=self._wiring.now,
+            check=self._check_ordinary,
+        )
+        vigil.keep(until, self.tell)
+        return _Effect(intent=intent, watch=vigil, failure=None)
+
+    def _check(self, part: Slice, *, exempt: bool, until: str = "") -> None:
         try:
             if not exempt:
                 self._check_ordinary()
+                self._check_end(until)
             self._wiring.recheck(part, exempt=exempt)
         except Error as error:
             raise _Refused(error) from error
@@ -218,6 +274,13 @@ class Drive:
         if self._wiring.now() >= self._permit.not_after:
             raise OutsideWindowError(
                 "the permit has run out", do="Resume inside the window, with a new permit."
+            )
+
+    def _check_end(self, until: str) -> None:
+        if until and parse_time(until) > self._permit.not_after:
+            raise OutsideWindowError(
+                f"a wait until {until} would outlast the permit, which ends at {format_time(self._permit.not_after)}",
+                do="Resume in a window that is long enough; the end of the wait stays the same.",
             )
 
     def _refuse(self, course: Course, error: Error, *, exempt: bool) -> Course:
@@ -255,6 +318,10 @@ class Drive:
         if broken is not None:
             states = dict.fromkeys(states, "unknown")
         self.tell(SliceFinished(slice=part.key, states=states))
+        if isinstance(unit.step, AskStep) and isinstance(effect.watch, Vigil) and effect.watch.answer:
+            value = answer_value(unit.step, effect.watch.answer)
+            if value is not None:
+                course = replace(course, answers={**course.answers, unit.step.id: value})
         course = absorb(course, unit, states, stopped=effect.stopped)
         if broken is not None:
             return self.die(course, broken)
@@ -277,7 +344,7 @@ class _Effect:
     """One slice's effect: who watched it, under which intent, and what its runner raised."""
 
     intent: Digest
-    watch: Watch
+    watch: Watch | Vigil
     failure: Error | None
 
     @property
@@ -288,4 +355,4 @@ class _Effect:
     @property
     def recorded(self) -> bool:
         """Whether the log already says why it was cut off."""
-        return self.watch.refusal is not None and not self.stopped
+        return isinstance(self.watch.refusal, ConformanceError)

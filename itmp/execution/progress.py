@@ -25,6 +25,16 @@ class RunStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunWaiting:
+    """Nothing was done yet: `change` holds `target`, and we wait for its end."""
+
+    target: str
+    change: str
+    run: str
+    event: Literal["run.waiting"] = "run.waiting"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SliceStarted:
     """A slice's intent is durable and its effect begins."""
 
@@ -34,6 +44,40 @@ class SliceStarted:
     hosts: tuple[str, ...]
     phase: Phase = "do"
     event: Literal["slice.started"] = "slice.started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlicePassed:
+    """A slice is not carried out, and why: its guard does not hold, or a failure leads past it."""
+
+    slice: str
+    step: str
+    title: str
+    hosts: tuple[str, ...]
+    why: str
+    event: Literal["slice.passed"] = "slice.passed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskStarted:
+    """The run asks people and waits: `slice` is what `itmp answer` names, `answer` says what may be answered."""
+
+    slice: str
+    step: str
+    question: str
+    answer: str
+    roles: tuple[str, ...]
+    event: Literal["ask.started"] = "ask.started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitStarted:
+    """The run lets time pass until `until` (UTC)."""
+
+    slice: str
+    step: str
+    until: str
+    event: Literal["wait.started"] = "wait.started"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +145,11 @@ class RunFinished:
 
 RunEvent: TypeAlias = (
     RunStarted
+    | RunWaiting
     | SliceStarted
+    | SlicePassed
+    | AskStarted
+    | WaitStarted
     | ActionStarted
     | ActionFinished
     | HostChanged

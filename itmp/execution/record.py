@@ -18,8 +18,9 @@ from itmp.canonical import Digest
 from itmp.change import Permit
 from itmp.errors import BusyError, RefusedError
 from itmp.execution.accounting import HostState
-from itmp.execution.doors import Action, ActionResult, Journal, Slice
-from itmp.plan import AnsibleStep, CheckStep, PulumiStep
+from itmp.execution.conformance import targets
+from itmp.execution.doors import Action, ActionResult, Answer, Journal, Slice
+from itmp.plan import AnsibleStep, AskStep, CheckStep, PulumiStep, WaitStep
 
 MAX_INLINE: Final = 500  # hosts named in a leaf; beyond, a digest and a blob (docs/formats/events.md)
 _MAX_BYTES: Final = 24 * 1024  # of one value in a leaf, whose limit is 60 KiB
@@ -55,13 +56,21 @@ class Recorder:
         data = {"permit": self._permit.leaf, **(asked or {})}
         self._claim(self._event(kind, data=data), self._refuse_used_permit)
 
-    def slice_intended(self, part: Slice, check: Callable[[], None]) -> Digest:
-        """Write a slice's durable intent once `check` holds on the change's newest leaf; return its hash."""
+    def slice_intended(
+        self, part: Slice, check: Callable[[], None], *, until: str = "", passed: str = ""
+    ) -> Digest:
+        """Write a slice's durable intent once `check` holds on the change's newest leaf; return its hash.
+
+        `until` is when a wait ends; `passed` says why nothing of the slice will be done.
+        """
         data = {
             "slice": part.key,
             "work": work_digest(part),
             "permit": self._permit.leaf,
             **self._fit("hosts", list(part.hosts)),
+            **(self._fit("owed", _plain(dict(part.owed))) if part.owed else {}),
+            **({"until": until} if until else {}),
+            **({"passed": _text(passed)} if passed else {}),
         }
         event = self._event("slice.intended", step=part.step.id, phase=part.phase, data=data)
         return self._claim(event, check).hash
@@ -100,6 +109,30 @@ class Recorder:
             data=data,
         )
         self._journal.append(event, durable=False)
+
+    def answered(self, part: Slice, intent: Digest, answer: Answer, outcome: HostState) -> None:
+        """Write, durably, that the question of `part` is answered, and by which statement."""
+        data = {"value": answer.value, "statement": answer.leaf}
+        self._journal.append(self._word("ask.answered", part, intent, outcome, data))
+
+    def waited(self, part: Slice, intent: Digest, until: str) -> None:
+        """Write that the wait of `part` is over; it becomes durable with the slice's barrier."""
+        event = self._word("check.finished", part, intent, "ok", {"message": f"waited until {until}"})
+        self._journal.append(event, durable=False)
+
+    def _word(
+        self, kind: str, part: Slice, intent: Digest, outcome: HostState, data: Mapping[str, Any]
+    ) -> Event:
+        return self._event(
+            kind,
+            step=part.step.id,
+            phase=part.phase,
+            intent=intent,
+            action=f"itmp.{part.step.kind}",
+            target=self._target(part, targets(part)[0]),
+            outcome=outcome,
+            data=data,
+        )
 
     def slice_finished(
         self, part: Slice, intent: Digest, states: Mapping[str, HostState], *, stopped: bool = False
@@ -178,7 +211,7 @@ class Recorder:
         )
 
     def _target(self, part: Slice, target: str) -> dict[str, str]:
-        kind = "resource" if isinstance(part.step, PulumiStep) else "host"
+        kind = {"pulumi": "resource", "ask": "ask", "wait": "wait"}.get(part.step.kind, "host")
         return {"kind": kind, "id": _text(target), "env": self._environment}
 
     def _fit(self, name: str, value: Any) -> dict[str, Any]:
@@ -193,7 +226,7 @@ def work_digest(part: Slice) -> Digest:
     """Return the digest of hosts and expected work: canonical JSON `{"hosts": […], "work": [[…], …]}`.
 
     A line of work is [path, line, action] for Ansible, [urn, op] for Pulumi, [host, kind of probe] for a
-    check.
+    check, [ask, question, type of answer, choices…] for a question, [wait, seconds, until] for a wait.
     """
     work: list[list[Any]]
     match part.step:
@@ -203,6 +236,10 @@ def work_digest(part: Slice) -> Digest:
             work = [[operation.urn, operation.op] for operation in operations]
         case CheckStep(probes=probes):
             work = [[host, probes[host].kind] for host in part.hosts if host in probes]
+        case AskStep(question=question, answer=answer, choices=choices):
+            work = [["ask", question, answer, *choices]]
+        case WaitStep(seconds=seconds, until=until):
+            work = [["wait", seconds, until]]
     return canonical.digest(canonical.dumps({"hosts": list(part.hosts), "work": work}))
 
 

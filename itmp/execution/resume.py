@@ -4,10 +4,13 @@ Rules kept here, in this order:
 1. a new permit is used up: a resume is admitted like a run;
 2. left-over processes of the dead run are ended, before anything is asked or done;
 3. every unknown outcome is probed; `done` counts as ok, `not_done` runs again, and what cannot be known needs
-   a person: then nothing runs;
+   a person: then nothing runs. A probe does not see whether a notified handler ran: where one is owed a person is
+   needed too;
 4. the run goes on through the same loop with what is left. A failed host is taken up only on request
    (`retry`), and no action is repeated, with one exception: a host whose batch was closed by its `always` steps
-   before it got through (drained, stopped, undrained) passes the batch from its beginning.
+   before it got through (drained, stopped, undrained) passes the batch from its beginning. A step that runs again
+   on a host also runs the handlers that were notified there before and did not run: the change that called for them
+   will not be made twice.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,11 +18,28 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 from itmp.change import Permit
-from itmp.errors import Error, ForkError, InvalidInputError, LogUnavailableError, UnknownOutcomeError
+from itmp.errors import (
+    Error,
+    ForkError,
+    InvalidInputError,
+    LogUnavailableError,
+    RefusedError,
+    UnknownOutcomeError,
+)
 from itmp.execution.accounting import HostState
-from itmp.execution.course import SKIPPED, Course, Unit, absorb, begin_undo, narrowed, order, start
+from itmp.execution.course import (
+    SKIPPED,
+    Course,
+    Unit,
+    absorb,
+    begin_undo,
+    narrowed,
+    order,
+    start,
+)
 from itmp.execution.doors import Prober, Room
 from itmp.execution.loop import Drive, Wiring, admit, outside, plan_hosts
+from itmp.execution.passing import reconsider
 from itmp.execution.story import RunStory
 from itmp.execution.summary import RunSummary, summarise
 from itmp.plan import Plan, PulumiStep
@@ -34,14 +54,14 @@ class Reprise:
     """What a person asks of a resume.
 
     `retry` are the states (`failed`, `unreachable`) whose hosts run again; `skip` the hosts to go on without;
-    `reason` says why hosts are skipped; `dead` is the room of the run that is taken up, whose left-overs are ended
-    (`None`: this run's own).
+    `reason` says why hosts are skipped; `dead` are the rooms of all attempts before this one, whose left-overs are
+    ended (none: this run's own).
     """
 
     retry: frozenset[str] = field(default_factory=frozenset)
     skip: frozenset[str] = field(default_factory=frozenset)
     reason: str = ""
-    dead: Room | None = None
+    dead: tuple[Room, ...] = ()
 
     @property
     def asked(self) -> Mapping[str, Any]:
@@ -67,12 +87,17 @@ def resume(
     """
     reprise = reprise or Reprise()
     admit(permit, plan, wiring, mode="resume")
+    if unsigned := sorted(reprise.skip & permit.hosts):
+        raise RefusedError(
+            f"the permit covers {unsigned[0]:.80}, which is to be skipped",
+            do="Sign the skip: itmp resume --skip HOST",
+        )
     left_out = {**outside(plan.manifest, permit, limit), **_skipped(plan, reprise)}
-    drive = Drive(permit, plan, wiring, notes=story.handlers)
+    drive = Drive(permit, plan, wiring, notes=[f"when this was taken up: {line}" for line in story.handlers])
     course = take_up(plan, story, left_out=left_out)
     drive.open(course, resumed=True, asked=reprise.asked)
     try:
-        drive.notes += _sweep(plan, story, wiring, reprise)
+        drive.notes += _sweep(plan, story, wiring, reprise.dead)
         story = _probe(plan, story, drive, prober, left_out)
         _need_nobody(permit.change, story, reprise.skip)
     except (LogUnavailableError, ForkError) as error:
@@ -83,9 +108,18 @@ def resume(
 
 
 def undo(
-    permit: Permit, plan: Plan, *, wiring: Wiring, story: RunStory, hosts: Iterable[str] | None = None
+    permit: Permit,
+    plan: Plan,
+    *,
+    wiring: Wiring,
+    story: RunStory,
+    hosts: Iterable[str] | None = None,
+    dead: tuple[Room, ...] = (),
 ) -> RunSummary:
     """Carry out the plan's undo where the run that `story` tells of began anything; `hosts` narrows it.
+
+    What the attempts before (`dead`: their rooms) left running is ended first, like at a resume: nothing may still
+    be doing what is being undone.
 
     Undo steps that succeeded before are not repeated. Exit code 0 means undone. Raises like `execute`, and
     `InvalidInputError` when there is nothing to undo.
@@ -101,7 +135,14 @@ def undo(
     if narrowed(course):
         stacks = [step.id for step in plan.manifest.undo if isinstance(step, PulumiStep)]
         drive.notes += [f"{step}: left as it is, since only hosts were named" for step in stacks]
-    return drive.begin(course, resumed=False)
+    drive.open(course, resumed=False)
+    try:
+        drive.notes += _sweep(plan, story, wiring, dead)
+    except (LogUnavailableError, ForkError) as error:
+        return drive.close(drive.die(course, error))
+    except Error as error:
+        return drive.close(drive.stop(course, error))
+    return drive.go(course)
 
 
 def take_up(
@@ -117,9 +158,11 @@ def take_up(
     prior = _prior(story, frozenset(retry), left_out, undoing=undoing)
     prior = _renew(order(plan.manifest), prior, at)
     course = _fold(plan, story, prior, left_out, undoing=undoing)
-    if course.halt or course.undoing:
+    if course.undoing:
         return course
-    return _fold(plan, story, _reopen(course, prior, at), left_out)
+    if course.halt:
+        return reconsider(course)
+    return reconsider(_fold(plan, story, _reopen(course, prior, at), left_out))
 
 
 def standing(plan: Plan, story: RunStory, *, left_out: Mapping[str, str]) -> dict[str, HostState]:
@@ -138,14 +181,16 @@ def _skipped(plan: Plan, reprise: Reprise) -> dict[str, str]:
     return dict.fromkeys(sorted(reprise.skip), SKIPPED)
 
 
-def _sweep(plan: Plan, story: RunStory, wiring: Wiring, reprise: Reprise) -> list[str]:
-    """End left-overs of every slice that never ended; return a line for each."""
+def _sweep(plan: Plan, story: RunStory, wiring: Wiring, dead: tuple[Room, ...]) -> list[str]:
+    """End left-overs of every slice that never ended, or of which something is not known; return a line for each."""
     found: list[str] = []
     for unit in order(plan.manifest):
-        begun = story.slices.get(unit.key)
-        if begun is not None and begun.open:
+        begun, runner = story.slices.get(unit.key), wiring.runners.get(unit.step.kind)
+        if unit.word or begun is None or runner is None:
+            continue
+        if begun.open or "unknown" in begun.states.values():
             part = unit.part(tuple(host for host in unit.hosts if host in begun.states))
-            lines = wiring.runners[unit.step.kind].sweep(reprise.dead or wiring.room, part)
+            lines = [line for room in dead or (wiring.room,) for line in runner.sweep(room, part)]
             found += [f"{unit.key}: left over and ended: {line}" for line in lines]
     return found
 
@@ -155,8 +200,8 @@ def _probe(
 ) -> RunStory:
     units = {unit.key: unit for unit in order(plan.manifest)}
     for key, target in story.unknown():
-        if target in left_out:
-            continue
+        if target in left_out or (key, target) in story.owed:
+            continue  # a probe sees an effect, and not whether the handler ran that it called for
         part = units[key].part((target,) if target in units[key].hosts else ())
         answer = _ask(plan, units[key], target, prober)
         if answer == "cannot_know":
@@ -216,7 +261,15 @@ def _fold(
     plan: Plan, story: RunStory, prior: Prior, left_out: Mapping[str, str], *, undoing: bool = False
 ) -> Course:
     """Return the course after everything in `prior`, judged as if it had just happened."""
-    course = Course(units=order(plan.manifest), left_out=left_out)
+    course = Course(
+        units=order(plan.manifest),
+        manifest=plan.manifest,
+        left_out=left_out,
+        owed=story.owed,
+        passed={key: begun.passed for key, begun in story.slices.items() if begun.passed},
+        answers=story.answers,
+        until={key: begun.until for key, begun in story.slices.items() if begun.until},
+    )
     for unit in course.units:
         if unit.phase == "undo" and not course.undoing and (undoing or unit.key in prior):
             course = begin_undo(replace(course.halted("its undo has begun"), undo=True))

@@ -2,8 +2,8 @@
 
 Rules kept here: an intent without its end leaves `unknown`, never a guess. Only three things are known of
 such a slice: a host that failed stays failed; a resource whose own intent was never written was not reached,
-because that intent is durable before the operation; a check changes nothing and is asked again. Later leaves
-win.
+because that intent is durable before the operation; a check, a question and a wait change nothing and come again
+(a wait with the end that its first intent wrote). Later leaves win.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -14,11 +14,13 @@ from itmp import canonical
 from itmp.audit import Leaf
 from itmp.audit.event import Event
 from itmp.canonical import Digest
+from itmp.documents.guards import Value
 from itmp.errors import EvidenceInvalidError
-from itmp.execution.accounting import GOOD, STATES, HostState, Tally
+from itmp.execution.accounting import STATES, HostState, Tally
 from itmp.execution.course import Unit, order
 from itmp.execution.doors import Action, ActionResult
-from itmp.plan import AnsibleStep, CheckStep, Plan, PulumiStep
+from itmp.execution.owed import Owed, pending
+from itmp.plan import AnsibleStep, AskStep, CheckStep, Plan, PulumiStep, WaitStep, answer_value
 
 Blob = Callable[[Digest], bytes]
 _RESULTS: Final = frozenset({"action.finished", "check.finished"})
@@ -29,7 +31,7 @@ class Begun:
     """A begun slice. `open`: it never ended; `stopped`: a person's request ended it half-way.
 
     `intents` maps a target to the leaf of its newest intent, `at` to that intent's place in the order of
-    intents.
+    intents. `until` is when a wait ends, `passed` why nothing was done.
     """
 
     key: str
@@ -38,6 +40,8 @@ class Begun:
     at: Mapping[str, int]
     open: bool
     stopped: bool = False
+    until: str = ""
+    passed: str = ""
 
     def with_state(self, target: str, state: HostState) -> "Begun":
         """Return it with another state for one target."""
@@ -48,13 +52,16 @@ class Begun:
 class RunStory:
     """A run as its leaves tell it. `slices` maps a slice's key to what is known of it, oldest first.
 
-    `state` is empty before the run started, `running` after, else its final state. `handlers` are lines
-    about handlers that may have been notified and did not run.
+    `state` is empty before the run started, `running` after, else its final state. `owed` maps a slice's key and
+    a host to the handlers that were notified there and did not get through; `handlers` are lines about them, and
+    about those of which it is not known whether they were notified. `answers` maps a question to its answer.
     """
 
     slices: Mapping[str, Begun] = field(default_factory=dict)
     state: str = ""
+    owed: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     handlers: tuple[str, ...] = ()
+    answers: Mapping[str, Value] = field(default_factory=dict)
 
     @classmethod
     def from_leaves(cls, leaves: Iterable[Leaf], *, plan: Plan, blob: Blob, run: str = "") -> "RunStory":
@@ -87,13 +94,12 @@ class RunStory:
 class _Episode:
     """One intent of a slice and everything that answers it."""
 
-    def __init__(self, unit: Unit, targets: tuple[str, ...]) -> None:
+    def __init__(self, unit: Unit, targets: tuple[str, ...], data: Mapping[str, Any]) -> None:
         self.unit, self.targets = unit, targets
+        self.until, self.passed = str(data.get("until", "")), str(data.get("passed", ""))
         self.ended: Mapping[str, HostState] | None = None
         self.stopped = False
         self.known: dict[str, HostState] = {}
-        self.notified: dict[str, set[str]] = {}
-        self.named: dict[str, set[str]] = {}
         self._tally = Tally(unit.step)
 
     def intend(self, event: Event, leaf: Digest) -> None:
@@ -115,9 +121,6 @@ class _Episode:
                 data=more if isinstance(more, dict) else {},
             )
         )
-        self.named.setdefault(host, set()).add(_bare(data.get("name")))
-        if event.outcome == "changed":
-            self.notified.setdefault(host, set()).update(_written_handlers(self.unit))
 
     def end(self, states: Mapping[str, HostState], event: Event) -> None:
         self.ended, self.stopped = states, (event.data or {}).get("stopped") is True
@@ -129,13 +132,15 @@ class _Episode:
     def _state(self, target: str) -> HostState:
         if self.ended is not None:
             return self.ended.get(target, "not_reached")
+        if self.passed:
+            return "not_reached"
         seen = self._tally.state(target)
         match self.unit.step:
             case AnsibleStep():
                 return seen if seen in {"failed", "unreachable"} else "unknown"
             case PulumiStep():
                 return seen
-            case CheckStep():
+            case CheckStep() | AskStep() | WaitStep():
                 return "not_reached"
 
 
@@ -146,7 +151,9 @@ class _Draft:
         self._units, self._blob = units, blob
         self._episodes: dict[str, _Episode] = {}
         self._actions: dict[str, _Episode] = {}
+        self._owed = Owed()
         self._state = ""
+        self._answers: dict[str, Value] = {}
 
     def take(self, leaf: Digest, event: Event) -> None:
         match event.type:
@@ -160,12 +167,17 @@ class _Draft:
                 self._actions[leaf] = self._episodes[event.intent]
                 self._actions[leaf].intend(event, leaf)
             case "slice.finished" if event.intent in self._episodes:
-                self._episodes[event.intent].end(self._states(event), event)
+                ended = self._episodes[event.intent]
+                ended.end(self._states(event), event)
+                self._owed.end(ended.unit.key, event.intent, ended.states())
             case "action.reconciled":
                 self._reconcile(event)
+            case "ask.answered" if event.intent in self._episodes:
+                self._answer(self._episodes[event.intent], event)
             case kind if kind in _RESULTS:
                 if episode := self._actions.get(event.intent) or self._episodes.get(event.intent):
                     episode.finish(event)
+                    self._owed.finish(episode.unit.key, event)
 
     def story(self) -> RunStory:
         slices: dict[str, Begun] = {}
@@ -179,8 +191,24 @@ class _Draft:
                 at={**(before.at if before else {}), **dict.fromkeys(states, place)},
                 open=episode.ended is None,
                 stopped=episode.stopped,
+                until=(before.until if before else "") or episode.until,
+                passed=episode.passed if episode.ended is not None else "",
             )
-        return RunStory(slices=slices, state=self._state, handlers=_handlers(self._episodes.values()))
+        owed = self._owed.all()
+        lines = tuple(pending(owed, {key: begun for key, begun in slices.items() if begun.open}, self._units))
+        return RunStory(slices=slices, state=self._state, owed=owed, handlers=lines, answers=self._answers)
+
+    def _answer(self, episode: _Episode, event: Event) -> None:
+        step = episode.unit.step
+        value = (
+            answer_value(step, str((event.data or {}).get("value", "")))
+            if isinstance(step, AskStep)
+            else None
+        )
+        if value is not None:
+            self._answers[step.id] = value
+            word: HostState = "failed" if value is False else "ok"
+            episode.known = dict.fromkeys(episode.targets, word)
 
     def _begin(self, event: Event) -> _Episode:
         unit = self._units.get(str((event.data or {}).get("slice", "")))
@@ -191,7 +219,7 @@ class _Draft:
                 where=f"{event.change} {event.run} {event.step}",
                 do="The plan given is not the one that ran, or the log is damaged: run `itmp audit verify`.",
             )
-        return _Episode(unit, unit.targets if isinstance(unit.step, PulumiStep) else tuple(hosts))
+        return _Episode(unit, unit.targets if unit.whole else tuple(hosts), event.data or {})
 
     def _states(self, event: Event) -> dict[str, HostState]:
         states = self._read(event, "hosts")
@@ -211,6 +239,7 @@ class _Draft:
                 and episode.states()[target] == "unknown"
             ):
                 episode.known[target] = event.outcome
+                self._owed.settle(episode.unit.key, target, event.outcome)
 
     def _read(self, event: Event, name: str) -> Any:
         data = event.data or {}
@@ -221,31 +250,3 @@ class _Draft:
         if canonical.digest(content) != wanted:
             raise EvidenceInvalidError("a blob holds other bytes than its name says", where=wanted)
         return canonical.loads(content)
-
-
-def _handlers(episodes: Iterable[_Episode]) -> tuple[str, ...]:
-    """Name handlers that may be due: their host changed, did not get through, and never ran them.
-
-    Ansible tells which handlers were notified only when it comes to run them, so this names all of the step.
-    """
-    due: dict[tuple[str, str], set[str]] = {}
-    for episode in episodes:
-        for target, state in episode.states().items():
-            left = due.setdefault((episode.unit.step.id, target), set())
-            left |= episode.notified.get(target, set()) if state not in GOOD else set()
-            left -= episode.named.get(target, set())
-    return tuple(
-        f"{step}: {target} changed and did not get through; a handler may still be due: {name}"
-        for (step, target), left in due.items()
-        for name in sorted(left)
-    )
-
-
-def _written_handlers(unit: Unit) -> set[str]:
-    expected = unit.step.expected if isinstance(unit.step, AnsibleStep) else ()
-    return {_bare(task.name) for task in expected if task.section == "handler"}
-
-
-def _bare(name: object) -> str:
-    """Return a task's or handler's name without its role."""
-    return str(name or "").rpartition(" : ")[2]

@@ -78,6 +78,8 @@ def _accounts(course: Course) -> tuple[dict[str, HostState], dict[str, HostState
     states: list[Mapping[str, HostState]] = []
     for unit in course.units:
         stack = isinstance(unit.step, PulumiStep)
+        if unit.word:
+            continue
         if stack and unit.phase == "undo" and unit.key not in course.done:
             continue
         (urns if stack else hosts).update(dict.fromkeys(unit.targets))
@@ -113,8 +115,18 @@ def _state(course: Course, cause: Error | None, targets: Mapping[str, HostState]
         return next_state(running, RunMove.UNDO if _undone(course) else RunMove.FAIL)
     if cause is not None or course.dead:
         return next_state(running, RunMove.STOP)
-    good = all(state in GOOD for state in targets.values())
+    good = all(state in GOOD for state in targets.values()) and not _refused(course)
     return next_state(running, RunMove.SUCCEED if good else RunMove.FAIL)
+
+
+def _refused(course: Course) -> bool:
+    """Whether a question was answered with no where the plan reacts to that as to a failure."""
+    return any(
+        "failed" in course.done.get(unit.key, {}).values()
+        and (unit.block or unit.step).on_failure in {"stop", "undo"}
+        for unit in course.units
+        if unit.word
+    )
 
 
 def _undone(course: Course) -> bool:

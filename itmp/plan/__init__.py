@@ -4,12 +4,16 @@ from itmp.plan.archive import from_tar, to_tar
 from itmp.plan.bundle import Plan
 from itmp.plan.codec import decode, encode
 from itmp.plan.differing import Difference, diff
+from itmp.plan.guarding import answer_value, known_from, meant, outcome_of
 from itmp.plan.model import (
+    Added,
     AnsibleStep,
+    AskStep,
     Change,
     CheckStep,
     ExpectedTask,
     Host,
+    HostStep,
     HttpProbe,
     Inventory,
     LeafStep,
@@ -24,20 +28,38 @@ from itmp.plan.model import (
     Source,
     Step,
     TcpProbe,
+    WaitStep,
 )
-from itmp.plan.order import Part, Scope, all_steps, delegates, resources, scope, slices, step_hosts, targets
+from itmp.plan.order import (
+    Part,
+    Scope,
+    added,
+    all_steps,
+    delegates,
+    questions,
+    resources,
+    scope,
+    slice_key,
+    slices,
+    step_hosts,
+    targets,
+    word_target,
+)
 from itmp.plan.rendering import render_play
 from itmp.plan.showing import Section, show
 from itmp.plan.sources import Facts, Needs, Sources
 
 __all__ = [
+    "Added",
     "AnsibleStep",
+    "AskStep",
     "Change",
     "CheckStep",
     "Difference",
     "ExpectedTask",
     "Facts",
     "Host",
+    "HostStep",
     "HttpProbe",
     "Inventory",
     "LeafStep",
@@ -58,18 +80,27 @@ __all__ = [
     "Sources",
     "Step",
     "TcpProbe",
+    "WaitStep",
+    "added",
     "all_steps",
+    "answer_value",
     "decode",
     "delegates",
     "diff",
     "encode",
     "from_tar",
+    "known_from",
+    "meant",
+    "outcome_of",
+    "questions",
     "render_play",
     "resources",
     "scope",
     "show",
+    "slice_key",
     "slices",
     "step_hosts",
     "targets",
     "to_tar",
+    "word_target",
 ]

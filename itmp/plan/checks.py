@@ -1,8 +1,8 @@
 """What makes a manifest a plan that can be carried out: names, paths and references that hold together.
 
 Rules kept here: every step id is unique; every path is a plain relative path; every playbook, snapshot and
-expected task points at an artifact; every host that a step acts on stands in the frozen inventory; batches
-are exactly the hosts of their block; every check asks every one of its hosts.
+expected task points at an artifact; every host that a step acts on stands in the frozen inventory, or is one
+that the step adds; batches are exactly the hosts of their block; every check asks every one of its hosts.
 """
 
 import re
@@ -12,7 +12,17 @@ from typing import Final, assert_never
 from itmp.canonical import parse_digest
 from itmp.documents.text import hidden, visible
 from itmp.errors import InvalidInputError
-from itmp.plan.model import AnsibleStep, CheckStep, Manifest, PulumiStep, RollingStep, Step
+from itmp.plan.guarding import guard_problems, jump_problems
+from itmp.plan.model import (
+    AnsibleStep,
+    AskStep,
+    CheckStep,
+    Manifest,
+    PulumiStep,
+    RollingStep,
+    Step,
+    WaitStep,
+)
 
 STEP_ID: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 IMPLICIT: Final = "localhost"
@@ -20,6 +30,7 @@ IMPLICIT: Final = "localhost"
 
 _PATH: Final = re.compile(r"[^/\\\x00-\x1f\x7f]+(/[^/\\\x00-\x1f\x7f]+)*")
 _MAX_PATH: Final = 512
+_MAX_PORT: Final = 65535
 _HOST: Final = re.compile(r"[^\s,:!&~*?\[\]{}()'\"\\/\x00-\x1f\x7f]{1,253}|[0-9a-fA-F:.]{2,45}")
 
 
@@ -63,6 +74,20 @@ def _problems(manifest: Manifest) -> Iterator[str]:
     known = frozenset(host.name for host in manifest.inventory.hosts) if manifest.inventory else frozenset()
     for step in [*manifest.steps, *manifest.undo]:
         yield from _step(step, manifest, known | {IMPLICIT})
+    yield from _undoes(manifest)
+    yield from jump_problems(manifest)
+    yield from guard_problems(manifest)
+
+
+def _undoes(manifest: Manifest) -> Iterator[str]:
+    flat = [
+        one for step in manifest.steps for one in (step.steps if isinstance(step, RollingStep) else (step,))
+    ]
+    ids = {step.id for step in flat}
+    for step, allowed in [*((one, frozenset[str]()) for one in flat), *((one, ids) for one in manifest.undo)]:
+        named = step.undoes if isinstance(step, AnsibleStep) else ""
+        if named and named not in allowed:
+            yield f"step {step.id!r} takes back {named!r}, which is no step before it"
 
 
 def _inventory(manifest: Manifest) -> Iterator[str]:
@@ -90,7 +115,8 @@ def _step(step: Step, manifest: Manifest, known: frozenset[str]) -> Iterator[str
     match step:
         case AnsibleStep():
             yield from _ansible(step, manifest)
-            yield from _hosts(step.id, step.hosts, known)
+            yield from _adds(step, known)
+            yield from _hosts(step.id, step.hosts, known | {one.name for one in step.adds})
         case CheckStep():
             yield from _hosts(step.id, step.hosts, known)
             if set(step.probes) != set(step.hosts):
@@ -100,8 +126,18 @@ def _step(step: Step, manifest: Manifest, known: frozenset[str]) -> Iterator[str
                 yield f"step {step.id!r}: program {step.program!r} has no artifact"
         case RollingStep():
             yield from _rolling(step, manifest, known)
+        case AskStep() | WaitStep():
+            yield from _word(step)
         case _:
             assert_never(step)
+
+
+def _word(step: AskStep | WaitStep) -> Iterator[str]:
+    if isinstance(step, WaitStep):
+        if bool(step.seconds) == bool(step.until) or step.seconds < 0:
+            yield f"step {step.id!r} waits neither for a time nor until one"
+    elif (step.answer == "choice") != bool(step.choices) or len({*step.choices}) != len(step.choices):
+        yield f"step {step.id!r}: choices that do not fit its type of answer"
 
 
 def _ansible(step: AnsibleStep, manifest: Manifest) -> Iterator[str]:
@@ -116,6 +152,14 @@ def _ansible(step: AnsibleStep, manifest: Manifest) -> Iterator[str]:
         yield f"step {step.id!r}: a variable is both plain and secret"
 
 
+def _adds(step: AnsibleStep, known: frozenset[str]) -> Iterator[str]:
+    for one in step.adds:
+        if one.name in known or one.name not in step.hosts or not safe_host(one.name):
+            yield f"step {step.id!r}: added host {one.name!r} is frozen already, no target, or no name"
+        if not safe_host(one.address) or not 0 < one.port <= _MAX_PORT:
+            yield f"step {step.id!r}: added host {one.name!r} has no address"
+
+
 def _rolling(step: RollingStep, manifest: Manifest, known: frozenset[str]) -> Iterator[str]:
     yield from _hosts(step.id, step.hosts, known)
     if tuple(host for batch in step.batches for host in batch) != step.hosts or not all(step.batches):
@@ -124,6 +168,8 @@ def _rolling(step: RollingStep, manifest: Manifest, known: frozenset[str]) -> It
         yield f"step {step.id!r} has no steps, or a negative max_failures"
     for inner in step.steps:
         yield from _step(inner, manifest, frozenset(step.hosts))
+        if isinstance(inner, AskStep) and not set(inner.after) <= set(range(1, len(step.batches))):
+            yield f"step {inner.id!r} is asked after a batch that no other follows"
 
 
 def _hosts(step: str, hosts: tuple[str, ...], known: frozenset[str]) -> Iterator[str]:

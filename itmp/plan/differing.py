@@ -27,6 +27,7 @@ _KEY_CELLS: Final = {
     "delegates": 2,
     "outside": 2,
     "unknown": 2,
+    "guards": 1,
 }
 """How many leading cells of a row say which thing it is about; elsewhere it is the first alone."""
 

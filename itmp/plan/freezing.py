@@ -11,6 +11,7 @@ from itmp.documents import Document
 from itmp.plan.bundle import Plan
 from itmp.plan.model import (
     AnsibleStep,
+    AskStep,
     CheckStep,
     Inventory,
     Kind,
@@ -22,6 +23,7 @@ from itmp.plan.model import (
     RollingStep,
     Source,
     Step,
+    WaitStep,
 )
 from itmp.plan.sources import Facts
 
@@ -55,6 +57,7 @@ def freeze_document(
     steps: tuple[Step, ...],
     undo: tuple[LeafStep, ...],
     notes: tuple[str, ...] = (),
+    guards: Mapping[str, str] | None = None,
     artifacts: Mapping[str, bytes] | None = None,
 ) -> Plan:
     """Return the plan of a bound document whose steps are frozen; `notes` and `artifacts` add to those of `facts`."""
@@ -76,6 +79,7 @@ def freeze_document(
         reviewed=_review(bound),
         moved=_moved(bound),
         notes=(*facts.notes, *notes),
+        guards=dict(sorted((guards or {}).items())),
     )
     return Plan.build(manifest, {**facts.artifacts, **(artifacts or {})})
 
@@ -87,7 +91,15 @@ def _inventory(facts: Facts, steps: Sequence[Step]) -> Inventory | None:
     wanted = {host for step in steps for host in _touched(step)}
     hosts = tuple(host for host in facts.inventory.hosts if host.name in wanted)
     patterns = tuple(sorted(facts.inventory.patterns))
-    return Inventory(sources=facts.inventory.sources, snapshot=SNAPSHOT, hosts=hosts, patterns=patterns)
+    names = {host.name for host in hosts}
+    return Inventory(
+        sources=facts.inventory.sources,
+        snapshot=SNAPSHOT,
+        hosts=hosts,
+        patterns=patterns,
+        ways={name: way for name, way in facts.inventory.ways.items() if name in names},
+        unpinned=tuple(name for name in facts.inventory.unpinned if name in names),
+    )
 
 
 def _review(document: Document) -> Review | None:
@@ -110,5 +122,5 @@ def _touched(step: Step) -> tuple[str, ...]:
             return step.hosts
         case RollingStep():
             return (*step.hosts, *(host for inner in step.steps for host in _touched(inner)))
-        case PulumiStep():
+        case PulumiStep() | AskStep() | WaitStep():
             return ()

@@ -16,7 +16,9 @@ SCHEMA: Final = "itmp-plan/v1"
 
 Risk: TypeAlias = Literal["low", "moderate", "high"]
 Kind: TypeAlias = Literal["runbook", "patch-schedule", "capacity-adjustment"]
-OnFailure: TypeAlias = Literal["stop", "continue", "undo"]
+OnFailure: TypeAlias = str
+"""`stop`, `continue`, `undo`, or the id of a later step at which the run goes on."""
+AnswerType: TypeAlias = Literal["boolean", "integer", "string", "choice"]
 CheckMode: TypeAlias = Literal["full", "none", "unknown"]
 Section: TypeAlias = Literal["task", "handler", "rescue", "always", "facts"]
 
@@ -61,14 +63,25 @@ Probe: TypeAlias = HttpProbe | TcpProbe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    """A host that no inventory holds and that a play adds while it runs (`add_host`), with its declared place."""
+
+    name: str
+    address: str
+    port: int = 22
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AnsibleStep:
     """One playbook over frozen hosts.
 
-    `playbook` is an artifact path below `project/`. `hosts` are the frozen targets (inventory names),
-    `delegates` the hosts that tasks may be delegated to. `vars` become extra variables, `secrets` maps a
-    variable's name to a reference (`env:NAME`, `file:PATH`, …) that is resolved at run time. `opaque` names
-    dynamic includes whose content is not knowable before the run. `probes` maps a host to how a person-less
-    resume finds out whether the step's effect is there.
+    `playbook` is an artifact path below `project/`. `hosts` are the frozen targets (inventory names, and those
+    of `adds`: hosts that come into being while it runs), `delegates` the hosts that tasks may be delegated to.
+    `vars` become extra variables, `secrets` maps a variable's name to a reference (`env:NAME`, `file:PATH`, …)
+    that is resolved at run time. `opaque` names dynamic includes whose content is not knowable before the run.
+    `tags` and `skip_tags` are Ansible's own choice of tasks (empty: all). `probes` maps a host to how a
+    person-less resume finds out whether the step's effect is there. `undoes` names, in the undo
+    phase, the one step that this takes back: it runs only where that one was begun.
     """
 
     id: str
@@ -81,10 +94,14 @@ class AnsibleStep:
     secrets: Mapping[str, str] = field(default_factory=dict)
     opaque: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    skip_tags: tuple[str, ...] = ()
+    adds: tuple[Added, ...] = ()
     probes: Mapping[str, Probe] = field(default_factory=dict)
     timeout: int = 3600
     always: bool = False
     on_failure: OnFailure = "stop"
+    undoes: str = ""
     kind: Literal["ansible"] = "ansible"
 
 
@@ -154,7 +171,42 @@ class PulumiStep:
     kind: Literal["pulumi"] = "pulumi"
 
 
-LeafStep: TypeAlias = AnsibleStep | CheckStep | PulumiStep
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskStep:
+    """A question to people; the run waits for a signed answer.
+
+    `answer` is its type, `choices` the texts that a `choice` can be. `roles` are those in which it may be answered
+    (empty: any that the policy lets answer). Inside a rolling block `after` names the batches after which it is
+    asked.
+    """
+
+    id: str
+    title: str
+    question: str
+    answer: AnswerType
+    choices: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    after: tuple[int, ...] = ()
+    always: bool = False
+    on_failure: OnFailure = "stop"
+    kind: Literal["ask"] = "ask"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitStep:
+    """Time that passes: `seconds` from the moment it is reached, or (0) `until` a time, RFC 3339 in UTC."""
+
+    id: str
+    title: str
+    seconds: int = 0
+    until: str = ""
+    always: bool = False
+    on_failure: OnFailure = "stop"
+    kind: Literal["wait"] = "wait"
+
+
+LeafStep: TypeAlias = AnsibleStep | CheckStep | PulumiStep | AskStep | WaitStep
+HostStep: TypeAlias = AnsibleStep | CheckStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,12 +221,12 @@ class RollingStep:
     hosts: tuple[str, ...]
     batches: tuple[tuple[str, ...], ...]
     max_failures: int
-    steps: tuple[AnsibleStep | CheckStep, ...]
+    steps: tuple[AnsibleStep | CheckStep | AskStep | WaitStep, ...]
     on_failure: OnFailure = "stop"
     kind: Literal["rolling"] = "rolling"
 
 
-Step: TypeAlias = AnsibleStep | CheckStep | PulumiStep | RollingStep
+Step: TypeAlias = AnsibleStep | CheckStep | PulumiStep | AskStep | WaitStep | RollingStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,13 +244,17 @@ class Host:
 class Inventory:
     """The frozen inventory: `snapshot` is the artifact path of its JSON, `sources` the paths it came from.
 
-    `patterns` are the host patterns that were resolved: the gate resolves them again to see who is new.
+    `patterns` are the host patterns that were resolved: the gate resolves them again to see who is new. `ways` says of
+    hosts that plain ssh does not reach how they are reached (a connection plugin, jumps, what an ssh alias stands for);
+    `unpinned` are reached without a check of their key, which the policy must allow.
     """
 
     sources: tuple[str, ...]
     snapshot: str
     hosts: tuple[Host, ...]
     patterns: tuple[str, ...] = ()
+    ways: Mapping[str, str] = field(default_factory=dict)
+    unpinned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,7 +284,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """Everything that people approve. `artifacts` maps an artifact path to the digest of its bytes."""
+    """Everything that people approve. `artifacts` maps an artifact path to the digest of its bytes.
+
+    `guards` maps a step's id (a block's too) to the CEL text that must hold when it is reached.
+    """
 
     kind: Kind
     name: str
@@ -247,4 +306,5 @@ class Manifest:
     reviewed: Review | None = None
     moved: Moved = field(default_factory=Moved)
     notes: tuple[str, ...] = ()
+    guards: Mapping[str, str] = field(default_factory=dict)
     schema: Literal["itmp-plan/v1"] = SCHEMA

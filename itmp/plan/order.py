@@ -8,7 +8,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-from itmp.plan.model import AnsibleStep, CheckStep, LeafStep, Manifest, PulumiStep, RollingStep
+from itmp.plan.model import (
+    Added,
+    AnsibleStep,
+    AskStep,
+    HostStep,
+    LeafStep,
+    Manifest,
+    PulumiStep,
+    RollingStep,
+    WaitStep,
+)
 
 Phase: TypeAlias = Literal["do", "undo"]
 
@@ -51,8 +61,13 @@ def all_steps(manifest: Manifest) -> tuple[LeafStep, ...]:
 
 
 def step_hosts(step: LeafStep) -> tuple[str, ...]:
-    """Return the hosts that a step acts on or asks; none for a stack update."""
-    return () if isinstance(step, PulumiStep) else step.hosts
+    """Return the hosts that a step acts on or asks; none for a stack update, a question or a wait."""
+    return step.hosts if isinstance(step, HostStep) else ()
+
+
+def word_target(step: AskStep | WaitStep) -> str:
+    """Return what a question or a wait counts as its one target; no host can be called so."""
+    return f"{step.kind}:{step.id}"
 
 
 def targets(manifest: Manifest, phase: Phase | None = None) -> tuple[str, ...]:
@@ -77,6 +92,15 @@ def delegates(manifest: Manifest) -> tuple[str, ...]:
     )
 
 
+def added(manifest: Manifest) -> dict[str, Added]:
+    """Return the hosts that plays add while they run, by name; the first declaration of a name counts."""
+    found: dict[str, Added] = {}
+    for step in all_steps(manifest):
+        for one in step.adds if isinstance(step, AnsibleStep) else ():
+            found.setdefault(one.name, one)
+    return found
+
+
 def resources(manifest: Manifest) -> tuple[str, ...]:
     """Return the urn of each resource that an operation changes, sorted."""
     steps = [step for step in all_steps(manifest) if isinstance(step, PulumiStep)]
@@ -90,20 +114,32 @@ def scope(manifest: Manifest) -> Scope:
     )
 
 
+def slice_key(part: Part, phase: Phase = "do") -> str:
+    """Return the key of a slice, unique in a run: the step's id, `ID@N` in batch N, `undo:ID`."""
+    name = part.step.id if phase == "do" else f"undo:{part.step.id}"
+    return f"{name}@{part.batch}" if part.batch else name
+
+
+def questions(manifest: Manifest) -> dict[str, AskStep]:
+    """Return each question of a plan by the key of its slice."""
+    return {slice_key(part): part.step for part in slices(manifest) if isinstance(part.step, AskStep)}
+
+
 def _parts(manifest: Manifest) -> Iterator[Part]:
     for step in manifest.steps:
         if not isinstance(step, RollingStep):
             yield Part(step, 0, step_hosts(step))
             continue
-        own = {inner.id: frozenset(inner.hosts) for inner in step.steps}
+        own = {inner.id: frozenset(step_hosts(inner)) for inner in step.steps}
         for number, batch in enumerate(step.batches, 1):
             for inner in step.steps:
-                yield from _cut(inner, number, batch, own[inner.id])
+                if isinstance(inner, HostStep):
+                    yield from _cut(inner, number, batch, own[inner.id])
+                elif isinstance(inner, WaitStep) or number in inner.after:
+                    yield Part(inner, number, ())
 
 
-def _cut(
-    step: AnsibleStep | CheckStep, number: int, batch: tuple[str, ...], own: frozenset[str]
-) -> Iterator[Part]:
+def _cut(step: HostStep, number: int, batch: tuple[str, ...], own: frozenset[str]) -> Iterator[Part]:
     hosts = tuple(host for host in batch if host in own)
     if hosts:
         yield Part(step, number, hosts)

@@ -9,22 +9,28 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from itmp.documents.guards import Known
 from itmp.documents.text import visible
 from itmp.plan.bundle import Plan
+from itmp.plan.guarding import guard_of, guards_on, meant
 from itmp.plan.model import (
     AnsibleStep,
+    AskStep,
     CheckStep,
+    HostStep,
     HttpProbe,
     LeafStep,
     Manifest,
     Probe,
     PulumiStep,
     RollingStep,
+    WaitStep,
 )
-from itmp.plan.order import all_steps, resources, scope
+from itmp.plan.order import added, all_steps, resources, scope, step_hosts
 
 Row = tuple[str, ...]
 
+_NOT_RUN: Final = "not run: guard"
 _SIZES: Final = 12
 """How many batch sizes fit on a line."""
 
@@ -48,7 +54,11 @@ def show(plan: Plan) -> tuple[Section, ...]:
         _section(
             "order", "Order of work", ("step", "title", "hosts", "kind", "when it fails"), _order(manifest)
         ),
+        _section("guards", "Guards", ("step", "runs only when", "now"), _guards(manifest)),
+        _section("questions", "Questions", ("step", "question", "answer", "roles"), _questions(manifest)),
+        _section("waits", "Waits", ("step", "waits"), _waits(manifest)),
         _section("hosts", "Hosts", ("name", "address", "port", "groups", "steps"), _hosts(manifest)),
+        _section("ways", "How hosts are reached, where not by plain ssh", ("host", "way"), _ways(manifest)),
         _section("delegates", "Delegates", ("step", "host"), _delegates(manifest)),
         _section("variables", "Variables", ("step", "name", "value"), _variables(manifest)),
         _section("tasks", "Tasks", ("step", "written at", "action", "name", "preview"), _tasks(manifest)),
@@ -107,35 +117,92 @@ def _head(plan: Plan) -> Iterator[Row]:
 def _order(manifest: Manifest) -> Iterator[Row]:
     for step in manifest.steps:
         if not isinstance(step, RollingStep):
-            yield _ordered(step)
+            yield _ordered(manifest, step)
             continue
         more = " + …" if len(step.batches) > _SIZES else ""
         sizes = " + ".join(str(len(batch)) for batch in step.batches[:_SIZES]) + more
-        yield step.id, step.title, f"{len(step.hosts)} in batches of {sizes}", "rolling", step.on_failure
-        yield from (_ordered(inner, "  ") for inner in step.steps)
+        reaction = _reaction(step.on_failure)
+        yield step.id, step.title, f"{len(step.hosts)} in batches of {sizes}", "rolling", reaction
+        yield from (_ordered(manifest, inner, "  ") for inner in step.steps)
 
 
-def _ordered(step: LeafStep, pad: str = "") -> Row:
+def _ordered(manifest: Manifest, step: LeafStep, pad: str = "") -> Row:
     kind = f"{step.kind}, always" if step.always else step.kind
-    return f"{pad}{step.id}", step.title, _reach(step), kind, step.on_failure
+    kind += f", {_NOT_RUN}" if _settled(manifest, step.id) is False else ""
+    return f"{pad}{step.id}", step.title, _reach(step), kind, _reaction(step.on_failure)
+
+
+def _reaction(word: str) -> str:
+    return word if word in {"stop", "continue", "undo"} else f"go on at {word}"
 
 
 def _reach(step: LeafStep) -> str:
-    if not isinstance(step, PulumiStep):
-        return str(len(step.hosts))
-    count = len(step.operations)
-    return "1 operation" if count == 1 else f"{count} operations"
+    match step:
+        case PulumiStep():
+            count = len(step.operations)
+            return "1 operation" if count == 1 else f"{count} operations"
+        case AskStep():
+            return "people"
+        case WaitStep():
+            return "-"
+        case _:
+            return str(len(step.hosts))
+
+
+def _settled(manifest: Manifest, step: str) -> bool | None:
+    """Return whether a step's guards hold, as far as the inputs alone decide it."""
+    known = [guard_of(one) for one in guards_on(manifest, step)]
+    decided = [one.holds(Known(inputs=manifest.inputs)) for one in known if one.settled]
+    if False in decided:
+        return False
+    return True if len(decided) == len(known) else None
+
+
+def _guards(manifest: Manifest) -> Iterator[Row]:
+    says = {True: "holds with these inputs", False: _NOT_RUN, None: "decided while it runs"}
+    for name, source in manifest.guards.items():
+        guard = guard_of(source)
+        yield (
+            name,
+            source,
+            says[guard.holds(Known(inputs=manifest.inputs)) if guard.settled else None],
+        )
+
+
+def _questions(manifest: Manifest) -> Iterator[Row]:
+    for step in all_steps(manifest):
+        if isinstance(step, AskStep):
+            after = f"after batch {', '.join(map(str, step.after))}: " if step.after else ""
+            roles = ", ".join(step.roles) or "any role that the policy lets answer"
+            yield step.id, after + step.question, meant(step), roles
+
+
+def _waits(manifest: Manifest) -> Iterator[Row]:
+    for step in all_steps(manifest):
+        if isinstance(step, WaitStep):
+            yield (
+                step.id,
+                f"until {step.until}" if step.until else f"{step.seconds} s from when it is reached",
+            )
 
 
 def _hosts(manifest: Manifest) -> Iterator[Row]:
     steps: dict[str, list[str]] = {}
     for step in all_steps(manifest):
-        for host in () if isinstance(step, PulumiStep) else step.hosts:
+        for host in step_hosts(step):
             steps.setdefault(host, []).append(step.id)
     for one in manifest.inventory.hosts if manifest.inventory else ():
         used = ", ".join(steps.pop(one.name, ["delegate only"]))
         yield one.name, one.address, str(one.port), ", ".join(one.groups), used
+    for new in added(manifest).values():
+        yield new.name, new.address, str(new.port), "added while it runs", ", ".join(steps.pop(new.name))
     yield from ((name, "", "", "not in the inventory", ", ".join(ids)) for name, ids in sorted(steps.items()))
+
+
+def _ways(manifest: Manifest) -> Iterator[Row]:
+    if manifest.inventory:
+        yield from sorted(manifest.inventory.ways.items())
+        yield from ((name, "its host key is not checked") for name in manifest.inventory.unpinned)
 
 
 def _delegates(manifest: Manifest) -> Iterator[Row]:
@@ -146,7 +213,7 @@ def _delegates(manifest: Manifest) -> Iterator[Row]:
 
 def _variables(manifest: Manifest) -> Iterator[Row]:
     for step in all_steps(manifest):
-        if isinstance(step, CheckStep):
+        if not isinstance(step, AnsibleStep | PulumiStep):
             continue
         plain = step.config if isinstance(step, PulumiStep) else step.vars
         yield from ((step.id, name, _json(value)) for name, value in sorted(plain.items()))
@@ -167,7 +234,7 @@ def _tasks(manifest: Manifest) -> Iterator[Row]:
 
 def _checks(manifest: Manifest) -> Iterator[Row]:
     for step in all_steps(manifest):
-        if isinstance(step, PulumiStep):
+        if not isinstance(step, HostStep):
             continue
         within = f", within {step.within} s" if isinstance(step, CheckStep) else ", to find out after a crash"
         for host in step.hosts:
@@ -215,7 +282,11 @@ def _limits(manifest: Manifest) -> Iterator[Row]:
             past = f"hosts of one batch run side by side, so up to {largest} may have failed when it stops"
             yield f"{step.id}: overshoot", past
     for leaf in all_steps(manifest):
-        if not isinstance(leaf, CheckStep):
+        if isinstance(leaf, AnsibleStep) and leaf.tags:
+            yield f"{leaf.id}: only tags", ", ".join(leaf.tags)
+        if isinstance(leaf, AnsibleStep) and leaf.skip_tags:
+            yield f"{leaf.id}: not tags", ", ".join(leaf.skip_tags)
+        if isinstance(leaf, AnsibleStep | PulumiStep):
             yield f"{leaf.id}: time", f"at most {leaf.timeout} s for each slice"
     gone = "refuse" if manifest.moved.gone == "refuse" else f"skip up to {manifest.moved.skip}"
     yield "hosts gone since", gone

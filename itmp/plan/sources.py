@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from itmp.plan.model import ExpectedTask, Host, Operation, Present, Source
+from itmp.plan.model import Added, ExpectedTask, Host, Operation, Present, Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +20,9 @@ class PlayNeed:
     `playbook` is a catalog name (`lb_drain` for `playbooks/lb_drain.yml`) or, when `rendered` is given, the
     name under which those bytes shall stand beside the catalog's playbooks. `pattern` is the host pattern of
     the step (empty: the playbook's own `hosts:` decide alone). `sliced` says that it runs batch by batch,
-    where `run_once`, `serial` and several host patterns are refused unless `per_slice`. `mark` is
-    file:line:column of the step.
+    where `run_once`, `serial` and several host patterns are refused unless `per_slice`. `tags` and `skip_tags`
+    choose tasks as Ansible's options of these names do. `adds` declares hosts that plays add while they run:
+    names of the inventory, and `new` ones with their place. `mark` is file:line:column of the step.
     """
 
     id: str
@@ -35,6 +36,10 @@ class PlayNeed:
     public_vars: tuple[str, ...] = ()
     sliced: bool = False
     per_slice: bool = False
+    tags: tuple[str, ...] = ()
+    skip_tags: tuple[str, ...] = ()
+    adds: tuple[str, ...] = ()
+    new: tuple[Added, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,13 +84,16 @@ class Needs:
 class InventoryFacts:
     """The inventory as it is now.
 
-    `snapshot` are the bytes to freeze; `patterns` maps each asked pattern to hosts in inventory order.
+    `snapshot` are the bytes to freeze; `patterns` maps each asked pattern to hosts in inventory order; `ways` says of
+    hosts that plain ssh does not reach how they are reached, `unpinned` whose key is not checked.
     """
 
     sources: tuple[str, ...]
     snapshot: bytes
     hosts: tuple[Host, ...]
     patterns: Mapping[str, tuple[str, ...]]
+    ways: Mapping[str, str] = field(default_factory=dict)
+    unpinned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +101,7 @@ class PlayFacts:
     """What Ansible's own parser says of one play need.
 
     `playbook` is its artifact path; `hosts` are the hosts that it would act on (its own patterns, cut to the
-    step's pattern), in inventory order.
+    step's pattern), in inventory order, then hosts that it adds.
     """
 
     playbook: str

@@ -18,6 +18,7 @@ from itmp.plan.probing import probe_hosts
 from itmp.plan.sources import Facts, PlayFacts
 from itmp.plan.stacks import freeze_stack, reach_problems, set_back, stack_notes
 from itmp.runbook.model import (
+    AskStep,
     CheckStep,
     HostStep,
     PlaybookStep,
@@ -25,8 +26,9 @@ from itmp.runbook.model import (
     Runbook,
     StackStep,
     TasksStep,
+    WaitStep,
 )
-from itmp.runbook.needs import pattern_of, plain_vars, play_need, secret_vars, stack_turn
+from itmp.runbook.needs import new_hosts, pattern_of, plain_vars, play_need, secret_vars, stack_turn
 from itmp.runbook.stacks import taken_back
 
 _GRACE: Final = 300
@@ -46,7 +48,15 @@ def freeze(document: Runbook, inputs: Mapping[str, Any], facts: Facts, *, source
         raise DocumentError(freezer.problems)
     notes = tuple(note for stack in facts.stacks.values() for note in stack_notes(stack))
     return freeze_document(
-        "runbook", bound, inputs, facts, source=source, steps=steps, undo=undo, notes=notes
+        "runbook",
+        bound,
+        inputs,
+        facts,
+        source=source,
+        steps=steps,
+        undo=undo,
+        notes=notes,
+        guards=_guards(bound),
     )
 
 
@@ -65,13 +75,24 @@ class _Freezer:
 
     def undo(self) -> tuple[plan.LeafStep, ...]:
         """Return the undo steps; the steps are frozen already."""
-        made = [
+        own = [self._takes_back(loc, step, block) for loc, step, block in self.document.own_undo()]
+        made: list[plan.LeafStep | None] = [
             self._back(("undo", index), step)
             if isinstance(step, StackStep)
             else self._leaf(("undo", index), cast("HostStep", step))
             for index, step in enumerate(self.document.undo)
         ]
-        return tuple(step for step in made if step)
+        return tuple(step for step in [*own, *made] if step)
+
+    def _takes_back(self, loc: Loc, step: HostStep, block: RollingStep | None) -> plan.AnsibleStep | None:
+        """Return the undo step that is written inside the step at `loc[:-1]`: once over all of that step's hosts."""
+        around = self._pattern((*loc, "hosts"), block.rolling.hosts) if block else None
+        made = self._leaf(loc, step, block, around)
+        return (
+            replace(made, undoes=self.document.step_id(loc[:-1]))
+            if isinstance(made, plan.AnsibleStep)
+            else None
+        )
 
     def _step(self, loc: Loc, step: object) -> plan.Step | None:
         match step:
@@ -79,6 +100,10 @@ class _Freezer:
                 return self._rolling(loc, step)
             case StackStep():
                 return self._stack(loc, step)
+            case AskStep():
+                return self._ask(loc, step)
+            case WaitStep():
+                return self._wait(loc, step)
             case _:
                 return self._leaf(loc, cast("HostStep", step))
 
@@ -106,19 +131,64 @@ class _Freezer:
 
     def _rolling(self, loc: Loc, step: RollingStep) -> plan.RollingStep | None:
         hosts = self._pattern((*loc, "rolling", "hosts"), step.rolling.hosts)
-        made = [
-            self._leaf((*loc, "steps", i), cast("HostStep", one), step, hosts)
+        made: list[plan.AnsibleStep | plan.CheckStep | plan.AskStep | plan.WaitStep | None] = [
+            self._wait((*loc, "steps", i), one)
+            if isinstance(one, WaitStep)
+            else self._leaf((*loc, "steps", i), cast("HostStep", one), step, hosts)
             for i, one in enumerate(step.steps)
         ]
         if not hosts or not all(made):
             return None
+        batches = batch_hosts(hosts, step.rolling.batches)
+        made += [self._pause(loc, step, len(batches))]
         return plan.RollingStep(
             id=self.document.step_id(loc),
             title=step.title or f"Rolling over {step.rolling.hosts}",
             hosts=hosts,
-            batches=batch_hosts(hosts, step.rolling.batches),
+            batches=batches,
             max_failures=step.rolling.max_failures,
             steps=tuple(one for one in made if one),
+            on_failure=step.on_failure,
+        )
+
+    def _pause(self, loc: Loc, step: RollingStep, batches: int) -> plan.AskStep | None:
+        """Return the question between batches; `None` without one, or where no batch follows another."""
+        rule = step.rolling.pause
+        every = range(1, batches)
+        after = tuple(n for n in every if n in rule.after or not rule.after) if rule else ()
+        if rule is None or not after:
+            return None
+        return plan.AskStep(
+            id=self.document.pause_id(loc),
+            title=rule.question,
+            question=rule.question,
+            answer="boolean",
+            roles=rule.roles,
+            after=after,
+        )
+
+    def _ask(self, loc: Loc, step: AskStep) -> plan.AskStep:
+        kind, choices = (
+            ("choice", step.ask.answer) if isinstance(step.ask.answer, tuple) else (step.ask.answer, ())
+        )
+        return plan.AskStep(
+            id=self.document.step_id(loc),
+            title=step.title or step.ask.question,
+            question=step.ask.question,
+            answer=cast("plan.AnswerType", kind),
+            choices=choices,
+            roles=step.ask.roles,
+            on_failure=step.on_failure,
+        )
+
+    def _wait(self, loc: Loc, step: WaitStep) -> plan.WaitStep:
+        wait = step.wait
+        words = f"Wait until {wait.until}" if wait.until else f"Wait {wait.for_} s"
+        return plan.WaitStep(
+            id=self.document.step_id(loc),
+            title=step.title or words,
+            seconds=int(wait.for_ or 0),
+            until=wait.until or "",
             on_failure=step.on_failure,
         )
 
@@ -175,6 +245,9 @@ class _Freezer:
     ) -> Mapping[str, Any]:
         return {
             "delegates": tuple(dict.fromkeys((*step.delegates, *play.delegates))),
+            "adds": new_hosts(step),
+            "tags": step.tags if isinstance(step, PlaybookStep) else (),
+            "skip_tags": step.skip_tags if isinstance(step, PlaybookStep) else (),
             "vars": plain_vars(step),
             "secrets": secret_vars(step),
             "probes": self._probes((*loc, "probe"), step.probe, hosts) if step.probe else {},
@@ -208,6 +281,14 @@ class _Freezer:
 
     def _problem(self, loc: Loc, message: str, suggestion: str = "") -> None:
         self.problems.append(self.document.problem(loc, message, suggestion))
+
+
+def _guards(document: Runbook) -> Mapping[str, str]:
+    """Return the guard of each step that has one, by the step's id."""
+    blocks: list[Loc] = [("steps", i) for i, one in enumerate(document.steps) if isinstance(one, RollingStep)]
+    places = [*blocks, *(loc for loc, _, _ in document.placed())]
+    found = {document.step_id(loc): document.step_at(loc).when for loc in places}
+    return {name: source for name, source in found.items() if source is not None}
 
 
 def _timeout(step: HostStep) -> int:

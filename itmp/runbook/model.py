@@ -1,7 +1,7 @@
 """The runbook document, `itmp: runbook/v1`.
 
-Rules kept here: a step has exactly one kind, seen by its key; a key or value that belongs to a later version
-is refused by name, not as unknown; every finding of the document is reported at once, at its place.
+Rules kept here: a step has exactly one kind, seen by its key; a step that cannot stand where it stands is refused
+with the reason; every finding of the document is reported at once, at its place.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,6 @@ from itmp.documents.checks import Check, Probe, check_findings
 from itmp.documents.knobs import STACK_TIMEOUT
 from itmp.documents.model import Loc
 from itmp.documents.scalars import (
-    REFERENCE,
     BatchSize,
     Duration,
     HostPattern,
@@ -28,35 +27,29 @@ from itmp.documents.scalars import (
 )
 from itmp.documents.secrecy import holds_reference, is_reference, parse_reference
 from itmp.errors import InvalidInputError
+from itmp.plan.guarding import REACTIONS
+from itmp.runbook.guarding import Stage, guard_findings, jump_findings
 from itmp.runbook.stacks import Placed, StackBlock, stack_findings
+from itmp.runbook.words import AskBlock, GuardText, PauseRule, WaitBlock
 
-NOT_YET: Final = "is not available in this version"
+_KINDS: Final = ("playbook", "tasks", "check", "stack", "rolling", "ask", "wait")
 
-_KINDS: Final = ("playbook", "tasks", "check", "stack", "rolling")
-_LATER: Final = ("ask", "wait")
-
-CatalogName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+(/[a-z0-9_]+)*$", max_length=120)]
+CatalogName = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$", max_length=120
+    ),
+]
 HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=253)]
+TaskTag = Annotated[str, StringConstraints(pattern=r"^[^\s,{}]+$", max_length=120)]
 
 
-def _not_yet(_value: Any) -> Any:
-    raise PydanticCustomError("not_yet", f"this key {NOT_YET}")
+class NewHost(Block):
+    """A host that no inventory holds and that a play adds: where it will answer."""
 
-
-def _on_failure(value: Any) -> Any:
-    if (
-        isinstance(value, str)
-        and value not in {"stop", "continue", "undo"}
-        and not REFERENCE.fullmatch(value)
-    ):
-        raise PydanticCustomError(
-            "not_yet", f"write stop, continue or undo; going on at another step {NOT_YET}"
-        )
-    return value
-
-
-Later = Annotated[None, BeforeValidator(_not_yet)]
-OnFailureWord = Annotated[Literal["stop", "continue", "undo"], BeforeValidator(_on_failure)]
+    name: HostName
+    address: HostName
+    port: Annotated[int, Field(ge=1, le=65535)] = 22
 
 
 class _Step(Block):
@@ -64,8 +57,8 @@ class _Step(Block):
 
     id: Name | None = None
     title: Line | None = None
-    on_failure: OnFailureWord = "stop"
-    when: SkipJsonSchema[Later] = None
+    on_failure: Name = "stop"
+    when: GuardText | None = None
 
 
 class _OnHosts(_Step):
@@ -80,19 +73,23 @@ class _Acting(_OnHosts):
 
     vars: dict[VariableName, Any] = Field(default_factory=dict)
     delegates: tuple[HostName, ...] = ()
+    adds: tuple[HostName | NewHost, ...] = ()
     probe: Probe | None = None
     per_slice: bool = False
     timeout: Templated[Duration] = 3600
+    undo: "_OwnUndo | None" = None
 
 
-class NotYet(_Step):
-    """A kind of step that a later version has."""
+class Misplaced(_Step):
+    """A kind of step that cannot stand where it was written."""
 
 
 class PlaybookStep(_Acting):
     """Run a playbook of the catalog."""
 
     playbook: CatalogName
+    tags: tuple[TaskTag, ...] = ()
+    skip_tags: tuple[TaskTag, ...] = ()
 
 
 class TasksStep(_Acting):
@@ -116,18 +113,29 @@ class StackStep(_Step):
     timeout: Templated[Duration] = STACK_TIMEOUT
 
 
+class AskStep(_Step):
+    """Ask people; the run waits for a signed answer."""
+
+    ask: AskBlock
+
+
+class WaitStep(_Step):
+    """Let time pass."""
+
+    wait: WaitBlock
+
+
 class Rolling(Block):
     """Which hosts, in batches of which sizes, and how many may fail over the whole run."""
 
     hosts: HostPattern
     batches: Annotated[tuple[BatchSize, ...], Field(min_length=1)]
     max_failures: Templated[Annotated[int, Field(ge=0)]] = 0
+    pause: PauseRule | None = None
 
 
 def _kind(value: Any) -> str | None:
     keys = value if isinstance(value, dict) else ()
-    if any(key in keys for key in _LATER):
-        return "<later>"
     return next((f"<{kind}>" for kind in _KINDS if kind in keys), None) or _meant(keys)
 
 
@@ -139,17 +147,21 @@ def _meant(keys: Iterable[str]) -> str | None:
 
 def _undo_kind(value: Any) -> str | None:
     kind = _kind(value)
-    return "<nested>" if kind == "<rolling>" else kind
+    return {"<rolling>": "<nested>", "<ask>": "<forward>", "<wait>": "<forward>"}.get(str(kind), kind)
 
 
 def _inner_kind(value: Any) -> str | None:
-    kind = _undo_kind(value)
-    return "<whole>" if kind == "<stack>" else kind
+    kind = _kind(value)
+    return {"<rolling>": "<nested>", "<stack>": "<whole>", "<ask>": "<asked>"}.get(str(kind), kind)
 
 
-def _refuse_kind(value: Any) -> Any:
-    name = next((key for key in _LATER if isinstance(value, dict) and key in value), "this")
-    raise PydanticCustomError("not_yet", f"a step of kind {name} {NOT_YET}")
+def _refuse_forward(_value: Any) -> Any:
+    raise PydanticCustomError("forward", "undo neither asks nor waits: nothing may hold it up")
+
+
+def _refuse_asked(_value: Any) -> Any:
+    message = "a question cannot stand inside rolling; to ask between batches write pause in the block's head"
+    raise PydanticCustomError("asked", message)
 
 
 def _refuse_nested(_value: Any) -> Any:
@@ -162,20 +174,33 @@ def _refuse_whole(_value: Any) -> Any:
 
 
 _NO_KIND: Final = f"a step has one of the keys {', '.join(_KINDS)}"
-_LaterStep = Annotated[SkipJsonSchema[NotYet], BeforeValidator(_refuse_kind), Tag("<later>")]
-_NestedStep = Annotated[SkipJsonSchema[NotYet], BeforeValidator(_refuse_nested), Tag("<nested>")]
+_ForwardStep = Annotated[SkipJsonSchema[Misplaced], BeforeValidator(_refuse_forward), Tag("<forward>")]
+_AskedStep = Annotated[SkipJsonSchema[Misplaced], BeforeValidator(_refuse_asked), Tag("<asked>")]
+_NestedStep = Annotated[SkipJsonSchema[Misplaced], BeforeValidator(_refuse_nested), Tag("<nested>")]
 _Playbook = Annotated[PlaybookStep, Tag("<playbook>")]
 _Tasks = Annotated[TasksStep, Tag("<tasks>")]
 _Check = Annotated[CheckStep, Tag("<check>")]
 _Stack = Annotated[StackStep, Tag("<stack>")]
-_WholeStep = Annotated[SkipJsonSchema[NotYet], BeforeValidator(_refuse_whole), Tag("<whole>")]
+_Ask = Annotated[AskStep, Tag("<ask>")]
+_Wait = Annotated[WaitStep, Tag("<wait>")]
+_WholeStep = Annotated[SkipJsonSchema[Misplaced], BeforeValidator(_refuse_whole), Tag("<whole>")]
 _InnerStep = Annotated[
-    _Playbook | _Tasks | _Check | _LaterStep | _NestedStep | _WholeStep,
+    _Playbook | _Tasks | _Check | _Wait | _AskedStep | _NestedStep | _WholeStep,
     Discriminator(_inner_kind, custom_error_type="kind", custom_error_message=_NO_KIND),
 ]
 _UndoStep = Annotated[
-    _Playbook | _Tasks | _Check | _Stack | _LaterStep | _NestedStep,
+    _Playbook | _Tasks | _Check | _Stack | _ForwardStep | _NestedStep,
     Discriminator(_undo_kind, custom_error_type="kind", custom_error_message=_NO_KIND),
+]
+
+
+_OwnUndo = Annotated[
+    _Playbook | _Tasks,
+    Discriminator(
+        _kind,
+        custom_error_type="kind",
+        custom_error_message="what takes a step back has one of the keys playbook, tasks",
+    ),
 ]
 
 
@@ -187,11 +212,12 @@ class RollingStep(_Step):
 
 
 _AnyStep = Annotated[
-    _Playbook | _Tasks | _Check | _Stack | Annotated[RollingStep, Tag("<rolling>")] | _LaterStep,
+    _Playbook | _Tasks | _Check | _Stack | _Ask | _Wait | Annotated[RollingStep, Tag("<rolling>")],
     Discriminator(_kind, custom_error_type="kind", custom_error_message=_NO_KIND),
 ]
 HostStep: TypeAlias = PlaybookStep | TasksStep | CheckStep
-FlatStep: TypeAlias = HostStep | StackStep
+FlatStep: TypeAlias = HostStep | StackStep | AskStep | WaitStep
+AnyStep: TypeAlias = FlatStep | RollingStep
 
 
 class Runbook(Document):
@@ -208,9 +234,24 @@ class Runbook(Document):
                 for number, inner in enumerate(step.steps):
                     yield ("steps", index, "steps", number), cast("FlatStep", inner), step
             else:
-                yield ("steps", index), cast("FlatStep", step), None
+                yield ("steps", index), step, None
+        yield from self.own_undo()
         for index, back in enumerate(self.undo):
             yield ("undo", index), cast("FlatStep", back), None
+
+    def own_undo(self) -> Iterator[tuple[Loc, "HostStep", RollingStep | None]]:
+        """Yield what takes one step back, written inside it, in the order of undo: the last step first."""
+        flat: list[tuple[Loc, object, RollingStep | None]] = []
+        for index, one in enumerate(self.steps):
+            if isinstance(one, RollingStep):
+                places = [("steps", index, "steps", number) for number in range(len(one.steps))]
+                flat.extend((loc, inner, one) for loc, inner in zip(places, one.steps, strict=True))
+            else:
+                flat.append((("steps", index), one, None))
+        for loc, step, block in reversed(flat):
+            if isinstance(step, PlaybookStep | TasksStep) and step.undo is not None:
+                back = step.undo
+                yield (*loc, "undo"), back.model_copy(update={"hosts": back.hosts or step.hosts}), block
 
     def stacks(self) -> tuple[Placed, ...]:
         """Return each stack update and its place, in the document's order."""
@@ -220,10 +261,25 @@ class Runbook(Document):
             if isinstance(step, StackStep)
         )
 
+    def step_at(self, loc: Loc) -> AnyStep:
+        """Return the step at `loc`."""
+        if loc[0] == "undo":
+            return cast("AnyStep", self.undo[int(loc[1])])
+        step = self.steps[int(loc[1])]
+        inner = isinstance(step, RollingStep) and len(loc) > 2  # noqa: PLR2004  # (steps, i, steps, j) lies inside a block
+        return cast("AnyStep", step.steps[int(loc[3])] if inner and isinstance(step, RollingStep) else step)
+
+    def pause_id(self, loc: Loc) -> str:
+        """Return the id of the question between the batches of the block at `loc`."""
+        return f"{self.step_id(loc)[:57]}-pause"
+
     def step_id(self, loc: Loc) -> str:
         """Return the id of the step at `loc`: its own, or `undo-1`, `rolling-1` and so on by position."""
         if loc[0] == "undo":
             return self.undo[int(loc[1])].id or f"undo-{int(loc[1]) + 1}"
+        if loc[-1] == "undo":
+            back = next(step for at, step, _ in self.own_undo() if at == loc)
+            return back.id or f"undo-{self.step_id(loc[:-1])}"
         step = self.steps[int(loc[1])]
         if isinstance(step, RollingStep) and len(loc) > 2:  # noqa: PLR2004  # (steps, i, steps, j) lies inside a block
             return step.steps[int(loc[3])].id or ""
@@ -239,19 +295,35 @@ class Runbook(Document):
         yield from super().findings()
         yield from self._id_findings()
         for loc, step, block in self.placed():
-            if not isinstance(step, StackStep):
+            if isinstance(step, HostStep):
                 yield from self._step_findings(loc, step, block)
-            if loc[0] == "undo" and (getattr(step, "always", False) or step.on_failure == "undo"):
+            if "undo" in loc and getattr(step, "undo", None) is not None:
+                yield self.problem(
+                    (*loc, "undo"), "what takes a step back is not itself taken back", "remove the key"
+                )
+            if "undo" in loc and (getattr(step, "always", False) or step.on_failure == "undo"):
                 message = "an undo step has neither always nor on_failure: undo"
                 yield self.problem(loc, message, "remove the key")
         yield from stack_findings(self, self.stacks())
-        if not self.undo:
+        stages = [self._stage(("steps", index)) for index in range(len(self.steps))]
+        back = [self._stage(("undo", index)) for index in range(len(self.undo))]
+        yield from guard_findings(self, stages, back)
+        yield from jump_findings(self, stages, back)
+        if not self.undo and not list(self.own_undo()):
             for index, one in enumerate(self.steps):
                 inner = one.steps if isinstance(one, RollingStep) else ()
                 if "undo" in {one.on_failure, *(step.on_failure for step in inner)}:
                     yield self.problem(
                         ("steps", index), "on_failure: undo, but there is no undo", "write undo:"
                     )
+
+    def _stage(self, loc: Loc) -> Stage:
+        """Return the step at `loc` as guards and jumps see it."""
+        step, inner = self.step_at(loc), tuple[Stage, ...]()
+        if isinstance(step, RollingStep):
+            inner = tuple(self._stage((*loc, "steps", number)) for number in range(len(step.steps)))
+        answer = step.ask.kind if isinstance(step, AskStep) else None
+        return Stage(loc, self.step_id(loc), step.when, step.on_failure, answer, inner)
 
     def _id_findings(self) -> Iterator[Problem]:
         places: list[Loc] = [("steps", i) for i, one in enumerate(self.steps) if isinstance(one, RollingStep)]
@@ -260,11 +332,19 @@ class Runbook(Document):
             name = self.step_id(loc)
             if not name:
                 yield self.problem(loc, "the key 'id' is missing", "name the step: id: drain")
+            elif name in REACTIONS:
+                yield self.problem(
+                    (*loc, "id"), f"a step cannot be called {name}: on_failure means something else by it"
+                )
             elif name in seen:
                 yield self.problem(
                     (*loc, "id"), f"the step id {name!r} occurs twice", "name each step differently"
                 )
             seen.add(name)
+        for loc in places:
+            step = self.step_at(loc)
+            if isinstance(step, RollingStep) and step.rolling.pause and self.pause_id(loc) in seen:
+                yield self.problem(loc, f"the id {self.pause_id(loc)!r} belongs to the block's pause")
 
     def _step_findings(self, loc: Loc, step: HostStep, block: RollingStep | None) -> Iterator[Problem]:
         if isinstance(step, CheckStep):
@@ -279,6 +359,9 @@ class Runbook(Document):
     def _acting_findings(self, loc: Loc, step: PlaybookStep | TasksStep) -> Iterator[Problem]:
         if step.probe is not None:
             yield from check_findings(self, (*loc, "probe"), step.probe)
+        if step.adds and len(loc) > 2:  # noqa: PLR2004  # as in step_id
+            message = "adds cannot stand inside rolling: a batch is frozen"
+            yield self.problem((*loc, "adds"), message, "move the step out of the block")
         for name, value in step.vars.items():
             if is_reference(value):
                 yield from self._reference_problem((*loc, "vars", name), value["secret"])

@@ -10,6 +10,7 @@ from typing import Any
 from itmp.documents import bind
 from itmp.documents.model import Loc
 from itmp.documents.secrecy import is_reference, parse_reference
+from itmp.plan.model import Added
 from itmp.plan.probing import command_task
 from itmp.plan.rendering import render_play
 from itmp.plan.sources import Needs, PlayNeed
@@ -18,6 +19,7 @@ from itmp.runbook.model import (
     CheckStep,
     FlatStep,
     HostStep,
+    NewHost,
     PlaybookStep,
     RollingStep,
     Runbook,
@@ -33,7 +35,7 @@ def needs(document: Runbook, inputs: Mapping[str, Any]) -> Needs:
     `inputs` as `resolve_inputs` gives them.
     """
     bound = bind(document, inputs)
-    steps = [(loc, step, block) for loc, step, block in bound.placed() if not isinstance(step, StackStep)]
+    steps = [(loc, step, block) for loc, step, block in bound.placed() if isinstance(step, HostStep)]
     plays = [one for loc, step, block in steps if (one := play_need(bound, loc, step, block))]
     patterns = [block.rolling.hosts for block in bound.steps if isinstance(block, RollingStep)]
     patterns += [step.hosts for _, step, _ in steps if step.hosts is not None]
@@ -82,7 +84,7 @@ def play_need(document: Runbook, loc: Loc, step: HostStep, block: RollingStep | 
         pattern=pattern,
         rendered=rendered,
         public_vars=document.public_vars,
-        sliced=block is not None,
+        sliced=block is not None and "undo" not in loc,
     )
     return need if isinstance(step, CheckStep) else _with_vars(need, step)
 
@@ -103,6 +105,19 @@ def _with_vars(need: PlayNeed, step: PlaybookStep | TasksStep) -> PlayNeed:
         secrets=secret_vars(step),
         delegates=step.delegates,
         per_slice=step.per_slice,
+        tags=step.tags if isinstance(step, PlaybookStep) else (),
+        skip_tags=step.skip_tags if isinstance(step, PlaybookStep) else (),
+        adds=tuple(one for one in step.adds if isinstance(one, str)),
+        new=new_hosts(step),
+    )
+
+
+def new_hosts(step: PlaybookStep | TasksStep) -> tuple[Added, ...]:
+    """Return the hosts of `adds` that no inventory holds."""
+    return tuple(
+        Added(name=one.name, address=one.address, port=one.port)
+        for one in step.adds
+        if isinstance(one, NewHost)
     )
 
 

@@ -36,7 +36,8 @@ class ForgedLog:
 
     def of_change(self, change: str) -> tuple[Leaf, ...]:
         """Return the change's leaves."""
-        return tuple(leaf for leaf in self._leaves if leaf.event.change == change)
+        named = change.encode()
+        return tuple(leaf for leaf in self._leaves if named in leaf.data and leaf.event.change == change)
 
     def prove_inclusion(self, index: int, size: int) -> tuple[bytes, ...]:
         """Return an inclusion proof in the forged tree."""

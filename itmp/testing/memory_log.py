@@ -116,6 +116,16 @@ class MemoryJournal:
             raise LogUnavailableError(f"the journal has no leaves {start} to {end}")
         return self.leaves[start:end]
 
+    def position(self, size: int) -> Sequence[int]:
+        """Return where the last bundle of `size` leaves begins."""
+        return ((size - 1) // 256 * 256,) if size else ()
+
+    def resume(self, size: int, position: Sequence[int]) -> int | None:
+        """Take up where `position` says."""
+        if not size or len(position) != 1 or not position[0] < size <= len(self.leaves):
+            return None
+        return position[0]
+
     def write(self, leaves: Sequence[bytes], *, last: bool) -> None:
         """Append leaves; `room`, when set, is how many still fit (the reserve excepted)."""
         self._faults.strike("write", "not done")
@@ -180,7 +190,7 @@ class MemoryFiles:
 
     def names(self, folder: str) -> Sequence[str]:
         """Return the paths below `folder`."""
-        return sorted(path for path in self.content if path.startswith(folder + "/"))
+        return sorted(path for path in self.content if not folder or path.startswith(folder + "/"))
 
     def remove(self, path: str) -> None:
         """Remove a file."""
@@ -215,6 +225,7 @@ class MemoryStore:
         self.faults = Faults()
         self.journal = MemoryJournal(self.faults)
         self.files = MemoryFiles(self.faults)
+        self.snapshots = MemoryFiles(Faults())
         self.heads = MemoryHeads(empty_head(origin), self.faults)
         self._publishing = threading.Lock()
 

@@ -17,7 +17,7 @@ from itmp.canonical import Digest
 from itmp.change import Permit
 from itmp.errors import NotFoundError
 from itmp.execution import Author, Reprise, RunStory, RunSummary, Wiring, execute, resume, undo
-from itmp.execution.doors import Room, Runner, Slice
+from itmp.execution.doors import Answer, Room, Runner, Slice
 from itmp.execution.progress import RunEvent
 from itmp.plan import Plan, targets
 from itmp.testing.runners import Fuse, ScriptedProber, ScriptedRunner, World
@@ -114,6 +114,8 @@ class Rig:
         self.listener: Callable[[RunEvent], object] = id
         self.stopping: Callable[[], bool] = lambda: False
         self.now = NOON
+        self.answers: dict[str, str] = {}
+        self.asleep: Callable[[], object] = lambda: None
         self.folder = Path("/nowhere")
         self.kinds: tuple[str, ...] = ("ansible", "check", "pulumi")
         self._ids = 0
@@ -174,13 +176,15 @@ class Rig:
         limit: Iterable[str] | None = None,
     ) -> RunSummary:
         """Take the run up again."""
+        left_out = frozenset(skip)
+        names = [host for host in targets(self.plan.manifest) if host not in left_out]
         return resume(
-            self.permit("resume"),
+            self.permit("resume", hosts=names),
             self.plan,
             wiring=self.wiring(),
             story=self.story(),
             prober=ScriptedProber(self.world, blind=self.blind, fuse=self.fuse),
-            reprise=Reprise(retry=frozenset(retry), skip=frozenset(skip)),
+            reprise=Reprise(retry=frozenset(retry), skip=left_out),
             limit=limit,
         )
 
@@ -204,6 +208,7 @@ class Rig:
             journal=self.journal,
             runners=dict.fromkeys(self.kinds, self._runner),
             recheck=self._recheck,
+            patience=self,
             room=Room(folder=self.folder, token="token", run=run),  # noqa: S106 -- no secret: nothing is started
             progress=self,
             stopping=self._stopping,
@@ -216,6 +221,18 @@ class Rig:
         """Remember what the run tells."""
         self.told.append(event)
         self.listener(event)
+
+    def answer(self, part: Slice) -> Answer | None:
+        """Return the answer that `answers` holds for a question, by its slice's key."""
+        value = self.answers.get(part.key)
+        return (
+            Answer(value=value, leaf=Digest(canonical.digest(value.encode()))) if value is not None else None
+        )
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass in this world: what `asleep` does happens meanwhile."""
+        self.now += timedelta(seconds=seconds)
+        self.asleep()
 
     def id(self) -> str:
         """Return a fresh event id."""

@@ -12,7 +12,7 @@ from typing import Literal
 from itmp.change import Permit
 from itmp.errors import Error
 from itmp.execution.doors import Action, ActionResult, Observer, Outcome, Room, Slice
-from itmp.plan import AnsibleStep, CheckStep, Plan, PulumiStep, all_steps
+from itmp.plan import AnsibleStep, AskStep, CheckStep, Plan, PulumiStep, WaitStep, all_steps
 
 
 class Killed(BaseException):
@@ -251,6 +251,8 @@ def _actions(part: Slice) -> list[tuple[Action, bool]]:
                 for one in operations
                 if one.op != "same"
             ]
+        case AskStep() | WaitStep():
+            return []  # the run itself asks and waits
 
 
 def _outcome(part: Slice, ending: Ending | None) -> Outcome:

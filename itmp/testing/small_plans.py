@@ -4,13 +4,13 @@ Rules kept here: they are ordinary plans, built through `Plan.build`; every task
 action can be told from any other.
 """
 
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Mapping
 
 from itmp.canonical import digest
 from itmp.plan.bundle import Plan
 from itmp.plan.model import (
     AnsibleStep,
+    AskStep,
     Change,
     CheckStep,
     ExpectedTask,
@@ -24,10 +24,11 @@ from itmp.plan.model import (
     RollingStep,
     Source,
     Step,
+    WaitStep,
 )
 from itmp.plan.order import all_steps
 
-Reaction = Literal["stop", "continue", "undo"]
+Reaction = str
 PROJECT = "project/"
 
 
@@ -104,9 +105,36 @@ def stack(id: str, names: Iterable[str], *, on_failure: Reaction = "stop") -> Pu
     )
 
 
+def ask(
+    id: str,  # noqa: A002 -- as above
+    *,
+    choices: Iterable[str] = (),
+    roles: Iterable[str] = (),
+    after: Iterable[int] = (),
+    on_failure: Reaction = "stop",
+) -> AskStep:
+    """Return a question: true or false, or one of `choices`; inside rolling it is asked `after` these batches."""
+    texts = tuple(choices)
+    return AskStep(
+        id=id,
+        title=id,
+        question=f"{id}?",
+        answer="choice" if texts else "boolean",
+        choices=texts,
+        roles=tuple(roles),
+        after=tuple(after),
+        on_failure=on_failure,
+    )
+
+
+def wait(id: str, *, seconds: int = 0, until: str = "") -> WaitStep:  # noqa: A002 -- as above
+    """Return a wait."""
+    return WaitStep(id=id, title=id, seconds=seconds, until=until)
+
+
 def rolling(
     names: Iterable[str],
-    steps: Iterable[AnsibleStep | CheckStep],
+    steps: Iterable[AnsibleStep | CheckStep | AskStep | WaitStep],
     *,
     size: int = 2,
     max_failures: int = 0,
@@ -126,8 +154,14 @@ def rolling(
     )
 
 
-def plan(steps: Iterable[Step], *, undo: Iterable[LeafStep] = (), extra: Iterable[str] = ()) -> Plan:
-    """Return the plan of `steps`; `extra` are further artifact paths."""
+def plan(
+    steps: Iterable[Step],
+    *,
+    undo: Iterable[LeafStep] = (),
+    extra: Iterable[str] = (),
+    guards: Mapping[str, str] | None = None,
+) -> Plan:
+    """Return the plan of `steps`; `extra` are further artifact paths, `guards` map steps to CEL texts."""
     every, back = tuple(steps), tuple(undo)
     names = dict.fromkeys(host for step in (*every, *back) for host in getattr(step, "hosts", ()))
     manifest = Manifest(
@@ -143,6 +177,7 @@ def plan(steps: Iterable[Step], *, undo: Iterable[LeafStep] = (), extra: Iterabl
         undo=back,
         artifacts={},
         versions={"ansible-core": "2.19.0"},
+        guards=dict(guards or {}),
         inventory=Inventory(
             sources=("inventories/prod",),
             snapshot="inventory.json",

@@ -36,7 +36,7 @@ from itmp.change.statements import type_of
 from itmp.evidence import build
 from itmp.execution.doors import Slice
 from itmp.execution.record import work_digest
-from itmp.plan import AnsibleStep, ExpectedTask, Host, Manifest, Plan, Source, scope, targets
+from itmp.plan import AnsibleStep, ExpectedTask, Host, Manifest, Plan, Source, scope, slices, targets
 from itmp.plan.model import Inventory, Risk
 from itmp.signing import NoteKey, Signed, change_id, lines_of
 from itmp.testing.memory_log import MemoryStore, StepClock, counting_ids
@@ -340,7 +340,7 @@ class Story:
             step=step.id,
             phase=phase,
             intent=intent.hash,
-            data={"slice": step.id, "hosts": dict.fromkeys(hosts, outcome)},
+            data={"slice": self._key(step, hosts, phase), "hosts": dict.fromkeys(hosts, outcome)},
         )
         return intent
 
@@ -348,9 +348,17 @@ class Story:
         self, permit: Permit, step: AnsibleStep, hosts: Sequence[str], *, phase: str = "do"
     ) -> Receipt:
         """Write the intent of one slice."""
-        work = work_digest(Slice(key=step.id, step=step, hosts=tuple(hosts)))
-        data = {"slice": step.id, "hosts": list(hosts), "work": work, "permit": permit.leaf}
+        key = self._key(step, hosts, phase)
+        work = work_digest(Slice(key=key, step=step, hosts=tuple(hosts)))
+        data = {"slice": key, "hosts": list(hosts), "work": work, "permit": permit.leaf}
         return self.say(permit, "slice.intended", step=step.id, phase=phase, data=data)
+
+    def _key(self, step: AnsibleStep, hosts: Sequence[str], phase: str) -> str:
+        """Return the key of the slice of the plan that does `step` on `hosts`."""
+        name = f"undo:{step.id}" if phase == "undo" else step.id
+        parts = slices(self.plan.manifest, "undo" if phase == "undo" else "do")
+        found = [part for part in parts if part.step.id == step.id and set(hosts) <= set(part.hosts)]
+        return f"{name}@{found[0].batch}" if found and found[0].batch else name
 
     def result(
         self,

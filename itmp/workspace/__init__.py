@@ -13,13 +13,19 @@ _HOME: Final = {
     "validate": "planning", "compile_plan": "planning", "write_plan": "planning", "read_plan": "changes",
     "logged_plan": "planning", "SUFFIX": "planning",
     "show": "planning", "diff": "planning", "scope": "planning",
-    "Acted": "changes", "open_change": "changes", "approve": "changes", "reject": "changes", "revoke": "changes",
-    "cancel": "changes", "review": "changes", "close": "changes", "records": "changes", "find": "changes",
+    "Acted": "changes", "open_change": "changes", "approve": "changes", "reject": "changes",
+    "revoke": "changes",
+    "cancel": "changes", "review": "changes", "close": "changes", "records": "changes",
+    "listed": "changes", "find": "changes",
     "waiting_for": "changes", "statement_text": "changes", "add_statement": "changes",
+    "OnEvent": "events", "RunEvent": "events", "event_json": "events", "outline": "events",
     "run": "running", "resume": "running", "undo": "running",
-    "status": "watching", "logs": "watching", "wait": "watching", "stop": "watching", "reconcile": "watching",
+    "answer": "watching",
+    "status": "watching", "logs": "entries", "Entry": "entries",
+    "wait": "watching", "stop": "watching", "reconcile": "watching",
     "change_story": "watching",
-    "audit_list": "auditing", "audit_show": "auditing", "audit_verify": "auditing", "audit_checkpoint": "auditing",
+    "audit_list": "entries", "reindex": "entries",
+    "audit_show": "auditing", "audit_verify": "auditing", "audit_checkpoint": "auditing",
     "audit_anchor": "auditing", "log_vkey": "auditing", "evidence": "auditing",
     "audit_population": "inquiries", "audit_sample": "inquiries", "audit_access": "inquiries",
     "audit_exceptions": "inquiries", "audit_reconcile": "inquiries",
@@ -32,6 +38,9 @@ _HOME: Final = {
     "lab_prepare": "tooling", "write_schemas": "tooling",
     "engine_install": "tooling", "engine_status": "tooling", "hosts_scan": "tooling", "hosts_list": "tooling",
     "patch_resolve": "patches",
+    "Preview": "previewing", "preview": "previewing", "previewed": "previewing", "preview_lines": "previewing",
+    "ChangeRecord": "values", "DocumentError": "values", "Plan": "values", "Window": "values",
+    "parse_duration": "values", "parse_time": "values",
 }  # fmt: skip
 
 __all__ = [
@@ -39,11 +48,20 @@ __all__ = [
     "SUFFIX",
     "Account",
     "Acted",
+    "ChangeRecord",
+    "DocumentError",
+    "Entry",
     "Founded",
+    "OnEvent",
+    "Plan",
+    "Preview",
     "Proposed",
     "Result",
+    "RunEvent",
+    "Window",
     "Workspace",
     "add_statement",
+    "answer",
     "approve",
     "audit_access",
     "audit_account",
@@ -66,6 +84,7 @@ __all__ = [
     "doctor",
     "engine_install",
     "engine_status",
+    "event_json",
     "evidence",
     "find",
     "hosts_list",
@@ -76,19 +95,27 @@ __all__ = [
     "lab_exec",
     "lab_prepare",
     "lab_up",
+    "listed",
     "log_vkey",
     "logged_plan",
     "logs",
     "moment",
     "open_change",
+    "outline",
+    "parse_duration",
+    "parse_time",
     "patch_resolve",
     "policy_propose",
     "policy_sign",
     "policy_test",
+    "preview",
+    "preview_lines",
+    "previewed",
     "read_plan",
     "read_trust",
     "reconcile",
     "records",
+    "reindex",
     "reject",
     "resume",
     "review",
@@ -116,7 +143,6 @@ if TYPE_CHECKING:
     from itmp.workspace.auditing import (
         audit_anchor,
         audit_checkpoint,
-        audit_list,
         audit_show,
         audit_verify,
         evidence,
@@ -129,6 +155,7 @@ if TYPE_CHECKING:
         cancel,
         close,
         find,
+        listed,
         open_change,
         read_plan,
         records,
@@ -138,6 +165,8 @@ if TYPE_CHECKING:
         statement_text,
         waiting_for,
     )
+    from itmp.workspace.entries import Entry, audit_list, logs, reindex
+    from itmp.workspace.events import OnEvent, RunEvent, event_json, outline
     from itmp.workspace.exporting import STREAM, audit_export
     from itmp.workspace.founding import Founded, init, init_roots, seal
     from itmp.workspace.inquiries import (
@@ -173,6 +202,7 @@ if TYPE_CHECKING:
         signers_add,
         signers_remove,
     )
+    from itmp.workspace.previewing import Preview, preview, preview_lines, previewed
     from itmp.workspace.result import Result
     from itmp.workspace.running import resume, run, undo
     from itmp.workspace.tooling import (
@@ -188,7 +218,15 @@ if TYPE_CHECKING:
         schema,
         write_schemas,
     )
-    from itmp.workspace.watching import change_story, logs, reconcile, status, stop, wait
+    from itmp.workspace.values import (
+        ChangeRecord,
+        DocumentError,
+        Plan,
+        Window,
+        parse_duration,
+        parse_time,
+    )
+    from itmp.workspace.watching import answer, change_story, reconcile, status, stop, wait
 
 
 def __getattr__(name: str) -> Any:

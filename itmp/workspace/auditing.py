@@ -51,13 +51,6 @@ class Written:
     size: int
 
 
-def audit_list(place: Workspace, change: str = "") -> tuple[Leaf, ...]:
-    """Return the log's leaves, or one change's, oldest first."""
-    if change:
-        return place.log.of_change(changes.resolve(place, change))
-    return tuple(place.log.leaves())
-
-
 def audit_show(place: Workspace, name: str) -> Leaf:
     """Return one leaf by index or leaf hash."""
     if name.isdigit():

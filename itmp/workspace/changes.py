@@ -28,6 +28,7 @@ from itmp.errors import (
 from itmp.plan import Plan, scope
 from itmp.signing import Signed, Statement, change_id
 from itmp.workspace import planning, statements
+from itmp.workspace.glancing import Glances
 from itmp.workspace.place import Workspace
 
 if TYPE_CHECKING:
@@ -56,6 +57,11 @@ def records(place: Workspace) -> tuple[ChangeRecord, ...]:
     return tuple(
         fold(place.log.of_change(change), history, blob=place.log.blob) for change in place.log.changes()
     )
+
+
+def listed(place: Workspace) -> tuple[ChangeRecord, ...]:
+    """Glance at every change, in the order of their first events: for a list on a screen, never to act on."""
+    return Glances(place.reading()).records()
 
 
 def find(place: Workspace, name: str) -> ChangeRecord:

@@ -75,13 +75,19 @@ class AnchorSetting(_Part):
 
 
 class Config(_Part):
-    """`itmp.yml`: organization (a domain), log name, inventories, outside systems, anchors, who I am."""
+    """`itmp.yml`: organization (a domain), log name, inventories, outside systems, anchors, who I am.
+
+    `custody: none` lets child processes see the state folder; permits say so, and evidence repeats it.
+    """
 
     organization: str
     log: str = "ops"
     inventories: tuple[str, ...] = ()
     known_hosts: str = "inventories/known_hosts"
+    ssh_config: str = ""
+    callbacks: tuple[str, ...] = ()
     vault: Mapping[str, str] = Field(default_factory=dict)
+    custody: Literal["auto", "none"] = "auto"
     backends: Backends = Backends()
     anchors: tuple[AnchorSetting, ...] = ()
     me: Me = Me()

@@ -15,6 +15,7 @@ from itmp.workspace.place import Workspace
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from itmp.adapters.ansible.runner import AnsibleRunner
     from itmp.adapters.pulumi.place import CloudPlace
     from itmp.adapters.pulumi.runner import PulumiRunner
     from itmp.adapters.pulumi.sources import PulumiSources
@@ -67,6 +68,14 @@ def _kinds(plan: Plan) -> set[str]:
 
 
 def _ansible(place: Workspace) -> "Runner":
+    need("ansible_runner", "ansible")
+    from itmp.adapters.ansible.runner import AnsibleRunner  # noqa: PLC0415 - needs the ansible extra
+
+    return AnsibleRunner(vault_passwords=place.config.vault)
+
+
+def previewer(place: Workspace) -> "AnsibleRunner":
+    """Return what previews Ansible steps."""
     need("ansible_runner", "ansible")
     from itmp.adapters.ansible.runner import AnsibleRunner  # noqa: PLC0415 - needs the ansible extra
 

@@ -2,7 +2,8 @@
 
 Rules kept here: the gate is asked with the change's head in hand, and its permit is appended only if that head and the
 policy have not moved since; the world is looked at only when every other check has passed, so that a refused run
-makes no connection; every refusal is an event.
+makes no connection, and only once everything that the run may act on is leased to it, so that what was seen cannot be
+moved by another run of this workspace; every refusal is an event.
 """
 
 import os
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from itmp.adapters.clock import SystemClock, new_id
+from itmp.adapters.supervisor import custody
 from itmp.audit import Event, Expect, HeadMovedError
 from itmp.canonical import Digest, digest
 from itmp.change import (
@@ -30,8 +32,9 @@ from itmp.change import (
 )
 from itmp.change.gate import NAMES
 from itmp.errors import Error, StaleError
-from itmp.execution.doors import Slice
-from itmp.plan import Host, Manifest, Needs, Plan, PulumiStep
+from itmp.execution.doors import Phase, Slice
+from itmp.plan import AnsibleStep, Host, Manifest, Needs, Plan, PulumiStep, all_steps
+from itmp.workspace.leases import Leases, TargetHeldError, acted_on
 from itmp.workspace.place import EXECUTOR, Workspace
 
 Mode: TypeAlias = Literal["run", "resume", "undo"]
@@ -49,11 +52,14 @@ class Attempt:
     run: str
 
 
-def admit(place: Workspace, attempt: Attempt) -> tuple[Admission, Permit] | Refusal:
-    """Ask the gate and return its permit, durable, or its refusal, recorded."""
+def admit(place: Workspace, attempt: Attempt, leases: Leases) -> tuple[Admission, Permit] | Refusal:
+    """Ask the gate and return its permit, durable, or its refusal, recorded.
+
+    Raises `TargetHeldError`, recorded too, when another change holds what this one would act on.
+    """
     for _ in range(ATTEMPTS):
         head, policy = place.log.head_of(attempt.change), place.log.policy_head()
-        answer = _judge_fully(place, attempt)
+        answer = _judge_fully(place, attempt, leases)
         try:
             if isinstance(answer, Refusal):
                 _record_refusal(place, attempt, answer)
@@ -92,8 +98,13 @@ class Recheck:
 
 
 def binaries() -> Mapping[str, str]:
-    """Return what the permit says of this machine's tools: versions that the plan's digest must not depend on."""
-    return {"python": platform.python_version(), "platform": sys.platform, "machine": platform.machine()}
+    """Return what the permit says of this machine: what the plan's digest must not depend on."""
+    return {
+        "python": platform.python_version(),
+        "platform": sys.platform,
+        "machine": platform.machine(),
+        "custody": custody.means(),
+    }
 
 
 def world(place: Workspace, plan: Plan) -> World:
@@ -101,6 +112,7 @@ def world(place: Workspace, plan: Plan) -> World:
     problems: list[str] = []
     hosts = None
     present: dict[tuple[str, str, str], int] = {}
+    problems += _moved_versions(plan.manifest)
     problems += _swapped_scripts(place, plan.manifest)
     try:
         hosts = None if problems else _hosts(place, plan.manifest)
@@ -122,14 +134,28 @@ def slice_input(place: Workspace, change: str, plan: Plan) -> GateInput:
     return _input(place, attempt, "slice", None)
 
 
-def _judge_fully(place: Workspace, attempt: Attempt) -> Admission | Refusal:
+def _judge_fully(place: Workspace, attempt: Attempt, leases: Leases) -> Admission | Refusal:
     answer = judge(_input(place, attempt, attempt.mode, None))
+    if not isinstance(answer, Refusal) and _lease(place, attempt, answer, leases):
+        answer = judge(_input(place, attempt, attempt.mode, None))  # while we waited, time went on
     if isinstance(answer, NeedsWorld):
         found = world(place, attempt.plan)
         if answer.external:
             found = _without_external(found)
         answer = judge(_input(place, attempt, attempt.mode, found))
     return _settled(answer)
+
+
+def _lease(place: Workspace, attempt: Attempt, answer: Admission | NeedsWorld, leases: Leases) -> bool:
+    """Take what the run may act on; write down who holds it when another run does. Return whether we waited."""
+    phases: tuple[Phase, ...] = ("undo",) if attempt.mode == "undo" else ("do", "undo")
+    try:
+        return leases.take(acted_on(attempt.plan.manifest, frozenset(answer.hosts), phases=phases))
+    except TargetHeldError as error:
+        checks = [check.to_data() for check in answer.checks]
+        data = {"act": attempt.mode, "exit_code": error.exit_code, "checks": checks}
+        _refused(place, attempt.change, attempt.plan.digest, {**data, "held": error.held.to_data()})
+        raise
 
 
 def _settled(answer: Judgement) -> Admission | Refusal:
@@ -199,6 +225,15 @@ def _swapped_scripts(place: Workspace, manifest: Manifest) -> list[str]:
         for path, data in now.items()
         if os.access(place.root / path, os.X_OK) and known.get(path) != digest(data)
     ]
+
+
+def _moved_versions(manifest: Manifest) -> list[str]:
+    """Name versions that parse and run plays and are not those of the plan: its bytes would mean something else."""
+    if not any(isinstance(step, AnsibleStep) for step in all_steps(manifest)):
+        return []
+    from itmp.adapters.ansible.sources import moved_versions  # noqa: PLC0415 - needs the ansible extra
+
+    return moved_versions(manifest.versions)
 
 
 def _hosts(place: Workspace, manifest: Manifest) -> tuple[Host, ...] | None:

@@ -1,8 +1,8 @@
 """While a run goes: hold its change, listen for stops, and keep the published head close behind the log.
 
-Rules kept here: one process at a time holds a change, and its lock dies with it; Ctrl-C, SIGTERM, a closed terminal and
-a signed stop statement are heard between actions; a checkpoint covers every intent within about a second, and a
-checkpoint that fails stops nothing by itself, because the next append will.
+Rules kept here: one process at a time holds a change, and its lock dies with it (`leases` is about what it acts
+on); Ctrl-C, SIGTERM, a closed terminal and a signed stop statement are heard between actions; a checkpoint covers every
+intent within about a second, and a checkpoint that fails stops nothing by itself, because the next append will.
 """
 
 import fcntl

@@ -1,7 +1,8 @@
 """One workspace, opened: its folders, its configuration and its log.
 
-Rules kept here: state lives in `.itmp/` and nowhere else; the log is opened by its normal recovery path; the policy in
-force is read from the log, never from a file of the working tree.
+Rules kept here: state lives in `.itmp/` and nowhere else, and is closed to child processes (`supervisor.custody`) from
+the moment a workspace is opened; the log is opened by its normal recovery path; the policy in force is read from the
+log, never from a file of the working tree.
 """
 
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from itmp.canonical import Digest
     from itmp.change import PolicyHistory
     from itmp.plan import Plan
+    from itmp.workspace.reading import Reading
 
 
 EXECUTOR: Final[Mapping[str, str]] = {"kind": "executor", "id": "itmp"}
@@ -32,6 +34,12 @@ class Workspace:
     config: configuration.Config
     _histories: dict[str, "PolicyHistory"] = field(default_factory=dict, repr=False, compare=False)
     _plans: dict[str, "Plan"] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.config.custody != "none":
+            from itmp.adapters.supervisor import custody  # noqa: PLC0415 - the command line's help starts faster
+
+            custody.close(self.state)
 
     @classmethod
     def here(cls, start: Path | None = None) -> "Workspace":
@@ -63,13 +71,21 @@ class Workspace:
             raise NotFoundError("this workspace has no log yet", where=str(self.root), do="Run `itmp init`.")
         return posix_log.open_log(self.state)
 
+    def reading(self) -> "Reading":
+        """Return the log as people read it: by its search index, brought up to date; nothing is judged by it."""
+        from itmp.workspace.reading import Reading  # noqa: PLC0415 - as above
+
+        if not self.has_log:
+            raise NotFoundError("this workspace has no log yet", where=str(self.root), do="Run `itmp init`.")
+        return Reading(self.state)
+
     def history(self) -> "PolicyHistory":
         """Every policy version so far, each verified against the one before; walked again only when one is added."""
         head = self.log.policy_head()
         if head not in self._histories:
             from itmp.change import policy_history  # noqa: PLC0415 - as above
 
-            self._histories[head] = policy_history(self.log.leaves())
+            self._histories[head] = policy_history(self.log.policy_leaves())
         return self._histories[head]
 
     def plan(self, digest: "Digest") -> "Plan":

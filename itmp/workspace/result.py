@@ -12,8 +12,8 @@ RETRYABLE: Final = frozenset({10, 11, 19})
 class Result:
     """`exit_code` as in docs/formats/cli.md; `checks` are the gate's; `hosts` maps a target to its state.
 
-    `next` names the commands that a person would type next; `replayed` says that nothing ran now because the run
-    had already finished.
+    `asks` are the questions that wait for an answer. `next` names the commands that a person would type next;
+    `replayed` says that nothing ran now because the run had already finished.
     """
 
     exit_code: int = 0
@@ -25,6 +25,7 @@ class Result:
     replayed: bool = False
     checks: tuple[Mapping[str, Any], ...] = ()
     hosts: Mapping[str, str] = field(default_factory=dict)
+    asks: tuple[Mapping[str, Any], ...] = ()
     next: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -47,6 +48,7 @@ class Result:
             "replayed": self.replayed,
             "checks": [dict(check) for check in self.checks],
             "hosts": dict(self.hosts),
+            "asks": [dict(one) for one in self.asks],
             "next": list(self.next),
             "notes": list(self.notes),
         }

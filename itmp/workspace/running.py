@@ -1,28 +1,33 @@
 """Verbs that start effects: run, resume, undo.
 
 Rules kept here: each begins with a signed statement in the log, then the gate, then a permit; one process at a time
-holds a change; running a finished change again returns how it ended and runs nothing; Ctrl-C and SIGTERM ask the run to
-stop between actions, so that what was begun is accounted for.
+holds a change; whatever a run may act on is leased to it until its end; running a finished change again returns how it
+ended and runs nothing; Ctrl-C and SIGTERM ask the run to stop between actions, so that what was begun is accounted for.
 """
 
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from itmp.adapters.clock import SystemClock, new_id
+from itmp.calendars import parse_duration
 from itmp.change import Admission, ChangeRecord, Permit, Refusal, RunRecord
 from itmp.errors import BusyError, InvalidInputError, NotFoundError, StaleError
 from itmp.execution import Author, Reprise, RunStory, RunSummary, Wiring, execute
 from itmp.execution import resume as resume_run
 from itmp.execution import undo as undo_run
 from itmp.execution.doors import Room
-from itmp.plan import Plan, targets
+from itmp.execution.progress import RunWaiting
+from itmp.plan import Plan
 from itmp.workspace import anchoring, changes, gatekeeping, planning
+from itmp.workspace.answering import LogPatience, asking, commands, told
+from itmp.workspace.events import watcher
 from itmp.workspace.holding import ChangeHeldError, held, publishing, stopping
+from itmp.workspace.leases import Held, Leases
+from itmp.workspace.narrowing import chosen_hosts, kept_limit, limit_line
 from itmp.workspace.place import EXECUTOR, Workspace
 from itmp.workspace.result import Result
 
@@ -31,10 +36,12 @@ if TYPE_CHECKING:
 
     from itmp.execution import Progress
     from itmp.execution.doors import Prober, Runner
+    from itmp.workspace.events import OnEvent
     from itmp.workspace.gatekeeping import Attempt, Mode
 
 ENDED: Final = frozenset({"succeeded", "failed", "undone"})
 RESUMABLE: Final = frozenset({"admitted", "running", "stopped", "unknown", "failed"})
+NO_WAIT: Final = "0s"
 SOME: Final = 10
 """How many commands a person is offered at once."""
 FOLLOW: Final = 0.5
@@ -58,29 +65,46 @@ class _Start:
     record: ChangeRecord
     plan: Plan
     run: str
-    limit: tuple[str, ...]
+    limit: str
+    patience: float
     carry: Callable[[Permit, Wiring], RunSummary]
 
 
 def run(
-    place: Workspace, name: str, *, limit: str | None = None, key: str | None = None, progress: "Progress"
+    place: Workspace,
+    name: str,
+    *,
+    limit: str | None = None,
+    wait: str = NO_WAIT,
+    key: str | None = None,
+    on_event: "OnEvent | None" = None,
 ) -> Result:
-    """Run an approved change: exit code 0 done, 10 not yet approved, … (docs/formats/cli.md)."""
-    change = changes.resolve(place, name)
+    """Run an approved change: exit code 0 done, 10 not yet approved, … (docs/formats/cli.md).
+
+    `wait` is a duration: how long to wait for another change that holds a host or stack of this one (else 19);
+    `on_event` is called with each thing that happens while it runs (`itmp.workspace.events`).
+    """
+    change, patience = changes.resolve(place, name), parse_duration(wait).total_seconds()
     try:
         with held(place, change):
-            return _run_held(place, change, limit, key, progress)
+            return _run_held(place, change, limit, patience, key=key, progress=watcher(on_event))
     except ChangeHeldError:
         return _attach(place, change)
 
 
 def _run_held(
-    place: Workspace, change: str, limit: str | None, key: str | None, progress: "Progress"
+    place: Workspace,
+    change: str,
+    limit: str | None,
+    patience: float,
+    *,
+    key: str | None,
+    progress: "Progress",
 ) -> Result:
     record = changes.find(place, change)
     changes.refuse_ended(record)
     plan = _approved(place, record, "run")
-    chosen = _chosen(plan, limit)
+    chosen = chosen_hosts(plan, limit)
     if record.run and record.run.state in ENDED:
         return replayed(record, record.run)
     if record.run:
@@ -90,7 +114,8 @@ def _run_held(
             do=f"Take it up with: itmp resume {record.id}",
         )
     start = _Start(
-        mode="run", record=record, plan=plan, run=secrets.token_hex(16), limit=chosen,
+        mode="run", record=record, plan=plan, run=secrets.token_hex(16),
+        limit=limit_line(plan, chosen), patience=patience,
         carry=lambda permit, wiring: execute(permit, plan, wiring=wiring, limit=chosen or None),
     )  # fmt: skip
     return _begin(place, start, key, progress)
@@ -103,8 +128,9 @@ def resume(
     retry: tuple[str, ...] = (),
     skip: tuple[str, ...] = (),
     reason: str = "",
+    wait: str = NO_WAIT,
     key: str | None = None,
-    progress: "Progress",
+    on_event: "OnEvent | None" = None,
 ) -> Result:
     """Take up what a dead, stopped or failed run left; needs the gate again."""
     if skip and not reason:
@@ -121,10 +147,12 @@ def resume(
             retry=frozenset(retry),
             skip=frozenset(skip),
             reason=reason,
-            dead=_room(place, dead.id, len(dead.permits)),
+            dead=_rooms(place, record),
         )
         start = _Start(
-            mode="resume", record=record, plan=plan, run=dead.id, limit=_kept_limit(plan, dead),
+            mode="resume", record=record, plan=plan, run=dead.id,
+            limit=limit_line(plan, kept_limit(plan, dead), skip=skip, retry=retry),
+            patience=parse_duration(wait).total_seconds(),
             carry=lambda permit, wiring: resume_run(
                 permit,
                 plan,
@@ -134,11 +162,17 @@ def resume(
                 reprise=reprise,
             ),
         )  # fmt: skip
-        return _begin(place, start, key, progress)
+        return _begin(place, start, key, watcher(on_event))
 
 
 def undo(
-    place: Workspace, name: str, *, hosts: str | None = None, key: str | None = None, progress: "Progress"
+    place: Workspace,
+    name: str,
+    *,
+    hosts: str | None = None,
+    wait: str = NO_WAIT,
+    key: str | None = None,
+    on_event: "OnEvent | None" = None,
 ) -> Result:
     """Carry out the plan's undo steps where something was begun."""
     change = changes.resolve(place, name)
@@ -148,14 +182,16 @@ def undo(
         if record.run is None:
             raise NotFoundError(f"{record.id} has never run: there is nothing to undo")
         plan = _approved(place, record, "undo")
-        chosen = _chosen(plan, hosts)
+        chosen = chosen_hosts(plan, hosts)
         start = _Start(
-            mode="undo", record=record, plan=plan, run=record.run.id, limit=chosen,
+            mode="undo", record=record, plan=plan, run=record.run.id, limit=limit_line(plan, chosen),
+            patience=parse_duration(wait).total_seconds(),
             carry=lambda permit, wiring: undo_run(
-                permit, plan, wiring=wiring, story=_story(place, record, plan), hosts=chosen or None
+                permit, plan, wiring=wiring, story=_story(place, record, plan), hosts=chosen or None,
+                dead=_rooms(place, record),
             ),
         )  # fmt: skip
-        return _begin(place, start, key, progress)
+        return _begin(place, start, key, watcher(on_event))
 
 
 def replayed(record: ChangeRecord, ended: RunRecord) -> Result:
@@ -179,20 +215,28 @@ def _begin(place: Workspace, start: _Start, key: str | None, progress: "Progress
         "change": record.id,
         "plan": start.plan.digest,
         "request": changes.request_of(record).leaf,
-        "limit": ",".join(start.limit) or "-",
+        "limit": start.limit,
     }
     statement, signed, signer = changes.sign_act(place, start.mode, lambda _: own, key)
     receipt = changes.append_act(place, statement, signed, changes.actor(signer), record)
     attempt = gatekeeping.Attempt(
         mode=start.mode, change=record.id, plan=start.plan, start=receipt.hash, run=start.run
     )
-    answer = gatekeeping.admit(place, attempt)
-    if isinstance(answer, Refusal):
-        return _refused(place, start, answer)
-    admission, permit = answer
-    return _carry(
-        place, start, attempt=attempt, admission=admission, permit=permit, runners=runners, progress=progress
-    )
+    with Leases(
+        place, record.id, start.run, patience=start.patience, tell=lambda it: progress.on_event(_waits(it))
+    ) as leases:
+        answer = gatekeeping.admit(place, attempt, leases)
+        if isinstance(answer, Refusal):
+            return _refused(place, start, answer)
+        admission, permit = answer
+        return _carry(
+            place, start, attempt=attempt, admission=admission, permit=permit, runners=runners,
+            progress=progress,
+        )  # fmt: skip
+
+
+def _waits(held: Held) -> RunWaiting:
+    return RunWaiting(target=held.target, change=held.change, run=held.run)
 
 
 def _carry(
@@ -213,6 +257,7 @@ def _carry(
             journal=place.log,
             runners=runners,
             recheck=gatekeeping.Recheck(place, attempt),
+            patience=LogPatience(place, start.record.id, start.run, start.plan),
             room=room,
             progress=progress,
             stopping=asked,
@@ -227,6 +272,7 @@ def _carry(
 
 
 def _finished(place: Workspace, start: _Start, summary: RunSummary) -> Result:
+    asked = asking(place, changes.find(place, start.record.id)) if summary.cause else {}
     notes = list(summary.notes)
     if summary.cause is not None:
         where = f"{summary.cause.where}: " if summary.cause.where else ""
@@ -238,8 +284,9 @@ def _finished(place: Workspace, start: _Start, summary: RunSummary) -> Result:
         run=summary.run,
         state=summary.state.value,
         hosts={**summary.hosts, **summary.resources},
-        next=_next(start.record.id, summary),
-        notes=(*notes, *_stale(place, start.plan)),
+        asks=told(asked),
+        next=(*commands(start.record.id, asked), *_next(start.record.id, summary)),
+        notes=(*notes, *_story(place, start.record, start.plan).handlers, *_stale(place, start.plan)),
     )
 
 
@@ -278,33 +325,18 @@ def _next(change: str, summary: RunSummary) -> tuple[str, ...]:
             asked = [f"itmp reconcile {change} {name} ok|failed --reason TEXT" for name in lost[:SOME]]
             return (f"itmp status {change}", f"itmp resume {change}", *asked)
         case 13:
-            return (
-                f"itmp logs {change}",
-                f"itmp resume {change} --retry failed,unreachable",
-                f"itmp undo {change}",
-            )
+            return failed_next(change)
         case _:
             return (f"itmp status {change}", f"itmp logs {change}")
 
 
-def _chosen(plan: Plan, limit: str | None) -> tuple[str, ...]:
-    """Resolve a limit's names and globs against the plan's hosts; it may only narrow."""
-    if limit is None:
-        return ()
-    hosts = targets(plan.manifest)
-    wanted = [part.strip() for part in limit.split(",") if part.strip()]
-    for pattern in wanted:
-        if not any(fnmatchcase(host, pattern) for host in hosts):
-            raise InvalidInputError(
-                f"no host of the plan matches {pattern!r:.60}", do="See its hosts: itmp show PLAN"
-            )
-    return tuple(host for host in hosts if any(fnmatchcase(host, pattern) for pattern in wanted))
-
-
-def _kept_limit(plan: Plan, dead: RunRecord) -> tuple[str, ...]:
-    """Return the limit under which a run began, so that taking it up never widens it; empty for none."""
-    limit = tuple(dead.permits[0].body["limit"])
-    return limit if set(limit) != set(targets(plan.manifest)) else ()
+def failed_next(change: str) -> tuple[str, ...]:
+    """Return what a person would type after a run in which targets failed."""
+    return (
+        f"itmp logs {change} --failed",
+        f"itmp resume {change} --retry failed,unreachable",
+        f"itmp undo {change}",
+    )
 
 
 def _attach(place: Workspace, change: str) -> Result:
@@ -331,6 +363,13 @@ def _approved(place: Workspace, record: ChangeRecord, act: str) -> Plan:
     except StaleError as error:
         gatekeeping.record_stale(place, record, act, error)
         raise
+
+
+def _rooms(place: Workspace, record: ChangeRecord) -> tuple[Room, ...]:
+    """Return the rooms of every attempt so far: one that died while it swept leaves what the one before had left."""
+    return tuple(
+        _room(place, run.id, attempt) for run in record.runs for attempt in range(1, len(run.permits) + 1)
+    )
 
 
 def _room(place: Workspace, run: str, attempt: int) -> Room:

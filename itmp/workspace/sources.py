@@ -4,6 +4,8 @@ Only the part that a document needs is loaded, so a runbook compiles without the
 adjustment without Ansible.
 """
 
+from pathlib import Path
+
 from itmp.plan import Facts, Needs
 from itmp.workspace.place import Workspace
 
@@ -24,7 +26,15 @@ def _ansible(place: Workspace, needs: Needs, inventories: tuple[str, ...]) -> Fa
     need("ansible", "ansible")
     from itmp.adapters.ansible import AnsibleSources  # noqa: PLC0415 - as above
 
-    return AnsibleSources(place.root, inventories, known_hosts=place.config.known_hosts).gather(needs)
+    named = place.config.ssh_config
+    return AnsibleSources(
+        place.root,
+        inventories,
+        known_hosts=place.config.known_hosts,
+        ssh_config=place.root / Path(named).expanduser() if named else None,
+        callbacks=place.config.callbacks,
+        unpinned=place.has_log and place.history().latest.policy.unpinned_hosts,
+    ).gather(needs)
 
 
 def _pulumi(place: Workspace, needs: Needs) -> Facts:

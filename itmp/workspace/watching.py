@@ -1,4 +1,4 @@
-"""Verbs that look at a run or speak to it without starting anything: status, logs, wait, stop, reconcile."""
+"""Verbs that look at a run or speak to it without starting anything: status, wait, stop, answer, reconcile."""
 
 import time
 from typing import Any, Final
@@ -6,67 +6,52 @@ from typing import Any, Final
 from itmp.calendars import format_time, parse_duration
 from itmp.change import ChangeRecord, Refusal, RunRecord, SliceRecord, Vote, judge
 from itmp.change.statements import Given
-from itmp.errors import BusyError, InvalidInputError, NotFoundError
-from itmp.execution import RunStory, standing
-from itmp.plan import targets
-from itmp.workspace import changes, gatekeeping, planning
+from itmp.errors import BusyError, InvalidInputError, NotFoundError, RejectedError
+from itmp.execution import RunStory
+from itmp.plan import answer_value, meant
+from itmp.workspace import changes, gatekeeping, planning, statements
+from itmp.workspace.answering import asking, commands, role_to_answer, told
+from itmp.workspace.glancing import Glances
 from itmp.workspace.place import Workspace
 from itmp.workspace.policies import policy_test
 from itmp.workspace.result import Result
-from itmp.workspace.running import CODES, ENDED
+from itmp.workspace.running import CODES, ENDED, failed_next
 
 POLL: Final = 1.0
-_SHOWN: Final = frozenset({"action.finished", "check.finished", "action.reconciled"})
 
 
 def status(place: Workspace, name: str) -> Result:
     """Say where a change and each of its targets stand; nothing is judged and nothing is written."""
-    record = changes.find(place, name)
+    glances = Glances(place.reading())
+    record = glances.record(glances.resolve(name))
     run = record.run
-    hosts = _hosts(place, record, run) if run else {}
+    asked = asking(place, record)
     return Result(
         change=record.id,
         plan=record.plan or "",
         run=run.id if run else "",
         state=f"{record.state}, run {run.state}" if run else record.state,
-        hosts=hosts,
-        next=_next(record),
-        notes=tuple(finding.why for finding in record.findings),
+        hosts=glances.hosts(record, run) if run else {},
+        asks=told(asked),
+        next=(*commands(record.id, asked), *_next(record)),
+        notes=(*_handlers(place, record), *(finding.why for finding in record.findings)),
     )
 
 
-def logs(place: Workspace, name: str, *, host: str = "", step: str = "") -> tuple[tuple[str, ...], ...]:
-    """Return (time, step, target, outcome, what) of each result, oldest first."""
-    record = changes.find(place, name)
-    known = {target for run in record.runs for target in _hosts(place, record, run)}
-    if host and host not in known:
-        raise NotFoundError(f"{host} took no part in {record.id}", do=f"See who did: itmp status {record.id}")
-    rows = []
-    for leaf in place.log.of_change(record.id):
-        event, data = leaf.event, leaf.event.data or {}
-        target = (event.target or {}).get("id", "")
-        if event.type not in _SHOWN or (host and target != host) or (step and event.step != step):
-            continue
-        what = ": ".join(
-            part for part in (str(data.get("name", "") or event.action), str(data.get("message", ""))) if part
-        )
-        rows.append((event.t, event.step, target, event.outcome, what))
-    return tuple(rows)
-
-
 def wait(place: Workspace, name: str, *, what: str, timeout: str) -> Result:
-    """Wait until the gate would admit a run (`runnable`), or until the run has ended (`finished`)."""
-    if what not in {"runnable", "finished"}:
-        raise InvalidInputError(f"--for {what!r:.20}: neither runnable nor finished")
+    """Wait until the gate would admit a run (`runnable`), it asks something (`asked`), or it has ended (`finished`)."""
+    look = {"runnable": _runnable, "asked": _asked, "finished": _finished}.get(what)
+    if look is None:
+        raise InvalidInputError(f"--for {what!r:.20}: neither runnable, asked nor finished")
     end = time.monotonic() + parse_duration(timeout).total_seconds()
     while True:
-        result = _runnable(place, name) if what == "runnable" else _finished(place, name)
-        if result is not None and (what == "finished" or result.exit_code == 0 or not result.retryable):
+        result = look(place, name)
+        if result is not None and (what != "runnable" or result.exit_code == 0 or not result.retryable):
             return result
         if time.monotonic() >= end:
             if result is not None:
                 return result
-            raise BusyError(f"{name} has not finished within {timeout}", do=f"See: itmp status {name}")
+            raise BusyError(f"{name} is not {what} within {timeout}", do=f"See: itmp status {name}")
         time.sleep(POLL)
 
 
@@ -78,6 +63,28 @@ def stop(place: Workspace, name: str, *, reason: str, key: str | None = None) ->
     own = {"change": record.id, "reason": reason}
     statement, signed, signer = changes.sign_act(place, "stop", lambda _: own, key)
     changes.append_act(place, statement, signed, changes.actor(signer), record)
+    return status(place, record.id)
+
+
+def answer(place: Workspace, name: str, step: str, value: str, *, key: str | None = None) -> Result:
+    """Sign and record the answer to a question of the newest run: `step` is its id, or `ID@N` after batch N."""
+    record = changes.find(place, name)
+    changes.refuse_ended(record)
+    run, asked = record.run, asking(place, record)
+    if run is None or step not in asked:
+        others = f"It asks: {', '.join(asked)}." if asked else f"See: itmp status {record.id}"
+        if run and step in run.answers:
+            raise BusyError(f"{run.answers[step].signer} has answered {step} already", do=others)
+        raise NotFoundError(f"{record.id} does not ask {step!r:.60} now", do=others)
+    if answer_value(asked[step], value) is None:
+        raise InvalidInputError(f"{value!r:.60} does not answer {step}", do=f"Allowed: {meant(asked[step])}.")
+    signer = statements.choose_signer(place, place.history().latest.policy, key)
+    role = role_to_answer(place, signer.id, asked[step])
+    own = {"change": record.id, "run": run.id, "step": step, "value": value}
+    statement = statements.compose(place, "answer", own, signer=signer.id, role=role)
+    signed = statements.sign(statement, signer)
+    more = {"run": run.id, "step": asked[step].id}
+    changes.append_act(place, statement, signed, changes.actor(signer), record, **more)
     return status(place, record.id)
 
 
@@ -207,32 +214,42 @@ def _runnable(place: Workspace, name: str) -> Result | None:
     )
 
 
+def _asked(place: Workspace, name: str) -> Result | None:
+    """Return where things stand once the run asks something; also once it has ended, because then it never will."""
+    ended = _finished(place, name)
+    if ended is not None and ended.state in ENDED:
+        return ended
+    return status(place, name) if asking(place, changes.find(place, name)) else None
+
+
 def _finished(place: Workspace, name: str) -> Result | None:
-    record = changes.find(place, name)
+    glances = Glances(place.reading())
+    record = glances.record(glances.resolve(name))
     run = record.run
+    if run is None and record.state in changes.ENDED:
+        raise RejectedError(
+            f"{record.id} is {record.state} and never ran", do="Open a new change over a new plan."
+        )
     if run is None or run.active:
         return None
-    state = status(place, name)
     return Result(
         exit_code=CODES[run.state],
         change=record.id,
-        plan=state.plan,
+        plan=record.plan or "",
         run=run.id,
         state=run.state,
-        hosts=state.hosts,
+        hosts=glances.hosts(record, run),
     )
 
 
-def _hosts(place: Workspace, record: ChangeRecord, run: RunRecord) -> dict[str, str]:
-    """Return each target's state: the final account, or while there is none what the log tells so far."""
-    if run.state in ENDED:
-        return dict(run.targets)
+def _handlers(place: Workspace, record: ChangeRecord) -> tuple[str, ...]:
+    """Return a line for each handler that is owed; a run that went well owes none, and is not read for it."""
+    run = record.run
+    if run is None or not run.slices or run.state in {"succeeded", "undone"}:
+        return ()
     plan = planning.logged_plan(place, changes.request_of(record).plan)
-    story = RunStory.from_leaves(place.log.of_change(record.id), plan=plan, blob=place.log.blob, run=run.id)
-    limit = run.permits[-1].body["limit"] if run.permits else ()
-    hosts = targets(plan.manifest) if limit else ()
-    left_out = {host: "outside the limit of this run" for host in hosts if host not in limit}
-    return dict(standing(plan, story, left_out=left_out))
+    leaves = place.log.of_change(record.id)
+    return RunStory.from_leaves(leaves, plan=plan, blob=place.log.blob, run=run.id).handlers
 
 
 def _lost(record: ChangeRecord, host: str) -> tuple[RunRecord, SliceRecord]:
@@ -254,6 +271,8 @@ def _next(record: ChangeRecord) -> tuple[str, ...]:
             return (f"itmp run {record.id}",)
         case "implement":
             return (f"itmp resume {record.id}", f"itmp undo {record.id}")
+        case "review" if record.run and record.run.state == "failed":
+            return failed_next(record.id)
         case "review":
             return (f"itmp change close {record.id} --reason TEXT",)
         case _:

@@ -18,7 +18,8 @@ from itmp.change.permit import _KEYS
 from itmp.change.statements import TYPE_OF
 from itmp.cli.main import app
 from itmp.cli.verify import _parser
-from itmp.evidence import REQUIRABLE, RULES
+from itmp.evidence import REQUIRABLE
+from itmp.evidence.rules import TEXTS
 from itmp.evidence.trust import FILES
 from itmp.plan import model
 from itmp.signing import ACTS
@@ -193,7 +194,7 @@ def test_every_value_of_a_manifest_is_documented() -> None:
     assert keys(section(text, "## Manifest")) == top
     kinds = (
         model.AnsibleStep, model.CheckStep, model.PulumiStep, model.RollingStep, model.ExpectedTask, model.Operation,
-        model.Present, model.Host, model.Inventory, model.Moved, model.Review, model.HttpProbe, model.TcpProbe,
+        model.Present, model.Host, model.Added, model.Inventory, model.Moved, model.Review, model.HttpProbe, model.TcpProbe,
     )  # fmt: skip
     words = set(re.findall(r"[a-z_]+", " ".join(named(text))))
     assert not {one.name for kind in kinds for one in fields(kind)} - words
@@ -253,9 +254,24 @@ def test_the_logs_rules_are_documented() -> None:
     assert told == {*rules, 14}
 
 
+def test_the_logs_findings_are_documented() -> None:
+    files = ("itmp/audit/verify.py", "itmp/audit/_stories.py", "itmp/workspace/auditing.py")
+    code = "".join((ROOT / file).read_text() for file in files)
+    found = set(re.findall(r'(?:_find|_attempt)\(\s*\d+,\s*"([a-z-]+)"|name="([a-z-]+)"', code))
+    names = {name for pair in found for name in pair if name} | {
+        "note-invalid",
+        "journal-torn",
+        "journal-damaged",
+    }
+    table = rows(section(read("log.md"), "## Verification"))
+    assert {name for row in table for name in named(row[2])} == names
+
+
 def test_the_rules_of_evidence_are_documented() -> None:
     text = read("evidence.md")
-    assert {int(row[0]): row[1] for row in rows(section(text, "## itmp-verify"))} == dict(RULES)
+    table = {int(row[0]): (row[1], row[2], row[3]) for row in rows(section(text, "## itmp-verify"))}
+    found = {n: [f"`{name}`" for name in (rule.broken, rule.absent) if name] for n, rule in TEXTS.items()}
+    assert table == {n: (rule.name, rule.holds, ", ".join(found[n])) for n, rule in TEXTS.items()}
     assert not {*REQUIRABLE, *FILES} - set(named(text))
 
 

@@ -74,3 +74,39 @@ def test_the_same_plan_opened_twice_at_once_is_one_change(place: Place) -> None:
     other = place.json(*words[:-3], "--reason", "same", "--external", "EXT-1")
     assert other["change"] != first["change"]
     wait_for(lambda: len(place.leaves()) >= 3, "both changes")
+
+
+def two_changes(place: Place) -> tuple[str, str]:
+    """Approve two changes that share web2: the first holds it in the middle of an action."""
+    first = place.ready(rolling("one", batches=(3,), hosts="web1:web2"))
+    second = place.ready(rolling("two", batches=(3,), hosts="web2:web3"))
+    place.hold("web2", "one")
+    return first, second
+
+
+def test_a_host_has_one_change_at_a_time_and_the_other_one_is_told_whose(place: Place) -> None:
+    first, second = two_changes(place)
+    running = place.start("run", first, "--key", "alice", "--json")
+    place.until("web2", "begin one")
+    refused = place.itmp("run", second, "--key", "alice", expect=19)
+    assert f"web2 is held by {first}" in refused.err
+    event = next(leaf.event for leaf in place.leaves(second) if leaf.event.type == "change.refused")
+    assert event.data["held"]["target"] == "web2"
+    assert (event.data["held"]["change"], event.data["exit_code"]) == (first, 19)
+    assert place.journal("web3") == []
+    waiting = place.start("run", second, "--key", "alice", "--json", "--wait", "4m")
+    wait_for(lambda: len(place.types(second)) > 4, "the second start")
+    place.let_go("web2", "one")
+    assert [place.ended(process).json["exit_code"] for process in (running, waiting)] == [0, 0]
+    assert place.journal("web2") == ["begin one", "end one", "begin two", "end two"]
+
+
+def test_a_killed_run_holds_no_host_any_more(place: Place) -> None:
+    first, second = two_changes(place)
+    running = place.start("run", first, "--key", "alice")
+    place.until("web2", "begin one")
+    running.kill()
+    running.wait()
+    place.run(second)
+    assert place.journal("web3") == ["begin two", "end two"]
+    place.let_go("web2", "one")

@@ -1,12 +1,14 @@
 """What is not approved does not run: the exit code says why, and no host sees as much as a connection."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from places import Place, rolling
 
 from itmp.lab.fleet import make_key
+from itmp.plan import Plan, from_tar, to_tar
 
 pytestmark = pytest.mark.fleet
 
@@ -135,4 +137,21 @@ def test_a_stranger_neither_opens_nor_approves_nor_runs(place: Place) -> None:
         "no signer of the policy has the key" in place.itmp("run", change, "--key", "mallory", expect=15).err
     )
     assert len(place.leaves()) == count
+    assert place.untouched()
+
+
+def test_a_plan_made_with_another_ansible_is_refused_before_any_host_is_reached(place: Place) -> None:
+    place.write("runbooks/r.yml", ROLL)
+    file = place.root.parent / "r.plan.tar"
+    place.itmp("plan", "runbooks/r.yml", "-o", str(file), expect=0)
+    made = from_tar(file.read_bytes())
+    old = replace(made.manifest, versions={**made.manifest.versions, "ansible_core": "2.9.0"})
+    artifacts = {path: made.artifact(path) for path in old.artifacts}
+    file.write_bytes(to_tar(Plan.build(replace(old, artifacts={}), artifacts)))
+    change = str(place.json("change", "open", str(file), "--reason", "old", "--key", "alice")["change"])
+    place.approve(change)
+    result = place.run(change, expect=12)
+    assert [check["n"] for check in result["checks"] if check["outcome"] == "refused"] == [6]
+    assert "the plan was made with 2.9.0" in next(c["why"] for c in result["checks"] if c["n"] == 6)
+    assert "permit.issued" not in place.types(change)
     assert place.untouched()

@@ -64,7 +64,7 @@ def test_with_json_every_verb_answers_with_one_object(place: Place) -> None:
         "reconcile": (change, "web1", "ok", "--reason", "x", *alice),
         "change review": (change, "--reason", "x", *alice), "change close": (change, "--reason", "x", *alice),
         "evidence": (change, "-o", "e.tar"), "reject": (held, *bob), "revoke": (held, *bob),
-        "change cancel": (held, "--reason", "x", *alice), "audit list": (), "audit show": ("0",), "audit verify": (),
+        "change cancel": (held, "--reason", "x", *alice), "audit list": (), "audit reindex": (), "audit show": ("0",), "audit verify": (),
         "audit checkpoint": (), "policy show": (), "policy propose": ("q.yml", *bob), "policy sign": (digest, *alice),
         "policy test": ("a.plan.tar",), "signers list": (), "signers add": ("erin@example.com", "alice.pub", "--role", "sre"),
         "signers remove": ("carol@example.com", "-o", "s.yml"), "hosts scan": (), "hosts list": (), "doctor": (),
@@ -163,6 +163,7 @@ def test_nothing_from_a_host_reaches_the_terminal_raw(place: Place) -> None:
         'cat "$(dirname "$0")/say" >&2; cat "$(dirname "$0")/say"; exit 3\n'
     )
     change = place.ready(document)
+    place.environ |= {"TERM": "dumb"}  # what a view that repaints shows is another test's
     terminal = Terminal(200)
     shown = [terminal.read(place.start("run", change, "--key", "alice", "-v", **terminal.options()))]
     for words in (

@@ -50,6 +50,55 @@ def probe(place: Place) -> Iterator[str]:
         thread.join()
 
 
+CONFIGURE = """\
+- hosts: web1:web2
+  gather_facts: false
+  tasks:
+    - name: Configure
+      ansible.builtin.copy: {content: "new\\n", dest: "{{ host_root }}/nginx.conf", mode: "0644"}
+      notify: now in force
+    - name: Try
+      ansible.builtin.raw: sh {{ host_root }}/act try
+  handlers:
+    - name: Restart nginx
+      ansible.builtin.raw: sh {{ host_root }}/act restart
+      listen: now in force
+"""
+CONFIGURING = """\
+itmp: runbook/v1
+name: configure
+title: Configure
+owner: team-web
+environment: production
+risk: moderate
+steps:
+  - {id: conf, playbook: configure}
+"""
+
+
+def test_a_handler_that_was_notified_before_the_kill_is_named_and_runs_when_its_step_runs_again(
+    place: Place,
+) -> None:
+    place.write("playbooks/configure.yml", CONFIGURE)
+    change = place.ready(CONFIGURING)
+    place.hold("web1", "try")
+    run = place.start("run", change, "--key", "alice")
+    place.until("web1", "begin try")
+    place.until("web2", "end try")
+    run.kill()
+    still(place, change, ("web1", "try"))
+    owed = "pending handlers: web1: Restart nginx (conf)"
+    assert owed in place.json("status", change)["notes"]
+    notes = place.json("resume", change, "--key", "alice", expect=14)["notes"]
+    assert owed in notes
+    for host in HOSTS:
+        place.itmp("reconcile", change, host, "failed", "--reason", "x", "--key", "alice", expect=0)
+    result = place.json("resume", change, "--retry", "failed", "--key", "alice")
+    assert [place.journal(host)[-2:] for host in HOSTS] == [["begin restart", "end restart"]] * 2
+    assert not [note for note in result["notes"] if note.startswith("pending")]
+    assert not [note for note in place.json("status", change)["notes"] if "handlers" in note]
+
+
 def token(place: Place, change: str) -> str:
     """Return the prefix of the tokens that all processes of the change's run carry."""
     return str(place.json("status", change)["run"])
@@ -127,6 +176,21 @@ def test_killed_in_the_middle_without_a_probe_a_person_says_what_happened(place:
     place.json("resume", change, "--key", "alice")
     assert [place.journal(host) for host in HOSTS] == [acts("one")] * 2
     finished(place, change, web1="ok", web2="changed")
+
+
+def test_a_host_is_gone_on_without_by_a_signed_line_and_the_evidence_says_so(place: Place) -> None:
+    change = place.ready(roll("one"))
+    place.hold("web1", "one")
+    run = place.start("run", change, "--key", "alice")
+    place.until("web1", "begin one")
+    run.kill()
+    still(place, change, ("web1", "one"))
+    words = ("resume", change, "--skip", "web1", "--reason", "it burns", "--key", "alice")
+    assert place.json(*words, expect=14)["hosts"] == {"web1": "unknown", "web2": "changed"}
+    texts = [(leaf.event.data or {}).get("text", "") for leaf in place.leaves(change)]
+    assert any("act resume" in text and "limit !web1\n" in text for text in texts)
+    assert place.journal("web2") == acts("one")
+    finished(place, change, web1="unknown", web2="changed")
 
 
 @pytest.mark.parametrize("moment", ["slice.intended", "slice.finished"])

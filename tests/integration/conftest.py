@@ -50,6 +50,7 @@ class World:
     root: Path
     fleet: loopback.Fleet
     token: str
+    looking: dict[str, Any] = field(default_factory=dict)
 
     def write(self, path: str, text: str) -> Path:
         target = self.root / path
@@ -59,7 +60,8 @@ class World:
 
     def facts(self, **need: Any) -> Facts:
         values = {"id": "a", "playbook": "play", "mark": "doc.yml:3:5", **need}
-        return AnsibleSources(self.root, ("inventories/lab.yml",)).gather(Needs(plays=(PlayNeed(**values),)))
+        sources = AnsibleSources(self.root, ("inventories/lab.yml",), **self.looking)
+        return sources.gather(Needs(plays=(PlayNeed(**values),)))
 
     def plan(self, *, timeout: int = 60, **need: Any) -> Plan:
         facts = self.facts(**need)
@@ -75,6 +77,8 @@ class World:
             vars=need.get("vars", {}),
             secrets=need.get("secrets", {}),
             opaque=play.opaque,
+            adds=need.get("new", ()),
+            tags=need.get("tags", ()),
             timeout=timeout,
         )
         manifest = Manifest(
@@ -94,6 +98,8 @@ class World:
                 sources=facts.inventory.sources,
                 snapshot="inventory/snapshot.json",
                 hosts=facts.inventory.hosts,
+                ways=facts.inventory.ways,
+                unpinned=facts.inventory.unpinned,
             ),
         )
         return Plan.build(manifest, facts.artifacts)

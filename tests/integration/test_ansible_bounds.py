@@ -61,6 +61,27 @@ def test_what_leads_astray_is_asked_for_and_the_refusal_ends_the_play(world, tmp
 
 
 @pytest.mark.fleet
+def test_a_host_that_is_added_but_not_declared_is_asked_for_and_gets_no_connection(world):
+    def veto(action):
+        if action.host != "web1":
+            raise RefusedError(f"{action.host} is no target")
+
+    recorder = Recorder(veto=veto)
+    play = """
+- hosts: web1
+  gather_facts: false
+  tasks:
+    - {name: Add, ansible.builtin.add_host: {name: "{{ item }}", groups: chosen}, loop: [web1, "{{ 'we' ~ 'b2' }}"]}
+- hosts: chosen
+  gather_facts: false
+  tasks: [{name: Act, ansible.builtin.raw: "true"}]
+"""
+    with pytest.raises(RefusedError, match="web2 is no target"):
+        world.play(play, recorder, adds=("web1",))
+    assert recorder.outcomes("Act") == {}
+
+
+@pytest.mark.fleet
 def test_a_local_connection_that_the_plan_shows_is_used(world, tmp_path):
     play = f"""
 - hosts: web1
@@ -146,11 +167,15 @@ def test_hosts_that_are_here_by_their_inventory_are_named(tmp_path):
     [
         ("playbooks/callback_plugins/c.py", "", "without being asked"),
         ("playbooks/strategy_plugins/linear.py", "", "without being asked"),
-        ("playbooks/roles/r/connection_plugins/ssh.py", "", "without being asked"),
+        ("playbooks/roles/r/connection_plugins/ssh.py", "", "in the place of Ansible's own ssh"),
         ("playbooks/vars_plugins/v.py", "", "without being asked"),
         ("playbooks/play.yml", PLAIN.replace("{hosts", "{strategy: a.b.c, hosts"), "strategy a.b.c"),
         ("inventories/group_vars/all.yml", "ansible_connection: local\n", "own machine"),
-        ("inventories/group_vars/all.yml", "ansible_ssh_common_args: -J there\n", "arguments to ssh"),
+        (
+            "inventories/group_vars/all.yml",
+            "ansible_ssh_common_args: -o ProxyCommand=nc\n",
+            "arguments to ssh",
+        ),
         ("inventories/group_vars/all.yml", "ansible_sftp_extra_args: -x\n", "arguments to ssh"),
     ],
 )

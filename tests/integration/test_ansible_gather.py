@@ -9,6 +9,7 @@ import pytest
 from itmp.adapters.ansible import AnsibleSources
 from itmp.documents import DocumentError
 from itmp.errors import InvalidInputError, NotFoundError
+from itmp.plan.model import Added
 from itmp.plan.sources import Needs, PlayNeed
 
 INVENTORY = """
@@ -258,6 +259,60 @@ def test_once_only_work_is_refused_in_batches_unless_asked_for(root):
     assert text.count("batch by batch") == len(plays)
     asked = [need(f"batch{n}", id=f"n{n}", sliced=True, per_slice=True) for n in numbers]
     gather(root, *asked, *(need(f"batch{n}", id=f"m{n}") for n in numbers))
+
+
+TAGGED = """
+- hosts: web
+  tasks:
+    - {name: Wanted, ping: , tags: [a]}
+    - {name: Unwanted, ping: , tags: [b]}
+    - {name: Never, ping: , tags: [never]}
+    - {name: Always, ping: , tags: [always]}
+    - {name: By a fact, ping: , tags: ["{{ some_fact }}"]}
+    - {include_tasks: more.yml, tags: [a]}
+- {hosts: db, gather_facts: false, tasks: [{name: Elsewhere, ping: , tags: [b]}]}
+"""
+
+
+def test_what_the_tags_leave_out_is_not_expected_and_reaches_nobody(root):
+    write(root, "playbooks/tagged.yml", TAGGED)
+
+    def names(**more) -> list[str]:
+        play = gather(root, need("tagged", **more)).plays["a"]
+        return [task.name for task in play.expected] + list(play.hosts)
+
+    web = ["web1", "web2", "bare"]
+    first = ["Gathering Facts", "Wanted"]
+    assert names(tags=("a",)) == [*first, "Always", "By a fact", "include_tasks", *web]
+    assert names(tags=("a",), skip_tags=("always",)) == ["Wanted", "By a fact", "include_tasks", *web]
+    assert names()[-2:] == ["bare", "db1"]
+    assert "Never" not in names()
+    assert "Never" in names(tags=("never",))
+
+
+def test_delegates_that_the_inventory_determines_are_found(root):
+    write(
+        root,
+        "playbooks/one.yml",
+        '- {hosts: web, gather_facts: false, vars: {to: db}, tasks: [{ping: , delegate_to: "{{ groups[to] | first }}"}]}\n',
+    )
+    assert gather(root, need()).plays["a"].delegates == ("db1",)
+
+
+def test_hosts_that_are_added_stand_in_the_inventory_or_are_new(root):
+    book = "- {hosts: web, gather_facts: false, tasks: [{add_host: {name: x}}]}\n"
+    write(root, "playbooks/one.yml", book)
+    assert "adds:" in refused(root, need())
+    new = Added(name="fresh", address="192.0.2.9")
+    assert gather(root, need(adds=("db",), new=(new,))).plays["a"].hosts == (
+        "web1",
+        "web2",
+        "bare",
+        "db1",
+        "fresh",
+    )
+    assert "no host of the inventory" in refused(root, need(adds=("fresh",)))
+    assert "its address is there" in refused(root, need(new=(Added(name="db1", address="192.0.2.9"),)))
 
 
 def test_templated_delegates_are_declared(root):

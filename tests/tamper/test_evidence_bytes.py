@@ -1,7 +1,13 @@
-"""Whoever holds an evidence file can change it. Each change is made with MANIFEST recomputed, as an attacker would."""
+"""Whoever holds an evidence file can change it. Each change is made with MANIFEST recomputed, as an attacker would.
 
+A thin sample by default; `make test-tamper` sets ITMP_TAMPER=whole: every byte for the Python verifier, and for the shell
+the first, the last and one byte of each 64 of every member.
+"""
+
+import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -10,15 +16,18 @@ from pathlib import Path
 import pytest
 
 import itmp.evidence
-from itmp.evidence import Trust, archive, verify
+from itmp.audit import Event
+from itmp.canonical import digest
+from itmp.evidence import Trust, archive, build, verify
 from itmp.signing import Signed
-from itmp.testing.forgery import forged, repacked
-from itmp.testing.story import EMPTY, Story, small_plan
+from itmp.testing.forgery import ForgedLog, forged, repacked
+from itmp.testing.story import EMPTY, EXECUTOR, Story, small_plan
 
 SCRIPT = Path(itmp.evidence.__file__).with_name("verify.sh")
-STEP = (
-    61  # every byte takes minutes; a step that is prime to the lines' lengths visits every field in every run
-)
+WHOLE = os.environ.get("ITMP_TAMPER") == "whole"
+# Every byte takes minutes; a step that is prime to the lines' lengths visits every field in every run.
+STEP = 1 if WHOLE else 61
+BLOCK = 64
 
 
 @cache
@@ -38,7 +47,26 @@ def told() -> tuple[bytes, bytes, dict[str, bytes], dict[str, bytes]]:
     return honest, other, trust, archive.unpack(honest)
 
 
+@cache
+def with_blobs() -> tuple[bytes, dict[str, bytes]]:
+    """Evidence that also holds a blob: the hosts of a slice, told by digest."""
+    story = Story(plan=small_plan(hosts=["web1"]))
+    story.open()
+    story.act("approve", "bob")
+    permit = story.permit()
+    story.say(permit, "run.started", data={"permit": permit.leaf})
+    step = story.steps()[0]
+    data = dict(story.intend(permit, step, ["web1"]).leaf.event.data or {})
+    story.log.put_blob(b'["web1"]')
+    del data["hosts"]
+    story.say(
+        permit, "slice.intended", step=step.id, phase="do", data=data | {"hosts_blob": digest(b'["web1"]')}
+    )
+    return story.evidence(), story.trust()
+
+
 HONEST, OTHER, TRUST, MEMBERS = told()
+WITH_BLOBS, BLOB_TRUST = with_blobs()
 SINCE = next(name for name in MEMBERS if name.startswith("consistency/1-"))
 
 
@@ -95,6 +123,8 @@ def test_the_manifest_is_bound_too() -> None:
         "plan/other",
         "plan/artifacts/" + "0" * 64,
         "blobs/" + "0" * 64,
+        "proofs/other",
+        "leaves/other/1",
         "anchors/1",
         "verify.sh",
     ],
@@ -128,12 +158,14 @@ def test_an_older_checkpoint_does_not_cover_it() -> None:
 # The same with nothing but a shell
 
 
-def shell(bundle: bytes, folder: Path, trust: dict[str, bytes] = TRUST) -> subprocess.CompletedProcess[str]:
+def shell(
+    bundle: bytes, folder: Path, trust: dict[str, bytes] = TRUST, script: Path = SCRIPT
+) -> subprocess.CompletedProcess[str]:
     (folder / "trust").mkdir(exist_ok=True)
     for name, data in trust.items():
         (folder / "trust" / name).write_bytes(data)
     (folder / "bundle.tar").write_bytes(bundle)
-    call = ["bash", str(SCRIPT), str(folder / "bundle.tar"), str(folder / "trust")]
+    call = ["bash", str(script), str(folder / "bundle.tar"), str(folder / "trust")]
     return subprocess.run(call, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -144,35 +176,85 @@ def test_the_shell_accepts_the_honest_file_and_says_what_it_leaves_out(tmp_path:
     assert "approved by bob@example.com, started by alice@example.com" in done.stdout
 
 
+def grown(sizes: Iterable[int]) -> Iterator[tuple[bytes, dict[str, bytes]]]:
+    """Evidence of one closed change under the checkpoint of each size that its log grows to."""
+    story = Story(plan=small_plan(hosts=["web1"])).tell()
+    filler = {"actor": EXECUTOR, "t": "2026-11-22T21:00:00.000000Z", "boot": "boot-1"}
+    leaves = [leaf.data for leaf in story.log.leaves()]
+    for size in sizes:
+        leaves += [
+            Event(id=f"{n:032x}", type="log.read", mono=10**15 + n, **filler).to_bytes()  # type: ignore[arg-type]
+            for n in range(len(leaves), size)
+        ]
+        yield build(ForgedLog(leaves, story.key, story.log.blob), story.change), story.trust()
+
+
+ODD = [*range(14, 601)] if WHOLE else [15, 16, 257, 600]
+
+
+def test_the_shell_accepts_every_size_up_to_600_and_70000(tmp_path: Path) -> None:
+    def code(given: tuple[int, tuple[bytes, dict[str, bytes]]]) -> int:
+        (folder := tmp_path / str(given[0])).mkdir()
+        bundle, trust = given[1]
+        return shell(bundle, folder, trust).returncode
+
+    sizes = [*ODD, 70_000]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        codes = list(pool.map(code, enumerate(grown(sizes))))
+    assert dict(zip(sizes, codes, strict=True)) == dict.fromkeys(sizes, 0)
+
+
 def test_the_shell_says_incomplete_for_an_open_change(tmp_path: Path) -> None:
     story = Story()
     story.open()
     assert shell(story.evidence(), tmp_path, story.trust()).returncode == 41
 
 
-KINDS = [
-    "VERIFY.md",
-    "allowed_signers",
-    "checkpoint",
-    SINCE,
-    "leaves/0",
-    "leaves/7",
-    "plan/manifest",
-    next(name for name in sorted(MEMBERS) if name.startswith("plan/artifacts/")),
-    "policy/0.yml",
-    "proofs/7.tlog-proof",
-    "statements/0-1.sig",
-    "statements/2.txt",
-]
+def places(number: int, data: bytes) -> Iterable[int]:
+    """The bytes of a member to flip for the shell, which takes a third of a second each."""
+    ends = (0, len(data) // 2, len(data) - 1)
+    return sorted({*ends, *range(0, len(data), BLOCK)}) if WHOLE else (ends[number % 3],)
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_the_shell_refuses_a_flipped_byte(name: str, tmp_path: Path) -> None:
-    flipped = bytearray(MEMBERS[name])
-    flipped[len(flipped) * 2 // 3] ^= 1
-    done = shell(repacked(HONEST, {name: bytes(flipped)}), tmp_path)
-    assert done.returncode in {40, 42}, done.stdout
-    assert "BROKEN" in done.stdout
+def test_the_shell_refuses_a_flipped_byte_of_every_member(tmp_path: Path) -> None:
+    names = sorted(MEMBERS.keys() - {"MANIFEST"})
+    flips = [(name, at) for number, name in enumerate(names) for at in places(number, MEMBERS[name])]
+
+    def accepted(number: int) -> str:
+        name, at = flips[number]
+        flipped = bytearray(MEMBERS[name])
+        flipped[at] ^= 1 << number % 8
+        (folder := tmp_path / str(number)).mkdir()
+        done = shell(repacked(HONEST, {name: bytes(flipped)}), folder)
+        named = done.returncode in {40, 42} and "BROKEN       rule" in done.stdout and not done.stderr
+        return "" if named else f"{name}[{at}]: {done.returncode} {done.stdout[-80:]} {done.stderr}"
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        missed = [one for one in pool.map(accepted, range(len(flips))) if one]
+    assert missed == []
+    assert len(flips) >= len(names)
+
+
+def test_the_shell_reads_no_text_beyond_a_nul(tmp_path: Path) -> None:
+    """A shell's variable ends at a NUL: what follows it would be hashed by nobody."""
+    kinds = {name.partition("/")[0] + Path(name).suffix: name for name in MEMBERS if "artifacts" not in name}
+    for kind, name in kinds.items():
+        (folder := tmp_path / kind).mkdir()
+        done = shell(repacked(HONEST, {name: MEMBERS[name] + b"\0\n"}, manifest=name != "MANIFEST"), folder)
+        assert done.returncode == 40, (name, done.stdout)
+
+
+def test_the_shell_has_a_check_for_every_member(tmp_path: Path) -> None:
+    """The script's own account: without a mark of its check, an honest member is refused."""
+    script = SCRIPT.read_text()
+    marks = [line for line in script.splitlines() if line.strip().startswith("covers ")]
+    assert len(marks) == 10
+    for number, mark in enumerate(marks):
+        (folder := tmp_path / str(number)).mkdir()
+        blind = folder / "verify.sh"
+        blind.write_text(script.replace(mark + "\n", "\n", 1))
+        done = shell(WITH_BLOBS, folder, BLOB_TRUST, script=blind)
+        assert (done.returncode, "covered by no check" in done.stdout) == (40, True), (mark, done.stdout)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,15 @@
 """What a lying executor can write about the end of real work: each lie alone, signed with the log's own key."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from itmp.change import Permit
 from itmp.evidence import Report, Trust, verify
-from itmp.plan import all_steps
+from itmp.plan import Plan, RollingStep, all_steps
 from itmp.plan.model import AnsibleStep
-from itmp.testing.story import Story
+from itmp.testing.story import Story, small_plan
 
 BOTH = ("web1", "web2")
 
@@ -92,13 +93,167 @@ def test_work_that_failed_may_be_done_again() -> None:
     story, permit = begun()
     first, second = story.steps()
     story.slice(permit, first, outcome="failed")
+    again = taken_up(story, permit, "failed", limit="+failed", retry=["failed"])
     for step in (first, second):
+        story.slice(again, step)
+    assert ended(story, again, "succeeded", dict.fromkeys(BOTH, "changed")).exit_code == 0
+
+
+def taken_up(story: Story, permit: Permit, state: str, *, limit: str, **asked: list[str]) -> Permit:
+    """End the run in `state`, all hosts with it, and take it up under a signed `limit`; the log says `asked`."""
+    hosts = dict.fromkeys(BOTH, "failed")
+    story.say(permit, "run.finished", outcome="failed", data={"state": state, "hosts": hosts})
+    again = story.permit(mode="resume", limit=limit)
+    story.say(again, "run.resumed", data={"permit": again.leaf, **asked})
+    return again
+
+
+@pytest.mark.parametrize(
+    ("limit", "asked", "rule"),
+    [
+        ("+failed", {}, 11),
+        ("-", {"retry": ["failed"]}, 11),
+        ("+unreachable", {"retry": ["failed"]}, 11),
+        ("-", {}, 12),
+    ],
+)
+def test_what_failed_is_tried_again_only_where_that_was_signed(
+    limit: str, asked: dict[str, list[str]], rule: int
+) -> None:
+    story, permit = begun()
+    first, second = story.steps()
+    story.slice(permit, first, outcome="failed")
+    again = taken_up(story, permit, "failed", limit=limit, **asked)
+    for step in (first, second):
+        story.slice(again, step)
+    report = ended(story, again, "succeeded", dict.fromkeys(BOTH, "changed"))
+    assert report.broken
+    assert report.broken.n == rule
+
+
+@pytest.mark.parametrize(
+    ("limit", "skip", "code"),
+    [("!web2", ["web2"], 0), ("!web2", [], 40), ("-", ["web2"], 40), ("!web1", ["web2"], 40)],
+)
+def test_a_host_is_gone_on_without_only_where_that_was_signed(limit: str, skip: list[str], code: int) -> None:
+    story, permit = begun()
+    again = taken_up(story, permit, "stopped", limit=limit, **({"skip": skip} if skip else {}))
+    for step in story.steps():
+        story.slice(again, step)
+    done = [host for host in BOTH if again.covers(host)]
+    hosts = {host: "changed" if host in done else "skipped" for host in BOTH}
+    report = ended(story, again, "succeeded", hosts)
+    assert report.exit_code == code
+    assert code == 0 or (report.broken and report.broken.n == 11)
+
+
+def backwards(story: Story, permit: Permit) -> None:
+    for step in reversed(story.steps()):
         story.slice(permit, step)
-    assert ended(story, permit, "succeeded", dict.fromkeys(BOTH, "changed")).exit_code == 0
 
 
-def begun() -> tuple[Story, Permit]:
-    story = Story()
+def back_to_an_earlier_step(story: Story, permit: Permit) -> None:
+    first, second = story.steps()
+    story.intend(permit, second, ["web1"])
+    again = taken_up(story, permit, "stopped", limit="-")
+    story.intend(again, first, ["web1"])
+
+
+def on_after_the_undo(story: Story, permit: Permit) -> None:
+    first, second = story.steps()
+    story.slice(permit, first)
+    [back] = [one for one in all_steps(story.plan.manifest) if one.id == "back"]
+    assert isinstance(back, AnsibleStep)
+    story.slice(permit, back, phase="undo")
+    again = taken_up(story, permit, "stopped", limit="-")
+    story.slice(again, second)
+
+
+def taking_back_what_was_never_begun(story: Story, permit: Permit) -> None:
+    [back] = [one for one in all_steps(story.plan.manifest) if one.id == "back"]
+    assert isinstance(back, AnsibleStep)
+    story.slice(permit, back, phase="undo")
+
+
+def under_the_name_of_another_slice(story: Story, permit: Permit) -> None:
+    first, second = story.steps()
+    fields = {"step": first.id, "data": {"slice": second.id, "hosts": list(BOTH), "permit": permit.leaf}}
+    story.say(permit, "slice.intended", **fields)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        backwards,
+        back_to_an_earlier_step,
+        on_after_the_undo,
+        taking_back_what_was_never_begun,
+        under_the_name_of_another_slice,
+    ],
+)
+def test_slices_begin_in_the_order_of_the_plan(lie: Callable[[Story, Permit], None]) -> None:
+    story, permit = begun()
+    lie(story, permit)
+    report = ended(story, permit, "failed", dict.fromkeys(BOTH, "failed"))
+    assert report.broken
+    assert report.broken.n == 12
+
+
+def in_batches(*batches: tuple[str, ...]) -> tuple[Story, Permit, list[AnsibleStep]]:
+    """A run in `batches` (one): drain and restart both hosts, and put them back whatever happens."""
+    made = small_plan()
+    drain, restart = (step for step in made.manifest.steps if isinstance(step, AnsibleStep))
+    steps = (drain, restart, replace(drain, id="undrain", title="undrain", always=True))
+    tier = RollingStep(
+        id="tier",
+        title="tier",
+        hosts=BOTH,
+        batches=batches or (BOTH,),
+        max_failures=0,
+        steps=steps,
+        on_failure="stop",
+    )
+    manifest = replace(made.manifest, steps=(tier,))
+    story, permit = begun(Plan.build(manifest, {path: made.artifact(path) for path in manifest.artifacts}))
+    return story, permit, list(steps)
+
+
+def passage(story: Story, permit: Permit, steps: list[AnsibleStep], *outcomes: str) -> None:
+    for step, outcome in zip(steps, outcomes, strict=True):
+        story.slice(permit, step, outcome=outcome)
+
+
+def test_a_batch_that_was_closed_before_it_was_passed_is_passed_again_from_its_beginning() -> None:
+    story, permit, steps = in_batches()
+    passage(story, permit, steps, "changed", "failed", "changed")
+    again = taken_up(story, permit, "failed", limit="+failed", retry=["failed"])
+    passage(story, again, steps, "changed", "changed", "changed")
+    report = ended(story, again, "succeeded", dict.fromkeys(BOTH, "changed"))
+    assert report.exit_code == 0, report.rules
+
+
+def test_a_batch_does_not_begin_before_the_one_before_it() -> None:
+    story, permit, steps = in_batches(("web1",), ("web2",))
+    for hosts in (["web2"], ["web1"]):
+        for step in steps:
+            story.slice(permit, replace(step, hosts=tuple(hosts)))
+    report = ended(story, permit, "failed", dict.fromkeys(BOTH, "failed"))
+    assert report.broken
+    assert report.broken.n == 12
+
+
+def test_a_batch_that_was_passed_is_not_passed_again() -> None:
+    story, permit, steps = in_batches()
+    passage(story, permit, steps, "changed", "changed", "changed")
+    again = taken_up(story, permit, "stopped", limit="-")
+    passage(story, again, steps[:1], "changed")
+    report = ended(story, again, "failed", dict.fromkeys(BOTH, "failed"))
+    assert report.broken
+    assert report.broken.n == 12
+
+
+def begun(plan: Plan | None = None) -> tuple[Story, Permit]:
+    story = Story(plan=plan)
     story.open()
     story.act("approve", "bob")
     permit = story.permit()

@@ -4,7 +4,8 @@ Loaded with the callback into Ansible's main process and inherited by its worker
 connection variables get their values. Rules kept here, each before anything is connected or started:
 a task acts on its host, or on a delegate of the slice; SSH goes to the address and port that the plan froze
 for that host; a local connection, which acts on the executor's own machine, is used only where the plan
-shows it: on `localhost`, by the keyword `connection`, or by a host's own inventory variable.
+shows it: on `localhost`, by the keyword `connection`, or by a host's own inventory variable; another connection
+plugin only by that keyword or for the hosts that the plan says it reaches.
 """
 
 import json
@@ -25,18 +26,24 @@ _SSH_PORT: Final = 22
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """`targets` are the slice's hosts and delegates, `addresses` where they answer, `local` those that are here."""
+    """`hosts` are the slice's; `targets` those and its delegates, `addresses` where they answer, `local` those here.
 
+    `plugins` names the connection plugin of each host that neither ssh nor a local connection reaches.
+    """
+
+    hosts: frozenset[str]
     targets: frozenset[str]
     addresses: Mapping[str, tuple[str, int]]
     local: frozenset[str]
+    plugins: Mapping[str, str]
 
     @classmethod
     def read(cls, folder: Path) -> "Bounds":
         """Read what the executor wrote beside the layout; raise `OSError` or `ValueError` when it is not there."""
         data = json.loads((folder / layout.BOUNDS).read_text())
         addresses = {name: (str(address), int(port)) for name, (address, port) in data["addresses"].items()}
-        return cls(targets=frozenset(data["targets"]), addresses=addresses, local=frozenset(data["local"]))
+        named = {name: frozenset(data[name]) for name in ("hosts", "targets", "local")}
+        return cls(addresses=addresses, plugins=data["plugins"], **named)
 
     def broken(self, host: str, delegate: str, keyword: str, connection: Any) -> str:
         """Return what is wrong with acting on `host` (or `delegate`) over `connection`; empty when nothing is."""
@@ -48,7 +55,9 @@ class Bounds:
             shown = target in HERE | self.local or is_local(keyword)
             return "" if shown else f"a local connection for {target!r:.120}"
         if name != "ssh":
-            return ""
+            recorded = {one.rpartition(".")[2] for one in (self.plugins.get(target, ""), keyword)}
+            known = name in recorded
+            return "" if known else f"a connection by {name:.60} for {target!r:.120}"
         found = (str(connection.get_option("host")), int(connection.get_option("port") or _SSH_PORT))
         if found != self.addresses.get(target):
             return f"a connection to {found[0]:.120} port {found[1]} for {target!r:.120}"

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import yaml
 
-from itmp.adapters.ansible import _outside
+from itmp.adapters.ansible import _outside, _ways
 from itmp.adapters.ansible._ssh import FURTHER
 from itmp.adapters.ansible._tasks import is_local
 from itmp.documents import Problem
@@ -43,13 +43,15 @@ _ENCRYPT_DO: Final = (
     "Encrypt it with ansible-vault, pass it as a secret of the step, or list it in `public_vars`."
 )
 _KEYS_DO: Final = "Remove it: pin the host's key in inventories/known_hosts (itmp hosts scan)."
+KEYS: Final = "changes how host keys are checked"
+CONTROL: Final = "takes the plan's control over host key checking away"
+_PROGRAMS: Final = "takes the plan's control over ssh and its checks away"
 
 _ARGUMENTS_DO: Final = "Remove it: a plan reaches its own hosts and no other, and runs no command on the way."
 _LOCAL_DO: Final = "Use the keyword `connection: local`, or set it for the host in the inventory itself."
 # Code that Ansible would run unasked, past the gate of each action.
-_UNASKED: Final = frozenset(
-    {"callback_plugins", "strategy_plugins", "connection_plugins", "vars_plugins", "cache_plugins"}
-)
+_UNASKED: Final = frozenset({"callback_plugins", "strategy_plugins", "vars_plugins", "cache_plugins"})
+_OWN: Final = frozenset({"ssh", "local", "paramiko", "paramiko_ssh", "libssh", "smart", "psrp", "winrm"})
 _VALUES: Final = _VARS_FOLDERS | {"templates"}
 
 
@@ -61,6 +63,10 @@ def check_place(path: str) -> Iterator[Problem]:
         yield Problem(
             path=path, line=0, column=0, message=message, suggestion="Remove it; itmp brings its own."
         )
+    stem = path.rpartition("/")[2].partition(".")[0]
+    if "connection_plugins" in folders and stem in _OWN:
+        message = f"a connection plugin in the place of Ansible's own {stem}"
+        yield Problem(path=path, line=0, column=0, message=message, suggestion="Give it a name of its own.")
 
 
 def notes(path: str, data: bytes) -> Iterator[str]:
@@ -151,10 +157,10 @@ class _Variable:
 
     def problems(self, public: frozenset[str]) -> Iterator[Problem]:
         if self.name in _FORBIDDEN:
-            yield self._problem("takes the plan's control over host key checking away", _KEYS_DO)
+            yield self._problem(CONTROL if "checking" in self.name else _PROGRAMS, _KEYS_DO)
         elif _SSH_OPTIONS.match(self.name) and _WEAKENS.search(self.value):
-            yield self._problem("changes how host keys are checked", _KEYS_DO)
-        elif self.name in FURTHER and self.value:
+            yield self._problem(KEYS, _KEYS_DO)
+        elif self.name in FURTHER and self.value and not self._settled():
             yield self._problem("adds arguments to ssh, which the plan alone gives", _ARGUMENTS_DO)
         elif self._hides_local():
             yield self._problem("leads to the executor's own machine unseen", _LOCAL_DO)
@@ -164,6 +170,12 @@ class _Variable:
             )
         elif self.clear and secret_like(self.name) and self.name not in public:
             yield self._problem("is named like a secret and stands in clear", _ENCRYPT_DO)
+
+    def _settled(self) -> bool:
+        """Whether it is a variable of the inventory, whose jumps `_ways` freezes into the plan."""
+        of_inventory = not self.line or bool({"group_vars", "host_vars"} & set(self.path.split("/")))
+        named = self.name in {"ansible_ssh_common_args", "ansible_ssh_extra_args"}
+        return named and of_inventory and ("{{" in self.value or not _ways.arguments(self.value).refused)
 
     def _hides_local(self) -> bool:
         """A variable of a file (an inventory's own is frozen, and shown) that makes a host's work happen here."""

@@ -104,6 +104,11 @@ def _arguments(task: Any) -> Iterator[str]:
     if short in {"script", "include_vars"}:
         words = str(arguments.get("_raw_params") or arguments.get("cmd") or "").split()
         read += [*words[:1], arguments.get("file"), arguments.get("dir")]
+    if short == "fetch":
+        place = (
+            _HERE if _leaves(str(arguments.get("dest"))) else "beside the playbook, gone when its slice ends"
+        )
+        yield f"fetch to {arguments.get('dest')}: {place}"
     for source in read:
         if isinstance(source, str) and _leaves(source):
             yield f"path {source}"

@@ -3,7 +3,7 @@
 Rules kept here: nothing is executed. Lookups are switched off, so a `hosts:` or an import that needs one
 is a problem, not an effect; vaulted files read as empty. Every task, handler, rescue and always task, and
 every include with a static name, becomes one expected task; what cannot be known before the run is named
-as opaque.
+as opaque. Tasks that the step's tags leave out are not expected: one that runs all the same is refused.
 """
 
 import os
@@ -22,7 +22,7 @@ from ansible.playbook.helpers import load_list_of_blocks
 from ansible.template import Templar
 from ansible.vars.manager import VariableManager
 
-from itmp.adapters.ansible import _check_mode, _outside, _tasks
+from itmp.adapters.ansible import _check_mode, _outside, _questions, _tasks
 
 _DIRECT: Final = frozenset({"", "smart", "ssh", "ansible.builtin.ssh", "local", "ansible.builtin.local"})
 _STRATEGIES: Final = frozenset({"linear", "free", "host_pinned"})
@@ -51,6 +51,8 @@ class PlayParser:
         self._delegates: dict[str, None] = {}
         self._opaque: dict[str, None] = {}
         self._outside: dict[str, None] = {}
+        self._known: dict[str, Any] = {}
+        self._acts = False
         self._hosts: set[str] = set()
         self._patterns: set[str] = set()
         self.files: set[str] = set()
@@ -61,7 +63,10 @@ class PlayParser:
         book = Playbook.load(playbook, variable_manager=self._variables, loader=self._loader)
         plays = book.get_plays()
         for play in plays:
+            play.only_tags = frozenset(self._need["tags"] or ("all",))
+            play.skip_tags = frozenset(self._need["skip_tags"])
             self._play(play)
+        self._adds()
         if self._need["sliced"] and not self._need["per_slice"] and len(self._patterns) > 1:
             self._problem(
                 self._need["playbook"], "several host patterns in a step that runs batch by batch", _SLICED
@@ -79,11 +84,8 @@ class PlayParser:
         where = self._where(play)
         hosts = self._play_hosts(play, where)
         self._patterns.add(str(hosts))
-        self._targets(hosts)
-        if play.vars_prompt:
-            self._problem(
-                where, "vars_prompt asks a person during the run", "Make it an input of the document."
-            )
+        given = {*self._need["vars"], *self._need["secrets"]}
+        self.problems += [(where, *found) for found in _questions.of_play(play, given)]
         if str(play.strategy).removeprefix("ansible.builtin.") not in _STRATEGIES:
             what = f"strategy {play.strategy} asks a person, or acts without asking for each action"
             self._problem(where, what, f"Use one of {', '.join(sorted(_STRATEGIES))}.")
@@ -91,19 +93,47 @@ class PlayParser:
         if play.serial and self._need["sliced"] and not self._need["per_slice"]:
             self._problem(where, "`serial` in a step that runs batch by batch", _SLICED)
         self._connection(play, where)
-        if play.gather_facts is not False:
+        self._known, self._acts = self._variables.get_vars(play=play), False
+        if play.gather_facts is not False and self._gathers(play):
             self._add(
                 where, {"action": _tasks.GATHER, "name": "Gathering Facts", "check": "full"}, "facts", play
             )
         self._blocks(play.compile(), "task", ())
+        if self._acts:  # a play that the tags, or its author, left empty reaches nobody
+            self._targets(hosts)
         self._blocks([*play.handlers, *play.compile_roles_handlers()], "handler", ())
+
+    def _gathers(self, play: Any) -> bool:
+        """Whether fact gathering passes the tags: unless its play is tagged, it counts as tagged `always`."""
+        return self._chosen(play) if play.tags else "always" not in play.skip_tags
+
+    def _chosen(self, item: Any) -> bool:
+        """Whether the tags choose a task or play; one whose tags cannot be known yet is expected."""
+        play = item if hasattr(item, "only_tags") else _tasks.play_of(item)
+        try:
+            return bool(item.evaluate_tags(play.only_tags, play.skip_tags, all_vars=self._known))
+        except Exception:  # noqa: BLE001 -- Ansible raises many kinds for a template that needs a run
+            return True
+
+    def _adds(self) -> None:
+        """Take the declared hosts that plays add: those of the inventory are targets like any other."""
+        for pattern in self._need["adds"]:
+            found = {host.name for host in self._inventory.get_hosts(pattern)}
+            if not found:
+                self._problem(self._need["mark"], f"adds: {pattern} is no host of the inventory", _NEW)
+            self._hosts |= found
+        for name in self._need["new"]:
+            if self._inventory.get_host(name) is not None:
+                what = f"adds: {name} is a host of the inventory: its address is there"
+                self._problem(self._need["mark"], what, f"Write `adds: [{name}]`.")
+        self._hosts |= set(self._need["new"])
 
     def _play_hosts(self, play: Any, where: str) -> Any:
         hosts = play.hosts
         if "{{" not in str(hosts):
             return hosts
         try:
-            return Templar(loader=self._loader, variables=self._variables.get_vars(play=play)).template(hosts)
+            return self._template(hosts, self._variables.get_vars(play=play))
         except Exception as error:  # noqa: BLE001 -- Ansible raises many kinds; each becomes one problem
             self._problem(where, f"hosts cannot be known before the run: {_line(error)}", _HOSTS)
             return []
@@ -137,7 +167,10 @@ class PlayParser:
     def _task(self, task: Any, section: str, chain: tuple[str, ...]) -> None:
         if task.implicit or task.action in _tasks.META:
             return
+        if section != "handler" and not self._chosen(task):
+            return
         where = self._where(task)
+        self.problems += [(where, *found) for found in _questions.of_task(task, _tasks.action(task))]
         action = _tasks.action(task)
         if "{{" in action:
             self._opaque[f"{where} {action}"] = None
@@ -154,6 +187,7 @@ class PlayParser:
     def _add(self, where: str, more: dict[str, Any], section: str, item: Any) -> None:
         path, line = _tasks.place(item, self._root)
         self.files.add(path)
+        self._acts = True
         no_log = section != "facts" and bool(item.no_log)
         key = (path, line, more["action"], section)
         self._expected.setdefault(
@@ -165,7 +199,12 @@ class PlayParser:
     def _limits(self, task: Any, where: str) -> None:
         if task.run_once and self._need["sliced"] and not self._need["per_slice"]:
             self._problem(where, "`run_once` in a step that runs batch by batch", _SLICED)
-        text = str(task.delegate_to or "")
+        if _tasks.short(task) == "add_host" and not (self._need["adds"] or self._need["new"]):
+            self._problem(where, "add_host adds hosts while it runs, and the plan freezes hosts", _ADDS)
+        for text in map(str, self._delegated(task)):
+            self._delegation(text, where)
+
+    def _delegation(self, text: str, where: str) -> None:
         if "{{" in text:
             if not self._need["delegates"]:
                 self._problem(where, f"delegate_to {text} is not known before the run", _DELEGATES)
@@ -173,6 +212,33 @@ class PlayParser:
             if text not in {"localhost", "127.0.0.1", "::1"} and self._inventory.get_host(text) is None:
                 self._problem(where, f"delegate_to {text}: no such host", "Add the host to the inventory.")
             self._delegates[text] = None
+
+    def _delegated(self, task: Any) -> list[Any]:
+        """Return the delegates; a template is read where the inventory and the play's own variables suffice.
+
+        A template that takes a run to know, or that names no host of the inventory, is returned as it is written.
+        """
+        written = task.delegate_to
+        if "{{" not in str(written or ""):
+            return [written or ""]
+        known = {**self._known, **task.get_vars()}
+        try:
+            items: list[dict[str, Any]] = [{}]
+            if task.loop is not None and task.loop_with in {None, "", "items", "list"}:
+                name = task.loop_control.loop_var or "item"
+                items = [{name: item} for item in self._template(task.loop, known)]
+            found = [self._template(written, {**known, **item}) for item in items]
+        except Exception:  # noqa: BLE001 -- Ansible raises many kinds: it takes a run to know
+            return [written]
+        hosts = all(isinstance(name, str) and self._stands_in_inventory(name) for name in found)
+        return found if found and hosts else [written]
+
+    def _stands_in_inventory(self, name: str) -> bool:
+        """Whether a host is there; the executor's own machine is never found by a template: it is declared."""
+        return name not in _tasks.HERE and self._inventory.get_host(name) is not None
+
+    def _template(self, text: Any, variables: dict[str, Any]) -> Any:
+        return Templar(loader=self._loader, variables=variables).template(text)
 
     def _connection(self, item: Any, where: str) -> None:
         name = str(item.connection or "")
@@ -256,6 +322,13 @@ class PlayParser:
 _SLICED: Final = "Move it out of `rolling`, or set `per_slice: true` to have it once per batch."
 _HOSTS: Final = "Use a host pattern, or a variable that the document or the play sets."
 _DELEGATES: Final = "List the possible hosts under `delegates:` of the step."
+_NEW: Final = (
+    "Name hosts of the inventory, or write {name: NAME, address: ADDRESS, port: PORT} for a new one."
+)
+_ADDS: Final = (
+    "List them under `adds:` of the step: names of the inventory, and {name: NAME, address: ADDRESS, port: PORT} "
+    "for new ones."
+)
 _COLLECTION: Final = (
     "Install its collection into collections/: ansible-galaxy collection install NAME -p collections."
 )

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import yaml
 
+from itmp.adapters.ansible import _config
 from itmp.adapters.ansible.layout import PROJECT_CONFIG
 from itmp.documents import Problem
 from itmp.errors import InvalidInputError
@@ -29,7 +30,10 @@ def collect(root: Path, catalog: str) -> tuple[dict[str, bytes], list[Problem]]:
     problems: list[Problem] = []
     artifacts: dict[str, bytes] = {}
     size = 0
-    for path, source in _walk(root.resolve(), catalog):
+    config = root / "ansible.cfg"
+    asked = _config.read(config.read_bytes() if config.is_file() else b"").folders
+    more = sorted({folder for folders in asked.values() for folder in folders})
+    for path, source in dict(_walk(root.resolve(), catalog, more)).items():
         if not _inside(source, root.resolve()):
             text = str(source.relative_to(root.resolve()))
             problems.append(
@@ -51,15 +55,15 @@ def collect(root: Path, catalog: str) -> tuple[dict[str, bytes], list[Problem]]:
                 do="Move what the playbooks do not need out of it.",
             )
         artifacts[path] = data
-    config = root / "ansible.cfg"
     if config.is_file():
         artifacts[PROJECT_CONFIG] = config.read_bytes()
     return artifacts, problems
 
 
-def _walk(root: Path, catalog: str) -> Iterator[tuple[str, Path]]:
-    """Yield artifact path and file: the catalog, and roles and collections of the workspace."""
-    for folder, prefix in ((catalog, "playbooks"), ("roles", "roles"), ("collections", "collections")):
+def _walk(root: Path, catalog: str, more: list[str]) -> Iterator[tuple[str, Path]]:
+    """Yield artifact path and file: the catalog, roles and collections of the workspace, `more` of its folders."""
+    standard = ((catalog, "playbooks"), ("roles", "roles"), ("collections", "collections"))
+    for folder, prefix in (*standard, *((name, name) for name in more)):
         for file in _files(root / folder, ()):
             inner = file.relative_to(root / folder)
             yield str(PurePosixPath("project", prefix, *inner.parts)), file

@@ -20,6 +20,8 @@ _EXITED: Final = "non-zero return code"
 _NOT_STARTED: Final = "Error executing command."
 # The executor cuts a message to one short line once it is masked: half a secret would not be found.
 _MAX_MESSAGE: Final = 100_000
+_MAX_ID: Final = 100
+_MAX_IDS: Final = 500
 _ITEMS: Final = ("failed", "unreachable", "skipped", "changed")
 
 
@@ -28,13 +30,17 @@ def describe(result: Any, outcome: str, more: Mapping[str, Any]) -> dict[str, An
     raw: Mapping[str, Any] = result.result
     task = result.task
     hidden = bool(task.no_log) or "censored" in raw
-    data = dict(more)
+    data: dict[str, Any] = dict(more)
     if isinstance(raw.get("results"), list):
         data["items"] = dict(
             Counter(_item_outcome(item) for item in raw["results"] if isinstance(item, Mapping))
         )
-    if raw.get("ansible_job_id") and not raw.get("finished"):
-        outcome = "unknown"  # started in the background: not known until it is checked
+    asks = (
+        str(task.action).rpartition(".")[2] == "async_status"
+    )  # about work in the background: it starts none
+    if background := _background(raw, finished=asks):
+        outcome = outcome if asks else "unknown"  # not known until it is checked
+        data["ended" if asks else "started"] = background
     fields: dict[str, Any] = {
         "outcome": outcome,
         "data": data,
@@ -42,13 +48,51 @@ def describe(result: Any, outcome: str, more: Mapping[str, Any]) -> dict[str, An
     }
     if task.action == "gather_facts":
         del fields["action"]
-    if delegate := result.task_fields.get("delegate_to"):  # the worker's own: its template has its value
-        fields["delegate"] = str(delegate)
+    delegates = _delegates(result, raw)
+    if len(delegates) == 1:
+        fields["delegate"] = delegates[0]
+    elif delegates:
+        data["delegates"] = delegates
     if not hidden:
         fields["message"] = message(raw, outcome)
         if isinstance(raw.get("rc"), int):
             fields["rc"] = raw["rc"]
     return fields
+
+
+def _delegates(result: Any, raw: Mapping[str, Any]) -> list[str]:
+    """Return where a task was done: the worker's own word, or in a loop over delegates each item's."""
+    said = str(result.task_fields.get("delegate_to") or "")
+    if "{{" not in said:
+        return [said] if said else []
+    found = [item.get("_ansible_delegated_vars") for item in _items(raw)]
+    names = [str(one.get("ansible_delegated_host") or "") for one in found if isinstance(one, Mapping)]
+    return list(dict.fromkeys(name for name in names if name))[:_MAX_IDS]
+
+
+def added(raw: Mapping[str, Any]) -> list[str]:
+    """Return the names of the hosts that an `add_host` result adds, also in a loop."""
+    names = [_new_name(item) for item in _items(raw)]
+    return [name for name in names if name]
+
+
+def _new_name(item: Mapping[str, Any]) -> str:
+    new = item.get("add_host")
+    return str(new.get("host_name") or "") if isinstance(new, Mapping) else ""
+
+
+def _background(raw: Mapping[str, Any], *, finished: bool) -> list[str]:
+    """Return the ids of work in the background that a result speaks of, in a loop too."""
+    return [
+        str(item["ansible_job_id"])[:_MAX_ID]
+        for item in _items(raw)
+        if item.get("ansible_job_id") and bool(item.get("finished")) is finished
+    ][:_MAX_IDS]
+
+
+def _items(raw: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    inner = raw.get("results")
+    return [raw, *(item for item in inner if isinstance(item, Mapping))] if isinstance(inner, list) else [raw]
 
 
 def message(raw: Mapping[str, Any], outcome: str) -> str:

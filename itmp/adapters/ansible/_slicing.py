@@ -15,16 +15,23 @@ from pathlib import Path
 from typing import Any, Final
 
 from itmp.adapters import supervisor
-from itmp.adapters.ansible import _ssh, layout
+from itmp.adapters.ansible import _config, _handlers, _ssh, layout
 from itmp.adapters.ansible._tasks import is_local
+from itmp.adapters.ansible._ways import Ways
 from itmp.adapters.known_hosts import PinnedKeys
-from itmp.errors import NotFoundError
+from itmp.canonical import digest
+from itmp.errors import Error, NotFoundError
 from itmp.execution.doors import Room, Slice
 from itmp.plan import AnsibleStep, Plan
 from itmp.plan.model import Host
 
 REMOTE_TOKEN: Final = "ITMP_RUN"  # noqa: S105 -- the name of a variable on targets, not a secret
-_SSH_FILES: Final = ("ssh_config", "known_hosts")
+
+
+class LostError(Error):
+    """Ansible itself failed or was ended: something may still be running on targets."""
+
+    exit_code = 14
 
 
 class Slicing:
@@ -44,10 +51,14 @@ class Slicing:
         layout.write(folder, "delegates", "".join(f"{host.name}\n" for host in hosts).encode())
         layout.write(folder, "vars.json", json.dumps(self._variables()).encode())
         layout.write(folder, layout.BOUNDS, json.dumps(self._bounds(hosts)).encode())
+        layout.write(folder, _handlers.FILE, _handlers.write(self._part.owed))
         pinned = PinnedKeys(data=self._artifact(layout.KNOWN_HOSTS))
-        layout.write(folder, "known_hosts", pinned.only((host.address, host.port) for host in hosts))
-        layout.write(folder, "ssh_config", _ssh.config(hosts).encode())
+        ways = Ways.from_bytes(self._artifact(layout.WAYS))
+        layout.write(folder, "known_hosts", pinned.only(_ssh.places(hosts, ways)))
+        layout.write(folder, "ssh_config", _ssh.config(hosts, ways).encode())
         playbook = ["playbook", *("--limit", f"@{folder / 'limit'}"), *("-e", f"@{folder / 'vars.json'}")]
+        playbook += [word for tag in self._step.tags for word in ("--tags", tag)]
+        playbook += [word for tag in self._step.skip_tags for word in ("--skip-tags", tag)]
         return {
             "command": command(folder, short, vaults, [*playbook, str(folder / self._step.playbook)]),
             "environment": self._environment(folder, short, passed),
@@ -76,9 +87,15 @@ class Slicing:
             )
         ]
         return {
+            "hosts": sorted(self._part.hosts),
             "targets": sorted({*self._part.hosts, *self._step.delegates}),
             "addresses": {host.name: [host.address, host.port] for host in hosts},
             "local": local,
+            "plugins": {
+                name: way.connection
+                for name, way in Ways.from_bytes(self._artifact(layout.WAYS)).of.items()
+                if way.connection != "ssh"
+            },
         }
 
     def _artifact(self, path: str) -> bytes:
@@ -88,6 +105,11 @@ class Slicing:
         inventory = self._plan.manifest.inventory
         names = {*self._part.hosts, *self._step.delegates}
         found = [host for host in inventory.hosts if host.name in names] if inventory else []
+        found += [
+            Host(name=one.name, address=one.address, port=one.port, groups=(), vars=digest(b""))
+            for one in self._step.adds
+            if one.name in names
+        ]
         missing = set(self._part.hosts) - {host.name for host in found} - {"localhost"}
         if missing:
             listed = ", ".join(sorted(missing)[:5])
@@ -95,20 +117,24 @@ class Slicing:
         return found
 
     def _environment(self, folder: Path, short: Path, passed: tuple[str, ...]) -> dict[str, str]:
-        honoured, _ = layout.settings(self._artifact(layout.PROJECT_CONFIG))
+        honoured = _config.read(self._artifact(layout.PROJECT_CONFIG)).honoured
         forks = layout.forks(honoured, len(self._part.hosts))
-        return environment(folder, short, self._room, passed, forks=forks) | {
+        own = [Path(path).stem for path in self._plan.manifest.artifacts if path.startswith(layout.CALLBACKS)]
+        said = any("pipelining" in values for values in honoured.values())
+        return environment(folder, short, self._room, passed, forks=forks, pipelining=not said) | {
             "ITMP_REMOTE_MARK": f"{REMOTE_TOKEN}={remote_token(self._room)}",
             "ANSIBLE_STDOUT_CALLBACK": "itmp_actions",
+            **({"ANSIBLE_CALLBACKS_ENABLED": ",".join(own)} if own else {}),
             "_ANSIBLE_CALLBACK_DISPATCH_ERROR_BEHAVIOR": "error",
         }
 
 
 def command(folder: Path, short: Path, vaults: Mapping[str, str], arguments: list[str]) -> list[str]:
     """Return an Ansible command line over the layout in `folder`, with ssh's files copied to `short`."""
-    for name in _SSH_FILES:
-        shutil.copyfile(folder / name, short / name)
-    ssh = _ssh.variables(short / "ssh_config", short / "known_hosts")
+    shutil.copyfile(folder / "known_hosts", short / "known_hosts")
+    text = (folder / "ssh_config").read_text().replace(_ssh.FOLDER, str(short))
+    layout.write(short, "ssh_config", text.encode())
+    ssh = _ssh.variables(short / "ssh_config", short / "known_hosts", pinned=_ssh.UNPINNED not in text)
     bound = layout.write(short, "ssh.json", json.dumps(ssh).encode())
     script = f'#!/bin/sh\nexec "{layout.python()}" -m itmp.adapters.ansible.vault_client "$@"\n'
     client = layout.write(short, "itmp-client", script.encode())
@@ -129,16 +155,16 @@ def command(folder: Path, short: Path, vaults: Mapping[str, str], arguments: lis
 
 
 def environment(
-    folder: Path, short: Path, room: Room, passed: tuple[str, ...], *, forks: int
+    folder: Path, short: Path, room: Room, passed: tuple[str, ...], *, forks: int, pipelining: bool = True
 ) -> dict[str, str]:
-    """Return Ansible's environment for connections to targets."""
+    """Return Ansible's environment for connections to targets; without `pipelining` the project's own word counts."""
     for name in ("home", "local", "cp"):
         (short / name).mkdir(mode=0o700, exist_ok=True)
     return layout.environment(folder, temporary=short, passed=passed) | {
         "ITMP_LAYOUT": str(folder),
         supervisor.TOKEN: room.token,
         "ANSIBLE_HOST_KEY_CHECKING": "True",
-        "ANSIBLE_PIPELINING": "True",
+        **({"ANSIBLE_PIPELINING": "True"} if pipelining else {}),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(short / "cp"),
         "ANSIBLE_REMOTE_TEMP": f"~/.ansible/tmp-{remote_token(room)}",
         "ANSIBLE_FORKS": str(forks),
@@ -163,13 +189,18 @@ def _unsafe(value: Any) -> Any:
 
 @contextmanager
 def fresh_folder(room: Room, part: Slice) -> Iterator[Path]:
-    """Give a fresh folder in the run's room; a crash leaves it to `left_folders`."""
+    """Give a fresh folder in the run's room; a crash, and a run of Ansible that is lost, leave it to `left_folders`."""
     room.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder = Path(tempfile.mkdtemp(prefix=_name(part), dir=room.folder))
+    lost = False
     try:
         yield folder
+    except LostError:
+        lost = True
+        raise
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if not lost:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def left_folders(room: Room, part: Slice) -> tuple[Path, ...]:

@@ -5,6 +5,7 @@ variables stay with their groups, so precedence is Ansible's own; every host is 
 variables; what changes from look to look is left out by name. Same inventory, same bytes.
 """
 
+import ipaddress
 import json
 import re
 import sys
@@ -48,7 +49,7 @@ _VOLATILE: Final = frozenset(
         "current_time",
     ]
 )
-_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*\Z")
+_NAME: Final = re.compile(r"\w[\w.@+-]*\Z")
 _TIMEOUT: Final = 300.0
 
 
@@ -104,7 +105,7 @@ def check(snapshot: Mapping[str, Any], sources: str, public: frozenset[str]) -> 
     """Yield what is wrong with the snapshot's names and variables."""
     groups = {name: body for name, body in snapshot.items() if name != "_meta"}
     for host, values in snapshot["_meta"]["hostvars"].items():
-        if not _NAME.match(host) and ":" not in host.strip(":"):
+        if not (_NAME.match(host) or _is_ipv6(host)):
             message = f"host name {host!r:.80} means something else in a host pattern"
             yield _name_problem(sources, message, "Rename it; ansible_host may hold the address.")
         yield from _guards.check_values(f"{sources}: host {host}", values, public)
@@ -113,6 +114,14 @@ def check(snapshot: Mapping[str, Any], sources: str, public: frozenset[str]) -> 
     # Ansible drops a host that is called like a group with a warning, and leaves this trace of it.
     for host in groups.get("ungrouped", {}).get("children", ()):
         yield _name_problem(sources, f"{host} is the name of a host and of a group", "Rename one of them.")
+
+
+def _is_ipv6(name: str) -> bool:
+    try:
+        ipaddress.IPv6Address(name)
+    except ValueError:
+        return False
+    return "%" not in name
 
 
 def _name_problem(sources: str, message: str, do: str) -> Problem:

@@ -5,12 +5,12 @@ Rules kept here: ssh reads neither the user's nor the system's configuration; a 
 learned.
 """
 
-import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from itmp.adapters.ansible._ways import SAFE, Hop, Way, Ways, unsafe
 from itmp.errors import ToolMissingError
 from itmp.plan.model import Host
 
@@ -20,20 +20,34 @@ FURTHER: Final = (
     "ansible_scp_extra_args",
     "ansible_sftp_extra_args",
 )
-_SAFE: Final = re.compile(r"[A-Za-z0-9_.:%@+-]+\Z")
+FOLDER: Final = "@FOLDER@"
+UNPINNED: Final = "  StrictHostKeyChecking no\n"
+_OF_KEYS: Final = frozenset({"StrictHostKeyChecking", "UserKnownHostsFile"})
 
 
-def config(hosts: Iterable[Host]) -> str:
-    """Return the ssh configuration for connections to `hosts` and nobody else; `arguments` add the keys."""
-    ports: dict[str, set[int]] = {}
+def config(hosts: Iterable[Host], ways: Ways) -> str:
+    """Return the ssh configuration for connections to `hosts`, over the hops of their `ways`, and to nobody else.
+
+    `arguments` add the keys; `FOLDER` in it stands for the folder that will hold it.
+    """
+    plain: dict[str, set[int]] = {}
+    blocks: list[str] = []
     for host in hosts:
-        if _SAFE.match(host.address):
-            ports.setdefault(host.address, set()).add(host.port)
-    allowed = "".join(_allow(address, sorted(found)) for address, found in sorted(ports.items()))
+        way = ways.of.get(host.name, Way())
+        if not SAFE.match(host.address) or unsafe(way):
+            continue
+        if way == Way() and host.name not in ways.unpinned:
+            plain.setdefault(host.address, set()).add(host.port)
+            continue
+        blocks += [_hop(hop) for hop in way.via]
+        blocks.append(_way(host, way, unpinned=host.name in ways.unpinned))
+    allowed = "".join(_allow(address, sorted(found)) for address, found in sorted(plain.items()))
     return (
+        f"{''.join(dict.fromkeys(blocks))}"
         f"{allowed}"
         "Host *\n"
         "  ProxyCommand /bin/false\n"
+        f"  UserKnownHostsFile {FOLDER}/known_hosts\n"
         "  GlobalKnownHostsFile /dev/null\n"
         "  StrictHostKeyChecking yes\n"
         "  UpdateHostKeys no\n"
@@ -49,14 +63,56 @@ def config(hosts: Iterable[Host]) -> str:
     )
 
 
+def places(hosts: Iterable[Host], ways: Ways) -> Iterator[tuple[str, int]]:
+    """Yield every address and port whose key must be pinned."""
+    for host in hosts:
+        way = ways.of.get(host.name, Way())
+        yield (way.end.host, way.end.port) if way.end else (host.address, host.port)
+        yield from ((hop.host, hop.port) for hop in way.via)
+
+
+def _hop(hop: Hop) -> str:
+    return f"{_match(hop.host, hop.port)}{_login(hop)}  ProxyCommand none\n"
+
+
+def _way(host: Host, way: Way, *, unpinned: bool) -> str:
+    lines = _match(host.address, host.port)
+    if way.end:
+        lines += f"  HostName {way.end.host}\n  Port {way.end.port}\n{_login(way.end)}"
+    if unpinned:
+        lines += f"{UNPINNED}  UserKnownHostsFile /dev/null\n"
+    if not way.via:
+        return f"{lines}  ProxyCommand none\n"
+    hops = ",".join(
+        f"{hop.user}{'@' if hop.user else ''}{_bracketed(hop.host)}:{hop.port}" for hop in way.via
+    )
+    return f"{lines}  ProxyJump {hops}\n"
+
+
+def _match(address: str, port: int) -> str:
+    return f'Match originalhost {address} exec "test %p = {port}"\n'
+
+
+def _login(hop: Hop) -> str:
+    user = f"  User {hop.user}\n" if hop.user else ""
+    return user + "".join(f"  IdentityFile {key}\n" for key in hop.keys)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
 def _allow(address: str, ports: list[int]) -> str:
     """Let one address through on `ports` only: hosts may share an address."""
     test = f"case %p in {'|'.join(map(str, ports))}) ;; *) exit 1 ;; esac"
     return f'Match originalhost {address} exec "{test}"\n  ProxyCommand none\n'
 
 
-def arguments(config_file: Path, known_hosts: Path) -> str:
-    """Return `ansible_ssh_args`: the first value that ssh meets wins, so no later argument weakens them."""
+def arguments(config_file: Path, known_hosts: Path, *, pinned: bool = True) -> str:
+    """Return `ansible_ssh_args`: the first value that ssh meets wins, so no later argument weakens them.
+
+    Unless all hosts are `pinned`, the configuration alone says whose key is checked.
+    """
     options = {
         "StrictHostKeyChecking": "yes",
         "UserKnownHostsFile": str(known_hosts),
@@ -67,13 +123,15 @@ def arguments(config_file: Path, known_hosts: Path) -> str:
         "ControlMaster": "auto",
         "ControlPersist": "30s",
     }
+    if not pinned:
+        options = {name: value for name, value in options.items() if name not in _OF_KEYS}
     return f"-F {config_file} " + " ".join(f"-o {name}={value}" for name, value in options.items())
 
 
-def variables(config_file: Path, known_hosts: Path) -> dict[str, object]:
+def variables(config_file: Path, known_hosts: Path, *, pinned: bool = True) -> dict[str, object]:
     """Return the variables that bind Ansible's ssh to the configuration, above any that the project sets."""
     return {
-        "ansible_ssh_args": arguments(config_file, known_hosts),
+        "ansible_ssh_args": arguments(config_file, known_hosts, pinned=pinned),
         # Any further argument could run a command here (ProxyCommand) or lead to another host.
         **dict.fromkeys(FURTHER, ""),
         "ansible_host_key_checking": True,

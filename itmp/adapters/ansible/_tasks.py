@@ -47,6 +47,11 @@ def action(task: Any) -> str:
     return str(task.resolved_action or text)
 
 
+def short(task: Any) -> str:
+    """Return the last word of the task's action as written: `add_host` for each of its spellings."""
+    return str(task.action).rpartition(".")[2]
+
+
 def title(task: Any) -> str:
     """Return the task's name as written (with its role), or its action when it has none."""
     if is_gathering(task):

@@ -40,17 +40,21 @@ def of_collections(artifacts: Mapping[str, bytes]) -> dict[str, str]:
     return found
 
 
-def require(planned: Mapping[str, str], where: str) -> None:
-    """Raise `StaleError` when the plan was made with other versions than those that would run it."""
+def moved(planned: Mapping[str, str]) -> list[str]:
+    """Return one line for each version with which the plan was made and which is another one here."""
     here = present()
-    moved = [
+    return [
         f"{name} is {here[name]} here, the plan was made with {planned[name]}"
         for name in sorted(here.keys() & planned.keys())
         if here[name] != planned[name]
     ]
-    if moved:
+
+
+def require(planned: Mapping[str, str], where: str) -> None:
+    """Raise `StaleError` when the plan was made with other versions than those that would run it."""
+    if found := moved(planned):
         raise StaleError(
-            "; ".join(moved), where=where, do="Run it where those versions are installed, or make a new plan."
+            "; ".join(found), where=where, do="Run it where those versions are installed, or make a new plan."
         )
 
 
@@ -64,4 +68,4 @@ def _stated(data: bytes) -> str:
     return str(version)[:40] if version else ""
 
 
-__all__ = ["of_collections", "present", "require"]
+__all__ = ["moved", "of_collections", "present", "require"]

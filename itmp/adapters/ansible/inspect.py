@@ -1,8 +1,9 @@
 """The parser child: `python -m itmp.adapters.ansible.inspect`, a request on stdin, an answer on stdout.
 
 Request: `{root, inventory, patterns: [text], plays: [{id, playbook, mark, pattern, vars, secrets, delegates,
-sliced, per_slice}]}`. Answer: `{hosts: [{name, address, port, groups}], patterns: {text: [host]},
-plays: {id: facts}, files: [artifact path], problems: [[where, what, do]], versions: {name: version}}`.
+sliced, per_slice, tags, skip_tags, adds, new}]}`. Answer: `{hosts: [{name, address, port, groups}],
+patterns: {text: [host]}, plays: {id: facts}, files: [artifact path], problems: [[where, what, do]],
+versions: {name: version}}`.
 
 It runs in a child because importing Ansible costs 0.6 s and leaves global state; it prints nothing else
 on stdout.
@@ -18,8 +19,17 @@ from pathlib import Path
 from typing import Any, Final
 
 _SSH_PORT: Final = 22
-_ADDRESS: Final = ("ansible_host", "ansible_ssh_host", "ansible_port", "ansible_ssh_port")
-_NAMED: Final = re.compile(rb"ansible_(?:ssh_)?(?:host|port)\b")
+_ARGUMENTS: Final = ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args")
+_CHECKING: Final = ("ansible_host_key_checking", "ansible_ssh_host_key_checking")
+_OFF: Final = frozenset({"false", "no", "0", "off"})
+_ADDRESS: Final = (
+    *_CHECKING,
+    *("ansible_host", "ansible_ssh_host", "ansible_port", "ansible_ssh_port", "ansible_connection"),
+    *_ARGUMENTS,
+)
+_NAMED: Final = re.compile(
+    rb"ansible_(?:connection|(?:ssh_)?(?:host|port|args|common_args|extra_args|host_key_checking))\b"
+)
 
 
 def main() -> int:
@@ -89,14 +99,24 @@ def _inspect(request: Mapping[str, Any]) -> dict[str, Any]:
             )
         problems += parser.problems
         files |= parser.files
+    hosts = [addresses.read(host) for host in inventory.get_hosts("all")]
     return {
-        "hosts": [addresses.read(host) for host in inventory.get_hosts("all")],
+        "hosts": hosts,
         "patterns": {text: _match(inventory, text) for text in request["patterns"]},
         "plays": plays,
+        "unknown_connections": _unknown({entry["connection"] for entry in hosts}),
         "files": sorted(files),
         "problems": problems,
         "versions": _versions.present(),
     }
+
+
+def _unknown(plugins: set[str]) -> list[str]:
+    """Return the connection plugins that Ansible does not find; none is loaded."""
+    from ansible.plugins.loader import connection_loader  # noqa: PLC0415 -- as in _prepare
+
+    names = {name.removeprefix("ansible.builtin.") for name in plugins} - {"ssh", "smart", "local"}
+    return sorted(name for name in names if not connection_loader.find_plugin_with_context(name).resolved)
 
 
 def _match(inventory: Any, pattern: str) -> list[str]:
@@ -132,6 +152,9 @@ class _Addresses:
             "address": str(values.get("ansible_host", values.get("ansible_ssh_host", host.name))),
             "port": int(port) if port.isdigit() else _SSH_PORT,
             "groups": sorted(group.name for group in host.get_groups()),
+            "connection": str(values.get("ansible_connection", "ssh")),
+            "unchecked": any(str(values.get(name, "true")).lower() in _OFF for name in _CHECKING),
+            "ssh_args": " ".join(str(values[name]) for name in _ARGUMENTS if values.get(name)),
         }
 
     def _values(self, host: Any) -> dict[str, Any]:

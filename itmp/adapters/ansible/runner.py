@@ -19,20 +19,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 from itmp.adapters import supervisor
 from itmp.adapters.actions import ActionServer
-from itmp.adapters.ansible import _leftovers, _versions, layout
+from itmp.adapters.ansible import _harmless, _leftovers, _versions, _ways, layout
 from itmp.adapters.ansible._lines import one_line
 from itmp.adapters.ansible._results import DATA
 from itmp.adapters.ansible._slicing import (
+    LostError,
     Slicing,
     clear_short_folders,
     fresh_folder,
     left_folders,
     short_folder,
 )
+from itmp.adapters.ansible._ways import Ways
 from itmp.adapters.ansible.vault_client import PREFIX
 from itmp.adapters.secrets import Masker, resolve
 from itmp.adapters.supervisor import Supervised
-from itmp.errors import Error, InvalidInputError, NotFoundError
+from itmp.errors import InvalidInputError, NotFoundError
 from itmp.execution.doors import Action, ActionResult, Observer, Room, Slice
 from itmp.plan import AnsibleStep, Plan
 
@@ -44,10 +46,8 @@ _ASKING: Final = 120  # seconds to connect to all targets of a dead slice
 _HOSTS_FAILED: Final = frozenset({0, 2, 4, 6})  # ansible-playbook: fine; hosts failed; unreachable; both
 
 
-class AnsibleError(Error):
+class AnsibleError(LostError):
     """Ansible itself failed, or never reached our callback: what the hosts did is only what was reported."""
-
-    exit_code = 14
 
 
 class AnsibleTimeoutError(AnsibleError):
@@ -80,13 +80,29 @@ class AnsibleRunner:
         Raises the observer's own error, `AnsibleError` when Ansible did not do its part, `StaleError` before
         anything happens when the plan was made with other versions of Ansible, Jinja or Python.
         """
+        self._slice(plan, part, room=room, observer=observer)
+
+    def preview(self, plan: Plan, part: Slice, *, room: Room, observer: Observer) -> None:
+        """Say what `part` would change, by check mode on its hosts, and change nothing (`_preview`).
+
+        Needs no permit, because it has no effect; otherwise as `run`. A result's `data` has `cannot_know` (why) where
+        the task was not carried out, and `diff`.
+        """
+        self._slice(_harmless.harmless(plan), part, room=room, observer=observer, preview=True)
+
+    def _slice(
+        self, plan: Plan, part: Slice, *, room: Room, observer: Observer, preview: bool = False
+    ) -> None:
         if not isinstance(part.step, AnsibleStep):
             raise InvalidInputError(f"not an Ansible step: {part.step.kind}", where=part.key)
         _versions.require(plan.manifest.versions, part.key)
+        _ways.require(_frozen_ways(plan, {*part.hosts, *part.step.delegates}))
         values = self._secrets(part.step.secrets)
         masker = Masker(values.values())
         with fresh_folder(room, part) as folder, short_folder(room) as short:
             request = Slicing(plan, part, part.step, room).write(folder, short, self._vaults, self._passed)
+            if preview:
+                _harmless.into(request, plan)
             watched = _Masked(observer, masker, _public(plan, part.step))
             with ActionServer(
                 short,
@@ -142,7 +158,7 @@ class AnsibleRunner:
 
     def _secrets(self, declared: Mapping[str, str]) -> dict[str, str]:
         wanted = {**declared, **{PREFIX + name: reference for name, reference in self._vaults.items()}}
-        return {name: resolve(reference) for name, reference in wanted.items()}
+        return {name: resolve(reference, vaults=self._vaults) for name, reference in wanted.items()}
 
     def _child(
         self, request: dict[str, Any], server: ActionServer, room: Room, timeout: int
@@ -231,6 +247,11 @@ class _Masked:
 
     def _plain(self, name: str) -> str:
         return name if name in self._public else self._masker.text(name)
+
+
+def _frozen_ways(plan: Plan, hosts: set[str]) -> Ways:
+    data = plan.artifact(layout.WAYS) if layout.WAYS in plan.manifest.artifacts else b""
+    return Ways(of={name: way for name, way in Ways.from_bytes(data).of.items() if name in hosts})
 
 
 def _public(plan: Plan, step: AnsibleStep) -> frozenset[str]:

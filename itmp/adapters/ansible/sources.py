@@ -16,7 +16,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from itmp.adapters import supervisor
-from itmp.adapters.ansible import _guards, _project, _snapshot, _versions, layout
+from itmp.adapters.ansible import (
+    _config,
+    _guards,
+    _project,
+    _requirements,
+    _snapshot,
+    _versions,
+    _ways,
+    layout,
+)
+from itmp.adapters.ansible._ways import Way, Ways
+from itmp.adapters.known_hosts import PinnedKeys
 from itmp.canonical import digest
 from itmp.documents import DocumentError, Problem
 from itmp.errors import Error, InvalidInputError
@@ -26,6 +37,8 @@ from itmp.plan.sources import Facts, InventoryFacts, Needs, PlayFacts, PlayNeed
 _INSPECT_TIMEOUT: Final = 600.0
 _VARS: Final = frozenset({"group_vars", "host_vars"})
 _RESERVED: Final = "itmp_"
+_ALLOWED: Final = (_guards.KEYS, _guards.CONTROL)
+_ARGUMENT_DO: Final = "Remove it: of ssh arguments a plan takes ProxyJump (-J) and what leads nowhere."
 _PLACE: Final = re.compile(r"(.+?):(\d+)(?::(\d+))?")
 _USERS: Final = Path("~/.ansible/collections")
 _SYSTEM: Final = Path("/usr/share/ansible/collections")
@@ -36,7 +49,9 @@ class AnsibleSources:
 
     `inventories` are paths relative to `root`, in Ansible's order of precedence; `playbooks` is the
     catalog folder; `known_hosts` the committed host keys. `passed` names environment variables that
-    inventory plugins may see.
+    inventory plugins may see. `ssh_config` is an ssh configuration to honour; `unpinned` says that the policy allows
+    hosts without a pinned key, where the inventory or the project's ansible.cfg asks for them. `callbacks` are files of
+    callback plugins that run beside ours.
     """
 
     def __init__(
@@ -47,9 +62,13 @@ class AnsibleSources:
         playbooks: str = "playbooks",
         known_hosts: str = "inventories/known_hosts",
         passed: tuple[str, ...] = (),
+        ssh_config: Path | None = None,
+        unpinned: bool = False,
+        callbacks: tuple[str, ...] = (),
     ) -> None:
         self._root, self._inventories, self._catalog = root.resolve(), inventories, playbooks
         self._known_hosts, self._passed = known_hosts, passed
+        self._ssh_config, self._unpinned, self._callbacks = ssh_config, unpinned, callbacks
 
     def gather(self, needs: Needs) -> Facts:
         """Return the Ansible part of the facts for `needs`.
@@ -79,14 +98,50 @@ class AnsibleSources:
                 raise DocumentError(problems)
             folder.mkdir(mode=0o700)
             layout.lay_out(folder, artifacts.items())
-            answer = _ask(folder, environment, needs, self._root)
+            answer = _ask(folder, self._for_parsing(folder, temporary), needs, self._root)
         _refuse(answer["problems"], self._catalog)
-        return self._facts(answer, snapshot, artifacts, notes)
+        used = _used(answer, needs)
+        ways = self._settle([host for host in answer["hosts"] if host["name"] in used], artifacts)
+        _ways.require(ways, answer["unknown_connections"])
+        if ways.to_bytes():
+            artifacts[layout.WAYS] = ways.to_bytes()
+        return self._facts(answer, snapshot, artifacts, notes, ways)
+
+    def _settle(self, hosts: list[Mapping[str, Any]], artifacts: Mapping[str, bytes]) -> Ways:
+        """Return how each host is reached; raise `DocumentError` for what no plan does on the way."""
+        where = ", ".join(self._inventories)
+        of, refused, weak = _ways.settle(hosts, self._ssh_config)
+        problems = [
+            _at(where, f"host {name}: ssh argument {text}", _ARGUMENT_DO)
+            for name, texts in sorted(refused.items())
+            for text in texts
+        ]
+        problems += [
+            _at(where, f"host {name}: {_ways.unsafe(way)!r:.80} is no place for ssh", "Correct it.")
+            for name, way in sorted(of.items())
+            if _ways.unsafe(way)
+        ]
+        if problems:
+            raise DocumentError(problems)
+        pinned = PinnedKeys(data=artifacts[layout.KNOWN_HOSTS])
+        everyone = _config.read(artifacts.get(layout.PROJECT_CONFIG, b"")).unpinned
+        asking = weak | {str(host["name"]) for host in hosts if everyone or host["unchecked"]}
+        unpinned = [
+            str(host["name"])
+            for host in hosts
+            if self._unpinned and host["name"] in asking and not _known(pinned, host, of)
+        ]
+        return Ways(of=of, unpinned=tuple(sorted(unpinned)))
 
     def _environment(self, folder: Path, temporary: Path) -> dict[str, str]:
         for name in ("home", "local"):
             (temporary / name).mkdir(parents=True, mode=0o700)
         return layout.environment(folder, temporary=temporary, passed=self._passed)
+
+    def _for_parsing(self, folder: Path, temporary: Path) -> dict[str, str]:
+        """Parsing runs nothing of the project: its filters, tests and lookups are not even searched for."""
+        found = layout.environment(folder, temporary=temporary, passed=self._passed)
+        return {name: value for name, value in found.items() if name not in _config.CODE}
 
     def _for_reading(self, environment: Mapping[str, str]) -> dict[str, str]:
         """Inventory plugins come from the workspace or the user's installation: reading is not running."""
@@ -109,11 +164,33 @@ class AnsibleSources:
         files, wrong = _snapshot.vars_files(self._root, self._inventories)
         keys = self._root / self._known_hosts
         known = {layout.KNOWN_HOSTS: keys.read_bytes() if keys.is_file() else b""}
-        return {**project, **files, **known}, problems + wrong
+        return {**project, **files, **known, **self._allowed_callbacks()}, problems + wrong
+
+    def _allowed_callbacks(self) -> dict[str, bytes]:
+        """Return the callbacks that itmp.yml lists, and no others, in the folder that a run searches."""
+        found: dict[str, bytes] = {}
+        for name in self._callbacks:
+            file = (self._root / name).resolve()
+            if not file.is_relative_to(self._root) or file.suffix != ".py" or not file.is_file():
+                raise InvalidInputError(
+                    f"no callback plugin {name!r:.120} in the workspace",
+                    where="itmp.yml",
+                    do="List .py files of the workspace under `callbacks`.",
+                )
+            found[f"{layout.CALLBACKS}/{file.name}"] = file.read_bytes()
+        return found
 
     def _notes(self, artifacts: Mapping[str, bytes]) -> tuple[str, ...]:
-        _, ignored = layout.settings(artifacts.get(layout.PROJECT_CONFIG, b""))
-        notes = [f"ansible.cfg: {name} is not honoured" for name in ignored]
+        said = _config.read(artifacts.get(layout.PROJECT_CONFIG, b""))
+        notes = [f"ansible.cfg: {line}" for line in said.ignored]
+        code = {path for name in _config.CODE for path in said.folders.get(name, ())}
+        notes += [f"{path} holds code that runs on the executor's own machine" for path in sorted(code)]
+        notes += [
+            f"{path.rpartition('/')[2]} is a callback that sees every result, unmasked, on the executor's machine"
+            for path in sorted(artifacts)
+            if path.startswith(layout.CALLBACKS)
+        ]
+        notes += _requirements.notes(artifacts)
         if not artifacts[layout.KNOWN_HOSTS].strip():
             notes.append(f"{self._known_hosts} is empty: SSH refuses every host (itmp hosts scan)")
         return tuple(notes)
@@ -128,18 +205,19 @@ class AnsibleSources:
         problems = list(_snapshot.check(snapshot, ", ".join(self._inventories), public))
         for path, data in artifacts.items():
             place = self._place(path)
-            if path.rpartition("/")[2].startswith(_RESERVED) and "_plugins/" in path:
+            ours = "_plugins/" in path or path.startswith(layout.CALLBACKS)
+            if path.rpartition("/")[2].startswith(_RESERVED) and ours:
                 problems.append(
                     _at(place, f"plugin names that start with {_RESERVED} are ours", "Rename it.")
                 )
-            if path != layout.SNAPSHOT and "/_itmp_" not in path:
+            if path not in {layout.SNAPSHOT, layout.WAYS} and "/_itmp_" not in path:
                 problems += _guards.check_file(place, data, public)
                 problems += _guards.check_place(place)
         for need in needs.plays:
             problems += _guards.check_values(need.mark, dict(need.vars), public)
             both = sorted(need.vars.keys() & need.secrets.keys())
             problems += [_at(need.mark, f"{name} is a variable and a secret", "Keep one.") for name in both]
-        return problems
+        return [one for one in problems if not (self._unpinned and one.message.endswith(_ALLOWED))]
 
     def _place(self, path: str) -> str:
         if path.startswith("project/playbooks/"):
@@ -154,6 +232,7 @@ class AnsibleSources:
         snapshot: Mapping[str, Any],
         artifacts: Mapping[str, bytes],
         notes: tuple[str, ...],
+        ways: Ways,
     ) -> Facts:
         files = {path: data for path, data in artifacts.items() if path.startswith("inventory/")}
         groups = {host["name"]: host["groups"] for host in answer["hosts"]}
@@ -174,6 +253,8 @@ class AnsibleSources:
                 snapshot=artifacts[layout.SNAPSHOT],
                 hosts=hosts,
                 patterns={text: tuple(found) for text, found in answer["patterns"].items()},
+                ways={name: _ways.told(way) for name, way in ways.of.items()},
+                unpinned=ways.unpinned,
             ),
             plays={name: _play_facts(value) for name, value in answer["plays"].items()},
             artifacts=artifacts,
@@ -186,7 +267,7 @@ class AnsibleSources:
         places = {
             self._place(path): data
             for path, data in artifacts.items()
-            if path != layout.SNAPSHOT and "/_itmp_" not in path and path != layout.KNOWN_HOSTS
+            if "/_itmp_" not in path and path not in {layout.SNAPSHOT, layout.WAYS, layout.KNOWN_HOSTS}
         }
         places |= inventory_files(self._root, self._inventories)
         return tuple(Source(path=place, digest=digest(data)) for place, data in sorted(places.items()))
@@ -216,6 +297,23 @@ def artifact_path(need: PlayNeed) -> str:
     return f"project/playbooks/{need.playbook}.yml"
 
 
+def _used(answer: Mapping[str, Any], needs: Needs) -> set[str]:
+    """Return the hosts that a plan for `needs` may touch: how others are reached does not matter."""
+    plays = answer["plays"].values()
+    asked = [
+        *answer["patterns"].values(),
+        *(one["hosts"] for one in plays),
+        *(one["delegates"] for one in plays),
+    ]
+    return {name for names in (*asked, *(need.delegates for need in needs.plays)) for name in names}
+
+
+def _known(pinned: PinnedKeys, host: Mapping[str, Any], ways: Mapping[str, Way]) -> bool:
+    way = ways.get(str(host["name"]), Way())
+    end = (way.end.host, way.end.port) if way.end else (str(host["address"]), int(host["port"]))
+    return bool(pinned.of(*end))
+
+
 def _find(need: PlayNeed, collected: Mapping[str, bytes]) -> str | None:
     stem = f"project/playbooks/{need.playbook}"
     return next((path for path in (f"{stem}.yml", f"{stem}.yaml", stem) if path in collected), None)
@@ -240,6 +338,10 @@ def _ask(folder: Path, environment: Mapping[str, str], needs: Needs, root: Path)
                 "delegates": list(need.delegates),
                 "sliced": need.sliced,
                 "per_slice": need.per_slice,
+                "tags": list(need.tags),
+                "skip_tags": list(need.skip_tags),
+                "adds": list(need.adds),
+                "new": [one.name for one in need.new],
             }
             for need in needs.plays
         ],
@@ -257,6 +359,11 @@ def _ask(folder: Path, environment: Mapping[str, str], needs: Needs, root: Path)
         raise Error(f"Ansible's parser ended with {done.rc}: {text[-800:]}", where=str(root))
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
+
+
+def moved_versions(planned: Mapping[str, str]) -> list[str]:
+    """Return one line for each version of Ansible, Jinja or Python that is no longer the plan's."""
+    return _versions.moved(planned)
 
 
 def _refuse(found: list[list[str]], catalog: str) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from itmp.adapters.actions import ActionClient, ActionRefusedError
+from itmp.adapters.ansible import _preview
 from itmp.adapters.ansible._plaintext import secrets_in
 
 ROLE: Final = "decrypted values"
@@ -59,6 +60,7 @@ def watch_decryption(tell: Callable[[bytes], None]) -> None:
 def main() -> None:
     """Run the Ansible program that the arguments name."""
     watch_decryption(Teller().tell)
+    _preview.hold_if_asked()
     from ansible.__main__ import main as ansible  # noqa: PLC0415 -- as above
 
     ansible()

@@ -99,6 +99,12 @@ def write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
+def shut(descriptor: int) -> None:
+    """Close what was only read or locked: an error then says nothing about any data."""
+    with suppress(OSError):
+        os.close(descriptor)
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[int]:
     """Open a regular file for reading, following no link; `EvidenceInvalidError` for anything else."""
@@ -113,7 +119,7 @@ def opened(path: Path) -> Iterator[int]:
     except OSError as error:
         raise EvidenceInvalidError(f"cannot be read: {error.strerror}", where=str(path)) from error
     finally:
-        os.close(descriptor)
+        shut(descriptor)
 
 
 def read_file(path: Path, limit: int) -> bytes | None:

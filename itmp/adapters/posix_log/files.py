@@ -31,7 +31,7 @@ class JournalPart:
             at, length = 0, os.fstat(descriptor).st_size
             while at < length:
                 data = durable.read_at(descriptor, at, min(_CHUNK, length - at))
-                found = frames.scan(data)
+                found = frames.scan(data, at)
                 if not found.leaves:
                     self.tail = found.tail if len(data) == length - at else "damaged"
                     return
@@ -51,7 +51,11 @@ class PosixReader:
 
     def names(self, folder: str) -> Sequence[str]:
         """Return the relative paths of everything below `folder` that is no folder, sorted."""
-        return sorted(self._walk(self._inside(folder)))
+        top = self._inside(folder)
+        try:
+            return sorted(self._walk(top))
+        except OSError as error:
+            raise EvidenceInvalidError(f"cannot be read: {error.strerror}", where=str(top)) from error
 
     def journal(self) -> Iterator[JournalPart]:
         """Yield each journal segment, oldest first."""
@@ -77,12 +81,11 @@ class PosixReader:
 
 
 class PosixFiles(PosixReader):
-    """The same folder with durable writes."""
+    """The same folder with durable writes: temporary files in `state`, folders made below `top`, which exists."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, state: Path, top: Path) -> None:
         super().__init__(folder)
-        self._state = folder / STATE
-        self._folders = durable.Folders(folder)
+        self._state, self._folders = state, durable.Folders(top)
 
     def put(self, path: str, data: bytes) -> None:
         """Durably place or replace a file."""

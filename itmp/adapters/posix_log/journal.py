@@ -31,6 +31,8 @@ from itmp.audit import Cut
 from itmp.errors import LogUnavailableError
 
 _REPAIR: Final = "Do not append; run itmp audit verify and restore the newest copy."
+_STRIDE: Final = 256  # leaves in a bundle: what is before the last one is read from bundles
+_NUMBERS: Final = 3
 
 
 class PosixJournal:
@@ -41,6 +43,7 @@ class PosixJournal:
         self._mutex = threading.RLock()
         self._cuts, self._reserve = Cuts(state), Reserve(state / "reserve")
         self._segments: list[Segment] = []
+        self._indexed, self._low = False, 0
         self._append_lock, self._sync_lock = state / "append.lock", state / "sync.lock"
         with unavailable("opened", state), locked(self._append_lock), locked(self._sync_lock):
             self._marks = Marks(state / "marks")
@@ -73,6 +76,10 @@ class PosixJournal:
 
     def sync(self, size: int) -> None:
         """Return once the first `size` leaves are durable."""
+        with self._mutex:  # another's sync may have covered us while we came here
+            known = bool(self._segments) and self._marks.owned(self._boot, self._segments[-1].identity)
+            if known and self._marks.synced >= size:
+                return
         with locked(self._sync_lock), unavailable("synced", self._state):
             with self._mutex:
                 self._follow()
@@ -98,6 +105,9 @@ class PosixJournal:
     def read(self, start: int, end: int) -> Sequence[bytes]:
         """Return leaves [start, end)."""
         with self._mutex, unavailable("read", self._state):
+            if start < self._low:
+                self._load()
+            self._index()
             if not 0 <= start <= end <= self._total:
                 raise LogUnavailableError(
                     f"the journal has no leaves {start} to {end}", where=str(self._state)
@@ -108,6 +118,33 @@ class PosixJournal:
                 if low < high:
                     leaves += segment.read(low - segment.start, high - segment.start)
             return leaves
+
+    def position(self, size: int) -> Sequence[int]:
+        """Return segment, leaf and byte of a frame at most 256 leaves before the end of `size`."""
+        with self._mutex, unavailable("read", self._state):
+            self._follow()
+            last = self._segments[-1]
+            low = max((size - 1) // _STRIDE * _STRIDE, last.start + last.skipped)
+            if not low < size <= self._total:
+                return ()
+            return last.start, low, last.end_of(low - last.start)
+
+    def resume(self, size: int, position: Sequence[int]) -> int | None:
+        """Index from the position on, if it can be one."""
+        with self._mutex, unavailable("read", self._state):
+            self._load()
+            if size == 0 or len(position) != _NUMBERS:
+                return None
+            (start, low, offset), last = position, self._segments[-1]
+            if not (last.start == start <= low < size and 0 <= offset < last.length()):
+                return None
+            last.skip(low - start, offset)
+            last.index()
+            if self._total < size:
+                self._load()
+                return None
+            self._indexed, self._low = True, low
+            return low
 
     def complaints(self) -> Sequence[str]:
         """Return what keeps the journal from taking leaves."""
@@ -136,6 +173,13 @@ class PosixJournal:
         self._segments = [Segment(path, start) for start, path in segments(self._state)]
         if not self._segments or self._segments[0].start != 0:
             raise LogUnavailableError("the journal is missing", where=str(self._state), do=_REPAIR)
+        self._indexed, self._low = False, 0
+        self._marks.adopt(self._boot, self._segments[-1].identity)
+
+    def _index(self) -> None:
+        """Find every frame, unless `resume` has found those that are needed."""
+        if self._indexed:
+            return
         for segment in self._segments:
             segment.index()
         for segment, limit in self._bounds():
@@ -143,7 +187,7 @@ class PosixJournal:
                 raise LogUnavailableError(
                     f"the journal lacks leaves before {limit}", where=str(segment.path), do=_REPAIR
                 )
-        self._marks.adopt(self._boot, self._segments[-1].identity)
+        self._indexed = True
 
     def _follow(self) -> None:
         """Load again when another process moved the journal to a fresh segment."""
@@ -154,6 +198,7 @@ class PosixJournal:
             self._marks = Marks(self._state / "marks")
         if not self._marks.owned(self._boot, self._segments[-1].identity):
             self._load()
+        self._index()
 
     def _refuse_poisoned(self) -> None:
         if self._marks.poisoned:
@@ -224,6 +269,7 @@ class PosixJournal:
 
     def _heal(self) -> None:
         """Rule 4: what is not known to be durable goes into a fresh file, named by its first leaf."""
+        self._index()
         last = self._segments[-1]
         if last.index() == "damaged":
             raise LogUnavailableError(
@@ -236,6 +282,7 @@ class PosixJournal:
         if durable.read_file(target, len(data)) != data:
             raise LogUnavailableError("the fresh journal does not hold what was written", where=str(target))
         self._load()
+        self._index()
         self._marks.written = self._marks.synced = total
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from itmp.adapters.posix_log.durable import unavailable
+from itmp.adapters.posix_log.durable import shut, unavailable
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def locked_folder(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         except BaseException:
-            os.close(descriptor)
+            shut(descriptor)
             raise
     try:
         yield
@@ -49,16 +49,16 @@ def _acquire(path: Path) -> int:
             if _is(path, descriptor):
                 return descriptor
         except BaseException:
-            os.close(descriptor)
+            shut(descriptor)
             raise
-        os.close(descriptor)
+        shut(descriptor)
 
 
 def _release(descriptor: int) -> None:
     """Unlock for forked children too; closing unlocks for us even if that fails."""
     with suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_UN)
-    os.close(descriptor)
+    shut(descriptor)
 
 
 def _is(path: Path, descriptor: int) -> bool:

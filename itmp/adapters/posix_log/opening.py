@@ -18,11 +18,13 @@ from itmp.adapters.posix_log.heads import SqliteHeads
 from itmp.adapters.posix_log.journal import PosixJournal
 from itmp.adapters.posix_log.locks import locked, locked_folder
 from itmp.audit import Clock, Event, Log, check_origin, empty_head
+from itmp.audit.snapshot import EVERY
 from itmp.errors import InvalidInputError, LogUnavailableError, NotFoundError
 from itmp.signing import NoteKey
 
 LOG: Final = "log"
 HEAD: Final = "head.sqlite"
+SNAPSHOT: Final = "snapshot"
 KEY: Final = Path("keys") / "log.key"
 _MAX_KEY: Final = 4096
 _PARTS: Final = "Open it. Remove a lone key or head record only if no log was ever made with it."
@@ -34,7 +36,8 @@ class PosixStore:
 
     def __init__(self, root: Path, *, boot: str) -> None:
         self._state = root / LOG / STATE
-        self.files = PosixFiles(root / LOG)
+        self.files = PosixFiles(root / LOG, state=self._state, top=root / LOG)
+        self.snapshots = PosixFiles(root / SNAPSHOT, state=self._state, top=root)
         self.heads = SqliteHeads(root / HEAD)
         self.journal = PosixJournal(self._state, boot=boot, signed=lambda: self.heads.read().size)
 
@@ -110,19 +113,24 @@ def _build(
         store.close()
 
 
-def open_log(root: Path, *, clock: Clock | None = None, ids: Callable[[], str] = new_id) -> Log:
-    """Open the log below `root` with its key. Reads every leaf once.
+def open_log(
+    root: Path, *, clock: Clock | None = None, ids: Callable[[], str] = new_id, every: int = EVERY
+) -> Log:
+    """Open the log below `root` with its key: from the newest snapshot on, else from the first leaf.
+
+    A new snapshot is kept at the first checkpoint `every` leaves after the last.
 
     `NotFoundError`: there is none. `LogUnavailableError`: a part is missing or damaged. `ForkError`: it is
     older than, or different from, a head that is known.
     """
-    if not (root / LOG).is_dir():
-        raise NotFoundError("there is no log here", where=str(root / LOG), do="Make one: itmp init.")
+    with durable.unavailable("opened", root):
+        if not (root / LOG).is_dir():
+            raise NotFoundError("there is no log here", where=str(root / LOG), do="Make one: itmp init.")
     clock = clock or SystemClock()
     key = read_key(root / KEY)
     with durable.unavailable("opened", root):
         durable.sweep(root / LOG / STATE / "tmp", older=_STALE_SECONDS)
-    return Log(PosixStore(root, boot=clock.boot()), key, clock, ids)
+    return Log(PosixStore(root, boot=clock.boot()), key, clock, ids, every=every)
 
 
 def open_reader(log_dir: Path) -> PosixReader:

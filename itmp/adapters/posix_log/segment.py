@@ -22,14 +22,27 @@ _REPAIR: Final = "Do not append; run itmp audit verify and restore the newest co
 class Segment:
     """Frames of leaves `start`, `start` + 1, … in the file `path`. The journal does the locking.
 
-    `identity` is device, inode and first leaf; `ends` where each frame ends, in bytes.
+    `identity` is device, inode and first leaf; `ends` where each frame ends, in bytes, after the first `skipped`
+    frames, which end at byte `offset`.
     """
 
-    __slots__ = ("__weakref__", "_closing", "_last", "descriptor", "ends", "identity", "path", "start")
+    __slots__ = (
+        "__weakref__",
+        "_closing",
+        "_last",
+        "descriptor",
+        "ends",
+        "identity",
+        "offset",
+        "path",
+        "skipped",
+        "start",
+    )
 
     def __init__(self, path: Path, start: int) -> None:
         self.path, self.start = path, start
         self.ends = array("Q")
+        self.skipped = self.offset = 0
         self._last = b""
         try:
             self.descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -37,7 +50,7 @@ class Segment:
             raise LogUnavailableError(
                 f"the journal cannot be opened: {error.strerror}", where=str(path)
             ) from error
-        self._closing = weakref.finalize(self, os.close, self.descriptor)
+        self._closing = weakref.finalize(self, durable.shut, self.descriptor)
         status = os.fstat(self.descriptor)
         self.identity = status.st_dev, status.st_ino, start
         if not stat.S_ISREG(status.st_mode):
@@ -51,12 +64,20 @@ class Segment:
     @property
     def count(self) -> int:
         """Whole frames indexed."""
-        return len(self.ends)
+        return self.skipped + len(self.ends)
 
     @property
     def end(self) -> int:
         """Where the last indexed frame ends, in bytes."""
-        return self.ends[-1] if self.ends else 0
+        return self.ends[-1] if self.ends else self.offset
+
+    def end_of(self, count: int) -> int:
+        """Return where the first `count` frames end; not fewer than were skipped."""
+        return self.ends[count - self.skipped - 1] if count > self.skipped else self.offset
+
+    def skip(self, count: int, offset: int) -> None:
+        """Take it that the first `count` frames end at `offset`; nothing must be indexed yet."""
+        self.skipped, self.offset = count, offset
 
     def length(self) -> int:
         """Return the file's length in bytes; raise when it lost what was indexed."""
@@ -72,7 +93,7 @@ class Segment:
         length = self.length()
         while self.end < length:
             data = durable.read_at(self.descriptor, self.end, min(_CHUNK, length - self.end))
-            found = frames.scan(data)
+            found = frames.scan(data, self.end)
             if not found.ends:
                 return found.tail if len(data) == length - self.end else "damaged"
             base = self.end
@@ -98,9 +119,9 @@ class Segment:
             )
 
     def read(self, low: int, high: int) -> list[bytes]:
-        """Return leaves [low, high), counted within the segment; raise when their bytes changed."""
-        begin = self.ends[low - 1] if low else 0
-        data = durable.read_at(self.descriptor, begin, self.ends[high - 1] - begin) if high > low else b""
+        """Return leaves [low, high), counted within the segment, none skipped; raise when their bytes changed."""
+        begin = self.end_of(low)
+        data = durable.read_at(self.descriptor, begin, self.end_of(high) - begin) if high > low else b""
         found = frames.scan(data)
         if len(found.leaves) != high - low or found.tail != "clean":
             raise LogUnavailableError(

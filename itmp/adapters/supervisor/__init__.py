@@ -3,8 +3,9 @@
 Ansible, the engine, stack programs and parsers run under a supervisor. Rules kept here: every child gets
 its own session, an explicit environment that carries the run token, and a supervisor process (`_main`)
 which ends all descendants, also those that called `setsid`, when the child ends, when it is told, or when
-this process dies, however it dies. Standard input, output and error are the caller's choice. Linux only:
-it rests on subreapers, parent-death signals, pidfds and /proc.
+this process dies, however it dies. What `custody.close` has closed is closed to every child. Standard input,
+output and error are the caller's choice. Linux only: it rests on subreapers, parent-death signals, pidfds
+and /proc.
 
 Who is trusted: processes of our own uid. One that erases its environment and escapes a killed supervisor
 is found by neither the supervisor nor `sweep`.
@@ -13,7 +14,6 @@ is found by neither the supervisor nor `sweep`.
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -22,10 +22,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self
 
+from itmp.adapters.supervisor import custody
 from itmp.errors import Error, ToolMissingError
 
 TOKEN: Final = "ITMP_RUN_TOKEN"  # noqa: S105 -- the name of a variable, not a secret
-_MAIN: Final = str(Path(__file__).with_name("_main.py"))
 _SWEEP_ROUNDS: Final = 200
 _NOT_STARTED: Final = 127
 
@@ -62,7 +62,7 @@ class Supervised:
         life, self._lifeline = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", _MAIN, str(life), str(grace), *argv],
+                custody.supervision(life, grace, argv),
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,

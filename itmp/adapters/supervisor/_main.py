@@ -1,10 +1,11 @@
-"""The supervisor process: `python -I -S _main.py LIFELINE GRACE PROGRAM ARGUMENT…`.
+"""The supervisor process: `python -I -S _main.py LIFELINE GRACE LEVEL COUNT FOLDER… PROGRAM ARGUMENT…`.
 
 Rules kept here: nothing that the program starts outlives this process's end. It is a subreaper, so a
 descendant that calls `setsid` or loses its parent becomes our child instead of init's; when the program
 ends, when we are told (SIGTERM), or when the executor dies (its end of the lifeline pipe closes), every
 descendant is killed, again and again until none is left. If we are killed ourselves, the program dies
-with us (parent-death signal) and the executor sweeps by token.
+with us (parent-death signal) and the executor sweeps by token. The COUNT folders are closed to the program and all
+that it starts, as LEVEL says (`_custody`), or the program is not started; this process keeps its own view.
 
 Standard library only, no import of itmp: it starts in some 20 ms and runs in isolated mode.
 """
@@ -20,7 +21,7 @@ from contextlib import suppress
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-_NOT_STARTED = 127
+_NOT_STARTED, _NOT_CLOSED = 127, 126
 
 
 def _prctl(option: int, value: int) -> None:
@@ -47,12 +48,13 @@ def _parent(pid: str) -> int:
         return int(stat.read().rpartition(b")")[2].split()[1])
 
 
-def _start(arguments: list[str]) -> int:
+def _start(level: str, folders: list[str], arguments: list[str]) -> int:
     supervisor = os.getpid()
     pid = os.fork()
     if pid:
         return pid
     try:
+        _close(level, folders)
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() == supervisor:
             for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
@@ -61,6 +63,21 @@ def _start(arguments: list[str]) -> int:
     except OSError as error:
         os.write(2, f"{arguments[0]}: {error.strerror}\n".encode())
     os._exit(_NOT_STARTED)
+
+
+def _close(level: str, folders: list[str]) -> None:
+    if level == "none":
+        return
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 -- as above
+    import _custody  # type: ignore[import-not-found]  # noqa: PLC0415 -- isolated mode looks nowhere by itself
+
+    try:
+        _custody.close(level, folders)
+    except Exception as error:  # noqa: BLE001 -- whatever kept it open, the program must not see the folders
+        os.write(2, f"custody cannot be held: {error}\n".encode())
+        os._exit(_NOT_CLOSED)
+    finally:
+        del sys.path[0]
 
 
 def _reap(program: int, status: int | None) -> int | None:
@@ -119,7 +136,8 @@ def main(arguments: list[str]) -> int:
     lifeline, grace = int(arguments[0]), float(arguments[1])
     os.set_inheritable(lifeline, False)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    program = _start(arguments[2:])
+    level, count = arguments[2], int(arguments[3])
+    program = _start(level, arguments[4 : 4 + count], arguments[4 + count :])
     try:
         status = _watch(program, lifeline, grace)
     finally:

@@ -88,3 +88,35 @@ def test_text_from_outside_cannot_steer_a_terminal_or_a_log():
     assert shown.startswith("a \\u{1b}[31mb\\u{202e}c d\\u{0}\\u{d800}e")
     assert shown.isprintable()
     assert len(shown) == 400
+
+
+def test_work_in_the_background_is_named_at_its_start_and_at_its_end():
+    started = {
+        "results": [{"ansible_job_id": "1.2", "finished": 0}, {"ansible_job_id": "3.4", "finished": 0}]
+    }
+    told = _results.describe(result(started), "changed", {})
+    assert (told["outcome"], told["data"]["started"]) == ("unknown", ["1.2", "3.4"])
+    asking = {"action": "ansible.builtin.async_status", "resolved_action": "ansible.builtin.async_status"}
+    ended = _results.describe(result({"ansible_job_id": "1.2", "finished": 1}, **asking), "changed", {})
+    assert (ended["outcome"], ended["data"]) == ("changed", {"ended": ["1.2"]})
+    not_yet = _results.describe(result({"ansible_job_id": "1.2", "finished": 0}, **asking), "ok", {})
+    assert (not_yet["outcome"], not_yet["data"]) == ("ok", {})
+
+
+def test_a_loop_over_delegates_says_where_each_item_was_done():
+    items = [{"_ansible_delegated_vars": {"ansible_delegated_host": name}} for name in ("a", "b", "a")]
+    told = _results.describe(result({"results": items}, {"delegate_to": "{{ item }}"}), "ok", {})
+    assert told["data"]["delegates"] == ["a", "b"]
+    assert "delegate" not in told
+    told = _results.describe(result({"results": items[:1]}, {"delegate_to": "{{ item }}"}), "ok", {})
+    assert told["delegate"] == "a"
+
+
+def test_hosts_that_a_task_adds_are_named_in_a_loop_too():
+    new = {"add_host": {"host_name": "fresh", "groups": ["x"]}}
+    assert _results.added(new) == ["fresh"]
+    assert _results.added({"results": [new, {"skipped": True}, {"add_host": {"host_name": "other"}}]}) == [
+        "fresh",
+        "other",
+    ]
+    assert _results.added({"add_host": "odd"}) == []

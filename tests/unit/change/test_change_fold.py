@@ -7,6 +7,7 @@ from itmp import canonical
 from itmp.audit import Event, Leaf
 from itmp.change import RecordDamagedError, fold
 from itmp.signing import Signed
+from itmp.testing.small_plans import ansible, ask, hosts, plan
 from itmp.testing.story import EXECUTOR, Story, small_plan
 
 
@@ -257,12 +258,11 @@ def test_a_result_without_its_intent_is_a_finding() -> None:
     assert "names no earlier intent" in story.record.findings[0].why
 
 
-def test_answers_and_reconciliations_are_signed() -> None:
+def test_reconciliations_are_signed() -> None:
     story = opened()
     story.act("approve", "bob")
     permit = story.permit()
     intent = story.intend(permit, story.steps()[0], ["web1"])
-    story.act("answer", "dave", run="run-1", step="confirm", value="yes")
     fields = {
         "run": "run-1",
         "host": "web1",
@@ -283,7 +283,6 @@ def test_answers_and_reconciliations_are_signed() -> None:
             data=signed.to_data(),
         )
     record = story.record
-    assert record.runs[0].answers == {"confirm": "yes"}
     assert "another host or outcome" in record.findings[0].why
     fields = {
         "run": "run-1",
@@ -322,3 +321,32 @@ def test_the_plan_is_only_needed_for_scope_and_schedule() -> None:
     assert (record.state, len(record.votes)) == ("authorize", 1)
     other = fold(story.log.of_change(story.change), story.history, manifest=small_plan(hosts=["a"]).manifest)
     assert other.votes == ()
+
+
+def test_the_first_answer_that_counts_stands() -> None:
+    steps = [ask("confirm", roles=["sre"]), ask("how", choices=["canary", "all"])]
+    story = Story(plan=plan([*steps, ansible("last", hosts(2))]))
+    story.open()
+    story.act("approve", "carol")
+    permit = story.permit()
+    story.act("answer", "alice", run="run-1", step="confirm", value="true")
+    for key in ("confirm", "how"):
+        data = {"slice": key, "hosts": [], "work": "", "permit": permit.leaf}
+        story.say(permit, "slice.intended", step=key, phase="do", data=data)
+    story.act("answer", "bob", run="run-1", step="confirm", value="no")
+    story.act("answer", "bob", run="run-1", step="confirm", value="false")
+    story.act("answer", "alice", run="run-1", step="confirm", value="true")
+    story.act("answer", "alice", run="run-1", step="how", value="some")
+    story.act("answer", "alice", run="run-1", step="last", value="true")
+    story.act("answer", "alice", run="run-1", step="how", value="all")
+    (run,) = story.record.runs
+    told = {key: (given.signer, given.line("value")) for key, given in run.answers.items()}
+    assert told == {"confirm": ("bob@example.com", "false"), "how": ("alice@example.com", "all")}
+    said = [finding.why.partition("answered ")[2] for finding in story.record.findings]
+    assert said == [
+        "confirm, which was not asked",
+        "confirm with 'no'; allowed: true or false",
+        "confirm before alice@example.com",
+        "how with 'some'; allowed: one of: canary, all",
+        "last, which was not asked",
+    ]

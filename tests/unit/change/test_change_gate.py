@@ -174,6 +174,20 @@ def test_2_a_role_outside_the_rule_does_not_count() -> None:
 # Check 3
 
 
+def test_2_hosts_without_a_pinned_key_need_the_policys_word() -> None:
+    plan = small_plan()
+    assert plan.manifest.inventory is not None
+    plan = replan(plan, inventory=replace(plan.manifest.inventory, unpinned=("web1",)))
+    answer = refusal(given(approved(plan)))
+    assert (answer.exit_code, answer.first.n) == (15, 2)
+    assert "without a pinned key: web1" in answer.first.why
+
+    def allow(policy: bytes) -> bytes:
+        return policy.replace(b"limits: {", b"limits: {unpinned_hosts: allow, ")
+
+    assert isinstance(judge(given(approved(plan, policy=allow))), Admission)
+
+
 def test_3_the_requesters_own_vote_is_set_aside() -> None:
     story = Story()
     story.open("bob")

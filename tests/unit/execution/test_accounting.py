@@ -90,3 +90,22 @@ def test_of_several_states_the_worst_stands() -> None:
 
 def test_a_host_that_no_slice_knows_is_not_reached_and_strangers_are_left_out() -> None:
     assert account(["a", "b"], [{"a": "ok", "c": "failed"}]) == {"a": "ok", "b": "not_reached"}
+
+
+def background(*story: tuple[str, dict[str, list[str]]]) -> str:
+    """Tell of web1: (outcome, what is said of work in the background)."""
+    found = Tally(STEP)
+    for place, (outcome, data) in enumerate(story):
+        found.before(Action(id=str(place), host="web1", action="x.y.z"))
+        result = ActionResult(id=str(place), host="web1", action="x.y.z", outcome=outcome, data=data)  # type: ignore[arg-type]
+        found.after(result)
+    return found.state("web1")
+
+
+def test_work_in_the_background_is_unknown_until_its_own_end_was_found() -> None:
+    start, other = ("unknown", {"started": ["1", "2"]}), ("unknown", {"started": ["3"]})
+    one, two = ("changed", {"ended": ["1"]}), ("ok", {"ended": ["2"]})
+    assert background(start) == background(start, ("changed", {})) == background(start, one) == "unknown"
+    assert background(start, one, two) == "changed"
+    assert background(start, one, two, other) == "unknown"
+    assert background(start, ("failed", {"ended": ["1", "2"]})) == "failed"

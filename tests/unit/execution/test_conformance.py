@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 
 from itmp.execution import ConformanceError, conform
+from itmp.execution.conformance import Conformance
 from itmp.execution.doors import Action, Slice
 from itmp.plan.model import ExpectedTask
 from itmp.testing.small_plans import ansible, check, hosts, plan, stack
@@ -99,3 +100,24 @@ def test_a_check_asks_only_its_own_hosts() -> None:
     conform(PLAN, part("healthy", *WEB), Action(id="1", host="web1", action="itmp.check.http"))
     with pytest.raises(ConformanceError):
         conform(PLAN, part("healthy", "web1"), Action(id="1", host="web2", action="itmp.check.http"))
+
+
+def said(*wanted: Action) -> str:
+    """Return what the refusal of the last action says; those before it conform."""
+    rules = Conformance(PLAN, part("restart", "web1", "web2"))
+    for one in wanted[:-1]:
+        rules.check(one)
+    with pytest.raises(ConformanceError) as caught:
+        rules.check(wanted[-1])
+    return f"{caught.value.what} {caught.value.do}"
+
+
+def test_a_refusal_names_the_line_after_which_the_plan_was_left() -> None:
+    assert ", after project/restart.yml:2 " in said(action(), action(line=3))
+    assert ", after" not in said(action(host="web2"), action(line=3))
+
+
+def test_a_refusal_says_what_to_declare() -> None:
+    assert "under `delegates:` of step restart" in said(action(delegate="db1"))
+    assert "at project/restart.yml:2" in said(action(delegate="db1"))
+    assert "under `adds:` of step restart" in said(action(host="fresh"))

@@ -1,16 +1,23 @@
 """Taking up a run that died, stopped or failed; and undo on request."""
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 
 from itmp.audit import Event
-from itmp.errors import EvidenceInvalidError, InvalidInputError, LogUnavailableError, UnknownOutcomeError
-from itmp.execution import RunStory
+from itmp.errors import (
+    EvidenceInvalidError,
+    InvalidInputError,
+    LogUnavailableError,
+    RefusedError,
+    UnknownOutcomeError,
+)
+from itmp.execution import Reprise, RunStory, resume
 from itmp.execution.states import RunState, StepState
 from itmp.plan.model import AnsibleStep
 from itmp.testing.rig import CHANGE, Rig
-from itmp.testing.runners import BrokeDownError, Fuse, Killed
+from itmp.testing.runners import BrokeDownError, Fuse, Killed, ScriptedProber
 from itmp.testing.small_plans import ansible, check, hosts, plan, rolling, stack
 
 TWO = hosts(2)
@@ -252,12 +259,9 @@ def test_a_host_that_failed_in_an_open_slice_stays_failed() -> None:
     assert rig.story().slices["one"].states == {"web1": "failed", "web2": "unknown"}
 
 
-def test_handlers_that_may_still_be_due_are_named_until_they_run() -> None:
-    rig = killed(Rig(plan([rolling(TWO, blocks())])), "before restart@1/2/web1")
-    assert rig.story().handlers == tuple(
-        f"restart: {name} changed and did not get through; a handler may still be due: restart 101"
-        for name in TWO
-    )
+def result(rig: Rig, host: str, name: str, outcome: str, **more: object) -> None:
+    """Write a result of `restart@1` on a host, as the callback tells it."""
+    data = {"path": "project/restart.yml", "line": 1, "name": name, **({"more": more} if more else {})}
     rig.journal.append(
         Event(
             id=rig.id(),
@@ -266,15 +270,62 @@ def test_handlers_that_may_still_be_due_are_named_until_they_run() -> None:
             change=CHANGE,
             run="RUN-1",
             step="restart",
-            target={"kind": "host", "id": "web1"},
-            intent=rig.story().slices["restart@1"].intents["web1"],
-            outcome="changed",
-            data={"path": "project/restart.yml", "line": 101, "name": "nginx : restart 101"},
+            target={"kind": "host", "id": host},
+            intent=rig.story().slices["restart@1"].intents[host],
+            outcome=outcome,
+            data=data,
         )
     )
-    (due,) = rig.story().handlers
-    assert "web2" in due
-    assert due in rig.resume().notes
+
+
+OWED = "pending handlers: web1: nginx : reload (restart@1)"
+
+
+def notified() -> Rig:
+    """A run that died after a change on web1 had notified a handler, and before that ran."""
+    rig = killed(Rig(plan([rolling(TWO, blocks())]), blind=["web1"]), "before restart@1/2/web1")
+    result(rig, "web1", "Write", "changed", notified=["nginx : reload"])
+    return rig
+
+
+def test_a_notified_handler_is_owed_until_it_runs_and_the_others_are_named_as_not_known() -> None:
+    rig = notified()
+    assert rig.story().owed == {("restart@1", "web1"): ("nginx : reload",)}
+    unsure = [f"not known whether notified: {host}: restart 101 (restart@1)" for host in TWO]
+    assert rig.story().handlers == (OWED, *unsure)
+    assert f"when this was taken up: {OWED}" in rig.resume().notes
+    result(rig, "web1", "nginx : reload", "failed")
+    assert rig.story().owed
+    result(rig, "web1", "nginx : reload", "changed")
+    assert not rig.story().owed
+
+
+def test_what_is_owed_runs_when_its_step_runs_there_again() -> None:
+    rig = notified()
+    rig.resume()
+    reconcile(rig, "web1", "failed")
+    rig.resume(retry=["failed"])
+    again = [e.data.get("owed") for e in since(rig, "run.resumed") if e.type == "slice.intended"]
+    assert {"web1": ["nginx : reload"]} in again
+    assert OWED in rig.story().handlers  # until its own result is there
+    result(rig, "web1", "nginx : reload", "changed")
+    assert not rig.story().handlers
+
+
+def test_a_person_who_says_ok_says_it_of_the_handlers_too() -> None:
+    rig = notified()
+    rig.resume()
+    reconcile(rig, "web1", "ok")
+    assert not rig.story().owed
+
+
+def test_a_probe_does_not_settle_a_host_that_is_owed_a_handler() -> None:
+    rig = killed(Rig(plan([rolling(TWO, blocks())])), "before restart@1/2/web2")
+    result(rig, "web1", "Write", "changed", notified=["restart 101"])
+    summary = rig.resume()
+    assert isinstance(summary.cause, UnknownOutcomeError)
+    assert "web1 in restart@1" in summary.cause.what
+    assert summary.exit_code == 14
 
 
 def test_a_story_of_another_plan_is_refused() -> None:
@@ -350,3 +401,65 @@ def test_there_must_be_something_to_undo() -> None:
     for rig in (without, never):
         with pytest.raises(InvalidInputError, match="nothing to undo"):
             rig.undo()
+
+
+def test_left_overs_are_ended_before_an_undo_too() -> None:
+    rig = killed(Rig(plan([ansible("one", TWO)], undo=[ansible("back", TWO)])), "before one/2/web1")
+    assert rig.world.left_over == ["one"]
+    assert rig.undo().exit_code == 14  # taken back, and still nobody knows what "one" had done
+    assert rig.world.swept == ["one"]
+    assert len(rig.world.of("undo:back", "web1")) == 2
+    nodes = rig.fuse.nodes
+    assert nodes.index("sweep one") < next(
+        at for at, name in enumerate(nodes) if name.startswith("before undo:back")
+    )
+
+
+def test_an_undo_does_not_begin_while_something_may_still_be_done() -> None:
+    rig = killed(Rig(plan([ansible("one", TWO)], undo=[ansible("back", TWO)])), "before one/2/web1")
+    rig.arm(Fuse(4, lambda: BrokeDownError("still running there")))
+    summary = rig.undo()
+    assert rig.fuse.nodes[4] == "sweep one"
+    assert isinstance(summary.cause, BrokeDownError)
+    assert not rig.world.of("undo:back", "web1")
+
+
+def test_a_slice_whose_runner_was_lost_is_swept_although_it_ended() -> None:
+    rig = Rig(plan([ansible("one", TWO)]), script={("one", "web1"): ["hang"]})
+    assert rig.execute().exit_code == 14
+    rig.world.left_over.append("one")
+    rig.resume()
+    assert rig.world.swept == ["one"]
+
+
+def test_what_takes_one_step_back_runs_only_where_that_step_was_begun_and_the_last_step_goes_first() -> None:
+    one, two = ansible("one", TWO), ansible("two", TWO)
+    back = [replace(ansible(f"undo-{step.id}", TWO), undoes=step.id) for step in (two, one)]
+    rig = Rig(plan([rolling(TWO, [one, two], size=1)], undo=[*back, ansible("last", TWO)]))
+    rig = killed(rig, "append slice.intended", nth=2)  # web1 has done both, web2 is about to begin
+    assert rig.undo().exit_code == 0
+    began = ["undo:undo-two web1", "undo:undo-one web1", "undo:last web1"]
+    assert slices(rig.journal.events)[2:] == began
+
+
+def test_a_host_that_had_only_begun_the_first_step_gets_only_that_taken_back() -> None:
+    one, two = ansible("one", TWO), ansible("two", TWO)
+    back = [replace(ansible(f"undo-{step.id}", TWO), undoes=step.id) for step in (two, one)]
+    rig = Rig(plan([one, two], undo=back), script={("one", "web2"): ["failed"]})
+    assert rig.execute().exit_code == 13  # so that two was begun nowhere
+    rig.undo()
+    assert [line for line in slices(rig.journal.events) if "undo:" in line] == ["undo:undo-one web1 web2"]
+
+
+def test_a_skip_that_the_permit_does_not_bear_is_refused_before_anything() -> None:
+    rig = killed(Rig(plan([rolling(TWO, blocks(), size=1)])), "append slice.finished")
+    with pytest.raises(RefusedError, match="which is to be skipped"):
+        resume(
+            rig.permit("resume"),
+            rig.plan,
+            wiring=rig.wiring(),
+            story=rig.story(),
+            prober=ScriptedProber(rig.world),
+            reprise=Reprise(skip=frozenset({"web2"})),
+        )
+    assert rig.journal.events[-1].type == "permit.issued"

@@ -8,7 +8,7 @@ import pytest
 from itmp.change import Permit, Refusal
 from itmp.errors import RejectedError
 from itmp.execution import Author, Reprise, RunStory, RunSummary, Wiring, execute, resume
-from itmp.execution.doors import Room, Slice
+from itmp.execution.doors import Answer, Room, Slice
 from itmp.testing.runners import Fuse, Killed, ScriptedProber, ScriptedRunner, World
 from itmp.testing.small_plans import ansible, hosts, plan, rolling, stack
 from itmp.testing.story import EXECUTOR, Story
@@ -42,6 +42,7 @@ class House:
             journal=self.story.log,
             runners=dict.fromkeys(("ansible", "pulumi"), ScriptedRunner(self.world, fuse=self.fuse)),
             recheck=self.recheck,
+            patience=self,
             room=Room(folder=Path("/nowhere"), token="token", run=permit.run),
             progress=self,
             stopping=bool,
@@ -49,6 +50,13 @@ class House:
             now=self.story.clock.now,
             author=Author(actor=EXECUTOR, on_behalf_of="alice@example.com"),
         )
+
+    def answer(self, part: Slice) -> Answer | None:
+        del part
+        return None
+
+    def sleep(self, seconds: float) -> None:
+        del seconds
 
     def recheck(self, part: Slice, *, exempt: bool) -> None:
         del part

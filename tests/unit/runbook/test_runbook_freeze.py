@@ -172,3 +172,40 @@ def test_all_open_places_are_named_at_once():
 def test_a_missing_playbook_is_the_sources_problem():
     with pytest.raises(InvalidInputError, match="no playbook 'nope'"):
         compile_runbook((HEAD + "steps: [{id: a, playbook: nope}]\n").encode())
+
+
+OWN = """\
+steps:
+  - rolling: {hosts: web, batches: [1]}
+    steps:
+      - {id: a, playbook: drain, delegates: [lb1], undo: {playbook: touch}}
+      - {id: b, tasks: [{ansible.builtin.command: x}], undo: {id: b-back, tasks: [{ansible.builtin.command: y}]}}
+  - {id: c, hosts: web1:web5, tasks: [{ansible.builtin.command: x}], on_failure: undo, undo: {tasks: [{ansible.builtin.command: y}]}}
+"""
+
+
+def test_what_takes_a_step_back_stands_in_it_and_runs_last_step_first_before_the_rest() -> None:
+    text = OWN + "undo:\n  - {hosts: web, tasks: [{ansible.builtin.command: z}]}\n"
+    manifest = compile_runbook((HEAD + text).encode(), sources=small_world()).manifest
+    backs = [step for step in manifest.undo if isinstance(step, AnsibleStep)]
+    assert [(step.id, step.undoes) for step in backs] == [
+        ("undo-c", "c"),
+        ("b-back", "b"),
+        ("undo-a", "a"),
+        ("undo-1", ""),
+    ]
+    assert backs[0].hosts == ("web1", "web5")
+    assert len(backs[1].hosts) > 2
+
+
+@pytest.mark.parametrize(
+    ("undo", "message"),
+    [
+        ("{playbook: touch, always: true}", "neither always"),
+        ("{playbook: touch, undo: {playbook: touch}}", "not itself taken back"),
+        ("{check: {tcp: {port: 80}}}", "has one of the keys playbook, tasks"),
+    ],
+)
+def test_what_takes_a_step_back_is_an_ordinary_playbook(undo: str, message: str) -> None:
+    text = f"steps:\n  - {{id: a, hosts: web, playbook: drain, undo: {undo}}}\n"
+    assert message in refused(text)

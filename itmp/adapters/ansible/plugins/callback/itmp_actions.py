@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ansible.plugins.callback import CallbackBase
 
 from itmp.adapters.actions import ActionClient, ActionRefusedError
-from itmp.adapters.ansible import _bounds, _results, _tasks
+from itmp.adapters.ansible import _bounds, _handlers, _preview, _results, _tasks
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -43,10 +43,13 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
         self.wants_implicit_tasks = True  # fact gathering is an action too
         self._root = os.environ["ITMP_LAYOUT"]
         self._waiting: dict[str, dict[str, Any]] = {}
-        self._notified: dict[str, list[str]] = {}
+        self._including: dict[str, dict[str, Any]] = {}
+        self._handlers: list[Any] = []
         self._draining = False
         try:
-            _bounds.hold(_bounds.Bounds.read(Path(self._root)))
+            self._bounds = _bounds.Bounds.read(Path(self._root))
+            _bounds.hold(self._bounds)
+            self._owed = _handlers.read(Path(self._root))
             self._client = ActionClient.from_environment("ansible")
         except (ActionRefusedError, OSError, ValueError, KeyError) as error:
             self._end(error)
@@ -55,7 +58,12 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
         """Mark what the plays' modules start on targets, so that left-overs of a dead run can be found there."""
         name, _, value = os.environ["ITMP_REMOTE_MARK"].partition("=")
         for play in playbook.get_plays():
-            play.environment = [{name: value}, *(play.environment or [])]
+            own = play.environment or []
+            play.environment = [{name: value}, *(own if isinstance(own, list) else [own])]
+
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        """Remember the play's handlers."""
+        self._handlers = _handlers.of_play(play)
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
         """Block until the executor acknowledges `task` on `host`; end the play when it refuses."""
@@ -71,7 +79,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
     def _describe(self, host: Any, task: Any) -> dict[str, Any]:
         path, line = _tasks.place(task, self._root)
         return {
-            "id": f"{task._uuid}@{host.name}",  # noqa: SLF001 -- Ansible's only id of a task
+            "id": self._id(task, host),
             "host": host.name,
             "action": _tasks.action(task),
             "path": path,
@@ -81,8 +89,15 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
         }
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        """Tell a result."""
+        """Tell a result. That of an include says only which files it names: it is told once they are read."""
+        if str(result.task.action) in _tasks.INCLUDES:
+            id_ = self._id(result.task, result.host)
+            if id_ in self._waiting:
+                self._including[id_] = self._waiting[id_]
+            return
         self._tell(result, "changed" if result.is_changed() else "ok")
+        if _tasks.short(result.task) == "add_host":
+            self._added(result)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:  # noqa: FBT001, FBT002 -- Ansible's signature
         """Tell a failure, and whether the play goes on."""
@@ -97,32 +112,45 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """Tell that the host could not be reached."""
-        self._tell(result, "unreachable", {"ignored": True} if result.task.ignore_unreachable else {})
+        ignored = bool(
+            result.task_fields.get("ignore_unreachable")
+        )  # the worker's own: its template has its value
+        self._tell(result, "unreachable", {"ignored": True} if ignored else {})
 
     def v2_playbook_on_include(self, included_file: Any) -> None:
-        """Tell that an include was read: Ansible reports no other result for it."""
+        """Tell that an include was read, once for each file or role that a loop names."""
         for host in included_file._hosts:  # noqa: SLF001 -- Ansible's own callbacks read it
-            id_ = f"{included_file._task._uuid}@{host.name}"  # noqa: SLF001 -- as above
-            if id_ in self._waiting:
-                self._send({**self._waiting.pop(id_), "outcome": "ok"})
+            id_ = self._id(included_file._task, host)  # noqa: SLF001 -- as above
+            self._waiting.pop(id_, None)
+            if id_ in self._including:
+                self._send({**self._including[id_], "outcome": "ok"})
 
-    def v2_playbook_on_notify(self, handler: Any, host: Any) -> None:
-        """Remember a notified handler: the next result of that host says so."""
-        self._notified.setdefault(host.name, []).append(handler.get_name())
+    def _added(self, result: Any) -> None:
+        """Ask for each host that was added and that the plan does not know: the executor refuses and records it."""
+        action = self._describe(result.host, result.task)
+        for name in _results.added(result.result):
+            if name not in self._bounds.hosts:
+                try:
+                    self._client.before({**action, "id": f"{action['id']}+{name}", "host": name})
+                except ActionRefusedError as error:
+                    self._drain()
+                    self._end(error)
+
+    @staticmethod
+    def _id(task: Any, host: Any) -> str:
+        return f"{task._uuid}@{host.name}"  # noqa: SLF001 -- Ansible's only id of a task
 
     def _tell(self, result: Any, outcome: str, more: dict[str, Any] | None = None) -> None:
-        action = self._waiting.pop(f"{result.task._uuid}@{result.host.name}", None)  # noqa: SLF001 -- as above
-        if action is None:  # a meta task, or an include that failed after its result
+        id_ = self._id(result.task, result.host)
+        action = self._waiting.pop(id_, None) or self._including.get(id_)
+        if action is None:  # a meta task
             return
-        notified = self._notified.pop(result.host.name, [])
-        self._send(
-            {
-                **action,
-                **_results.describe(
-                    result, outcome, {**(more or {}), **({"notified": notified} if notified else {})}
-                ),
-            }
-        )
+        # Ansible resolves notifications only when it comes to run handlers: a play that dies before would lose them.
+        wanted = (result.task_fields.get("notify") or []) if outcome in {"ok", "changed"} else []
+        notified = _handlers.resolve(self._handlers, wanted) if outcome == "changed" else []
+        _handlers.notify_again(self._handlers, wanted, result.host, self._owed)
+        data = {**(more or {}), **({"notified": notified} if notified else {}), **_preview.told(result)}
+        self._send({**action, **_results.describe(result, outcome, data)})
         if outcome == "failed":
             self._outside(action, result)
 

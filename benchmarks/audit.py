@@ -1,0 +1,243 @@
+"""The audit trail against the bare tools, side by side in one run: `make bench-audit`. Exits 1 when a target is missed.
+
+    python benchmarks/audit.py [FOLDER] [--without-ara]
+
+Each ratio is taken within one round, so that a busy machine slows both sides alike; the table shows the median and the
+spread of the rounds. FOLDER should lie on the disk that would hold the log; it is emptied of what was written.
+"""
+
+import argparse
+import multiprocessing
+import os
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+from ara_play import Play
+
+from itmp.adapters import posix_log
+from itmp.adapters.clock import new_id
+from itmp.audit import Event, Log, verify
+from itmp.evidence import Trust
+from itmp.evidence import verify as verify_evidence
+from itmp.signing import NoteKey
+from itmp.testing.memory_log import genesis
+from itmp.testing.story import Story
+
+ORIGIN = "example.com/bench/2026"
+WRITERS = 8
+EACH = 40
+ROUNDS = 5
+BATCH = 100
+BULK = 20_000
+STATEMENTS = 4
+"""What a whole story holds: open, approve, run, close."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the table: what was measured in each round, and what it must be."""
+
+    name: str
+    values: list[float]
+    target: float
+    least: bool = True
+    unit: str = "x"
+
+    @property
+    def holds(self) -> bool:
+        middle = statistics.median(self.values)
+        return middle >= self.target if self.least else middle <= self.target
+
+    def __str__(self) -> str:
+        middle = f"{statistics.median(self.values):,.4g} {self.unit}"
+        spread = f"{min(self.values):,.4g} to {max(self.values):,.4g}"
+        sign = "at least" if self.least else "at most"
+        verdict = "within" if self.holds else "OVER"
+        return f"| {self.name} | {middle} | {spread} | {sign} {self.target:,g} {self.unit} | {verdict} |"
+
+
+def event() -> Event:
+    """A typical result: about 600 bytes as a leaf."""
+    return Event(
+        id=new_id(),
+        type="action.finished",
+        actor={"kind": "executor", "id": "itmp@example.com"},
+        change="CHG-0123456789",
+        plan="sha256:" + "a" * 64,
+        run="run-1",
+        step="restart",
+        action="ansible.builtin.service",
+        target={"kind": "host", "id": "web1", "env": "production"},
+        intent="sha256:" + "b" * 64,
+        outcome="changed",
+        rc=0,
+        data={
+            "path": "project/roles/web/tasks/main.yml",
+            "line": 12,
+            "name": "Restart nginx",
+            "message": "ok",
+        },
+    )
+
+
+def seconds(work: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def processor(work: Callable[[], object]) -> float:
+    """Seconds of one core, whatever else the machine does."""
+    begin = time.process_time()
+    work()
+    return time.process_time() - begin
+
+
+def raw(path: Path) -> None:
+    payload = b"x" * 720
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for _ in range(EACH):
+        os.write(descriptor, payload)
+        os.fsync(descriptor)
+    os.close(descriptor)
+
+
+def sqlite_writer(path: str, ready: Barrier) -> None:
+    db = sqlite3.connect(path, isolation_level=None, timeout=120)
+    db.execute("PRAGMA synchronous = FULL")
+    ready.wait()
+    for _ in range(EACH):
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("INSERT INTO leaf (data) VALUES (?)", (b"x" * 720,))
+        db.execute("COMMIT")
+    db.close()
+
+
+def log_writer(root: str, ready: Barrier) -> None:
+    log = posix_log.open_log(Path(root))
+    ready.wait()
+    for _ in range(EACH):
+        log.append(event())
+
+
+def together(target: Callable[[str, Barrier], None], place: str) -> float:
+    """Seconds of 8 processes that start at once, each with its connection or log already open."""
+    context = multiprocessing.get_context("fork")
+    ready = context.Barrier(WRITERS + 1)
+    children = [context.Process(target=target, args=(place, ready)) for _ in range(WRITERS)]
+    for child in children:
+        child.start()
+    ready.wait()
+    begin = time.perf_counter()
+    for child in children:
+        child.join()
+        assert child.exitcode == 0
+    return time.perf_counter() - begin
+
+
+def create(root: Path) -> Log:
+    key = NoteKey.generate(ORIGIN, os.urandom(32))
+    root.mkdir()
+    return posix_log.create(root, origin=ORIGIN, genesis=lambda vkey: genesis(ORIGIN, vkey), key=key)
+
+
+def appends(folder: Path) -> Iterator[Row]:
+    log, shared, naive = create(folder / "one"), folder / "eight", folder / "naive.sqlite"
+    create(shared)
+    with closing(sqlite3.connect(naive)) as db:
+        db.execute("CREATE TABLE leaf (n INTEGER PRIMARY KEY, data BLOB)")
+    one, many, batch = list[float](), list[float](), list[float]()
+    for _ in range(ROUNDS):
+        bare = seconds(lambda: raw(folder / "raw"))
+        single = seconds(lambda: [log.append(event()) for _ in range(EACH)])
+        batched = seconds(lambda: [log.extend([event() for _ in range(BATCH)]) for _ in range(5)])
+        one.append(bare / single)
+        batch.append((single / EACH) / (batched / (5 * BATCH)))
+        many.append(together(sqlite_writer, str(naive)) / together(log_writer, str(shared)))
+    yield Row(name="synced append, 1 writer, to raw append + fsync", values=one, target=0.6)
+    yield Row(name="8 writers to naive SQLite (BEGIN IMMEDIATE, FULL)", values=many, target=5)
+    yield Row(name="batch of 100 to batch of 1, per event", values=batch, target=20)
+
+
+def reading(folder: Path) -> Iterator[Row]:
+    log = create(folder / "bulk")
+    for _ in range(BULK // 1000):
+        log.extend([event() for _ in range(1000)], durable=False)
+    log.checkpoint()
+    key = posix_log.read_key(folder / "bulk/keys/log.key").verifier
+    reader = posix_log.open_reader(folder / "bulk/log")
+
+    def check() -> None:
+        assert verify(reader, [key], events=False) == ()
+
+    rates = [BULK / processor(check) for _ in range(ROUNDS)]
+    yield Row(
+        name="whole-log verification, hashes and signatures", values=rates, target=150_000, unit="events/s"
+    )
+    opened = [processor(lambda: posix_log.open_log(folder / "bulk")) * 1000 for _ in range(ROUNDS)]
+    yield Row(name=f"opening a log of {BULK:,} events", values=opened, target=500, least=False, unit="ms")
+
+
+def changes() -> Iterator[Row]:
+    story = Story().tell()
+    bundle, trust = story.evidence(), Trust.from_files(story.trust())
+    taken = [processor(lambda: verify_evidence(bundle, trust)) * 1000 for _ in range(ROUNDS)]
+    yield Row(
+        name="one change verified in process", values=taken, target=100 + STATEMENTS, least=False, unit="ms"
+    )
+
+
+def plays(folder: Path, *, ara: bool) -> Iterator[Row]:
+    """What the trail costs a play of 200 results, and what ARA costs the same play."""
+    play = Play(folder / "play", ara=ara)
+    log = create(folder / "trail")
+
+    def audit() -> None:
+        """As a run writes them: a durable intent, results that ride along, a durable end."""
+        log.append(event())
+        for _ in range(play.results):
+            log.append(event(), durable=False)
+        log.append(event())
+
+    ours, share, dearer = list[float](), list[float](), list[float]()
+    for _ in range(play.rounds):
+        bare, own = play.bare(), seconds(audit)
+        ours.append(own)
+        share.append(100 * own / bare)
+        if ara:
+            dearer.append((play.recorded() - bare) / own)
+    yield Row(
+        name="audit of a 200-result play, share of the play", values=share, target=2, least=False, unit="%"
+    )
+    if ara:
+        yield Row(name="ARA's cost to ours, per event", values=dearer, target=100)
+
+
+def main() -> int:
+    options = argparse.ArgumentParser()
+    options.add_argument("folder", nargs="?")
+    options.add_argument("--without-ara", action="store_true")
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory(dir=given.folder) as name:
+        folder = Path(name)
+        print(f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
+        print("| measure | median | spread | target | verdict |\n|---|---|---|---|---|")
+        over = 0
+        for rows in (appends(folder), reading(folder), changes(), plays(folder, ara=not given.without_ara)):
+            for row in rows:
+                print(row, flush=True)
+                over += not row.holds
+    return 1 if over else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

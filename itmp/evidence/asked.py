@@ -1,0 +1,57 @@
+"""What a resume does besides going on, held against the `limit` that a person signed for it (rules 11 and 12).
+
+Rules kept here: the hosts that a resume goes on without are exactly those of the run that its signed limit takes away;
+the states that it tries again are exactly those that the limit says; a host on which a step failed gets that step again
+only under a limit that says so, unless the step itself says `on_failure: continue`.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from itmp.audit import Event
+from itmp.change import retries
+from itmp.plan import LeafStep
+
+_BAD = frozenset({"failed", "unreachable"})
+
+
+class Asked:
+    """Follows the beginnings, slices and reconciliations of a change's runs."""
+
+    def __init__(self) -> None:
+        self._reach: dict[str, frozenset[str]] = {}
+        self._signed: dict[str, frozenset[str]] = {}
+        self._bad: dict[tuple[str, str, str], str] = {}
+
+    def begin(self, event: Event, limit: str, granted: Iterable[str]) -> str:
+        """Take the beginning of a run on `granted` hosts; say what nobody signed, empty for nothing."""
+        run, data, hosts = event.run, event.data or {}, frozenset(granted)
+        reach = self._reach.setdefault(run, hosts)
+        signed = self._signed[run] = retries(limit)
+        if event.type != "run.resumed":
+            return ""
+        if other := sorted((_texts(data.get("skip")) & reach) ^ (reach - hosts)):
+            return f"run {run} goes on without {other[0]:.80} in the log or in what was signed, not in both"
+        if other := sorted(_texts(data.get("retry")) ^ signed):
+            return f"run {run} tries {other[0]:.80} hosts again in the log or in what was signed, not in both"
+        return ""
+
+    def again(self, run: str, step: LeafStep, phase: str, hosts: Collection[str]) -> str:
+        """Take the intent of a slice; say which host it takes up that nobody signed to try again."""
+        if phase == "undo" or step.always or step.on_failure == "continue":
+            return ""
+        for host in hosts:
+            state = self._bad.get((run, step.id, host), "")
+            if state and state not in self._signed.get(run, frozenset()):
+                return f"{step.id} on {host:.80}, which was {state}, is tried again, and nobody signed that"
+        return ""
+
+    def remember(self, event: Event, states: Mapping[str, str]) -> None:
+        """Take what became of hosts in a slice, or by a person's or a probe's word."""
+        if (event.phase or "do") == "do":
+            found = {host: state if state in _BAD else "" for host, state in states.items()}
+            self._bad |= {(event.run, event.step, host): state for host, state in found.items()}
+
+
+def _texts(value: Any) -> frozenset[str]:
+    return frozenset(map(str, value)) if isinstance(value, list) else frozenset()

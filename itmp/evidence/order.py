@@ -1,0 +1,129 @@
+"""The order in which slices may begin: that of the plan (part of rule 12 of `itmp.evidence.verify`).
+
+Rules kept here:
+- A slice is one of the plan's by its own key: step, batch and hosts belong together.
+- Under one permit slices begin in the plan's order, each once: batch after batch, undo last and in its own order.
+- Over a whole run no host goes back: what begins on it comes later in the plan than what began on it before, or is the
+  same again. There is one way back: to the beginning of a batch that was closed, by an `always` step, before the host
+  had passed it.
+- Once the undo of a run has begun, nothing of it is done any more; an undo step runs only on hosts where something was
+  begun, and where it takes one step back, where that one was.
+Steps that are left out are not judged here: a success that did not do them all breaks rule 15.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from itmp.plan import AnsibleStep, LeafStep, Manifest, RollingStep, slices
+
+_OPENS_NOTHING: Final = "check"
+Settled: TypeAlias = tuple[str, str, str]
+"""Run, step and host of what has been done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a slice stands: `at` counts over both phases; `batch` is its block and number, where it has one."""
+
+    at: int
+    step: LeafStep
+    hosts: frozenset[str]
+    phase: str
+    batch: tuple[str, int] | None
+
+
+class Order:
+    """Follows the slices of a change's runs as they begin."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._places = dict(_places(manifest))
+        self._permits: dict[str, int] = {}
+        self._undoing: set[str] = set()
+        self._hosts: dict[tuple[str, str, str], Place] = {}
+        self._begun: dict[tuple[str, str], dict[str, None]] = {}
+        self._closed: dict[tuple[str, str], tuple[str, int]] = {}
+
+    def problem(self, key: str, step: str, phase: str, hosts: Collection[str]) -> str:
+        """Say why no slice of the plan is called so; empty when one is."""
+        place = self._places.get(key)
+        if place is None or (place.step.id, place.phase) != (step, phase) or not set(hosts) <= place.hosts:
+            return f"slice {key!r:.80} of step {step!r:.80} on these hosts is not in the plan"
+        return ""
+
+    def begin(self, key: str, hosts: Collection[str], *, run: str, permit: str) -> str:
+        """Take the begin of a slice; say which order it breaks, empty for none."""
+        place = self._places[key]
+        if place.at <= self._permits.get(permit, -1):
+            return f"slice {key} begins after a later one"
+        if place.phase == "undo":
+            self._undoing.add(run)
+        elif run in self._undoing:
+            return f"slice {key} begins after the undo of its run"
+        if missing := self._never_begun(place, run, hosts):
+            return f"{key} takes back on {missing:.80} what was never begun there"
+        back = sorted(host for host in hosts if not self._onward(place, run, host))
+        if back:
+            return f"{back[0]:.80} goes back to {key}"
+        self._permits[permit] = place.at
+        self._note(place, run, hosts)
+        return ""
+
+    def passed_again(
+        self, key: str, hosts: Collection[str], *, run: str, settled: set[Settled]
+    ) -> set[Settled]:
+        """Return what of `settled` may be done again, because `key` closes a batch that hosts have not passed."""
+        place = self._places[key]
+        if not place.step.always or place.batch is None:
+            return set()
+        batch = [other for other in self._places.values() if other.batch == place.batch]
+        opening = [
+            o for o in batch if o.at < place.at and not o.step.always and o.step.kind != _OPENS_NOTHING
+        ]
+        stuck = {
+            host for host in hosts
+            for other in opening
+            if host in other.hosts and (run, other.step.id, host) not in settled
+        }  # fmt: skip
+        ids = {other.step.id for other in batch if not other.step.always}
+        return {one for one in settled if one[0] == run and one[1] in ids and one[2] in stuck}
+
+    def _never_begun(self, place: Place, run: str, hosts: Collection[str]) -> str:
+        named = place.step.undoes if isinstance(place.step, AnsibleStep) else ""
+        for host in sorted(hosts) if place.phase == "undo" else ():
+            begun = self._begun.get((run, host), {})
+            if not begun or (named and named not in begun):
+                return host
+        return ""
+
+    def _onward(self, place: Place, run: str, host: str) -> bool:
+        before = self._hosts.get((run, place.phase, host))
+        if before is None or place.step.always or place.at >= before.at:
+            return True
+        return place.batch is not None and place.batch == before.batch == self._closed.get((run, host))
+
+    def _note(self, place: Place, run: str, hosts: Collection[str]) -> None:
+        for host in hosts:
+            if place.phase == "do":
+                self._begun.setdefault((run, host), {})[place.step.id] = None
+            if not place.step.always:
+                self._hosts[run, place.phase, host] = place
+                self._closed.pop((run, host), None)
+            elif place.batch is not None:
+                self._closed[run, host] = place.batch
+
+
+def _places(manifest: Manifest) -> Iterator[tuple[str, Place]]:
+    blocks = {
+        inner.id: step.id for step in manifest.steps if isinstance(step, RollingStep) for inner in step.steps
+    }
+    at = 0
+    for phase in ("do", "undo"):
+        for part in slices(manifest, phase):
+            key = part.step.id if phase == "do" else f"undo:{part.step.id}"
+            batch = (blocks[part.step.id], part.batch) if part.batch else None
+            yield (
+                f"{key}@{part.batch}" if part.batch else key,
+                Place(at=at, step=part.step, hosts=frozenset(part.hosts), phase=phase, batch=batch),
+            )
+            at += 1

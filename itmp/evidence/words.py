@@ -1,0 +1,194 @@
+"""Questions, waits and guards, held against the plan and the log: rule 20 of `itmp.evidence.verify`.
+
+Rules kept here: a question is settled only by a statement that counts (signed, of this run, in a role that was asked,
+of the right type, the first one, before the event that names it); a wait ends no earlier than its first intent said,
+and every later attempt says the same; a slice is passed over only where its guard does not hold or a failure leads
+past it, and is carried out only where neither is so; nothing but `always` steps begins before the questions and waits
+that stand before it are settled, or after a no that ends the run or the block. A slice that has begun goes on whatever
+its guard says by then.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from itmp.audit import Event, Leaf
+from itmp.calendars import CalendarError, parse_time
+from itmp.change import ChangeRecord, RunRecord, SliceRecord, time_of
+from itmp.documents.guards import Value
+from itmp.evidence.work import Work
+from itmp.plan import (
+    AnsibleStep,
+    AskStep,
+    LeafStep,
+    Manifest,
+    RollingStep,
+    WaitStep,
+    all_steps,
+    answer_value,
+    known_from,
+    questions,
+    slice_key,
+    slices,
+)
+from itmp.plan.guarding import REACTIONS, closed_by, guards_on, jumped
+
+SLACK: Final = timedelta(seconds=5)
+"""How far the executor's clock may stand from the log's when it writes when a wait will end."""
+_REAL: Final = frozenset({"ok", "changed", "failed", "unreachable", "unknown", "skipped"})
+
+
+def intent_problem(manifest: Manifest, record: ChangeRecord, leaf: Leaf, step: LeafStep) -> str:
+    """Return why the intent of a `do` slice contradicts guards, jumps or waits; empty when it does not."""
+    event, data = leaf.event, leaf.event.data or {}
+    run = next((one for one in record.runs if one.id == event.run), None)
+    key = str(data.get("slice", ""))
+    if key not in {slice_key(part) for part in slices(manifest) if part.step.id == step.id}:
+        return f"{key!r:.80} is no slice of step {step.id}"
+    if run is None:
+        return ""
+    passed, why = bool(data.get("passed")), _closed(manifest, run, step, key)
+    if passed and not why:
+        return f"{key} was passed over, and nothing says that it should be"
+    if why and not passed:
+        return f"{key} was carried out against its guard: {why}"
+    if problem := "" if passed or step.always else _order_problem(manifest, run, key):
+        return problem
+    return _wait_problem(step, run, leaf, key) if isinstance(step, WaitStep) and not passed else ""
+
+
+def answer_problem(record: ChangeRecord, event: Event, work: Work) -> str:
+    """Return why `ask.answered` is not borne by a statement; empty when it is."""
+    run = next((one for one in record.runs if one.id == event.run), None)
+    given = run.answers.get(work.key) if run else None
+    data = event.data or {}
+    if given is None or data.get("statement") != given.leaf:
+        return "no answer that counts stands before it"
+    value = given.statement.fields["value"]
+    step = work.question
+    if step is None or data.get("value") != value:
+        return "it names another answer than the statement"
+    wanted = "failed" if answer_value(step, value) is False else "ok"
+    return "" if event.outcome == wanted else f"an answer {value!r:.40} that is said to be {event.outcome}"
+
+
+def wait_problem(leaf: Leaf, work: Work) -> str:
+    """Return why a wait is not over yet; empty when it is."""
+    end = _time(work.until)
+    over = end is not None and time_of(leaf) >= end - SLACK
+    return "" if over else f"the wait ended before {work.until or 'any time that was named'}"
+
+
+def _order_problem(manifest: Manifest, run: RunRecord, key: str) -> str:
+    """Return why the slice `key` could not begin yet, or any more; empty when it could."""
+    keys = [slice_key(part) for part in slices(manifest)]
+    blocks = {
+        one.id: block for block in manifest.steps if isinstance(block, RollingStep) for one in block.steps
+    }
+    mine = blocks.get(next(part.step.id for part in slices(manifest) if slice_key(part) == key))
+    for part in slices(manifest)[: keys.index(key)]:
+        step, block, name = part.step, blocks.get(part.step.id), slice_key(part)
+        # Whether a word inside another block was due depends on hosts that had failed by then.
+        if not isinstance(step, AskStep | WaitStep) or (block is not None and block is not mine):
+            continue
+        if block is not None and isinstance(step, WaitStep):
+            continue
+        ended = [state for one in run.slices if one.key == name for state in (one.finished or {}).values()]
+        if not {"ok", "failed", "skipped"} & set(ended):
+            return f"{key} began before {name} was settled"
+        if "failed" in ended and (block is not None or step.on_failure in {"stop", "undo"}):
+            return f"{key} began although the answer to {name} was no"
+    return ""
+
+
+def _closed(manifest: Manifest, run: RunRecord, step: LeafStep, key: str) -> str:
+    if any(_begun(part) for part in run.slices if part.key == key):
+        return ""
+    states = _states(manifest, run)
+    if over := _jumped_by(manifest, states, step):
+        return over
+    guards = guards_on(manifest, step.id)
+    return closed_by(guards, known_from(manifest, states, _answers(manifest, run))) if guards else ""
+
+
+def _begun(part: SliceRecord) -> bool:
+    """Whether something of a slice was, or may have been, done."""
+    if part.passed or part.phase != "do":
+        return False
+    ends = {**(part.finished or {}), **part.reconciled}
+    if part.finished is None:
+        return bool(part.hosts) and not (ends and set(ends.values()) <= {"not_reached"})
+    return any(state in _REAL for state in ends.values())
+
+
+def _states(manifest: Manifest, run: RunRecord) -> dict[str, list[str]]:
+    """Return the last word on each target of each step's slices, by the step's id."""
+    acting = {step.id for step in all_steps(manifest) if isinstance(step, AnsibleStep)}
+    last: dict[tuple[str, str], dict[str, str]] = {}
+    for part in run.slices:
+        if part.phase == "do":
+            open_ = part.hosts if part.step in acting and not part.passed else ()
+            lost = {host: _lost(part, host) for host in open_}
+            ends = {**(lost if part.finished is None else part.finished), **part.reconciled}
+            last.setdefault((part.step, part.key), {}).update(ends)
+    found: dict[str, list[str]] = {}
+    for (step, _), states in last.items():
+        found.setdefault(step, []).extend(states.values())
+    return found
+
+
+def _lost(part: SliceRecord, host: str) -> str:
+    """Return what is known of a host whose slice never ended: that it failed, or nothing."""
+    bad = [
+        result.outcome
+        for result in part.results
+        if result.target.get("id") == host
+        and result.outcome in {"failed", "denied", "unreachable"}
+        and not {"ignored", "rescued"} & set(result.data.get("more") or ())
+    ]
+    return "failed" if bad else "unknown"
+
+
+def _answers(manifest: Manifest, run: RunRecord) -> Mapping[str, Value]:
+    known = questions(manifest)
+    values = {
+        known[key].id: answer_value(known[key], given.statement.fields["value"])
+        for key, given in run.answers.items()
+        if key in known and any(part.key == key and part.finished for part in run.slices)
+    }
+    return {step: value for step, value in values.items() if value is not None}
+
+
+def _jumped_by(manifest: Manifest, states: Mapping[str, list[str]], step: LeafStep) -> str:
+    """Return which failure leads past `step`; empty when none does."""
+    for one in manifest.steps:
+        if one.on_failure in REACTIONS or step.id not in jumped(manifest, one.id, one.on_failure):
+            continue
+        inner = one.steps if isinstance(one, RollingStep) else (one,)
+        ends = [state for part in inner for state in states.get(part.id, ())]
+        failed = sum(state in {"failed", "unreachable", "unknown"} for state in ends)
+        asked_no = any(isinstance(part, AskStep) and "failed" in states.get(part.id, ()) for part in inner)
+        if failed and (not isinstance(one, RollingStep) or asked_no or failed > one.max_failures):
+            return f"{one.id} failed, and the run goes on at {one.on_failure}"
+    return ""
+
+
+def _wait_problem(step: WaitStep, run: RunRecord, leaf: Leaf, key: str) -> str:
+    until = str((leaf.event.data or {}).get("until", ""))
+    earlier = next((part.until for part in run.slices if part.key == key and part.until), "")
+    if earlier and until != earlier:
+        return f"{key} waits until {until or 'no time'}, and was to wait until {earlier}"
+    if step.until and until != step.until:
+        return f"{key} waits until {until or 'no time'}, and the plan says {step.until}"
+    end = _time(until)
+    begins = time_of(leaf) - SLACK
+    if end is None or (step.seconds and not earlier and end < begins + timedelta(seconds=step.seconds)):
+        return f"{key} waits until {until or 'no time'}, which is shorter than {step.seconds} s"
+    return ""
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        return parse_time(text)
+    except CalendarError:
+        return None

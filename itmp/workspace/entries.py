@@ -1,0 +1,162 @@
+"""What happened, entry by entry: `logs` of a change, the log's events, and the index that finds them.
+
+Rules kept here: reading starts at once however long the log is, because entries are found by the search index and read
+one by one; each is read from the log's own bytes and looked at again before it is shown.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from itmp.adapters.index import NAME, Query, micros, what
+from itmp.audit import Leaf
+from itmp.calendars import parse_duration, parse_time
+from itmp.errors import InvalidInputError, NotFoundError
+from itmp.workspace.place import Workspace
+from itmp.workspace.reading import Reading
+
+SHOWN: Final = ("action.finished", "check.finished", "action.reconciled")
+BAD: Final = ("failed", "unreachable", "denied", "unknown")
+_RUNS: Final = ("run.started", "run.resumed", "run.finished")
+POLL: Final = 0.5
+"""Seconds between two looks at a log that is followed."""
+
+
+class Entry(NamedTuple):
+    """One result: `time` (UTC, microseconds), `host` is a host or a resource, `leaf` its index in the log."""
+
+    time: str
+    step: str
+    host: str
+    outcome: str
+    what: str
+    leaf: int
+
+
+def logs(
+    place: Workspace,
+    name: str,
+    *,
+    host: str = "",
+    step: str = "",
+    search: str = "",
+    failed: bool = False,
+    since: str = "",
+    limit: int = 0,
+    follow: bool = False,
+) -> Iterator[Entry]:
+    """Yield the results of a change, oldest first, each that fits every filter that is given.
+
+    `search` stands anywhere in the text, upper and lower case alike for ASCII; `failed` leaves only what is not
+    fine; `since` is a time or how long ago (`15m`); `limit` leaves the newest that many; `follow` goes on while a run
+    does.
+    Raises `NotFoundError` at once for a change or host that is not there.
+    """
+    reading = place.reading()
+    change = _resolve(reading, name)
+    if host and not _took_part(reading, change, host):
+        raise NotFoundError(f"{host} took no part in {change}", do=f"See who did: itmp status {change}")
+    query = Query(
+        change=change,
+        types=SHOWN,
+        hosts=(host,) if host else (),
+        step=step,
+        outcomes=BAD if failed else (),
+        text=search,
+        since=_since(since),
+        limit=limit,
+    )
+    return _followed(place, reading, query) if follow else _entries(reading, query)
+
+
+def audit_list(place: Workspace, change: str = "", *, kind: str = "", limit: int = 0) -> Iterator[Leaf]:
+    """Yield the log's leaves, or one change's, oldest first; `kind` is an event type, `limit` leaves the newest."""
+    reading = place.reading()
+    query = Query(
+        change=_resolve(reading, change) if change else None,
+        types=(kind,) if kind else (),
+        limit=limit,
+    )
+    return _found(reading, query)
+
+
+def reindex(place: Workspace) -> int:
+    """Make the search index anew; return how many events it leads to."""
+    (place.state / NAME).unlink(missing_ok=True)
+    return place.reading().index.size
+
+
+def _resolve(reading: Reading, name: str) -> str:
+    if reading.has(name):
+        return name
+    from itmp.workspace.glancing import Glances  # noqa: PLC0415 - only external references need statements read
+
+    return Glances(reading).resolve(name)
+
+
+def _took_part(reading: Reading, change: str, host: str) -> bool:
+    if next(reading.index.leaves(Query(change=change, hosts=(host,), limit=1)), None) is not None:
+        return True
+    from itmp.workspace.glancing import Glances  # noqa: PLC0415 - as above
+
+    glances = Glances(reading)
+    record = glances.record(change)
+    return any(host in glances.hosts(record, run) for run in record.runs)
+
+
+def _since(text: str) -> int:
+    if not text:
+        return 0
+    ago = text[-1] in "smhd" and text[:-1].isdecimal()
+    at = datetime.now(UTC) - parse_duration(text) if ago else parse_time(text)
+    return micros(at.isoformat())
+
+
+def _entries(reading: Reading, query: Query) -> Iterator[Entry]:
+    for leaf in _found(reading, query):
+        event = leaf.event
+        target = (event.target or {}).get("id", "")
+        fits = (
+            event.change == query.change
+            and event.type in query.types
+            and (not query.hosts or target in query.hosts)
+            and (not query.step or event.step == query.step)
+            and (not query.outcomes or event.outcome in query.outcomes)
+        )
+        if fits:
+            yield Entry(
+                event.t, event.step, target, event.outcome, what(event.action, event.data), leaf.index
+            )
+
+
+def _found(reading: Reading, query: Query) -> Iterator[Leaf]:
+    if query.limit < 0:
+        raise InvalidInputError("a limit is a number of entries, 1 or more")
+    if not query.limit:
+        return reading.index.leaves(query)
+    newest = tuple(reading.index.leaves(replace(query, newest=True)))
+    return reversed(newest)
+
+
+def _followed(place: Workspace, reading: Reading, query: Query) -> Iterator[Entry]:
+    """Yield what is there, then what comes, until no run is going on."""
+    while True:
+        going = _going(reading, query.change)
+        last = -1
+        for entry in _entries(reading, query):
+            last = entry.leaf
+            yield entry
+        query = replace(query, after=max(last, query.after), limit=0)
+        if not going:
+            return
+        time.sleep(POLL)
+        reading.close()
+        reading = place.reading()
+
+
+def _going(reading: Reading, change: str | None) -> bool:
+    newest = Query(change=change, few=True, types=_RUNS, newest=True, limit=1)
+    leaf = next(reading.index.leaves(newest), None)
+    return leaf is not None and leaf.event.type != "run.finished"

@@ -1,0 +1,93 @@
+"""Reading for people who watch: the log by its search index, without reading every leaf.
+
+Rules kept here: the checkpoint's signature and the head record are checked, every leaf that is shown is held against
+the signed tree (beyond it: its own frame), and blobs against their digest; what is missing from an index is missing
+from the screen only, because nothing here is ever given to the gate, to evidence or to a signer.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from itmp import canonical
+from itmp.adapters import posix_log
+from itmp.adapters.index import NAME, Query, SearchIndex
+from itmp.adapters.posix_log import opening
+from itmp.adapters.posix_log.heads import SqliteHeads
+from itmp.audit import Checkpoint, SignedCheckpoint
+from itmp.audit.checkpoint import MAX_NOTE
+from itmp.audit.log import MAX_BLOB, blob_path
+from itmp.audit.tiled import ProvenHashes
+from itmp.audit.tiles import TileError
+from itmp.canonical import Digest
+from itmp.errors import EvidenceInvalidError, ForkError, LogUnavailableError, NotFoundError
+
+if TYPE_CHECKING:
+    from itmp.signing import NoteVerifier
+
+_TRIES: Final = 5
+"""A publisher may replace the tiles between two of our reads: how often to look again."""
+
+
+class Reading:
+    """The log below `state`, opened for reading by its index."""
+
+    def __init__(self, state: Path) -> None:
+        self._state, self._files = state, posix_log.open_reader(state / opening.LOG)
+        self.index = self._open()
+
+    def blob(self, digest: Digest) -> bytes:
+        """Return content by its digest, verified; `NotFoundError` when absent."""
+        return read_blob(self._files, digest)
+
+    def close(self) -> None:
+        """Close all files."""
+        self.index.close()
+
+    def changes(self) -> tuple[str, ...]:
+        """Return every change, in the order of their first events."""
+        return self.index.distinct("change", Query(few=True))
+
+    def has(self, change: str) -> bool:
+        """Whether the log has any event of this change."""
+        return next(self.index.leaves(Query(change=change, few=True, limit=1)), None) is not None
+
+    def _open(self) -> SearchIndex:
+        for left in reversed(range(_TRIES)):
+            head = self._head()
+            try:
+                proven = ProvenHashes(self._files.get, head)
+            except TileError:
+                if left and self._head() != head:
+                    continue
+                raise
+            return SearchIndex(self._state / NAME, self._state / opening.LOG, proven)
+        raise LogUnavailableError("the published tiles kept moving", do="Try again in a moment.")
+
+    def _head(self) -> Checkpoint:
+        """Return the newest published head, held against the head record."""
+        note = self._files.get("checkpoint", MAX_NOTE)
+        if note is None:
+            raise LogUnavailableError("the checkpoint is missing", do="itmp audit verify")
+        signed = SignedCheckpoint.open(note, (self._verifier,), where="checkpoint").checkpoint
+        known = SqliteHeads(self._state / opening.HEAD).read()
+        if known.size < signed.size or (known.size == signed.size and known.root != signed.root):
+            raise ForkError(
+                f"the checkpoint has {signed.size} leaves, the head record knows {known.size}",
+                do="An older copy was put back, or leaves were lost. Restore the newest log; never sign on.",
+            )
+        return signed
+
+    @cached_property
+    def _verifier(self) -> "NoteVerifier":
+        return posix_log.read_key(self._state / opening.KEY).verifier
+
+
+def read_blob(files: posix_log.PosixReader, digest: Digest) -> bytes:
+    """Return content by its digest, verified; `NotFoundError` when absent."""
+    data = files.get(blob_path(canonical.parse_digest(digest)), MAX_BLOB)
+    if data is None:
+        raise NotFoundError("no such blob", where=digest, do="It may have been redacted.")
+    if canonical.digest(data) != digest:
+        raise EvidenceInvalidError("a blob's content is not that of its name", where=digest)
+    return data

@@ -1,0 +1,159 @@
+"""A workspace over namespace hosts that can be harmed in every way: their power, their network, their disks, our own disk.
+
+Each host keeps a journal of what really happened to it, with times of the one clock that all of them share: `begin NAME
+TIME`, then `end NAME TIME` or `fail NAME TIME`. The journal is on the host's disk and survives a power cut.
+"""
+
+import os
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from places import PATIENCE, Place, wait_for
+
+from itmp.lab.namespaces import NamespaceFleet
+
+WEB: Final = ("web1", "web2", "web3")
+HOME: Final = "/srv/w"
+"""The folder of a test on each host, as the host sees it."""
+STATE_SIZE: Final = "96m"
+ACT: Final = """\
+#!/bin/sh
+trap "" HUP
+cd /srv/w || exit 9
+note() { echo "$1 $2 $(date +%s.%N)" >> journal; }
+note begin "$1"
+sleep "0.$2"
+if ! echo "$1" > disk/note; then note fail "$1"; exit 1; fi
+note end "$1"
+"""
+UNDISTURBED: Final = ("a", "b", "z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of a host's journal: `what` is begin, end or fail."""
+
+    what: str
+    act: str
+    at: float
+
+
+class Ground(Place):
+    """One test's workspace over a namespace fleet; its state lies on a small disk of its own."""
+
+    fleet: NamespaceFleet  # type: ignore[assignment]  # it has all that a place asks of a fleet
+
+    def begin(self) -> None:
+        state = self.root / ".itmp"
+        state.mkdir()
+        _do("mount", "-t", "tmpfs", "-o", f"size={STATE_SIZE}", "itmp-chaos", str(state))
+        for host in WEB:
+            self.shell(host, f"rm -rf {HOME}")
+        super().begin()
+        for host in WEB:
+            (self.on(host) / "act").write_text(ACT)
+            (self.on(host) / "disk").mkdir()
+
+    def leave(self) -> None:
+        for process in self.running:
+            if process.poll() is None:
+                process.kill()
+            process.wait(PATIENCE)
+        subprocess.run(["umount", "-l", str(self.root / ".itmp")], check=False)
+
+    def on(self, host: str) -> Path:
+        return Path(f"/proc/{self.first(host)}/root{HOME}")
+
+    def inventory(self, **of_host: Mapping[str, Any]) -> None:
+        super().inventory(**of_host)
+        path = self.root / "inventories" / "hosts.yml"
+        tree = yaml.safe_load(path.read_text())
+        for values in tree["all"]["hosts"].values():
+            values["host_root"] = HOME
+        path.write_text(yaml.safe_dump(tree))
+
+    def first(self, host: str) -> str:
+        """The process id of the host's process 1."""
+        return self.fleet.inside(host, ["true"])[2]
+
+    def shell(self, host: str, script: str) -> str:
+        """Run a script inside a host, without ssh."""
+        argv = self.fleet.inside(host, ["sh", "-c", script])
+        return subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
+
+    def lines(self, host: str) -> list[Line]:
+        """The host's journal."""
+        words = [line.split() for line in self.journal(host)]
+        return [Line(what=what, act=act, at=float(at)) for what, act, at in words]
+
+    def quiet(self, host: str) -> None:
+        """Wait until nothing acts on the host any more, as a person who looks there would."""
+        wait_for(lambda: not self.shell(host, "pgrep -f srv/w/[a]ct || true").strip(), f"{host} to be quiet")
+
+    def grown(self) -> int:
+        """How many bytes of events the log's journal holds."""
+        return sum(path.stat().st_size for path in (self.root / ".itmp/log/.state").glob("journal*"))
+
+    def connected(self, host: str, *, up: bool) -> None:
+        """Plug the host's cable in or out, inside the lab's own network."""
+        number = WEB.index(host) + 1
+        _do(
+            "nsenter",
+            "-t",
+            str(self.fleet.hub),
+            "-n",
+            "ip",
+            "link",
+            "set",
+            f"v{number}",
+            "up" if up else "down",
+        )
+
+
+def document() -> str:
+    """Two steps and a closing one over three hosts in two batches, with an undo."""
+
+    def step(name: str, module: str, **more: Any) -> dict[str, Any]:
+        length = {"a": 2, "b": 3}.get(name, 1)
+        return {"id": name, "tasks": [{"name": name, module: f"sh {HOME}/act {name} {length}"}], **more}
+
+    made = {
+        "itmp": "runbook/v1",
+        "name": "chaos",
+        "title": "Chaos",
+        "owner": "team-web",
+        "environment": "production",
+        "risk": "moderate",
+        "steps": [
+            {
+                "id": "tier",
+                "rolling": {"hosts": "web", "batches": [1, 2], "max_failures": 0},
+                "steps": [
+                    step("a", "ansible.builtin.raw"),
+                    step("b", "ansible.builtin.command"),
+                    step("z", "ansible.builtin.command", always=True),
+                ],
+            }
+        ],
+        "undo": [step("back", "ansible.builtin.command", hosts="web")],
+    }
+    text: str = yaml.safe_dump(made, sort_keys=False)
+    return text
+
+
+def pause(seconds: float) -> None:
+    """Let time pass: a moment is part of a harm."""
+    time.sleep(seconds)
+
+
+def _do(*argv: str) -> None:
+    subprocess.run(argv, check=True, capture_output=True, timeout=60)
+
+
+def is_root() -> bool:
+    return os.getuid() == 0

@@ -1,0 +1,98 @@
+"""What people see of a run and of the log, on real hosts; and that what they see by decides nothing."""
+
+import json
+import re
+import sqlite3
+
+import pytest
+from places import Place, Terminal, rolling
+
+from itmp.workspace import Workspace, audit_verify
+
+pytestmark = pytest.mark.fleet
+HOSTILE = "\x1b[31mred\x1b]0;title\x07 \u202eevil\u2066\u2028\x9b2J"
+
+
+def test_a_stream_is_one_object_a_line_and_the_result_is_the_last(place: Place) -> None:
+    change = place.ready(rolling("one", hosts="web1"))
+    out = place.itmp("run", change, "--key", "alice", "--stream", expect=0).out
+    assert out.isascii()
+    *events, result = [json.loads(line) for line in out.splitlines()]
+    assert {event["schema"] for event in events} == {"itmp-event/v1"}
+    kinds = [event["event"] for event in events]
+    assert (kinds[0], kinds[-1]) == ("run.started", "run.finished")
+    assert kinds.index("action.started") < kinds.index("action.finished") < kinds.index("slice.finished")
+    assert result["schema"] == "itmp-result/v1"
+    assert result["hosts"] == {"web1": "changed"}
+    refused = place.itmp("run", "CHG-0000000000", "--stream", expect=2).out
+    assert json.loads(refused)["error"]["what"]
+
+
+def test_the_live_view_repaints_and_leaves_the_summary(place: Place) -> None:
+    for host in ("web1", "web2"):
+        (place.on(host) / "say").write_text(HOSTILE)
+        (place.on(host) / "fail-one").touch()
+        (place.on(host) / "act").write_text('cat "$(dirname "$0")/say" >&2; sleep 2; exit 3\n')
+    change = place.ready(rolling("one", hosts="web1:web2", batches=(2,)))
+    place.environ |= {"TERM": "xterm", "NO_COLOR": "1"}
+    terminal = Terminal(80)
+    shown = terminal.read(place.start("run", change, "--key", "alice", **terminal.options()))
+    assert "\x1b[" in shown, "it is repainted"
+    assert "step 1 of 1" in shown
+    assert "at work" in shown
+    assert not re.search(r"\x1b\[[0-9;]*m", shown), "no colour is wanted"
+    plain = re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", shown)
+    assert not set("\x1b\x07\x9b\u202e\u2066\u2028") & set(plain)
+    tail = plain[plain.rindex("(exit 13)") :]
+    assert f"next: itmp logs {change}" in tail
+    assert "web1" in tail
+    assert "web2" in tail
+
+
+def test_logs_narrow_page_and_search(place: Place) -> None:
+    place.fail("web2", "two")
+    change = place.ready(rolling("one", "two", batches=(3,)))
+    place.run(change, expect=13)
+    every = place.json("logs", change)["entries"]
+    assert len(every) > 4
+
+    def told(*words: str) -> list[dict[str, str]]:
+        entries: list[dict[str, str]] = place.json("logs", change, *words)["entries"]
+        return entries
+
+    assert [(e["host"], e["step"]) for e in told("--failed")] == [("web2", "two")]
+    assert told("--host", "web1", "--step", "one") == [
+        e for e in every if (e["host"], e["step"]) == ("web1", "one")
+    ]
+    assert told("--limit", "2") == every[-2:]
+    assert told("--since", "1h") == every
+    assert told("--since", "2020-01-01T00:00:00Z", "--search", "TWO") == [
+        e for e in every if "two" in e["what"].lower()
+    ]
+    assert told("--follow") == every, "nothing runs: it does not wait"
+    place.itmp("logs", change, "--since", "yesterday", expect=2)
+    place.environ |= {"TERM": "xterm", "PAGER": "sed s/^/paged:/"}
+    terminal = Terminal(80)
+    assert "paged:TIME" in terminal.read(place.start("logs", change, **terminal.options()))
+
+
+def test_an_edited_index_changes_nothing_that_the_gate_or_the_verifier_says(place: Place) -> None:
+    change = place.ready(rolling("one"))
+    place.itmp("revoke", change, "--key", "bob", expect=0)
+    before = place.json("status", change)["state"]
+    verified = audit_verify(Workspace.here(place.root))
+    db = sqlite3.connect(place.root / ".itmp/index.sqlite")
+    (revoked,) = db.execute(
+        "SELECT leaf.n FROM leaf JOIN word ON word.n = type WHERE text = 'change.revoked'"
+    ).fetchone()
+    db.execute("DELETE FROM leaf WHERE n = ?", (revoked,))
+    db.execute("UPDATE leaf SET n = n - 1 WHERE n > ?", (revoked,))
+    db.execute("UPDATE mark SET value = value - 1 WHERE key = 'size'")
+    db.commit()
+    db.close()
+    place.itmp("run", change, "--key", "alice", expect=18)
+    assert place.untouched()
+    assert audit_verify(Workspace.here(place.root)).root != verified.root, "the refusal was recorded"
+    assert place.sound()
+    place.itmp("audit", "reindex", expect=0)
+    assert place.json("status", change)["state"] == before

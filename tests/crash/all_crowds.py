@@ -1,0 +1,46 @@
+"""Up to 64 processes on one log, and pools of writers killed at random: `make test-crash`."""
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from log_crowd import SHARED
+from log_faults import KEY, create
+from test_log_crowd import crowd, whole
+from test_log_kills import Writer, check
+
+
+@pytest.mark.parametrize("writers", [2, 8, 32, 64])
+def test_every_writer_of_a_crowd_gets_its_receipts(scratch: Path, writers: int) -> None:
+    root = scratch / f"crowd{writers}"
+    create(root)
+    said = crowd(root, [("append", 8)] * writers)
+    assert whole(root, said).size() == 1 + writers * 8
+    assert [len(words) for words in said] == [8] * writers
+
+
+def test_no_update_is_lost_among_thirty_two_that_compare(scratch: Path) -> None:
+    root = scratch / "compare"
+    create(root)
+    said = crowd(root, [("compare", 3)] * 32)
+    leaves = whole(root, []).of_change(SHARED)
+    assert [leaf.event.data for leaf in leaves] == [{"seen": n} for n in range(96)]
+    assert all(len(words) == 3 for words in said)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_pool_of_killed_writers_loses_nothing(tmp_path: Path, seed: int) -> None:
+    create(tmp_path)
+    dice = random.Random(seed)  # noqa: S311 - a fixed seed; the kernel's scheduling is the random part
+    writers = [Writer(tmp_path, number) for number in range(1, 7)]
+    plans = [[dice.randrange(1, 9) for _ in range(6)] for _ in writers]
+
+    def live(writer: Writer, plan: list[int]) -> None:
+        for lines in plan:
+            writer.live(lines, kill=True)
+        writer.live(3, kill=False)
+
+    with ThreadPoolExecutor(len(writers)) as pool:
+        list(pool.map(live, writers, plans, timeout=240))
+    check(tmp_path, KEY, writers)

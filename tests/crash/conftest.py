@@ -1,0 +1,32 @@
+"""Where the injected faults act: in memory where there is some, for a fault is the same there and a sync costs nothing."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from log_faults import Actors, templates
+
+MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+
+
+@pytest.fixture(scope="module")
+def scratch() -> Iterator[Path]:
+    parent = MEMORY if os.access(MEMORY, os.W_OK) else None
+    folder = Path(tempfile.mkdtemp(prefix="itmp-crash-", dir=parent))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def actors(scratch: Path) -> Iterator[Actors]:
+    actors = Actors(scratch)
+    yield actors
+    actors.close()
+
+
+@pytest.fixture(scope="module")
+def prepared(scratch: Path) -> dict[str, Path]:
+    return templates(scratch / "templates")

@@ -1,0 +1,154 @@
+"""The process that the injected faults hit: it forks one child per line of its input, each of which acts on a log.
+
+A line is `<scenario> <root> <acknowledgements>`. The child prepares, stops itself (so that strace can be attached and
+every call counted from there), and then acts. Each promise that the log gives it is written to `acknowledgements` at
+once. An error of the log's own family is answered as a caller must: open anew, ask the same again. Anything else ends
+the child with `BUG`. The forking process prints the child's id, then its wait status.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from itmp.adapters import posix_log
+from itmp.adapters.clock import SystemClock
+from itmp.adapters.posix_log.opening import PosixStore
+from itmp.audit import Event, Log
+from itmp.audit.snapshot import EVERY
+from itmp.errors import Error
+
+BUG = 70
+TRIES = 3
+LARGE = range(600, 700)
+"""Events of more than a page."""
+
+CHANGE = "CHG-00000000aa"
+
+
+def event(n: int) -> Event:
+    return Event(
+        id=f"{n:032x}",
+        type="check.finished",
+        actor={"kind": "machine", "id": "actor"},
+        change=CHANGE,
+        data={"n": n, "text": "x" * (5000 if n in LARGE else 0)},
+    )
+
+
+class Actor:
+    """Acts on the log below `root` and says what was promised."""
+
+    def __init__(self, root: Path, acknowledgements: str) -> None:
+        self.root = root
+        self.log: Log | None = None
+        self.every = EVERY
+        self._said = os.open(acknowledgements, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def open(self) -> Log:
+        if self.log is None:
+            self.log = posix_log.open_log(self.root, every=self.every)
+        return self.log
+
+    def often(self) -> None:
+        """Keep a snapshot after each two leaves."""
+        self.every = 2
+        self.open()
+
+    def ask(self, step: Callable[[Log], str]) -> None:
+        for left in reversed(range(TRIES)):
+            try:
+                said = step(self.open())
+            except Error as error:
+                self.say(f"refused {type(error).__name__}: {error}".replace("\n", " "))
+                self.log = None
+                if not left:
+                    raise
+            else:
+                self.say(said)
+                return
+
+    def say(self, line: str) -> None:
+        if line:
+            os.write(self._said, f"{line}\n".encode())
+
+    def append(self, *numbers: int, durable: bool = True) -> None:
+        def step(log: Log) -> str:
+            receipts = log.extend([event(n) for n in numbers], durable=durable)
+            return "\n".join(f"ack {r.leaf.event.id} {r.index} {r.hash}" for r in receipts) if durable else ""
+
+        self.ask(step)
+
+    def publish(self) -> None:
+        def step(log: Log) -> str:
+            signed = log.checkpoint().checkpoint
+            return f"signed {signed.size} {signed.root.hex()}"
+
+        self.ask(step)
+
+
+def poison(root: Path) -> None:
+    """Leave the segment as a failed sync leaves it."""
+    log = posix_log.open_log(root)
+    log.append(event(800), durable=False)
+    store = PosixStore(root, boot=SystemClock().boot())
+    store.journal._marks.poisoned = 5
+    store.close()
+
+
+SCENARIOS: dict[str, tuple[Callable[[Actor], object] | None, Callable[[Actor], object]]] = {
+    "append": (Actor.open, lambda actor: actor.append(900)),
+    "batch": (
+        Actor.open,
+        lambda actor: (
+            actor.append(900, 901, 902),
+            actor.append(903, durable=False),
+            actor.append(904),
+            actor.append(901),
+        ),
+    ),
+    "ride": (
+        Actor.open,
+        lambda actor: (actor.append(600, 601, durable=False), actor.publish(), actor.append(900)),
+    ),
+    "open": (None, lambda actor: actor.append(900)),
+    "publish": (Actor.open, lambda actor: (actor.append(900, 901, 902), actor.publish())),
+    "snapshot": (
+        Actor.often,
+        lambda actor: (actor.append(900, 901), actor.publish(), actor.append(902, 903), actor.publish()),
+    ),
+    "sign": (Actor.open, lambda actor: actor.publish()),
+    "torn": (None, lambda actor: (actor.append(900), actor.publish())),
+    "heal": (lambda actor: poison(actor.root), lambda actor: (actor.append(900), actor.publish())),
+}
+"""What is done before the child stops itself, and what is done after, call by call under fault."""
+
+
+def act(scenario: str, root: str, acknowledgements: str) -> int:
+    prepare, play = SCENARIOS[scenario]
+    actor = Actor(Path(root), acknowledgements)
+    if prepare:
+        prepare(actor)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    play(actor)
+    return 0
+
+
+def main() -> None:
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            code = BUG
+            try:
+                code = act(*line.split())
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
+                os.write(2, f"{type(error).__name__}: {error}\n".encode())
+            os._exit(code)
+        os.waitpid(child, os.WUNTRACED)
+        os.write(1, f"{child}\n".encode())
+        os.write(1, f"{os.waitpid(child, 0)[1]}\n".encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,283 @@
+"""Faults at each system call of the log, by strace, and what must hold after each.
+
+The calls are read from a trace without faults, so that a call which the code begins to make tomorrow is hit tomorrow.
+SIGKILL strikes at every call; EIO and ENOSPC at every call that names a file or a descriptor.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from log_actor import CHANGE, event
+
+from itmp.adapters import posix_log
+from itmp.adapters.clock import SystemClock
+from itmp.adapters.posix_log.opening import PosixStore
+from itmp.audit import Head, Log, verify
+from itmp.audit._integrate import land
+from itmp.signing import NoteKey
+from itmp.testing.memory_log import genesis
+
+ORIGIN = "example.com/ops/2026"
+KEY = NoteKey.generate(ORIGIN, bytes(range(32)))
+FAULTS = {"kill": "signal=SIGKILL", "EIO": "error=EIO", "ENOSPC": "error=ENOSPC"}
+ACTOR = Path(__file__).with_name("log_actor.py")
+PATIENCE = 30.0
+_CALL = re.compile(r"(\w+)\((.*)", re.DOTALL)
+_NAMES_FILE = re.compile(r'<[^>]+>|"')
+_ID = re.compile(rb'"id":"([0-9a-f]{32})"')
+_OURS = re.compile(r"acknowledgements")
+_UNSTEADY = {"brk", "mmap", "munmap", "mremap", "madvise", "futex"}
+"""Calls of the allocator: their number may differ between two runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """The `nth` call of `name` since strace attached."""
+
+    name: str
+    nth: int
+    file: bool
+    line: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a child: its wait status, its promises, its complaint, its trace."""
+
+    status: int
+    said: list[list[str]]
+    trace: str
+
+    @property
+    def struck(self) -> bool:
+        return "(INJECTED)" in self.trace or "killed by SIGKILL" in self.trace
+
+
+class Actors:
+    """The forking process and the children under strace."""
+
+    def __init__(self, scratch: Path) -> None:
+        self.scratch, self._count = scratch, 0
+        self._errors = (scratch / "errors").open("wb")
+        environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
+        self._process = subprocess.Popen(
+            [sys.executable, ACTOR],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env=environ,
+        )
+
+    def close(self) -> None:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.close()
+        self._process.wait(PATIENCE)
+        self._process.stdout.close()
+        self._errors.close()
+
+    def place(self, template: Path) -> Path:
+        """Return a fresh copy of a prepared log."""
+        self._count += 1
+        root = self.scratch / f"run{self._count}"
+        shutil.copytree(template, root)
+        return root
+
+    def run(
+        self,
+        scenario: str,
+        root: Path,
+        inject: Sequence[str] = (),
+        *,
+        options: Sequence[str] = ("-s", "300"),
+    ) -> Outcome:
+        """Let a child act under strace from its stop to its end."""
+        acknowledgements, trace = root / "acknowledgements", root / "trace"
+        assert self._process.stdin
+        self._process.stdin.write(f"{scenario} {root} {acknowledgements}\n")
+        self._process.stdin.flush()
+        child = self._answer()
+        options = [*options, *(word for item in inject for word in ("-e", f"inject={item}"))]
+        strace = subprocess.Popen(
+            ["strace", "-y", "-o", trace, *options, "-p", str(child)], stderr=subprocess.DEVNULL
+        )
+        try:
+            _attached(child, strace)
+            os.kill(child, signal.SIGCONT)
+            strace.wait(PATIENCE)
+        finally:
+            if strace.poll() is None:
+                strace.kill()
+                os.kill(child, signal.SIGKILL)
+                strace.wait()
+        said = acknowledgements.read_text() if acknowledgements.exists() else ""
+        return Outcome(
+            status=self._answer(),
+            said=[line.split() for line in said.splitlines()],
+            trace=trace.read_text(errors="replace"),
+        )
+
+    def complaint(self) -> str:
+        """Return what the children said on stderr."""
+        return (self.scratch / "errors").read_text(errors="replace")
+
+    def _answer(self) -> int:
+        assert self._process.stdout
+        return int(self._process.stdout.readline())
+
+
+def _attached(child: int, strace: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until and strace.poll() is None:
+        if "TracerPid:\t0\n" not in Path(f"/proc/{child}/status").read_text():
+            return
+        time.sleep(0.001)
+    raise AssertionError("strace did not attach: is ptrace allowed here?")
+
+
+def points(trace: str) -> list[Point]:
+    """Return every call of a trace without faults, in order; the child's own reporting excepted."""
+    found, counts = [], Counter[str]()
+    for line in trace.splitlines():
+        match = _CALL.match(line)
+        if not match or match[1] == "exit_group":
+            continue
+        counts[match[1]] += 1
+        if not _OURS.search(line):
+            file = bool(_NAMES_FILE.search(match[2].rpartition(" = ")[0]))
+            found.append(Point(name=match[1], nth=counts[match[1]], file=file, line=line))
+    return found
+
+
+def templates(folder: Path) -> dict[str, Path]:
+    """Prepare the log that each scenario begins with."""
+    made = {}
+    for name, leaves in {"append": 3, "publish": 254}.items():
+        made[name] = folder / name
+        log = create(made[name])
+        log.extend([event(n) for n in range(1, leaves)])
+        log.checkpoint()
+    made |= {
+        "batch": made["append"],
+        "ride": made["append"],
+        "snapshot": made["append"],
+        "open": made["append"],
+        "heal": made["append"],
+    }
+    for name in ("sign", "torn"):
+        made[name] = folder / name
+        shutil.copytree(made["append"], made[name])
+    decide(made["sign"])
+    with (made["torn"] / "log/.state/journal.0").open("ab") as journal:
+        journal.write(b"\x00\x00\x01\x00abcd{torn")
+    return made
+
+
+def decide(root: Path) -> None:
+    """Leave the log as a publisher does that dies between deciding a head and signing it."""
+    log = posix_log.open_log(root)
+    log.append(event(700))
+    store = PosixStore(root, boot=SystemClock().boot())
+    head, size = store.heads.read(), log.size()
+    land(store.journal, store.files, log._view.tree, since=head.size, size=size)
+    assert store.heads.swap(head, Head(origin=ORIGIN, size=size, root=log.root(size)))
+    store.close()
+
+
+def create(root: Path) -> Log:
+    return posix_log.create(root, origin=ORIGIN, genesis=lambda vkey: genesis(ORIGIN, vkey), key=KEY)
+
+
+def strike(
+    actors: Actors, scenario: str, template: Path, fault: str, *, share: tuple[int, int] = (1, 0)
+) -> Iterator[str]:
+    """Strike at each call (of every `share[0]`, the one at `share[1]`) and yield what went wrong."""
+    root = actors.place(template)
+    clean = actors.run(scenario, root)
+    assert clean.status == 0, actors.complaint()
+    yield from hold(root, clean.said, "no fault")
+    found = [point for point in points(clean.trace) if fault == "kill" or point.file]
+    assert len(found) > 10
+    for point in found[share[1] :: share[0]]:
+        shutil.rmtree(root)
+        root = actors.place(template)
+        outcome = actors.run(scenario, root, [f"{point.name}:{FAULTS[fault]}:when={point.nth}"])
+        where = f"{scenario}, {fault} at {point.line[:200]}"
+        if not outcome.struck and point.name not in _UNSTEADY:
+            yield f"{where}: did not strike"
+        if fault != "kill" and outcome.status != 0:
+            yield f"{where}: the child ended with {outcome.status}: {actors.complaint()[-300:]} {outcome.said}"
+        yield from hold(root, outcome.said, where)
+    shutil.rmtree(root)
+
+
+def hold(root: Path, said: list[list[str]], where: str) -> Iterator[str]:
+    """Open the log the normal way; yield each promise that it does not keep."""
+    try:
+        yield from (f"{where}: {wrong}" for wrong in _hold(root, said))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is what went wrong
+        yield f"{where}: {type(error).__name__}: {error}"
+
+
+def _hold(root: Path, said: list[list[str]]) -> Iterator[str]:
+    yield from (f"before recovery: {wrong}" for wrong in grave(root, events=False))
+    yield from undecided(root)
+    log = posix_log.open_log(root)
+    known = {_ID.findall(leaf.data)[-1].decode(): leaf.index for leaf in log.leaves()}
+    if len(known) != log.size():
+        yield "an event stands twice"
+    yield from promises(log, said)
+    for n in (900, 901, 902, 999):
+        receipt = log.append(event(n))
+        if receipt.index != known.get(event(n).id, receipt.index):
+            yield f"event {n} stands twice"
+    signed = log.checkpoint().checkpoint
+    if signed.size != log.size():
+        yield "the checkpoint does not cover the log"
+    with suppress(StopIteration):
+        yield next(f"unfit: {finding}" for finding in log.health(datetime.now(UTC)).findings)
+    chain = [leaf.event.cseq for leaf in log.of_change(CHANGE)]
+    if chain != list(range(len(chain))):
+        yield "a gap in the change"
+    yield from (f"after recovery: {wrong}" for wrong in grave(root))
+
+
+def undecided(root: Path) -> Iterator[str]:
+    """Yield each signed head that stands in a file though the record has not decided it."""
+    store = PosixStore(root, boot=SystemClock().boot())
+    decided = store.heads.read().size
+    store.close()
+    for name in ("checkpoint", *(f"history/{path.name}" for path in (root / "log/history").iterdir())):
+        size = int((root / "log" / name).read_text().splitlines()[1])
+        if size > decided:
+            yield f"{name} is signed for {size} leaves, the record has decided {decided}"
+
+
+def promises(log: Log, said: list[list[str]]) -> Iterator[str]:
+    """Yield each acknowledged event that is not where it was, and each signed head that the log does not continue."""
+    for word, *values in said:
+        if word == "ack":
+            name, index, hashed = values
+            leaf = log.leaf(int(index)) if int(index) < log.size() else None
+            if leaf is None or (leaf.event.id, leaf.hash) != (name, hashed):
+                yield f"acknowledged and lost: {name} at {index}"
+        elif word == "signed" and log.root(int(values[0])).hex() != values[1]:
+            yield f"another root for the signed size {values[0]}"
+
+
+def grave(root: Path, *, events: bool = True) -> list[str]:
+    """Return the verifier's grave findings."""
+    found = verify(posix_log.open_reader(root / "log"), [KEY.verifier], events=events)
+    return [f"{finding.name} {finding.place}: {finding.message}" for finding in found if finding.grave]

@@ -1,0 +1,102 @@
+"""Many processes on one log: writers, comparers, publishers, and one that stops with the lock in its hand."""
+
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from log_crowd import SHARED
+from log_faults import create, grave, promises
+
+from itmp.adapters import posix_log
+from itmp.audit import Log
+
+CROWD = Path(__file__).with_name("log_crowd.py")
+PATIENCE = 120
+
+
+def start(root: Path, act: str, writer: int, count: int = 1) -> "subprocess.Popen[str]":
+    words = [sys.executable, CROWD, root, act, str(writer), str(count)]
+    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def ended(process: "subprocess.Popen[str]") -> list[list[str]]:
+    out, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    return [line.split() for line in out.splitlines()]
+
+
+def ready(process: "subprocess.Popen[str]") -> None:
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
+
+
+def go(process: "subprocess.Popen[str]") -> None:
+    assert process.stdin
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+def crowd(root: Path, acts: list[tuple[str, int]]) -> list[list[list[str]]]:
+    """Run one process per act at once; return what each said."""
+    processes = [start(root, act, number, count) for number, (act, count) in enumerate(acts, 1)]
+    for process in processes:
+        ready(process)
+    for process in processes:
+        go(process)
+    with ThreadPoolExecutor(len(processes)) as pool:
+        return list(pool.map(ended, processes))
+
+
+def whole(root: Path, said: list[list[list[str]]]) -> Log:
+    log = posix_log.open_log(root)
+    assert [wrong for words in said for wrong in promises(log, words)] == []
+    log.checkpoint()
+    assert grave(root) == []
+    return log
+
+
+@pytest.mark.parametrize(("writers", "each"), [(1, 20), (8, 6)])
+def test_every_writer_of_a_crowd_gets_its_receipts(scratch: Path, writers: int, each: int) -> None:
+    root = scratch / f"crowd{writers}"
+    create(root)
+    said = crowd(root, [("append", each)] * writers)
+    log = whole(root, said)
+    assert log.size() == 1 + writers * each
+    assert [len(words) for words in said] == [each] * writers
+
+
+def test_no_update_is_lost_among_those_that_compare(scratch: Path) -> None:
+    root = scratch / "compare"
+    create(root)
+    said = crowd(root, [("compare", 8)] * 4)
+    leaves = whole(root, []).of_change(SHARED)
+    assert [leaf.event.data for leaf in leaves] == [{"seen": n} for n in range(32)]
+    assert all(len(words) == 8 for words in said)  # nobody starved
+
+
+def test_two_publishers_and_writers_leave_one_history(scratch: Path) -> None:
+    root = scratch / "publishers"
+    create(root)
+    said = crowd(root, [("publish", 12), ("publish", 12), ("append", 25), ("append", 25)])
+    assert whole(root, said).size() == 51
+
+
+def test_a_lock_holder_that_stops_delays_and_harms_nothing(scratch: Path) -> None:
+    root = scratch / "holder"
+    create(root)
+    waiting = start(root, "append", 2, 3)
+    ready(waiting)
+    holder = start(root, "hold", 1)
+    assert holder.stdout
+    assert holder.stdout.readline() == "held\n"
+    go(waiting)
+    with pytest.raises(subprocess.TimeoutExpired):
+        waiting.wait(0.7)
+    os.kill(holder.pid, signal.SIGCONT)
+    assert ended(holder) == [["done"]]
+    said = [ended(waiting)]
+    assert whole(root, said).size() == 5

@@ -1,0 +1,29 @@
+"""A sample of the faults at system calls; `make test-crash` strikes at every one."""
+
+from pathlib import Path
+
+import pytest
+from log_actor import SCENARIOS
+from log_faults import FAULTS, Actors, points, strike
+
+SAMPLE = 83
+"""One call of so many in each scenario; a prime, so that it falls on other calls of each."""
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_after_a_fault_the_log_keeps_its_promises(
+    actors: Actors, prepared: dict[str, Path], scenario: str, fault: str
+) -> None:
+    offset = (7 * list(SCENARIOS).index(scenario) + list(FAULTS).index(fault)) % 11
+    assert list(strike(actors, scenario, prepared[scenario], fault, share=(SAMPLE, offset))) == []
+
+
+def test_the_calls_that_matter_are_among_those_hit(actors: Actors, prepared: dict[str, Path]) -> None:
+    for scenario, needed in {
+        "append": {"flock", "write", "fdatasync", "pread64", "openat", "close"},
+        "publish": {"fsync", "rename", "unlink", "mkdir", "pwrite64", "fdatasync"},
+        "torn": {"ftruncate"},
+    }.items():
+        root = actors.place(prepared[scenario])
+        assert needed <= {point.name for point in points(actors.run(scenario, root).trace) if point.file}

@@ -1,0 +1,152 @@
+"""What the world does to a log: full disks, failed syncs, files and folders taken away, no permission."""
+
+import os
+import resource
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from log_actor import event
+from log_faults import Actors, create, grave, hold
+
+from itmp.adapters import posix_log
+from itmp.audit import DiskFullError, Log
+from itmp.errors import Error, LogUnavailableError
+
+SMALL = "1600k"
+ROOM = 300 * 1024
+NOBODY = 65534
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system with room for a log and a little more; who may not mount gets files of limited size."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL}", "none", disk]
+    mounted = os.geteuid() == 0 and not subprocess.run(mount, capture_output=True, check=False).returncode
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    if mounted:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def fill_up(disk: Path) -> Callable[[], None]:
+    """Leave little room; return what makes room again."""
+    if not disk.is_mount():
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, limits[1]))
+        return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    status, ballast = os.statvfs(disk), disk / "ballast"
+    ballast.write_bytes(bytes(max(0, status.f_bavail * status.f_frsize - ROOM)))
+    return ballast.unlink
+
+
+@pytest.mark.parametrize("publish", [False, True], ids=["append", "publish"])
+def test_a_full_disk_stops_the_log_and_room_lets_it_go_on(small_disk: Path, *, publish: bool) -> None:
+    root, said = small_disk / "root", []
+    log = create(root)
+    make_room = fill_up(small_disk)
+
+    def fill() -> None:
+        for n in range(600, 700):
+            receipt = log.append(event(n))
+            said.append(["ack", receipt.leaf.event.id, str(receipt.index), receipt.hash])
+            if publish:
+                log.checkpoint()
+
+    with pytest.raises(LogUnavailableError) as caught:
+        fill()
+    assert publish or isinstance(caught.value, DiskFullError)
+    assert 0 < len(said) < 100
+    make_room()
+    assert list(hold(root, said, "room again")) == []
+
+
+def test_a_failed_sync_poisons_the_segment_for_every_process(
+    actors: Actors, prepared: dict[str, Path]
+) -> None:
+    root = actors.place(prepared["append"])
+    other = posix_log.open_log(root)
+    other.append(event(499))
+    other.append(event(500), durable=False)
+    outcome = actors.run("append", root, ["fdatasync:error=EIO:when=1"])
+    assert [words[0] for words in outcome.said] == ["refused", "ack"]  # the same process opened it anew
+    assert len(list((root / "log/.state").glob("journal.*"))) == 2
+    assert list(hold(root, outcome.said, "after a failed sync")) == []
+    assert other.append(event(501)).durable  # who had it open follows to the fresh segment
+
+
+def test_while_a_segment_is_poisoned_nobody_writes(actors: Actors, prepared: dict[str, Path]) -> None:
+    root = actors.place(prepared["append"])
+    other = posix_log.open_log(root)
+    other._store.journal._marks.poisoned = 5
+    for _ in range(2):
+        with pytest.raises(LogUnavailableError, match="sync failed"):
+            other.append(event(500))
+    assert list(hold(root, [], "opened anew")) == []
+
+
+def _gone(root: Path) -> None:
+    (root / "log/.state/journal.0").unlink()
+
+
+def _replaced(root: Path) -> None:
+    journal = root / "log/.state/journal.0"
+    shutil.copy(journal, root / "copy")
+    (root / "copy").rename(journal)
+
+
+@pytest.mark.parametrize("harm", [_gone, _replaced])
+def test_no_receipt_is_given_for_a_file_that_nobody_will_find(
+    actors: Actors, prepared: dict[str, Path], harm: Callable[[Path], None]
+) -> None:
+    root = actors.place(prepared["append"])
+    log = posix_log.open_log(root)
+    harm(root)
+    with pytest.raises(LogUnavailableError):
+        log.append(event(500))
+
+
+@pytest.mark.parametrize("part", ["tile/entries/000.p", "tile/0/000.p", "history", ".", ".state/tmp"])
+def test_a_folder_that_may_not_be_written_is_an_error_and_no_harm(
+    actors: Actors, prepared: dict[str, Path], part: str
+) -> None:
+    root = actors.place(prepared["append"])
+    assert _as_nobody(root, part) == 0
+    assert grave(root) == []
+    assert list(hold(root, [], f"{part} was read-only")) == []
+
+
+def _as_nobody(root: Path, part: str) -> int:
+    """Append and publish where a folder is read-only, as somebody for whom that counts; 0 when it was refused well."""
+    folder = root / "log" / part
+    for path in [root, *root.rglob("*"), root.parents[0]] if os.geteuid() == 0 else []:
+        os.chown(path, NOBODY, NOBODY)
+    folder.chmod(0o555)
+    child = os.fork()
+    if child == 0:
+        os._exit(_refused(root) if not os.geteuid() else _refused(root, change=False))
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    folder.chmod(0o755)
+    for path in [root, *root.rglob("*"), root.parents[0]] if os.geteuid() == 0 else []:
+        os.chown(path, 0, 0)
+    return code
+
+
+def _refused(root: Path, *, change: bool = True) -> int:
+    try:
+        if change:
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+        log: Log = posix_log.open_log(root)
+        log.append(event(500))
+        log.checkpoint()
+    except Error:
+        return 0
+    except BaseException:  # noqa: BLE001 - the child must end here
+        return 2
+    return 1

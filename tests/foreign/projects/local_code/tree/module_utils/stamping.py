@@ -1,0 +1,4 @@
+def stamp(path):
+    with open(path, "w") as file:
+        file.write("stamped\n")
+    return True

@@ -1,0 +1,217 @@
+"""Runs one foreign project under bare `ansible-playbook` and under itmp, on equal fresh hosts, and compares.
+
+Each side gets hosts whose `host_root` is a fresh folder of the same name. What is compared, key by key: every file
+that the hosts hold (mode and content), the journal that they write in order, each host's results in order, its recap
+and its state at the end, and whether the run ended well. `expect.yml` of a project names its feature, what the
+runbook declares (`step`, `inputs`), and every difference with its reason.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from places import ACT, BIN, PATIENCE, Place
+
+PROJECTS: Final = Path(__file__).parent / "projects"
+CALLBACKS: Final = Path(__file__).parent / "callback"
+_OWN: Final = frozenset({"act", "journal"})
+_COUNTS: Final = ("ok", "changed", "unreachable", "failures", "skipped", "rescued", "ignored")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expect:
+    """What `expect.yml` says."""
+
+    feature: str
+    playbook: str = "site"
+    step: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, Any] = field(default_factory=dict)
+    set: dict[str, str] = field(default_factory=dict)
+    bare: list[str] = field(default_factory=list)
+    hosts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    public_vars: list[str] = field(default_factory=list)
+    down: list[str] = field(default_factory=list)
+    ends: str = "well"
+    refused: list[str] = field(default_factory=list)
+    differs: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, name: str) -> "Expect":
+        return cls(**yaml.safe_load((PROJECTS / name / "expect.yml").read_text()))
+
+    def runbook(self, place: Place) -> str:
+        """Write the runbook; `port of HOST` stands for a port that is known only once the hosts are up."""
+        document = {
+            "itmp": "runbook/v1",
+            "name": "foreign",
+            "title": "A foreign project",
+            "owner": "team-web",
+            "environment": "lab",
+            "risk": "low",
+            "inputs": self.inputs,
+            "public_vars": self.public_vars,
+            "steps": [{"id": "site", "playbook": self.playbook, **self.step}],
+        }
+        text: str = yaml.safe_dump({key: value for key, value in document.items() if value}, sort_keys=False)
+        for host in place.fleet.hosts:
+            text = text.replace(f"port of {host.name}", str(host.port))
+        return text
+
+
+def bring(place: Place, name: str, expect: Expect) -> Path:
+    """Put the project into the workspace's catalog, and another copy beside it for the bare run."""
+    tree = PROJECTS / name / "tree"
+    shutil.copytree(tree, place.root / "playbooks")
+    place.inventory(**expect.hosts)
+    bare = place.root.parent / "bare"
+    shutil.copytree(tree, bare)
+    return bare
+
+
+def run_bare(place: Place, folder: Path, expect: Expect) -> dict[str, Any]:
+    """Run the project as anybody would; return everything that can be compared."""
+    story = folder.parent / "bare.json"
+    book = next(folder.glob(f"{expect.playbook}.y*ml"))
+    inventory = place.root / "inventories"
+    (folder.parent / "cp").mkdir()
+    ssh = f"-F none -o UserKnownHostsFile={inventory}/known_hosts -o ControlMaster=auto -o ControlPersist=5s"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "ansible",
+            "playbook",
+            "-i",
+            str(inventory / "hosts.yml"),
+            str(book),
+            *expect.bare,
+        ],
+        cwd=folder,
+        env={
+            **place.environ,
+            "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
+            "ANSIBLE_CALLBACKS_ENABLED": "bare_story",
+            "ANSIBLE_SSH_ARGS": ssh,
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder.parent / "cp"),
+            "ANSIBLE_HOST_KEY_CHECKING": "True",
+            "ANSIBLE_PIPELINING": "True",
+            "ANSIBLE_NOCOLOR": "True",
+            "BARE_STORY": str(story),
+        },
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert done.returncode in {0, 2, 4}, done.stdout + done.stderr
+    told = json.loads(story.read_text())
+    found: dict[str, Any] = {"ends": "well" if done.returncode == 0 else "badly"}
+    for host, results in told["results"].items():
+        found[f"{host} results"] = results
+    for host, counts in told["recap"].items():
+        found |= {f"{host} {name}": counts[name] for name in _COUNTS}
+        found[f"{host} state"] = _state(counts)
+    return found | _on_hosts(place)
+
+
+def renew(place: Place, name: str) -> None:
+    """Keep what the bare run left under another name, and give each host a fresh folder."""
+    for host in place.fleet.hosts:
+        mine = place.on(host.name)
+        mine.rename(mine.with_name(f"bare-{name}-{os.urandom(4).hex()}"))
+        mine.mkdir()
+        (mine / "act").write_text(ACT)
+        (mine / "journal").touch()
+
+
+def run_itmp(place: Place, expect: Expect) -> dict[str, Any]:
+    """Propose, approve and run the project through the command line; return what the log and the hosts say."""
+    given = [word for name, value in expect.set.items() for word in ("--set", f"{name}={value}")]
+    change = place.ready(expect.runbook(place), *given)
+    done = place.itmp("run", change, "--key", "alice", "--json")
+    assert done.rc in {0, 13, 14}, done
+    found: dict[str, Any] = {"ends": {0: "well", 13: "badly", 14: "unknown"}[done.rc]}
+    for host, state in done.json["hosts"].items():
+        found[f"{host} state"] = state
+    for leaf in place.leaves(change):
+        if leaf.event.type == "action.finished":
+            _count(found, leaf.event)
+    return found | _on_hosts(place)
+
+
+def differences(bare: dict[str, Any], ours: dict[str, Any]) -> dict[str, str]:
+    """Return what is not the same on both sides, as `bare → itmp`."""
+    keys = sorted(bare.keys() | ours.keys())
+    return {
+        key: f"{_short(bare.get(key))} → {_short(ours.get(key))}"
+        for key in keys
+        if bare.get(key, _silent(key)) != ours.get(key, _silent(key))
+    }
+
+
+def _silent(key: str) -> Any:
+    """What a side means by not naming a key: a host that it never reached has no results and no recap."""
+    if key.endswith(" state"):
+        return "not_reached"
+    return 0 if key.rpartition(" ")[2] in _COUNTS else None
+
+
+def _short(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _count(found: dict[str, Any], event: Any) -> None:
+    host, data, outcome = event.target["id"], event.data, event.outcome
+    more = data.get("more", {})
+    for name in _COUNTS:
+        found.setdefault(f"{host} {name}", 0)
+    ignored = more.get("ignored") is True
+    where = f" @{data['delegate']}" if data.get("delegate") else ""
+    shown = f"{data['name']}{where}: {outcome}{', ignored' if ignored else ''}"
+    found.setdefault(f"{host} results", []).append(shown)
+    counted = {
+        "ok": outcome in {"ok", "changed"} or ignored,
+        "changed": outcome == "changed",
+        "unreachable": outcome == "unreachable" and not ignored,
+        "failures": outcome == "failed" and not ignored and more.get("rescued") is not True,
+        "skipped": outcome == "skipped",
+        "rescued": outcome == "failed" and more.get("rescued") is True,
+        "ignored": ignored,
+    }
+    for name, holds in counted.items():
+        found[f"{host} {name}"] += holds
+
+
+def _state(recap: dict[str, int]) -> str:
+    """Return the state that a recap bears."""
+    for name, state in (("failures", "failed"), ("unreachable", "unreachable"), ("changed", "changed")):
+        if recap[name]:
+            return state
+    return "ok" if recap["ok"] or recap["rescued"] else "skipped"
+
+
+def _on_hosts(place: Place) -> dict[str, Any]:
+    """Return every file of every host, and its journal."""
+    found: dict[str, Any] = {}
+    for host in place.fleet.hosts:
+        root = place.on(host.name)
+        found[f"{host.name} journal"] = (root / "journal").read_text().splitlines()
+        for path in sorted(root.rglob("*")):
+            name = path.relative_to(root).as_posix()
+            if name not in _OWN and not path.is_symlink():
+                mode = f"{path.stat().st_mode & 0o7777:04o}"
+                text = path.read_text(errors="replace") if path.is_file() else "folder"
+                found[f"{host.name} file {name}"] = f"{mode} {text}"
+            elif path.is_symlink():
+                found[f"{host.name} file {name}"] = f"link {path.readlink()}"
+    return found
+
+
+__all__ = ["BIN", "PROJECTS", "Expect", "bring", "differences", "renew", "run_bare", "run_itmp"]

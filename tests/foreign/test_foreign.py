@@ -1,0 +1,45 @@
+"""Foreign projects, unchanged: what bare `ansible-playbook` does on a host, itmp does; every difference is explained.
+
+Each project is a folder of `projects/`: `tree` knows nothing of itmp, `expect.yml` says what is declared and what
+differs. Three of them run by default; all of them with `make test-foreign`.
+"""
+
+import pytest
+from places import Place
+from sidebyside import PROJECTS, Expect, bring, differences, renew, run_bare, run_itmp
+
+pytestmark = [pytest.mark.fleet]
+SAMPLE = {"handlers", "include_loops", "serial_abort"}
+
+
+def named(name: str) -> object:
+    return pytest.param(name, marks=[] if name in SAMPLE else [pytest.mark.foreign])
+
+
+@pytest.mark.parametrize("name", [named(path.name) for path in sorted(PROJECTS.iterdir())])
+def test_a_foreign_project_does_under_itmp_what_it_does_bare(place: Place, name: str) -> None:
+    expect = Expect.read(name)
+    folder = bring(place, name, expect)
+    if expect.refused:
+        refuse(place, expect)
+        return
+    for host in expect.down:
+        place.fleet.stop_host(host)
+    try:
+        bare = run_bare(place, folder, expect)
+        renew(place, name)
+        ours = run_itmp(place, expect)
+    finally:
+        for host in expect.down:
+            place.fleet.start_host(host)
+    assert bare["ends"] == expect.ends
+    found = differences(bare, ours)
+    assert found.keys() == expect.differs.keys(), found
+    assert place.sound()
+
+
+def refuse(place: Place, expect: Expect) -> None:
+    """The project is refused while it is planned, and the words say what to do."""
+    place.write("runbooks/r.yml", expect.runbook(place))
+    done = place.itmp("plan", "runbooks/r.yml", "-o", "r.plan.tar", expect=2)
+    assert [words for words in expect.refused if words not in done.err] == [], done.err

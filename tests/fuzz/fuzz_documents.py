@@ -1,0 +1,5 @@
+"""Fuzz documents, plans, lockfiles, times."""
+
+from driver import main
+
+main("documents")

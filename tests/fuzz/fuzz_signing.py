@@ -1,0 +1,5 @@
+"""Fuzz keys, certificates, SSH signatures, statements."""
+
+from driver import main
+
+main("signing")

@@ -1,0 +1,306 @@
+"""Every parser that takes bytes from outside, and the oracle: our Error, or a value that gives the bytes back.
+
+Hypothesis runs all of them for a moment in the ordinary suite (tests/property/test_parsers.py); `make fuzz` hands
+each family to atheris for as long as one likes.
+"""
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from itmp import canonical
+from itmp.adapters.posix_log import frames
+from itmp.audit import Checkpoint, Event, SignedCheckpoint
+from itmp.audit.tiles import Tile, decode_bundle, decode_tile, encode_bundle
+from itmp.calendars import parse_time
+from itmp.calendars.windows import Window
+from itmp.capacity import CapacityAdjustment
+from itmp.change import Policy
+from itmp.documents import parse
+from itmp.errors import Error
+from itmp.evidence import LogPolicy, Trust, archive, verify
+from itmp.evidence.proofs import read_hashes, read_inclusion, write_hashes, write_inclusion
+from itmp.patching import Lock, PatchSchedule, read_lock
+from itmp.patching.simulation import parse_simulation
+from itmp.plan import Plan
+from itmp.plan.archive import from_tar, to_tar
+from itmp.plan.codec import decode, encode
+from itmp.runbook import Runbook
+from itmp.signing import NoteKey, NoteVerifier, PublicKey, Statement, open_note, verify_sshsig
+from itmp.signing.certificates import Certificate
+from itmp.signing.sshsig import armor_of, unarmor
+from itmp.signing.wire import string
+from itmp.testing.story import Story, small_plan
+
+ROOT = Path(__file__).parents[2]
+REGISTRY = {
+    "runbook/v1": Runbook,
+    "patch-schedule/v1": PatchSchedule,
+    "capacity-adjustment/v1": CapacityAdjustment,
+}
+
+
+class Broken(AssertionError):  # noqa: N818 - what the oracle says, not an error of ours
+    """A parser took bytes and its value does not give them back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parser:
+    """`back` reads and writes again; where a format allows several spellings it is only read twice."""
+
+    family: str
+    name: str
+    back: Callable[[bytes], bytes]
+    seeds: tuple[bytes, ...]
+
+    def judge(self, data: bytes) -> None:
+        """Raise `Broken` unless reading `data` raises our Error, or gives `data` back."""
+        try:
+            again = self.back(data)
+        except Error:
+            return
+        if again != data:
+            raise Broken(f"{self.name}: {data!r} came back as {again!r}")
+
+
+def _text(read: Callable[[str], str]) -> Callable[[bytes], bytes]:
+    """Text arrives as bytes that somebody else has decoded: what is no UTF-8 never gets here."""
+
+    def back(data: bytes) -> bytes:
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            return data
+        return read(text).encode()
+
+    return back
+
+
+def _twice(read: Callable[[bytes], Any]) -> Callable[[bytes], bytes]:
+    """A format with many spellings of one value: reading is a function of the bytes."""
+
+    def back(data: bytes) -> bytes:
+        if read(data) != read(data):
+            raise Broken(repr(data))
+        return data
+
+    return back
+
+
+def _bundle(data: bytes) -> bytes:
+    return data[:1] + encode_bundle(decode_bundle(data[1:], data[0] + 1 if data else 1)) if data else data
+
+
+def _tile(data: bytes) -> bytes:
+    return data[:1] + b"".join(decode_tile(data[1:], data[0] + 1)) if data else data
+
+
+def _journal(data: bytes) -> bytes:
+    found = frames.scan(data)
+    return b"".join(map(frames.encode, found.leaves)) + data[found.end :]
+
+
+def _plan(data: bytes) -> bytes:
+    return to_tar(from_tar(data))
+
+
+def _documents(data: bytes) -> Any:
+    return parse("x.yml", data, REGISTRY)  # type: ignore[arg-type]
+
+
+@cache
+def _story() -> Story:
+    return Story(plan=small_plan(hosts=["web1"])).tell()
+
+
+@cache
+def parsers() -> tuple[Parser, ...]:
+    """Return every parser with honest seeds."""
+    return (*_logs(), *_signing(), *_evidence(), *_documents_and_plans())
+
+
+def of_family(family: str) -> tuple[Parser, ...]:
+    """Return the parsers of one family."""
+    return tuple(parser for parser in parsers() if parser.family == family)
+
+
+def _logs() -> tuple[Parser, ...]:
+    story = _story()
+    head = story.log.checkpoint()
+    leaves = [leaf.data for leaf in story.log.leaves()]
+    verifier = story.key.verifier
+
+    def make(name: str, back: Callable[[bytes], bytes], *seeds: bytes) -> Parser:
+        return Parser(family="logs", name=name, back=back, seeds=seeds)
+
+    def opened(data: bytes) -> bytes:
+        signed = SignedCheckpoint.open(data, [verifier])
+        if not data.startswith(signed.checkpoint.to_text().encode() + b"\n"):
+            raise Broken(repr(data))
+        return signed.note
+
+    return (
+        make(
+            "checkpoint",
+            _text(lambda text: Checkpoint.parse(text).to_text()),
+            head.checkpoint.to_text().encode(),
+        ),
+        make("signed checkpoint", opened, head.note),
+        make(
+            "tile name",
+            _text(lambda text: Tile.parse(text).path),
+            b"tile/entries/x001/234.p/7",
+            b"tile/2/000",
+        ),
+        make("entry bundle", _bundle, bytes([len(leaves) - 1]) + encode_bundle(leaves)),
+        make("Merkle tile", _tile, b"\x01" + bytes(64)),
+        make("journal", _journal, b"".join(map(frames.encode, leaves[:3]))),
+        make("event", lambda data: Event.from_bytes(data).to_bytes(), *leaves),
+        make(
+            "canonical JSON",
+            lambda data: canonical.dumps(canonical.loads(data)),
+            *leaves,
+            b'{"a":[1,null,"\xc3\xa9"]}',
+        ),
+    )
+
+
+def _signing() -> tuple[Parser, ...]:
+    story = _story()
+    signed = story.sign("approve", "bob", **story._lines("approve"))
+    line = story.people["bob"].public.line.encode()
+    note = story.log.checkpoint().note
+
+    def make(name: str, back: Callable[[bytes], bytes], *seeds: bytes) -> Parser:
+        return Parser(family="signing", name=name, back=back, seeds=seeds)
+
+    def note_back(data: bytes) -> bytes:
+        opened = open_note(data, [story.key.verifier])
+        return opened.text.encode() + data[len(opened.text.encode()) :]
+
+    def key_line(text: str) -> str:
+        return PublicKey.parse(text).line + text[len(PublicKey.parse(text).line) :]
+
+    return (
+        make("note", note_back, note),
+        make("verifier key", _text(lambda text: NoteVerifier.parse(text).vkey), story.key.vkey.encode()),
+        make(
+            "private note key",
+            _text(lambda text: NoteKey.from_text(text).to_text()),
+            story.key.to_text().encode(),
+        ),
+        make("armor", _text(lambda text: armor_of(unarmor(text))), signed.signature.encode()),
+        make(
+            "signature",
+            _twice(
+                lambda data: verify_sshsig(armor_of(data), signed.text.encode(), "itmp-approve@example.com")
+            ),
+            unarmor(signed.signature),
+        ),
+        make("key line", _text(key_line), line, line + b" a comment"),
+        make("key", lambda data: PublicKey.from_blob(data).blob, base64.b64decode(line.split()[1])),
+        make("certificate", _twice(Certificate.from_blob), certificate()),
+        make("statement", _text(lambda text: Statement.parse(text).text), signed.text.encode()),
+    )
+
+
+def certificate() -> bytes:
+    """A user's certificate as an SSH CA makes it, signed by itself."""
+    secret = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    key = string(b"ssh-ed25519") + string(secret.public_key().public_bytes_raw())
+    body = string(b"ssh-ed25519-cert-v01@openssh.com") + string(bytes(32)) + key[15:]
+    body += (1).to_bytes(8) + (1).to_bytes(4) + string(b"id") + string(string(b"bob@example.com"))
+    body += bytes(8) + b"\xff" * 8 + string(b"") + string(b"") + string(b"") + string(key)
+    return body + string(string(b"ssh-ed25519") + string(secret.sign(body)))
+
+
+def _evidence() -> tuple[Parser, ...]:
+    story = _story()
+    bundle, trust = story.evidence(), story.trust()
+    members = archive.unpack(bundle)
+    note = members["checkpoint"]
+    trusted = Trust.from_files(trust)
+
+    def make(name: str, back: Callable[[bytes], bytes], *seeds: bytes) -> Parser:
+        return Parser(family="evidence", name=name, back=back, seeds=seeds)
+
+    def inclusion(data: bytes) -> bytes:
+        return write_inclusion(7, read_inclusion(data, index=7, note=note, where="x"), note)
+
+    def verdict(data: bytes) -> int:
+        return verify(data, trusted).exit_code
+
+    return (
+        make(
+            "archive",
+            lambda data: archive.pack(archive.unpack(data)),
+            archive.pack({"a": b"x", "b/c": bytes(600)}),
+        ),
+        make("inclusion proof", inclusion, members["proofs/7.tlog-proof"]),
+        make(
+            "hashes",
+            lambda data: write_hashes(read_hashes(data, where="x")),
+            write_hashes([bytes(32), b"r" * 32]),
+        ),
+        make(
+            "log policy",
+            _twice(lambda data: LogPolicy.parse(data.decode(errors="replace"))),
+            trust["log.policy"],
+        ),
+        make("trust", _twice(lambda data: Trust.from_files({**trust, "genesis": data})), trust["genesis"]),
+        make("kept checkpoint", _twice(lambda data: Trust.from_files({**trust, "checkpoint": data})), note),
+        make("policy", lambda data: Policy.from_bytes(data).data, story.policy_bytes),
+        make("evidence", _twice(verdict), bundle),
+    )
+
+
+def _documents_and_plans() -> tuple[Parser, ...]:
+    plan = small_plan(hosts=["web1"])
+    documents = [path.read_bytes() for path in sorted((ROOT / "runbooks").rglob("*.yml"))]
+
+    def make(name: str, back: Callable[[bytes], bytes], *seeds: bytes) -> Parser:
+        return Parser(family="documents", name=name, back=back, seeds=seeds)
+
+    def whole(data: bytes) -> bytes:
+        return Plan.from_bytes(data, lambda digest: plan.artifacts[digest]).manifest_bytes
+
+    return (
+        make("document", _twice(_documents), *documents),
+        make("plan manifest", lambda data: encode(decode(data)), plan.manifest_bytes),
+        make("plan", whole, plan.manifest_bytes),
+        make("plan archive", _plan, to_tar(plan)),
+        make("lockfile", lambda data: read_lock(data, "x").to_bytes(), lockfile()),
+        make(
+            "apt simulation",
+            _twice(lambda data: parse_simulation(data.decode(errors="replace"), "x")),
+            b"Inst libc6 [2.36-9] (2.36-10 Debian:12.4/stable [amd64])\n",
+        ),
+        make(
+            "window",
+            _twice(lambda data: Window.parse(data.decode(errors="replace"))),
+            b"2026-11-22T22:00:00Z 2026-11-23T02:00:00Z",
+        ),
+        make("time", _twice(lambda data: parse_time(data.decode(errors="replace"))), b"2026-11-22T22:00:00Z"),
+    )
+
+
+def lockfile() -> bytes:
+    """A lock of one package."""
+    return Lock.model_validate(
+        {
+            "schema": "itmp-patch-lock/v1",
+            "schedule": "web",
+            "platform": {"distribution": "debian", "release": "bookworm", "architecture": "amd64"},
+            "hosts": ("web1",),
+            "packages": {
+                "zlib1g": {"from": "1", "to": "2", "origin": "Debian", "architecture": "amd64", "back": True}
+            },
+            "removals": {},
+            "kept": (),
+        }
+    ).to_bytes()

@@ -1,0 +1,158 @@
+"""Hosts behind a bastion, aliases of an ssh configuration, hosts without a pinned key, connection plugins: on real sshd."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from itmp.documents import DocumentError
+from itmp.errors import ToolMissingError
+from itmp.lab.fleet import Login
+
+pytestmark = pytest.mark.fleet
+
+PLAY = """
+- hosts: web1
+  gather_facts: false
+  tasks:
+    - name: Ping
+      ansible.builtin.ping:
+"""
+
+
+@pytest.fixture
+def behind(world):
+    """web1 is reached over the host `bastion`, which the user's configuration explains: it is lb1."""
+    change(world, "web1", ansible_ssh_common_args="-o ProxyJump=bastion -o ControlMaster=auto")
+    bastion = world.fleet.host("lb1")
+    world.write(
+        "ssh_config",
+        f"Host bastion\n  HostName {bastion.address}\n  Port {bastion.port}\n  User {login(world).user}\n"
+        f"  IdentityFile {login(world).key}\n",
+    )
+    world.looking = {"ssh_config": world.root / "ssh_config"}
+    return world
+
+
+def login(world) -> Login:
+    found: Login = world.fleet.login
+    return found
+
+
+def change(world, host: str, **values: Any) -> None:
+    path = world.root / "inventories" / "lab.yml"
+    tree = yaml.safe_load(path.read_text())
+    before = tree["all"]["hosts"][host]
+    tree["all"]["hosts"][host] = {
+        name: value for name, value in {**before, **values}.items() if value is not None
+    }
+    path.write_text(yaml.safe_dump(tree))
+
+
+def pinned(world, *hosts: str) -> None:
+    text = "".join(world.fleet.host(name).known_hosts for name in hosts)
+    world.write("inventories/known_hosts", text)
+
+
+def test_a_host_behind_a_bastion_is_reached_over_it_and_frozen(behind):
+    before = behind.fleet.connections("lb1")
+    behind.write("playbooks/play.yml", PLAY)
+    plan = behind.plan()
+    way = plan.manifest.inventory.ways["web1"]
+    bastion = behind.fleet.host("lb1")
+    assert way == f"ssh over {login(behind).user}@{bastion.address}:{bastion.port} with {login(behind).key}"
+    behind.write(
+        "ssh_config", "Host bastion\n  HostName 192.0.2.1\n"
+    )  # edited after approval: the frozen way counts
+    assert behind.run(plan).outcomes("Ping") == {"web1": "ok"}
+    assert behind.fleet.connections("lb1") == before + 1
+
+
+def test_the_bastions_key_is_checked_too(behind):
+    pinned(behind, "web1", "web2")
+    assert behind.play(PLAY).outcomes("Ping") == {"web1": "unreachable"}
+
+
+def test_an_alias_of_the_ssh_configuration_leads_where_it_says(world):
+    change(world, "web1", ansible_host="some-alias", ansible_port=None)
+    web1 = world.fleet.host("web1")
+    world.write("ssh_config", f"Host some-alias\n  HostName {web1.address}\n  Port {web1.port}\n")
+    world.looking = {"ssh_config": world.root / "ssh_config"}
+    assert world.play(PLAY).outcomes("Ping") == {"web1": "ok"}
+
+
+def test_a_host_without_a_pinned_key_needs_a_written_policy(world):
+    pinned(world, "web2", "lb1")
+    change(
+        world, "web1", ansible_ssh_common_args="-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
+    )
+    with pytest.raises(DocumentError, match="changes how host keys are checked"):
+        world.play(PLAY)
+    world.looking = {"unpinned": True}
+    world.write("playbooks/play.yml", PLAY)
+    plan = world.plan()
+    assert plan.manifest.inventory.unpinned == ("web1",)
+    assert world.run(plan).outcomes("Ping") == {"web1": "ok"}
+
+
+def test_also_where_the_policy_allows_it_a_wrong_key_of_a_pinned_host_is_refused(world):
+    change(world, "web1", ansible_host_key_checking=False)
+    wrong = world.fleet.host("lb1").known_hosts.split()[1:3]
+    place = world.fleet.host("web1").known_hosts.split()[0]
+    world.write("inventories/known_hosts", f"{place} {' '.join(wrong)}\n")
+    world.looking = {"unpinned": True}
+    assert world.play(PLAY).outcomes("Ping") == {"web1": "unreachable"}
+
+
+def test_a_local_connection_of_the_inventory_is_recorded(world):
+    change(world, "web1", ansible_connection="local")
+    world.write("playbooks/play.yml", PLAY)
+    plan = world.plan()
+    assert plan.manifest.inventory.ways == {"web1": "local"}
+    assert world.run(plan).outcomes("Ping") == {"web1": "ok"}
+
+
+OWN = """
+from ansible.plugins.connection.local import Connection as Local
+
+DOCUMENTATION = '''
+name: here
+short_description: a connection of the project's own
+options: {}
+'''
+
+class Connection(Local):
+    transport = 'here'
+"""
+
+
+def test_a_connection_plugin_of_the_project_is_carried_recorded_and_used(world):
+    change(world, "web1", ansible_connection="here")
+    world.write("playbooks/connection_plugins/here.py", OWN)
+    world.write("playbooks/play.yml", PLAY)
+    plan = world.plan()
+    assert plan.manifest.inventory.ways == {"web1": "here"}
+    assert "project/playbooks/connection_plugins/here.py" in plan.manifest.artifacts
+    assert any("connection_plugins/here.py is code" in note for note in world.facts().notes)
+    assert world.run(plan).outcomes("Ping") == {"web1": "ok"}
+
+
+def test_a_connection_that_the_plan_does_not_show_is_not_made(world):
+    world.write("playbooks/connection_plugins/here.py", OWN)
+    recorder = world.play(PLAY.replace("  tasks:", "  vars: {ansible_connection: here}\n  tasks:"))
+    assert "ok" not in recorder.outcomes("Ping").values()
+
+
+@pytest.mark.parametrize(
+    ("plugin", "says"),
+    [("winrm", "pywinrm"), ("psrp", "pypsrp"), ("ansible.netcommon.network_cli", "is not there")],
+)
+def test_a_connection_whose_plugin_or_package_is_missing_is_refused_before_anything(world, plugin, says):
+    change(world, "web1", ansible_connection=plugin)
+    world.write("playbooks/play.yml", PLAY)
+    with pytest.raises(ToolMissingError, match=says) as caught:
+        world.facts()
+    assert caught.value.exit_code == 17
+    change(world, "web1", ansible_connection="ssh")
+    change(world, "web2", ansible_connection=plugin)  # the play does not touch it
+    assert world.facts().inventory.ways == {}

@@ -1,0 +1,139 @@
+"""Every kind of inventory source at once, as Ansible reads them: frozen host by host, group by group."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from itmp.adapters.ansible import AnsibleSources
+from itmp.documents import DocumentError
+from itmp.plan.sources import Facts, Needs
+
+INI = """
+bare
+[web]
+web[01:03].example.org ansible_port=2222
+[db]
+db-[a:b]
+[db:vars]
+tier=data
+[site:children]
+web
+db
+[six]
+v6 ansible_host=2001:db8::7
+2001:db8::8
+"""
+YAML = """
+all:
+  hosts:
+    bücher: {ansible_host: 192.0.2.9, role: shop}
+    web01.example.org: {role: front}
+    db-a: {role: store}
+"""
+SCRIPT = """#!/bin/sh
+echo '{"cloud": {"hosts": ["vm1", "vm2"], "vars": {"zone": "a"}}, "_meta": {"hostvars": {"vm1": {"role": "shop"}}}}'
+"""
+CONSTRUCTED = """
+plugin: ansible.builtin.constructed
+strict: false
+groups: {shops: "role | default('') == 'shop'"}
+keyed_groups: [{key: role, prefix: role}]
+compose: {double: "role * 2"}
+"""
+GENERATOR = """
+plugin: ansible.builtin.generator
+hosts: {name: "{{ app }}-{{ stage }}", parents: [{name: "{{ app }}"}]}
+layers: {app: [api, job], stage: [test, live]}
+"""
+PLUGIN = """
+from ansible.plugins.inventory import BaseInventoryPlugin
+
+DOCUMENTATION = '''
+name: shelf
+short_description: hosts from a shelf
+options:
+  plugin: {description: its name, required: true}
+'''
+
+class InventoryModule(BaseInventoryPlugin):
+    NAME = 'shelf'
+    def verify_file(self, path):
+        return path.endswith('shelf.yml')
+    def parse(self, inventory, loader, path, cache=True):
+        super().parse(inventory, loader, path, cache)
+        self.inventory.add_host('from-shelf')
+        self.inventory.set_variable('from-shelf', 'shelf', 3)
+"""
+CONFIG = """
+[defaults]
+inventory_plugins = plugins/inventory
+[inventory]
+enable_plugins = host_list, script, auto, yaml, ini, constructed, generator, shelf
+"""
+
+
+def write(root: Path, path: str, text: str) -> None:
+    target = root / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text)
+    target.chmod(0o755 if text.startswith("#!") else 0o644)
+
+
+def gather(root: Path, *sources: str) -> Facts:
+    return AnsibleSources(root, sources).gather(
+        Needs(patterns=("all", "web:!web02.example.org", "~db-.*", "shops"))
+    )
+
+
+def test_all_kinds_of_sources_together(tmp_path):
+    write(tmp_path, "ansible.cfg", CONFIG)
+    write(tmp_path, "plugins/inventory/shelf.py", PLUGIN)
+    write(tmp_path, "one/hosts", INI)
+    write(tmp_path, "one/group_vars/web.yml", "from_one: 1\n")
+    write(tmp_path, "two/hosts.yml", YAML)
+    write(tmp_path, "two/host_vars/bücher.yml", "from_two: 2\n")
+    write(tmp_path, "two/group_vars/web/more.yml", "more: 1\n")
+    write(tmp_path, "three/cloud.sh", SCRIPT)
+    write(tmp_path, "three/generated.yml", GENERATOR)
+    write(tmp_path, "three/shelf.yml", "plugin: shelf\n")
+    write(tmp_path, "three/zz_constructed.yml", CONSTRUCTED)
+    facts = gather(
+        tmp_path, "one/hosts", "two/hosts.yml", "three/cloud.sh", "three/generated.yml", "three/shelf.yml",
+        "three/zz_constructed.yml",
+    )  # fmt: skip
+    assert facts.inventory is not None
+    hosts = {host.name: host for host in facts.inventory.hosts}
+    web = [f"web0{number}.example.org" for number in (1, 2, 3)]
+    made = {f"{app}-{stage}" for app in ("api", "job") for stage in ("test", "live")}
+    assert hosts.keys() == {
+        *web, *made, "bare", "db-a", "db-b", "v6", "2001:db8::8", "bücher", "vm1", "vm2", "from-shelf",
+    }  # fmt: skip
+    assert [hosts[name].port for name in web] == [2222] * 3
+    assert (hosts["v6"].address, hosts["2001:db8::8"].address) == ("2001:db8::7", "2001:db8::8")
+    assert {"site", "web", "role_front"} <= set(hosts["web01.example.org"].groups)
+    assert {"shops", "role_shop", "cloud"} <= set(hosts["vm1"].groups)
+    assert "shops" in hosts["bücher"].groups
+    assert facts.inventory.patterns["web:!web02.example.org"] == (web[0], web[2])
+    assert facts.inventory.patterns["~db-.*"] == ("db-a", "db-b")
+    assert {"inventory/group_vars/web.yml", "inventory/group_vars/web/more.yml"} <= facts.artifacts.keys()
+    assert "inventory/host_vars/bücher.yml" in facts.artifacts
+    snapshot = json.loads(facts.artifacts["inventory/snapshot.json"])
+    assert snapshot["_meta"]["hostvars"]["from-shelf"] == {"shelf": 3}
+    assert snapshot["_meta"]["hostvars"]["vm1"]["double"] == {"__ansible_unsafe": "shopshop"}
+    assert snapshot["_meta"]["hostvars"]["bare"] == {}
+
+
+@pytest.mark.parametrize("name", ["a,b", "a:b", "!a", "&a", "~a", "a b", "a*"])
+def test_a_name_that_means_more_in_a_pattern_is_refused(tmp_path, name):
+    write(tmp_path, "hosts.json", json.dumps({"all": {"hosts": {name: {}, "b": {}}}}))
+    with pytest.raises(DocumentError, match="means something else in a host pattern"):
+        gather(tmp_path, "hosts.json")
+
+
+def test_the_same_vars_file_beside_two_sources_must_agree(tmp_path):
+    for place in ("one", "two"):
+        write(tmp_path, f"{place}/hosts", f"[web]\n{place}\n")
+        write(tmp_path, f"{place}/group_vars/web.yml", f"x: {place}\n")
+    with pytest.raises(DocumentError, match="another inventory has this file too"):
+        gather(tmp_path, "one/hosts", "two/hosts")

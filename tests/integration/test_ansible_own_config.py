@@ -1,0 +1,98 @@
+"""A project's own ansible.cfg and search paths, on real hosts."""
+
+import pytest
+
+from itmp.errors import Error
+
+pytestmark = pytest.mark.fleet
+
+CONFIG = """
+[defaults]
+forks = 1
+stdout_callback = json
+roles_path = galaxy
+filter_plugins = plugins/filter
+library = modules
+host_key_checking = True
+remote_tmp = /tmp/elsewhere
+[ssh_connection]
+pipelining = False
+"""
+FILTER = "class FilterModule:\n    def filters(self):\n        return {'shout': lambda text: text.upper()}\n"
+MODULE = '#!/bin/sh\necho \'{"changed": false, "msg": "own module"}\'\n'
+PLAY = """
+- hosts: web1
+  gather_facts: false
+  roles: [greet]
+  tasks:
+    - name: Filter
+      ansible.builtin.debug: {msg: "{{ 'quiet' | shout }}"}
+    - name: Own module
+      own:
+"""
+
+
+def test_search_paths_of_the_configuration_are_part_of_the_plan_and_used(world):
+    world.write("ansible.cfg", CONFIG)
+    world.write("galaxy/greet/tasks/main.yml", "- {name: Greet, ansible.builtin.ping: }\n")
+    world.write("plugins/filter/shout.py", FILTER)
+    world.write("modules/own.sh", MODULE)
+    world.write("playbooks/play.yml", PLAY)
+    plan = world.plan()
+    assert {
+        "project/galaxy/greet/tasks/main.yml",
+        "project/plugins/filter/shout.py",
+        "project/modules/own.sh",
+    } <= (plan.manifest.artifacts.keys())
+    notes = world.facts().notes
+    assert "plugins/filter holds code that runs on the executor's own machine" in notes
+    assert any(note.startswith("ansible.cfg: [defaults] stdout_callback is not honoured: ") for note in notes)
+    assert any(note.startswith("ansible.cfg: [defaults] remote_tmp is not honoured: ") for note in notes)
+    recorder = world.run(plan)
+    assert recorder.outcomes("greet : Greet") == {"web1": "ok"}
+    assert recorder.of("Filter").message == "QUIET"
+    assert recorder.outcomes("Own module") == {"web1": "ok"}
+
+
+CALLBACK = """
+import os
+from ansible.plugins.callback import CallbackBase
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = 'notification'
+    CALLBACK_NAME = 'tell'
+    CALLBACK_NEEDS_ENABLED = True
+    def v2_runner_on_ok(self, result):
+        with open(__TOLD__, 'a') as file:
+            file.write(result._host.get_name() + ' ' + result._task.get_name() + chr(10))
+"""
+PING = "- hosts: web1\n  gather_facts: false\n  tasks: [{name: Ping, ansible.builtin.ping: }]\n"
+
+
+def test_a_listed_callback_runs_beside_ours_and_is_part_of_the_plan(world):
+    told = world.root / "told"
+    world.write("plugins/tell.py", CALLBACK.replace("__TOLD__", repr(str(told))))
+    world.write("plugins/other.py", CALLBACK.replace("__TOLD__", repr(str(world.root / "other"))))
+    world.looking = {"callbacks": ("plugins/tell.py",)}
+    world.write("playbooks/play.yml", PING)
+    plan = world.plan()
+    assert [path for path in plan.manifest.artifacts if "callback" in path] == [
+        "project/_itmp_callbacks/tell.py"
+    ]
+    assert any("tell.py is a callback that sees every result" in note for note in world.facts().notes)
+    world.write("plugins/tell.py", "raise SystemExit(9)\n")  # edited after approval
+    recorder = world.run(plan)
+    assert recorder.outcomes("Ping") == {"web1": "ok"}
+    assert told.read_text() == "web1 Ping\n"
+    assert not (world.root / "other").exists()
+
+
+@pytest.mark.parametrize("name", ["plugins/none.py", "../up.py", "plugins/itmp_actions.py"])
+def test_a_callback_from_elsewhere_or_in_our_place_is_refused(world, name):
+    world.write("plugins/itmp_actions.py", "")
+    world.write("../up.py", "")
+    world.write("playbooks/play.yml", PING)
+    world.looking = {"callbacks": (name,)}
+    with pytest.raises(Error):
+        world.facts()

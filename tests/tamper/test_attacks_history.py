@@ -1,0 +1,141 @@
+"""Attacks on which history is the one: rollback, fork, foreign heads, a stolen key, a new key."""
+
+import base64
+
+import naive
+import pytest
+from attacks import Case, altered, told
+
+from itmp.audit import Checkpoint, Event
+from itmp.audit.merkle import Tree, leaf_hashes
+from itmp.canonical import Digest
+from itmp.errors import NotFoundError
+from itmp.evidence import Trust, build
+from itmp.signing import NoteKey
+from itmp.testing.forgery import ForgedLog, repacked
+from itmp.testing.story import EXECUTOR, ORIGIN
+
+
+@pytest.fixture
+def case() -> Case:
+    return told()
+
+
+def head_of(case: Case, size: int | None = None) -> Checkpoint:
+    tree = Tree()
+    tree.extend(leaf_hashes(case.leaves))
+    size = len(case.leaves) if size is None else size
+    return Checkpoint(origin=ORIGIN, size=size, root=tree.root(size))
+
+
+def without_blobs(digest: Digest) -> bytes:
+    raise NotFoundError("a thief has the key, not the blobs", where=digest)
+
+
+def change_of(case: Case) -> str:
+    return Event.from_bytes(case.leaves[1]).change
+
+
+def keep(case: Case, head: Checkpoint) -> None:
+    """Give the auditor a checkpoint that they kept."""
+    case.trust["checkpoint"] = case.key.sign(head.to_text())
+
+
+def test_old_backup_restored(case: Case) -> None:
+    kept = head_of(case)
+    case.sign(case.leaves[:200])
+    assert naive.entries(case.reader)
+    assert case.found() == set()  # an old copy is sound in itself
+    assert case.found(kept) == {"rolled-back"}
+    keep(case, kept)
+    assert case.verdict() == (42, 6, "rolled-back")
+
+
+def test_two_roots_for_one_size(case: Case) -> None:
+    case.files["history/100.note"] = case.key.sign(
+        Checkpoint(origin=ORIGIN, size=100, root=b"r" * 32).to_text()
+    )
+    assert naive.entries(case.reader)
+    assert case.found() == {"forked"}
+    assert case.verdict(whole=True) == (42, 19, "forked")
+
+
+def test_older_checkpoint_replayed(case: Case) -> None:
+    sizes = [f"history/{size}.note" for size in (5, 14)]
+    for size, path in zip((5, 14), sizes, strict=True):
+        case.files[path] = case.key.sign(head_of(case, size).to_text())
+    case.files["checkpoint"] = case.files[sizes[0]]
+    assert naive.entries(case.reader)
+    assert "checkpoint-behind" in case.found()
+    assert case.verdict(whole=True) == (40, 19, "log-contradicts")
+
+
+def test_checkpoint_of_another_log(case: Case) -> None:
+    other = NoteKey.generate("example.com/other/2026", b"o" * 32)
+    head = head_of(case)
+    case.files["checkpoint"] = other.sign(
+        Checkpoint(origin=other.name, size=head.size, root=head.root).to_text()
+    )
+    assert naive.entries(case.reader)
+    assert "note-invalid" in case.found()
+    bundle = repacked(case.bundle, {"checkpoint": case.files["checkpoint"]})
+    assert naive.manifest(bundle)
+    assert case.verdict(bundle) == (40, 2, "checkpoint-unsigned")
+
+
+def test_another_key_with_the_same_key_id(case: Case) -> None:
+    """The id is four bytes and proves nothing: here it stands before another key's signature."""
+    name, key_id = ORIGIN, case.key.verifier.key_id
+    note = NoteKey.generate(ORIGIN, b"o" * 32).sign(head_of(case).to_text())
+    text, _, line = note.rpartition(b" ")
+    forged = base64.b64encode(key_id + base64.b64decode(line)[4:])
+    case.files["checkpoint"] = text + b" " + forged + b"\n"
+    assert naive.key_id_stands_there(case.files["checkpoint"], name, key_id)
+    assert "note-invalid" in case.found()
+    bundle = repacked(case.bundle, {"checkpoint": case.files["checkpoint"]})
+    assert case.verdict(bundle) == (40, 2, "checkpoint-unsigned")
+
+
+def test_unsigned_log_offered_as_valid(case: Case) -> None:
+    for note in (head_of(case).to_text().encode(), head_of(case).to_text().encode() + b"\n"):
+        case.files["checkpoint"] = note
+        assert naive.entries(case.reader)
+        assert "note-invalid" in case.found()
+        assert case.verdict(repacked(case.bundle, {"checkpoint": note})) == (40, 2, "checkpoint-unsigned")
+
+
+def test_stolen_log_key_rewrites_history(case: Case) -> None:
+    kept = head_of(case, 200)
+    case.sign([*case.leaves[:150], altered(case.leaves[150]), *case.leaves[151:]])
+    assert naive.entries(case.reader)
+    assert case.found() == set()
+    assert case.found(kept) == {"forked"}
+    keep(case, kept)
+    forged = build(
+        ForgedLog(case.leaves, case.key, without_blobs), change_of(case), since=case.trust["checkpoint"]
+    )
+    assert naive.manifest(forged)
+    assert case.verdict(forged) == (42, 6, "forked")
+
+
+def test_stolen_log_key_signs_a_smaller_tree(case: Case) -> None:
+    kept = head_of(case)
+    case.sign(case.leaves[:20])
+    assert naive.entries(case.reader)
+    assert case.found(kept) == {"rolled-back"}
+
+
+def test_rotation_signed_by_one_side(case: Case) -> None:
+    """A leaf may say that the key has changed; only the auditor's TRUST decides whose signature counts."""
+    new = NoteKey.generate(ORIGIN, b"n" * 32)
+    rotated = Event(
+        id="f" * 32, type="key.rotated", actor=EXECUTOR, data={"log_key": new.vkey},
+        t="2026-11-22T23:00:00.000000Z", mono=10**15, boot="boot-1",
+    )  # fmt: skip
+    case.sign([*case.leaves, rotated.to_bytes()])
+    head = head_of(case)
+    case.files["checkpoint"] = case.files[f"history/{head.size}.note"] = new.sign(head.to_text())
+    assert naive.entries(case.reader)
+    assert "note-invalid" in case.found()
+    assert case.verdict(whole=True)[0] == 40
+    assert Trust.from_files(case.trust).policy.log.vkey == case.key.vkey

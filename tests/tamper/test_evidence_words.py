@@ -1,0 +1,371 @@
+"""Answers, waits and guards that a lying owner of the log writes, and the rule that names them: 20, or 12 to 14."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from itmp.audit import Receipt
+from itmp.change import team_policy
+from itmp.evidence import Report, Trust, verify
+from itmp.execution.doors import Slice
+from itmp.execution.record import work_digest
+from itmp.plan import AnsibleStep, LeafStep, Plan, all_steps
+from itmp.testing.people import Person
+from itmp.testing.small_plans import ansible, ask, hosts, plan, rolling, wait
+from itmp.testing.story import Story
+
+TWO = hosts(2)
+ROLES = {"alice": ("sre", "owner"), "bob": ("approver", "owner"), "carol": ("approver",), "dave": ("sre",)}
+
+
+def policy() -> bytes:
+    """A policy in which approvers may answer too: the plan below asks an sre."""
+    people = {f"{name}@example.com": Person(f"{name}@example.com", "story") for name in ROLES}
+    signers = {name: (one.public.line, ROLES[name.partition("@")[0]]) for name, one in people.items()}
+    return team_policy(signers).replace(b"[approve, reject, revoke]", b"[approve, reject, revoke, answer]")
+
+
+class Told(Story):
+    """A run with a question, a wait and guarded steps, told leaf by leaf; the test bends what it wants bent."""
+
+    def __init__(self, made: Plan | None = None) -> None:
+        super().__init__(
+            plan=made
+            or plan(
+                [
+                    ask("confirm", roles=["sre"], on_failure="repair"),
+                    wait("soak", seconds=60),
+                    ansible("rest", TWO, tasks=1),
+                    ansible("repair", TWO, tasks=1),
+                    ansible("last", TWO, tasks=1),
+                ],
+                guards={"last": "steps.confirm.answer"},
+            ),
+            roles=ROLES,
+            policy=policy(),
+        )
+        self.open()
+        self.act("approve", "bob")
+        self.running = self.permit()
+        self.say(self.running, "run.started", data={"permit": self.running.leaf})
+
+    def resumes(self) -> None:
+        """Let the run die, and be taken up under a permit of its own."""
+        self.running = self.permit(mode="resume", run=self.running.run)
+        self.say(self.running, "run.resumed", data={"permit": self.running.leaf})
+
+    def step(self, name: str) -> LeafStep:
+        return next(step for step in all_steps(self.plan.manifest) if step.id == name)
+
+    def begin(self, name: str, *names: str, **data: Any) -> Receipt:
+        step, permit = self.step(name), self.running
+        work = work_digest(Slice(key=name, step=step, hosts=names))
+        told = {"slice": name, "hosts": list(names), "work": work, "permit": permit.leaf, **data}
+        return self.say(permit, "slice.intended", step=name, phase="do", data=told)
+
+    def end(self, name: str, intent: Receipt, **states: str) -> None:
+        found = {key.replace("_is_", ":"): state for key, state in states.items()}
+        data = {"slice": name, "hosts": found}
+        self.say(self.running, "slice.finished", step=name, phase="do", intent=intent.hash, data=data)
+
+    def says(self, value: str = "true", who: str = "alice", **lies: str) -> Receipt:
+        lines = {"run": "run-1", "step": "confirm", "value": value} | lies
+        return self.act("answer", who, **lines)
+
+    def settle(
+        self, intent: Receipt, statement: str, value: str = "true", outcome: str = "ok", state: str = ""
+    ) -> None:
+        self.say(
+            self.running,
+            "ask.answered",
+            step="confirm",
+            phase="do",
+            intent=intent.hash,
+            action="itmp.ask",
+            target={"kind": "ask", "id": "ask:confirm"},
+            outcome=outcome,
+            data={"value": value, "statement": statement},
+        )
+        self.end("confirm", intent, ask_is_confirm=state or outcome)
+
+    def soak(self, until: int = 60, after: int = 60) -> None:
+        """Wait: the intent says `until` seconds from now, the end comes `after` seconds later."""
+        moment = self.clock.now().replace(microsecond=0) + timedelta(seconds=until + 1)
+        intent = self.begin("soak", until=moment.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        self.clock.time += timedelta(seconds=after + 1)
+        self.say(
+            self.running,
+            "check.finished",
+            step="soak",
+            phase="do",
+            intent=intent.hash,
+            action="itmp.wait",
+            target={"kind": "wait", "id": "wait:soak"},
+            outcome="ok",
+            data={"message": ""},
+        )
+        self.end("soak", intent, wait_is_soak="ok")
+
+    def steps(self) -> tuple[AnsibleStep, ...]:
+        return tuple(step for step in all_steps(self.plan.manifest) if isinstance(step, AnsibleStep))
+
+    def work(self, name: str) -> None:
+        """Carry an Ansible step out."""
+        step = next(step for step in self.steps() if step.id == name)
+        self.slice(self.running, step)
+
+    def over(self, name: str) -> None:
+        """Pass a step over."""
+        intent = self.begin(name, *TWO, passed="because")
+        self.end(name, intent, **dict.fromkeys(TWO, "skipped"))
+
+    def judge(self, *, state: str = "succeeded") -> Report:
+        end = dict.fromkeys(TWO, "changed")
+        kind = "ok" if state == "succeeded" else "failed"
+        self.say(self.running, "run.finished", outcome=kind, data={"state": state, "hosts": end})
+        self.close()
+        return verify(self.evidence(), Trust.from_files(self.trust()))
+
+    def rest(self, *, last: Callable[[str], None] | None = None) -> None:
+        """Tell the honest rest after an answer `true`."""
+        self.soak()
+        self.work("rest")
+        self.work("repair")
+        (last or self.work)("last")
+
+
+def asked() -> tuple[Told, Receipt]:
+    story = Told()
+    return story, story.begin("confirm")
+
+
+def test_an_honest_run_holds() -> None:
+    story, intent = asked()
+    story.settle(intent, story.says().hash)
+    story.rest()
+    report = story.judge()
+    assert report.exit_code == 0, report.broken
+
+
+def test_an_honest_no_leads_forward_and_passes_over() -> None:
+    story, intent = asked()
+    story.settle(intent, story.says("false").hash, "false", "failed")
+    passed = story.begin("soak", passed="because")
+    story.end("soak", passed, wait_is_soak="skipped")
+    story.over("rest")
+    story.work("repair")
+    story.over("last")
+    report = story.judge()
+    assert report.exit_code == 0, report.broken
+
+
+def forged(story: Told, intent: Receipt) -> None:
+    story.settle(intent, intent.hash)  # no statement at all
+
+
+def wrong_role(story: Told, intent: Receipt) -> None:
+    story.settle(intent, story.says(who="bob", role="approver").hash)
+
+
+def role_without_the_act(story: Told, intent: Receipt) -> None:
+    story.settle(intent, story.says(role="owner").hash)
+
+
+def of_another_run(story: Told, intent: Receipt) -> None:
+    story.settle(intent, story.says(run="run-2").hash)
+
+
+def of_another_change(story: Told, intent: Receipt) -> None:
+    story.settle(intent, story.says(change="CHG-0123456789").hash)
+
+
+def of_another_question(story: Told, intent: Receipt) -> None:
+    story.settle(intent, story.says(step="soak").hash)
+
+
+def no_such_value(story: Told, intent: Receipt) -> None:
+    story.settle(intent, story.says("yes").hash, "yes")
+
+
+def expired(story: Told, intent: Receipt) -> None:
+    story.settle(intent, story.says(valid="2026-11-20T05:00:00Z 2026-11-20T06:00:00Z").hash)
+
+
+def other_value(story: Told, intent: Receipt) -> None:
+    story.settle(intent, story.says("false").hash, "true")
+
+
+def no_called_ok(story: Told, intent: Receipt) -> None:
+    story.settle(intent, story.says("false").hash, "false", "ok")
+
+
+def second_answer(story: Told, intent: Receipt) -> None:
+    story.says("false")
+    story.settle(intent, story.says("true", who="dave").hash)
+
+
+def after_the_fact(story: Told, intent: Receipt) -> None:
+    story.settle(intent, "sha256:" + "1" * 64)
+    story.says()
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        forged, wrong_role, role_without_the_act, of_another_run, of_another_change, of_another_question,
+        no_such_value, expired, other_value, no_called_ok, second_answer, after_the_fact,
+    ],
+    ids=lambda lie: lie.__name__,
+)  # fmt: skip
+def test_an_answer_that_does_not_count_settles_nothing(lie: Callable[[Told, Receipt], None]) -> None:
+    story, intent = asked()
+    lie(story, intent)
+    story.rest()
+    report = story.judge()
+    assert report.exit_code == 40
+    assert report.broken
+    assert report.broken.n == 20, report.broken
+
+
+def test_an_answer_given_before_it_was_asked_does_not_count() -> None:
+    story = Told()
+    early = story.says()
+    story.settle(story.begin("confirm"), early.hash)
+    story.rest()
+    report = story.judge()
+    assert report.broken
+    assert report.broken.n == 20
+
+
+def test_a_question_that_ends_without_its_answer_is_named() -> None:
+    story, intent = asked()
+    story.end("confirm", intent, ask_is_confirm="ok")
+    story.rest()
+    report = story.judge()
+    assert report.broken
+    assert report.broken.n == 14
+
+
+@pytest.mark.parametrize(("until", "after"), [(10, 10), (60, 20)], ids=["said shorter", "ended early"])
+def test_a_wait_that_was_cut_short_is_named(until: int, after: int) -> None:
+    story, intent = asked()
+    story.settle(intent, story.says().hash)
+    story.soak(until, after)
+    story.work("rest")
+    story.work("repair")
+    story.work("last")
+    report = story.judge()
+    assert report.broken
+    assert report.broken.n == 20
+
+
+def test_a_wait_whose_end_moved_is_named() -> None:
+    story, intent = asked()
+    story.settle(intent, story.says().hash)
+    story.begin("soak", until="2026-11-23T05:00:00Z")
+    story.resumes()
+    story.rest()
+    report = story.judge()
+    assert report.broken
+    assert report.broken.n == 20
+
+
+def test_a_step_that_ran_against_its_guard_is_named() -> None:
+    story, intent = asked()
+    story.settle(intent, story.says("false").hash, "false", "failed")
+    passed = story.begin("soak", passed="because")
+    story.end("soak", passed, wait_is_soak="skipped")
+    story.over("rest")
+    story.work("repair")
+    story.work("last")
+    report = story.judge()
+    assert report.broken
+    assert report.broken.n == 20
+
+
+def test_a_step_that_a_failure_leads_past_did_not_run() -> None:
+    story, intent = asked()
+    story.settle(intent, story.says("false").hash, "false", "failed")
+    story.rest(last=story.over)
+    report = story.judge()
+    assert report.broken
+    assert report.broken.n == 20
+
+
+def test_a_step_that_was_passed_over_for_nothing_is_named() -> None:
+    story, intent = asked()
+    story.settle(intent, story.says().hash)
+    story.rest(last=story.over)
+    report = story.judge()
+    assert report.broken
+    assert report.broken.n == 20
+
+
+def test_a_result_of_a_slice_that_was_passed_over_is_named() -> None:
+    story, intent = asked()
+    story.settle(intent, story.says("false").hash, "false", "failed")
+    passed = story.begin("soak", passed="because")
+    story.end("soak", passed, wait_is_soak="skipped")
+    hidden = story.begin("rest", *TWO, passed="because")
+    story.result(story.running, next(s for s in story.steps() if s.id == "rest"), hidden.hash, "web1")
+    story.end("rest", hidden, **dict.fromkeys(TWO, "skipped"))
+    report = story.judge()
+    assert report.broken
+    assert report.broken.n == 20
+
+
+def test_a_question_under_a_key_that_the_plan_does_not_have_is_named() -> None:
+    story = Told()
+    step, permit = story.step("confirm"), story.running
+    data = {
+        "slice": "confirm@7",
+        "hosts": [],
+        "work": work_digest(Slice(key="confirm@7", step=step, hosts=())),
+        "permit": permit.leaf,
+    }
+    story.say(permit, "slice.intended", step="confirm", phase="do", data=data)
+    report = story.judge(state="failed")
+    assert report.broken
+    assert report.broken.n == 12
+
+
+def test_work_that_did_not_wait_for_the_answer_is_named() -> None:
+    story, _ = asked()
+    story.work("repair")
+    report = story.judge(state="failed")
+    assert report.broken
+    assert report.broken.n == 20
+    assert "before confirm was settled" in report.broken.why
+
+
+def test_work_without_the_question_is_named() -> None:
+    story = Told()
+    story.work("rest")
+    report = story.judge(state="failed")
+    assert report.broken
+    assert report.broken.n == 20
+
+
+def test_a_batch_that_did_not_wait_for_the_word_is_named() -> None:
+    story = Told(
+        plan(
+            [
+                rolling(
+                    TWO,
+                    [ansible("tier", TWO, tasks=1), ask("go", after=[1])],
+                    size=1,
+                    on_failure="continue",
+                )
+            ]
+        )
+    )
+    for batch, host in enumerate(TWO, 1):
+        intent = story.begin("tier", host, slice=f"tier@{batch}")
+        story.result(story.running, story.steps()[0], intent.hash, host)
+        story.end("tier", intent, **{host: "changed"})
+    report = story.judge()
+    assert report.broken
+    assert report.broken.n == 20
+    assert "before go@1 was settled" in report.broken.why

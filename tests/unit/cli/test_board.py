@@ -1,0 +1,93 @@
+"""The live view says where a run stands, in any width, and shows nothing that bites."""
+
+import pytest
+
+from itmp.cli.board import Board, clock, lines
+from itmp.workspace import events as e
+
+HOSTS = tuple(f"web{n}" for n in range(1, 9))
+HOSTILE = "restart\x1b[31m \u202eevil\u2066\r\n\x9b2J\u2028"
+
+
+def outline(**more: str) -> e.Outline:
+    return e.Outline(
+        change="CHG-0123456789",
+        title="Rolling restart of the web tier",
+        slices=tuple(
+            e.Planned(slice=f"one@{n}", title=HOSTILE, hosts=HOSTS[(n - 1) * 4 : n * 4], batch=n, batches=2, budget=1)
+            for n in (1, 2)
+        ),
+        **more,
+    )  # fmt: skip
+
+
+def told(*events: e.RunEvent, **more: str) -> Board:
+    board = Board(outline=outline(**more))
+    begun = (
+        e.RunStarted(change="c", plan="p", run="r", hosts=HOSTS, slices=2),
+        e.SliceStarted(slice="one@1", step="one", title=HOSTILE, hosts=HOSTS[:4]),
+        *(
+            e.ActionStarted(slice="one@1", host=host, action="ansible.builtin.service", name=HOSTILE)
+            for host in HOSTS[:4]
+        ),
+    )
+    for at, event in enumerate((*begun, *events)):
+        board.take(event, float(at))
+    return board
+
+
+def text(board: Board, width: int = 200, most: int = 6) -> list[str]:
+    return ["".join(piece.text for piece in line) for line in lines(board, 100.0, width=width, most=most)]
+
+
+def done(host: str, state: str) -> tuple[e.RunEvent, ...]:
+    finished = e.ActionFinished(slice="one@1", host=host, action="a", name="n", outcome=state)
+    return finished, e.HostChanged(slice="one@1", host=host, state=state)  # type: ignore[arg-type]
+
+
+def test_it_says_batch_step_hosts_budget_and_what_comes() -> None:
+    shown = "\n".join(
+        text(told(*done("web1", "changed"), *done("web2", "failed"), window_end="2026-11-28T06:00:00Z"))
+    )
+    for part in (
+        "running  step 1 of 2  batch 1 of 2  1:40", "2 actions on 2 of 4 hosts", "changed 1  failed 1  at work 2  to come 4",
+        "1 of 1 failed hosts allowed, stops at one more; window ends 2026-11-28T06:00:00Z", "(batch 2 of 2, 4 hosts)", "web3  ",
+    ):  # fmt: skip
+        assert part in shown, part
+    assert "0 failed, 1 more allowed" in "\n".join(text(told()))
+
+
+@pytest.mark.parametrize("width", [20, 40, 79, 80, 199, 200])
+def test_every_line_fits_and_none_bites(width: int) -> None:
+    stopped = told(e.RunStopped(why=HOSTILE), *done("web1", "unknown"))
+    for board in (told(), stopped, Board()):
+        for line in text(board, width):
+            assert len(line) <= width
+            assert line.isprintable()
+    assert "stopping" in text(stopped, 79)[0]
+
+
+def test_hosts_at_work_are_named_as_far_as_there_is_room() -> None:
+    shown = text(told(), most=2)
+    assert sum("web" in line for line in shown[-3:]) == 2
+    assert "2 more at work" in shown[-1]
+    assert len(text(told(), most=0)) == 6
+
+
+def test_a_host_stands_as_its_worst_slice_until_an_undo_reaches_it() -> None:
+    board = told(*done("web1", "failed"), *done("web1", "ok"))
+    assert board.hosts["web1"] == "failed"
+    board.take(e.SliceStarted(slice="undo:x", step="x", title="x", hosts=("web1",), phase="undo"), 9.0)
+    board.take(e.SliceFinished(slice="undo:x", states={"web1": "changed"}), 9.0)
+    assert board.hosts["web1"] == "changed"
+    assert board.failed == {"web1"}
+    assert "undoing" in text(board)[0]
+
+
+def test_the_end_is_the_run_s_own_account() -> None:
+    board = told(e.RunFinished(state="failed", exit_code=13, hosts=dict.fromkeys(HOSTS, "skipped")))
+    assert board.counts() == {"skipped": 8}
+
+
+def test_durations_read_like_a_clock() -> None:
+    assert [clock(seconds) for seconds in (-1, 5, 245, 3845)] == ["0:00", "0:05", "4:05", "1:04:05"]

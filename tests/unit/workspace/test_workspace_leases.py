@@ -1,0 +1,124 @@
+"""What a run acts on is leased: to one run, all or nothing, and for no longer than its process lives."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from itmp.testing.small_plans import ansible, check, plan, stack
+from itmp.workspace import Workspace
+from itmp.workspace.leases import Held, Leases, TargetHeldError, acted_on
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workspace:
+    (tmp_path / "itmp.yml").write_text("organization: example.com\n")
+    return Workspace.here(tmp_path)
+
+
+def left(place: Workspace) -> list[str]:
+    return [path.name for path in (place.runs / "leases").glob("*.lease")]
+
+
+HOLDER = """\
+import sys
+from pathlib import Path
+from itmp.workspace import Workspace
+from itmp.workspace.leases import Leases
+place = Workspace.here(Path(sys.argv[1]))
+with Leases(place, "CHG-dead", "run-dead") as leases:
+    leases.take({"web1", "web2"})
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(place: Workspace) -> Iterator["subprocess.Popen[str]"]:
+    argv = [sys.executable, "-c", HOLDER, str(place.root)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_name_has_one_holder_who_can_be_read_and_others_are_free(place: Workspace) -> None:
+    with Leases(place, "CHG-a", "run-a") as first:
+        assert first.take({"web1", "lb1"}) is False
+        with Leases(place, "CHG-b", "run-b") as other:
+            with pytest.raises(TargetHeldError, match="lb1 is held by CHG-a") as caught:
+                other.take({"lb1", "web2"})
+            assert caught.value.exit_code == 19
+            assert caught.value.held.to_data() == {"target": "lb1", "change": "CHG-a", "run": "run-a"}
+            assert len(left(place)) == 1
+            other.take({"web2"})
+    assert left(place) == []
+
+
+def test_a_killed_holder_holds_nothing_any_more(place: Workspace, holder: "subprocess.Popen[str]") -> None:
+    with Leases(place, "CHG-b", "run-b") as leases:
+        with pytest.raises(TargetHeldError, match="CHG-dead"):
+            leases.take({"web2"})
+        holder.kill()
+        holder.wait()
+        assert len(left(place)) == 1  # the file is still there, and says nothing
+        leases.take({"web2"})
+        assert [name for name in left(place) if "CHG-dead" in name] == []
+
+
+def test_who_waits_is_told_for_whom_holds_nothing_and_gets_it_when_it_is_free(place: Workspace) -> None:
+    told: list[Held] = []
+    first = Leases(place, "CHG-a", "run-a")
+    first.take({"web2"})
+
+    def free(held: Held) -> None:
+        told.append(held)
+        with Leases(place, "CHG-c", "run-c") as third:
+            third.take({"web1"})  # what the waiting one wants too is free meanwhile
+        first.__exit__()
+
+    with Leases(place, "CHG-b", "run-b", patience=60, tell=free) as leases:
+        assert leases.take({"web1", "web2"}) is True
+    assert [held.target for held in told] == ["web2"]
+
+
+def test_many_runs_at_once_neither_share_a_name_nor_wait_for_each_other_for_ever(place: Workspace) -> None:
+    names, busy, clashes, ended = ["a", "b", "c"], set[str](), list[str](), list[int]()
+
+    def go(number: int) -> None:
+        mine = {names[number % 3], names[(number + 1) % 3]}
+        with Leases(place, f"CHG-{number}", f"run-{number}", patience=120) as leases:
+            leases.take(mine)
+            clashes.extend(busy & mine)
+            busy.update(mine)
+            threading.Event().wait(0.01)
+            busy.difference_update(mine)
+        ended.append(number)
+
+    threads = [threading.Thread(target=go, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (sorted(ended), clashes, left(place)) == (list(range(6)), [], [])
+
+
+def test_it_is_exactly_what_the_run_may_act_on() -> None:
+    made = plan(
+        [
+            ansible("one", ["web1", "web2"], delegates=("lb1",)),
+            check("asked", ["db1"]),
+            stack("scale", ["asg"]),
+            ansible("elsewhere", ["web9"], delegates=("lb9",)),
+        ],
+        undo=[ansible("back", ["web1"], delegates=("lb2",))],
+    ).manifest
+    hosts = {"web1", "db1"}
+    assert acted_on(made, hosts, phases=("undo",)) == {"web1", "lb2"}
+    whole = acted_on(made, hosts, phases=("do", "undo"))
+    assert {name for name in whole if not name.startswith("stack ")} == {"web1", "lb1", "lb2"}
+    assert len([name for name in whole if name.startswith("stack ")]) == 1
