@@ -213,7 +213,9 @@ class _Verifier:
 
     def _checkpoint(self) -> None:
         self._head = self._trust.policy.open(self._members["checkpoint"])
-        self._bound |= set(filter(MEMBER.match, self._members))  # what does not hold is told, and counts for nothing
+        self._bound |= set(
+            filter(MEMBER.match, self._members)
+        )  # what does not hold is told, and counts for nothing
 
     def _inclusion(self) -> None:
         proofs = dict(numbered(self._members, "proofs/", ".tlog-proof"))
