@@ -47,6 +47,8 @@ def test_with_json_every_verb_answers_with_one_object(place: Place) -> None:
     change = place.propose(rolling("one", batches=(3,)))
     held = place.propose(rolling("one", batches=(3,)), "--external", "EXT-1")
     place.write("r.yml", rolling("one"))
+    for host in ("web1", "web2", "web3"):
+        place.write(f"records/{host}/clock", "2026-11-28T00:00:00+0000\n")
     (place.root / "a.plan.tar").write_bytes((place.root.parent / "r.plan.tar").read_bytes())
     place.json("signers", "add", "dave@example.com", "carol.pub", "--role", "sre", "-o", "p.yml", expect=2)
     policy = (place.root / "policy.yml").read_text()
@@ -68,6 +70,9 @@ def test_with_json_every_verb_answers_with_one_object(place: Place) -> None:
         "audit checkpoint": (), "policy show": (), "policy propose": ("q.yml", *bob), "policy sign": (digest, *alice),
         "policy test": ("a.plan.tar",), "signers list": (), "signers add": ("erin@example.com", "alice.pub", "--role", "sre"),
         "signers remove": ("carol@example.com", "-o", "s.yml"), "hosts scan": (), "hosts list": (), "doctor": (),
+        "audit population": (), "audit sample": ("--seed", "s"), "audit access": (), "audit exceptions": (),
+        "audit export": ("-o", "trail.jsonl"), "audit report": (change, "-o", "change.html"),
+        "audit reconcile": ("--records", "records"), "answer": (change, "ask", "true", *alice),
         "engine status": (), "audit anchor": (), "witness key": ("w1.example.net", "--state", "w1"),
     }  # fmt: skip
     assert {*story, *NOT_HERE} == set(verbs(typer.main.get_command(app)))
@@ -79,7 +84,9 @@ def test_with_json_every_verb_answers_with_one_object(place: Place) -> None:
         verb: answer
         for verb, answer in answers.items()
         if answer["exit_code"]
-        and verb not in {"init", "undo", "resume", "stop", "reconcile", "signers add", "engine status"}
+        and verb
+        not in {"init", "undo", "resume", "stop", "reconcile", "signers add", "engine status", "answer"}
+        and (verb, answer["exit_code"]) != ("audit reconcile", 41)  # this change left questions open
     }
     assert wrong == {}
     assert {"exit_code", "retryable", "retry_at", "change", "plan", "run", "checks", "hosts"} <= set(
