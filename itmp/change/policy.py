@@ -22,6 +22,7 @@ from itmp.change._shape import (
     Environment,
     Key,
     Quorum,
+    Retention,
     Separation,
     Signer,
 )
@@ -83,6 +84,11 @@ class Policy:
     def permit_limit(self) -> timedelta:
         """The longest time for which one permit may last."""
         return self.document.limits.permit
+
+    @property
+    def retention(self) -> Retention:
+        """How long committed contents are kept, and must be at hand."""
+        return self.document.retention
 
     @property
     def signers(self) -> tuple[Signer, ...]:

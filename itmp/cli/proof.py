@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from itmp.cli import exporting, inquiries, viewing
+from itmp.cli import exporting, inquiries, keeping, viewing
 from itmp.cli.options import Id, Json
 from itmp.cli.printing import Answer, colour, safe, table, verb
 
@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
     inquiries.register(audit_app)
     exporting.register(audit_app)
     viewing.register(audit_app)
+    keeping.register(audit_app)
     app.command("evidence")(evidence)
 
 

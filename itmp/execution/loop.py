@@ -27,7 +27,7 @@ from itmp.errors import (
 )
 from itmp.execution.conformance import ConformanceError
 from itmp.execution.course import LIMITED, Course, Unit, absorb, advance, exempt, order, start
-from itmp.execution.doors import Journal, Recheck, Room, Runner, Slice
+from itmp.execution.doors import Journal, Recheck, Room, Runner, Seal, Slice
 from itmp.execution.progress import Progress, RunFinished, RunStarted, RunStopped, SliceFinished, SliceStarted
 from itmp.execution.record import Author, Recorder
 from itmp.execution.summary import RunSummary, close_undo, summarise
@@ -43,7 +43,7 @@ class Wiring:
 
     `stopping` says whether somebody asked to stop; it is called between actions and must be quick. `ids`
     gives a fresh event id, `now` the aware UTC time. `room` is fresh for each run. `environment` is the policy's
-    reading of the targets (empty: what the plan says).
+    reading of the targets (empty: what the plan says). Without `seal` no diff is kept.
     """
 
     journal: Journal
@@ -56,6 +56,7 @@ class Wiring:
     now: Callable[[], datetime]
     author: Author = field(repr=False)
     environment: str = ""
+    seal: Seal | None = None
 
 
 def execute(permit: Permit, plan: Plan, *, wiring: Wiring, limit: Iterable[str] | None = None) -> RunSummary:
@@ -120,6 +121,7 @@ class Drive:
             author=wiring.author,
             environment=wiring.environment or plan.manifest.environment,
             ids=wiring.ids,
+            seal=wiring.seal,
         )
 
     def begin(self, course: Course, *, resumed: bool) -> RunSummary:

@@ -23,6 +23,8 @@ _HOME: Final = {
     "log_vkey": "auditing", "evidence": "auditing",
     "audit_population": "inquiries", "audit_sample": "inquiries", "audit_access": "inquiries",
     "audit_exceptions": "inquiries", "audit_reconcile": "inquiries",
+    "audit_open": "contents", "audit_redact": "contents", "audit_retention": "contents", "Shown": "contents",
+    "audit_restore": "recovering", "audit_health": "recovering",
     "audit_export": "exporting", "STREAM": "exporting",
     "Account": "inquiries", "audit_account": "inquiries", "audit_cases": "inquiries", "moment": "inquiries",
     "read_trust": "inquiries", "write_file": "planning",
@@ -42,6 +44,7 @@ __all__ = [
     "Founded",
     "Proposed",
     "Result",
+    "Shown",
     "Workspace",
     "add_statement",
     "approve",
@@ -51,9 +54,14 @@ __all__ = [
     "audit_checkpoint",
     "audit_exceptions",
     "audit_export",
+    "audit_health",
     "audit_list",
+    "audit_open",
     "audit_population",
     "audit_reconcile",
+    "audit_redact",
+    "audit_restore",
+    "audit_retention",
     "audit_sample",
     "audit_show",
     "audit_verify",
@@ -136,6 +144,7 @@ if TYPE_CHECKING:
         statement_text,
         waiting_for,
     )
+    from itmp.workspace.contents import Shown, audit_open, audit_redact, audit_retention
     from itmp.workspace.exporting import STREAM, audit_export
     from itmp.workspace.founding import Founded, init, init_roots, seal
     from itmp.workspace.inquiries import (
@@ -171,6 +180,7 @@ if TYPE_CHECKING:
         signers_add,
         signers_remove,
     )
+    from itmp.workspace.recovering import audit_health, audit_restore
     from itmp.workspace.result import Result
     from itmp.workspace.running import resume, run, undo
     from itmp.workspace.tooling import (

@@ -88,3 +88,41 @@ def test_text_from_outside_cannot_steer_a_terminal_or_a_log():
     assert shown.startswith("a \\u{1b}[31mb\\u{202e}c d\\u{0}\\u{d800}e")
     assert shown.isprintable()
     assert len(shown) == 400
+
+
+DIFF = {"before": "a\nold\n", "after": "a\nnew\n", "before_header": "/etc/x", "after_header": "/etc/x"}
+
+
+@pytest.mark.parametrize(
+    ("raw", "task"),
+    [
+        ({"diff": DIFF}, {}),
+        ({"diff": DIFF}, {"diff": False}),
+        ({"diff": DIFF}, {"diff": "{{ always }}"}),
+        ({"diff": DIFF}, {"diff": True, "no_log": True}),
+        ({"diff": DIFF, "censored": "yes"}, {"diff": True}),
+    ],
+)
+def test_no_diff_is_told_unasked_or_under_no_log(raw, task):
+    assert "diff" not in _results.describe(result(raw, **task), "changed", {})
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        ({"diff": DIFF}, "--- /etc/x\n+++ /etc/x\n@@ -1,2 +1,2 @@\n a\n-old\n+new\n"),
+        ({"diff": [DIFF, {"prepared": "as is\n"}]}, "new\nas is\n"),
+        ({"diff": {"before": {"mode": "0600"}, "after": {"mode": "0644"}}}, '\n- "mode": "0600"\n'),
+        ({"results": [{"diff": DIFF}, {"diff": DIFF, "_ansible_no_log": True}]}, "+new\n"),
+        ({"results": [{"diff": DIFF, "censored": "yes"}, "text"]}, ""),
+        ({"diff": {"before": None, "after": "new"}}, "@@ -0,0 +1 @@\n+new\n"),
+        ({"diff": "text"}, ""),
+        ({"diff": {"before": "x" * 300_000, "after": "y"}}, "-… 1 more lines\n+y\n"),
+        ({"diff": {"before": "a\n" * 9_000, "after": ""}}, "-… 7000 more lines\n"),
+    ],
+)
+def test_a_diff_is_told_where_the_task_asks_for_it(raw, told):
+    found = _results.describe(result(raw, diff=True), "changed", {})["diff"]
+    assert told in found
+    assert found.count("+new") == told.count("+new") or "as is" in told
+    assert len(found) <= 200_000
