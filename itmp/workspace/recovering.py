@@ -84,10 +84,11 @@ def audit_restore(
 
 def audit_health(place: Workspace) -> Fitness:
     """Say what is wrong with the log now; whatever keeps it from being opened is a fault too."""
+    faults = [*_writable(place)]
     try:
         log, now = place.log, SystemClock().now()
-        faults = [(finding.name, finding.message) for finding in log.health(now).findings if finding.grave]
-        faults += [*_writable(place), *_last(log), *_behind(log, now)]
+        faults += [(finding.name, finding.message) for finding in log.health(now).findings if finding.grave]
+        faults += [*_last(log), *_behind(log, now)]
         place.history()
         if back := returned(place):
             faults.append(
@@ -96,12 +97,12 @@ def audit_health(place: Workspace) -> Fitness:
         return Fitness(size=log.size(), faults=tuple(faults))
     except Error as error:
         where = f"{error.where}: " if error.where else ""
-        return Fitness(size=0, faults=((type(error).__name__, where + error.what),))
+        return Fitness(size=0, faults=(*faults, (type(error).__name__, where + error.what)))
 
 
 def _writable(place: Workspace) -> Iterator[tuple[str, str]]:
     for folder in (place.state, place.state / posix_log.LOG, place.state / posix_log.LOG / posix_log.STATE):
-        if not os.access(folder, os.W_OK):
+        if folder.is_dir() and not os.access(folder, os.W_OK):
             yield "log-unwritable", f"{folder.name} cannot be written"
             return
 

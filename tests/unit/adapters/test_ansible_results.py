@@ -4,6 +4,9 @@ import pytest
 
 from itmp.adapters.ansible import _results
 from itmp.adapters.ansible._lines import one_line
+from itmp.adapters.ansible.runner import _Masked
+from itmp.adapters.secrets import MASK, Masker
+from itmp.execution.doors import ActionResult
 
 
 def result(raw, worker=None, **task):
@@ -126,3 +129,14 @@ def test_a_diff_is_told_where_the_task_asks_for_it(raw, told):
     assert told in found
     assert found.count("+new") == told.count("+new") or "as is" in told
     assert len(found) <= 200_000
+
+
+def test_a_known_secret_is_masked_in_a_diff_line_by_line():
+    told = []
+    observer = SimpleNamespace(after=told.append)
+    masked = _Masked(observer, Masker(["hunter2-hunter2"]), frozenset())
+    masked.after(
+        ActionResult(id="1", host="web1", action="copy", outcome="changed", diff="-hunter2-hunter2\n+new\n")
+    )
+    [result] = told
+    assert result.diff == f"-{MASK}\n+new\n"

@@ -200,6 +200,8 @@ def test_a_content_that_a_backup_brings_back_is_not_shown_and_goes_again(place: 
     shutil.copytree(place.state / private.PRIVATE, backup)
     redact(place)
     shutil.copytree(backup, place.state / private.PRIVATE, dirs_exist_ok=True)
+    [brought] = files(place)
+    shutil.copytree(brought.parent, place.state / private.PRIVATE / "2026-01")
     assert states(place) == ["returned"]
     [shown] = workspace.audit_open(place, "1")
     assert shown.value is None
