@@ -205,6 +205,19 @@ class Limits(_Shape):
         return value
 
 
+class Retention(_Shape):
+    """`keep`: how long committed contents are kept; `hot`: how long they must be at hand. Leaves stay for ever."""
+
+    keep: Duration = timedelta(days=366)
+    hot: Duration = timedelta(days=92)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Retention":
+        if not timedelta(0) < self.hot <= self.keep:
+            raise ValueError("hot must be more than 0s and no longer than keep")
+        return self
+
+
 class Amendment(_Shape):
     """Who may change the policy itself: so many distinct people in these roles, under the old version."""
 
@@ -225,6 +238,7 @@ class Document(_Shape):
     windows: tuple[WeeklyWindow, ...] = ()
     freezes: tuple[Freeze, ...] = ()
     limits: Limits = Limits()
+    retention: Retention = Retention()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Document":

@@ -22,6 +22,7 @@ from itmp.change._shape import (
     Environment,
     Key,
     Quorum,
+    Retention,
     Separation,
     Signer,
 )
@@ -88,6 +89,11 @@ class Policy:
     def unpinned_hosts(self) -> bool:
         """Whether a plan may reach hosts without a check of their keys."""
         return self.document.limits.unpinned_hosts == "allow"
+
+    @property
+    def retention(self) -> Retention:
+        """How long committed contents are kept, and must be at hand."""
+        return self.document.retention
 
     @property
     def signers(self) -> tuple[Signer, ...]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from itmp.cli import exporting, inquiries, viewing, witnessing
+from itmp.cli import exporting, inquiries, keeping, viewing, witnessing
 from itmp.cli.options import Id, Json
 from itmp.cli.printing import Answer, colour, columns, safe, verb
 
@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
     exporting.register(audit_app)
     viewing.register(audit_app)
     witnessing.register(app, audit_app)
+    keeping.register(audit_app)
     app.command("evidence")(evidence)
 
 

@@ -70,7 +70,10 @@ class Action:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionResult:
-    """What happened: `message` is one masked line for people; `data` is small, masked and JSON."""
+    """What happened: `message` is one masked line for people; `data` is small, masked and JSON.
+
+    `diff` is what changed as masked text, where the task asked for it; the leaf only commits to it.
+    """
 
     id: str
     host: str
@@ -82,6 +85,7 @@ class ActionResult:
     name: str = ""
     delegate: str = ""
     message: str = ""
+    diff: str = field(default="", repr=False)
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -142,6 +146,13 @@ class Journal(Protocol):
         """Keep data that is too large for a leaf, durably; return its digest."""
 
 
+class Seal(Protocol):
+    """Keeps content outside the log, durably, and returns the salted commitment that stands in the leaf instead."""
+
+    def __call__(self, pointer: str, value: Any) -> Digest:
+        """Keep a JSON value for the leaf's `pointer`; raise `Error` when it could not be kept."""
+
+
 class Recheck(Protocol):
     """The gate's checks that repeat before each slice, on the leaves as they are now."""
 
@@ -189,5 +200,6 @@ __all__ = [
     "Recheck",
     "Room",
     "Runner",
+    "Seal",
     "Slice",
 ]

@@ -37,7 +37,7 @@ from itmp.execution.course import (
     order,
     start,
 )
-from itmp.execution.doors import Journal, Patience, Recheck, Room, Runner, Slice
+from itmp.execution.doors import Journal, Patience, Recheck, Room, Runner, Seal, Slice
 from itmp.execution.passing import pass_over, passing
 from itmp.execution.progress import (
     Progress,
@@ -64,6 +64,7 @@ class Wiring:
     `stopping` says whether somebody asked to stop; it is called between actions and must be quick. `ids`
     gives a fresh event id, `now` the aware UTC time. `patience` waits for people and time. `room` is fresh for
     each run. `environment` is the policy's reading of the targets (empty: what the plan says).
+    Without `seal` no diff is kept.
     """
 
     journal: Journal
@@ -77,6 +78,7 @@ class Wiring:
     now: Callable[[], datetime]
     author: Author = field(repr=False)
     environment: str = ""
+    seal: Seal | None = None
 
 
 def execute(permit: Permit, plan: Plan, *, wiring: Wiring, limit: Iterable[str] | None = None) -> RunSummary:
@@ -144,6 +146,7 @@ class Drive:
             author=wiring.author,
             environment=wiring.environment or plan.manifest.environment,
             ids=wiring.ids,
+            seal=wiring.seal,
         )
 
     def begin(self, course: Course, *, resumed: bool) -> RunSummary:

@@ -16,15 +16,16 @@ from itmp.audit import Expect, HeadMovedError, Receipt
 from itmp.audit.event import OUTCOMES, Event
 from itmp.canonical import Digest
 from itmp.change import Permit
-from itmp.errors import BusyError, RefusedError
+from itmp.errors import BusyError, Error, RefusedError
 from itmp.execution.accounting import HostState
 from itmp.execution.conformance import targets
-from itmp.execution.doors import Action, ActionResult, Answer, Journal, Slice
+from itmp.execution.doors import Action, ActionResult, Answer, Journal, Seal, Slice
 from itmp.plan import AnsibleStep, AskStep, CheckStep, PulumiStep, WaitStep
 
 MAX_INLINE: Final = 500  # hosts named in a leaf; beyond, a digest and a blob (docs/formats/events.md)
 _MAX_BYTES: Final = 24 * 1024  # of one value in a leaf, whose limit is 60 KiB
 _MAX_TEXT: Final = 1000  # characters of one line for people
+_MAX_DIFF: Final = 64 * 1024  # characters of a diff, which is kept outside the log
 _MAX_DEPTH: Final = 16  # of structured values; deeper ones are kept as text
 _MAX_ATTEMPTS: Final = 64  # a change's head that moves faster than we can judge belongs to a busy change
 
@@ -42,10 +43,17 @@ class Recorder:
     """Writes one run's events into `journal`."""
 
     def __init__(
-        self, journal: Journal, *, permit: Permit, author: Author, environment: str, ids: Callable[[], str]
+        self,
+        journal: Journal,
+        *,
+        permit: Permit,
+        author: Author,
+        environment: str,
+        ids: Callable[[], str],
+        seal: Seal | None = None,
     ) -> None:
         self._journal, self._permit, self._author = journal, permit, author
-        self._environment, self._ids = environment, ids
+        self._environment, self._ids, self._seal = environment, ids, seal
 
     def begun(self, *, resumed: bool, asked: Mapping[str, Any] | None = None) -> None:
         """Use the permit up: write that the run starts, and what a person asked of a resume.
@@ -97,6 +105,8 @@ class Recorder:
             data |= {"path": _text(result.path), "line": result.line, "name": _text(result.name)}
             data |= {"delegate": _text(result.delegate)} if result.delegate else {}
             data |= self._fit("more", _plain(dict(result.data))) if result.data else {}
+        diff, lost = self._sealed("/diff", result.diff)
+        data |= lost
         event = self._event(
             "check.finished" if check else "action.finished",
             step=part.step.id,
@@ -106,6 +116,7 @@ class Recorder:
             target=self._target(part, result.host),
             outcome=result.outcome if result.outcome in OUTCOMES else "unknown",
             rc=result.rc if isinstance(result.rc, int) and abs(result.rc) <= canonical.MAX_INT else None,
+            diff=diff,
             data=data,
         )
         self._journal.append(event, durable=False)
@@ -214,6 +225,15 @@ class Recorder:
         kind = {"pulumi": "resource", "ask": "ask", "wait": "wait"}.get(part.step.kind, "host")
         return {"kind": kind, "id": _text(target), "env": self._environment}
 
+    def _sealed(self, pointer: str, text: str) -> tuple[str, dict[str, str]]:
+        """Return the commitment to `text`; that it could not be kept must not cost us the result."""
+        if not text or self._seal is None:
+            return "", {}
+        try:
+            return self._seal(pointer, _text(text, _MAX_DIFF)), {}
+        except Error as error:
+            return "", {"diff_lost": _text(error.what)}
+
     def _fit(self, name: str, value: Any) -> dict[str, Any]:
         data = canonical.dumps(value)
         if len(value) <= MAX_INLINE and len(data) <= _MAX_BYTES:
@@ -258,8 +278,8 @@ def _inputs(part: Slice, action: Action) -> dict[str, list[Any]]:
     return {}
 
 
-def _text(value: str) -> str:
-    return str(value).encode("utf-8", "replace").decode()[:_MAX_TEXT]
+def _text(value: str, limit: int = _MAX_TEXT) -> str:
+    return str(value).encode("utf-8", "replace").decode()[:limit]
 
 
 def _plain(value: Any, depth: int = 0) -> Any:

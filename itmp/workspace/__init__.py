@@ -29,6 +29,8 @@ _HOME: Final = {
     "audit_anchor": "auditing", "log_vkey": "auditing", "evidence": "auditing",
     "audit_population": "inquiries", "audit_sample": "inquiries", "audit_access": "inquiries",
     "audit_exceptions": "inquiries", "audit_reconcile": "inquiries",
+    "audit_open": "contents", "audit_redact": "contents", "audit_retention": "contents", "Shown": "contents",
+    "audit_restore": "recovering", "audit_health": "recovering",
     "audit_export": "exporting", "STREAM": "exporting",
     "Account": "inquiries", "audit_account": "inquiries", "audit_cases": "inquiries", "moment": "inquiries",
     "read_trust": "inquiries", "write_file": "planning",
@@ -58,6 +60,7 @@ __all__ = [
     "Proposed",
     "Result",
     "RunEvent",
+    "Shown",
     "Window",
     "Workspace",
     "add_statement",
@@ -70,9 +73,14 @@ __all__ = [
     "audit_checkpoint",
     "audit_exceptions",
     "audit_export",
+    "audit_health",
     "audit_list",
+    "audit_open",
     "audit_population",
     "audit_reconcile",
+    "audit_redact",
+    "audit_restore",
+    "audit_retention",
     "audit_sample",
     "audit_show",
     "audit_verify",
@@ -165,6 +173,7 @@ if TYPE_CHECKING:
         statement_text,
         waiting_for,
     )
+    from itmp.workspace.contents import Shown, audit_open, audit_redact, audit_retention
     from itmp.workspace.entries import Entry, audit_list, logs, reindex
     from itmp.workspace.events import OnEvent, RunEvent, event_json, outline
     from itmp.workspace.exporting import STREAM, audit_export
@@ -203,6 +212,7 @@ if TYPE_CHECKING:
         signers_remove,
     )
     from itmp.workspace.previewing import Preview, preview, preview_lines, previewed
+    from itmp.workspace.recovering import audit_health, audit_restore
     from itmp.workspace.result import Result
     from itmp.workspace.running import resume, run, undo
     from itmp.workspace.tooling import (

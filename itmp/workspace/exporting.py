@@ -130,3 +130,4 @@ def _note(place: Workspace, form: str, target: str, start: int, end: int) -> Non
         data={"format": form, "target": shown[:300], "from": start, "to": end},
     )
     place.log.append(event)
+    place.log.checkpoint()

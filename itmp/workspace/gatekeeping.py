@@ -10,6 +10,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -210,6 +211,8 @@ def _refused(place: Workspace, change: str, plan: str, data: Mapping[str, Any]) 
         id=new_id(), type="change.refused", actor=dict(EXECUTOR), change=change, plan=plan, data=data
     )
     place.log.append(event)
+    with suppress(Error):  # the refusal stands; what keeps it from being signed, the next opening names
+        place.log.checkpoint()
 
 
 def _swapped_scripts(place: Workspace, manifest: Manifest) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from itmp.adapters.clock import SystemClock, new_id
+from itmp.adapters.private import PRIVATE, PrivateStore
 from itmp.calendars import parse_duration
 from itmp.change import Admission, ChangeRecord, Permit, Refusal, RunRecord
 from itmp.errors import BusyError, InvalidInputError, NotFoundError, StaleError
@@ -264,6 +265,9 @@ def _carry(
             ids=new_id,
             now=SystemClock().now,
             environment=admission.reading.environment,
+            seal=lambda pointer, value: PrivateStore(place.state / PRIVATE).put(
+                pointer, value, now=SystemClock().now()
+            ),
             author=Author(actor=dict(EXECUTOR), on_behalf_of=admission.runner, itmp=own_digest()),
         )
         summary = start.carry(permit, wiring)

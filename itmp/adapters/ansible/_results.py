@@ -1,10 +1,15 @@
 """Turns Ansible's result objects into plain values for the action socket. Imports nothing of Ansible.
 
 Rules kept here: a result says its outcome, exit code, one line for people and a few small facts; it never
-carries arguments, variables or output at length, and with `no_log` it carries nothing but the outcome.
+carries arguments, variables or output at length, and with `no_log` it carries nothing but the outcome; what changed is
+told only where the play, block or task says `diff: true` itself.
 """
 
+import bisect
+import difflib
 import errno
+import itertools
+import json
 import os
 import re
 from collections import Counter
@@ -22,6 +27,9 @@ _NOT_STARTED: Final = "Error executing command."
 _MAX_MESSAGE: Final = 100_000
 _MAX_ID: Final = 100
 _MAX_IDS: Final = 500
+_MAX_DIFF: Final = 200_000
+_MAX_SIDE: Final = 60_000  # characters of whole lines that are compared: the play waits for it
+_MAX_LINES: Final = 2_000
 _ITEMS: Final = ("failed", "unreachable", "skipped", "changed")
 
 
@@ -55,6 +63,8 @@ def describe(result: Any, outcome: str, more: Mapping[str, Any]) -> dict[str, An
         data["delegates"] = delegates
     if not hidden:
         fields["message"] = message(raw, outcome)
+        if getattr(task, "diff", False) is True:
+            fields["diff"] = differences(raw)[:_MAX_DIFF]
         if isinstance(raw.get("rc"), int):
             fields["rc"] = raw["rc"]
     return fields
@@ -111,6 +121,31 @@ def message(raw: Mapping[str, Any], outcome: str) -> str:
                 break
     seen = list(dict.fromkeys(part.strip() for part in parts if part.strip()))
     return ": ".join(seen)[:_MAX_MESSAGE]
+
+
+def differences(raw: Mapping[str, Any]) -> str:
+    """Return what a result says that it changed, its items' included, as a unified diff."""
+    found = raw.get("diff") or ()
+    entries = found if isinstance(found, list | tuple) else (found,)
+    parts = [_difference(entry) for entry in entries if isinstance(entry, Mapping)]
+    items = [item for item in raw.get("results") or () if isinstance(item, Mapping)]
+    told = (item for item in items if not (item.get("_ansible_no_log") or "censored" in item))
+    return "".join([*parts, *map(differences, told)])
+
+
+def _difference(entry: Mapping[str, Any]) -> str:
+    if entry.get("prepared"):
+        return str(entry["prepared"])
+    before, after = (_lines_of(entry.get(name)) for name in ("before", "after"))
+    names = (str(entry.get("before_header") or "before"), str(entry.get("after_header") or "after"))
+    return "".join(difflib.unified_diff(before, after, *names))
+
+
+def _lines_of(value: Any) -> list[str]:
+    text = value if isinstance(value, str) else json.dumps(value, indent=1, sort_keys=True, default=str)
+    lines = [f"{line}\n" for line in text.splitlines()] if value else []
+    kept = lines[: bisect.bisect(list(itertools.accumulate(map(len, lines))), _MAX_SIDE)][:_MAX_LINES]
+    return kept if len(kept) == len(lines) else [*kept, f"… {len(lines) - len(kept)} more lines\n"]
 
 
 def _failure(raw: Mapping[str, Any], said: str) -> list[str]:

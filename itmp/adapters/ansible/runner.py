@@ -241,6 +241,7 @@ class _Masked:
                 action=self._plain(result.action),
                 delegate=self._plain(result.delegate),
                 message=one_line(clean.text(result.message)),
+                diff=clean.text(result.diff),
                 data={k: v if k in DATA else clean.value(v) for k, v in result.data.items()},
             )
         )

@@ -5,7 +5,17 @@ witnesses and signers' `seen` lines find that out. Network file systems are not 
 memory must be local.
 """
 
-from itmp.adapters.posix_log.files import JournalPart, PosixReader
-from itmp.adapters.posix_log.opening import PosixStore, create, open_log, open_reader, read_key
+from itmp.adapters.posix_log.files import STATE, JournalPart, PosixReader
+from itmp.adapters.posix_log.opening import LOG, PosixStore, create, open_log, open_reader, read_key
 
-__all__ = ["JournalPart", "PosixReader", "PosixStore", "create", "open_log", "open_reader", "read_key"]
+__all__ = [
+    "LOG",
+    "STATE",
+    "JournalPart",
+    "PosixReader",
+    "PosixStore",
+    "create",
+    "open_log",
+    "open_reader",
+    "read_key",
+]

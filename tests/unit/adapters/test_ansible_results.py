@@ -4,6 +4,9 @@ import pytest
 
 from itmp.adapters.ansible import _results
 from itmp.adapters.ansible._lines import one_line
+from itmp.adapters.ansible.runner import _Masked
+from itmp.adapters.secrets import MASK, Masker
+from itmp.execution.doors import ActionResult
 
 
 def result(raw, worker=None, **task):
@@ -120,3 +123,52 @@ def test_hosts_that_a_task_adds_are_named_in_a_loop_too():
         "other",
     ]
     assert _results.added({"add_host": "odd"}) == []
+
+
+DIFF = {"before": "a\nold\n", "after": "a\nnew\n", "before_header": "/etc/x", "after_header": "/etc/x"}
+
+
+@pytest.mark.parametrize(
+    ("raw", "task"),
+    [
+        ({"diff": DIFF}, {}),
+        ({"diff": DIFF}, {"diff": False}),
+        ({"diff": DIFF}, {"diff": "{{ always }}"}),
+        ({"diff": DIFF}, {"diff": True, "no_log": True}),
+        ({"diff": DIFF, "censored": "yes"}, {"diff": True}),
+    ],
+)
+def test_no_diff_is_told_unasked_or_under_no_log(raw, task):
+    assert "diff" not in _results.describe(result(raw, **task), "changed", {})
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        ({"diff": DIFF}, "--- /etc/x\n+++ /etc/x\n@@ -1,2 +1,2 @@\n a\n-old\n+new\n"),
+        ({"diff": [DIFF, {"prepared": "as is\n"}]}, "new\nas is\n"),
+        ({"diff": {"before": {"mode": "0600"}, "after": {"mode": "0644"}}}, '\n- "mode": "0600"\n'),
+        ({"results": [{"diff": DIFF}, {"diff": DIFF, "_ansible_no_log": True}]}, "+new\n"),
+        ({"results": [{"diff": DIFF, "censored": "yes"}, "text"]}, ""),
+        ({"diff": {"before": None, "after": "new"}}, "@@ -0,0 +1 @@\n+new\n"),
+        ({"diff": "text"}, ""),
+        ({"diff": {"before": "x" * 300_000, "after": "y"}}, "-… 1 more lines\n+y\n"),
+        ({"diff": {"before": "a\n" * 9_000, "after": ""}}, "-… 7000 more lines\n"),
+    ],
+)
+def test_a_diff_is_told_where_the_task_asks_for_it(raw, told):
+    found = _results.describe(result(raw, diff=True), "changed", {})["diff"]
+    assert told in found
+    assert found.count("+new") == told.count("+new") or "as is" in told
+    assert len(found) <= 200_000
+
+
+def test_a_known_secret_is_masked_in_a_diff_line_by_line():
+    told = []
+    observer = SimpleNamespace(after=told.append)
+    masked = _Masked(observer, Masker(["hunter2-hunter2"]), frozenset())
+    masked.after(
+        ActionResult(id="1", host="web1", action="copy", outcome="changed", diff="-hunter2-hunter2\n+new\n")
+    )
+    [result] = told
+    assert result.diff == f"-{MASK}\n+new\n"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from itmp import canonical
 from itmp.audit.event import MAX_LEAF
+from itmp.errors import LogUnavailableError
 from itmp.execution import Author
 from itmp.execution.doors import Action, ActionResult, Slice
 from itmp.execution.record import MAX_INLINE, Recorder, work_digest
@@ -150,3 +151,43 @@ def test_keys_of_any_script_are_kept_readable() -> None:
     assert last(rig).data["more"]["gr\\xf6\\xdfe"] == 1
     assert last(rig).data["more"][string.printable] == "1.5"
     assert last(rig).change == CHANGE
+
+
+def test_a_diff_is_committed_to_and_never_stands_in_the_leaf() -> None:
+    rig = Rig(PLAN)
+    kept: list[tuple[str, object]] = []
+
+    def seal(pointer: str, value: object) -> canonical.Digest:
+        kept.append((pointer, value))
+        return canonical.digest(b"commitment")
+
+    author = Author(actor={"kind": "executor", "id": "itmp"})
+    mine = Recorder(
+        rig.journal, permit=rig.permit(), author=author, environment="production", ids=rig.id, seal=seal
+    )
+    result = ActionResult(
+        id="1", host="web1", action="copy", outcome="changed", diff="-hunter2\ud800" + "x" * 70_000
+    )
+    mine.action_finished(part(rig), canonical.digest(b"i"), result)
+    assert last(rig).diff == canonical.digest(b"commitment")
+    assert b"hunter2" not in rig.journal.leaves[-1].data
+    assert kept == [("/diff", ("-hunter2?" + "x" * 70_000)[: 64 * 1024])]
+    assert "hunter2" not in repr(result)
+
+
+def test_a_diff_that_cannot_be_kept_does_not_cost_the_result() -> None:
+    rig = Rig(PLAN)
+
+    def seal(_pointer: str, _value: object) -> canonical.Digest:
+        raise LogUnavailableError("no room on the disk")
+
+    author = Author(actor={"kind": "executor", "id": "itmp"})
+    mine = Recorder(
+        rig.journal, permit=rig.permit(), author=author, environment="production", ids=rig.id, seal=seal
+    )
+    result = ActionResult(id="1", host="web1", action="copy", outcome="changed", diff="-hunter2")
+    for one in (mine, recorder(rig)):
+        one.action_finished(part(rig), canonical.digest(b"i"), result)
+        assert (last(rig).outcome, last(rig).diff) == ("changed", "")
+        assert b"hunter2" not in rig.journal.leaves[-1].data
+    assert rig.journal.events[-2].data["diff_lost"] == "no room on the disk"

@@ -1,0 +1,194 @@
+"""Verbs for the day on which the log is in danger: a restore drill, and health for a monitor.
+
+Rules kept here: neither writes anything; a drill trusts the trust folder and not the copy's own word; health answers
+in one line whatever is wrong, also when the log cannot be opened at all.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from itmp import canonical
+from itmp.adapters import posix_log, private
+from itmp.adapters.clock import SystemClock
+from itmp.audit import SignedCheckpoint
+from itmp.audit.checkpoint import MAX_NOTE
+from itmp.audit.log import MAX_BLOB, blob_path
+from itmp.canonical import Digest
+from itmp.change import policy_history, time_of
+from itmp.errors import Error, ForkError, InvalidInputError, NotFoundError
+from itmp.inquiry import Drill, contents, drill
+from itmp.signing import NoteVerifier
+from itmp.workspace import inquiries
+from itmp.workspace.contents import returned
+from itmp.workspace.place import Workspace
+
+if TYPE_CHECKING:
+    from itmp.audit import Checkpoint, Leaf, Log, LogReader
+    from itmp.evidence import Trust
+
+TRUST: Final = "trust"
+HEAD: Final = "head.sqlite"
+BEHIND: Final = timedelta(seconds=60)
+"""How old the oldest leaf may be that no published checkpoint covers."""
+_ROLLED_BACK: Final = frozenset({"rolled-back", "ForkError"})
+_UNFIT: Final = 16
+_FORK: Final = 42
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drilled:
+    """A drill's outcome: `present` and `absent` are what a run from this copy needs, `notes` what to know besides."""
+
+    drill: Drill
+    present: tuple[str, ...]
+    absent: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitness:
+    """What a monitor is told: each fault's name and message; none means healthy."""
+
+    size: int
+    faults: tuple[tuple[str, str], ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 when healthy, 42 after a rollback or fork, else 16."""
+        if any(name in _ROLLED_BACK for name, _ in self.faults):
+            return _FORK
+        return _UNFIT if self.faults else 0
+
+
+def audit_restore(
+    place: Workspace, copy: Path, *, trust: Path | None = None, kept: Sequence[Path] = ()
+) -> Drilled:
+    """Check a copy of `.itmp/log` (or of `.itmp`) against trust, the live log and checkpoints that were kept."""
+    known = inquiries.read_trust(trust or place.root / TRUST)
+    log = copy / "log" if (copy / "log").is_dir() else copy
+    reader, verifier = posix_log.open_reader(log), known.policy.log
+    live, notes = _live(place, verifier)
+    found = drill(reader, verifier, genesis=known.genesis, kept=_kept(known, kept), live=live)
+    parts = dict(_parts(log, reader, verifier, found.leaves))
+    return Drilled(
+        drill=found,
+        present=tuple(name for name, fault in parts.items() if not fault),
+        absent=tuple(f"{name} ({fault})" for name, fault in parts.items() if fault),
+        notes=(*notes, *_returned(log, found.leaves)),
+    )
+
+
+def audit_health(place: Workspace) -> Fitness:
+    """Say what is wrong with the log now; whatever keeps it from being opened is a fault too."""
+    faults = [*_writable(place)]
+    try:
+        log, now = place.log, SystemClock().now()
+        faults += [(finding.name, finding.message) for finding in log.health(now).findings if finding.grave]
+        faults += [*_last(log), *_behind(log, now)]
+        place.history()
+        if back := returned(place):
+            faults.append(
+                ("redacted-content", f"{back} redacted contents are here: itmp audit retention --apply")
+            )
+        return Fitness(size=log.size(), faults=tuple(faults))
+    except Error as error:
+        where = f"{error.where}: " if error.where else ""
+        return Fitness(size=0, faults=(*faults, (type(error).__name__, where + error.what)))
+
+
+def _writable(place: Workspace) -> Iterator[tuple[str, str]]:
+    for folder in (place.state, place.state / posix_log.LOG, place.state / posix_log.LOG / posix_log.STATE):
+        if folder.is_dir() and not os.access(folder, os.W_OK):
+            yield "log-unwritable", f"{folder.name} cannot be written"
+            return
+
+
+def _last(log: "Log") -> Iterator[tuple[str, str]]:
+    if log.leaf(log.size() - 1).event.type == "log.full":
+        yield "log-full", "the disk was full, and nothing was written since"
+
+
+def _behind(log: "Log", now: datetime) -> Iterator[tuple[str, str]]:
+    head, size = log.published(), log.size()
+    covered = head.checkpoint.size if head else 0
+    if covered < size:
+        waiting = now - time_of(log.leaf(covered))
+        if waiting > BEHIND:
+            seconds = int(waiting.total_seconds())
+            yield (
+                "checkpoint-behind",
+                f"{size - covered} leaves are not signed, the oldest for {seconds} seconds",
+            )
+
+
+def _live(place: Workspace, verifier: NoteVerifier) -> tuple["Log | None", tuple[str, ...]]:
+    if not place.has_log:
+        return None, ("there is no live log here to compare with",)
+    try:
+        log = place.log
+    except Error as error:
+        kind = "was rolled back or forked" if isinstance(error, ForkError) else "cannot be opened"
+        return None, (f"the live log {kind}, so nothing was compared with it: {error.what}",)
+    if log.vkey != verifier.vkey:
+        raise InvalidInputError("the trust folder names another log than this workspace's", where=TRUST)
+    return log, ()
+
+
+def _kept(trust: "Trust", files: Sequence[Path]) -> tuple["Checkpoint", ...]:
+    found = [trust.kept] if trust.kept else []
+    for file in files:
+        try:
+            note = file.read_bytes()
+        except OSError as error:
+            raise NotFoundError(f"cannot be read: {error.strerror}", where=str(file)) from error
+        if len(note) > MAX_NOTE:
+            raise InvalidInputError("too large for a checkpoint", where=str(file))
+        found.append(SignedCheckpoint.open(note, [trust.policy.log], where=str(file)).checkpoint)
+    return tuple(found)
+
+
+def _parts(
+    log: Path, reader: "LogReader", verifier: NoteVerifier, leaves: "Sequence[Leaf]"
+) -> Iterator[tuple[str, str]]:
+    """Yield each part that a run from the copy needs, and what is wrong with it."""
+    base = log.parent
+    yield "journal", "" if any(True for _ in reader.journal()) else "not in the copy"
+    yield HEAD, "" if (base / HEAD).is_file() else "not beside the copy"
+    yield "log key", _key_fault(base / "keys" / "log.key", verifier)
+    missing = sum(reader.get(blob_path(name), MAX_BLOB) is None for name in _plan_blobs(reader, leaves))
+    yield "plans", f"{missing} of their blobs are missing" if missing else ""
+
+
+def _key_fault(path: Path, verifier: NoteVerifier) -> str:
+    if not path.is_file():
+        return "not beside the copy; restore it from where keys are kept"
+    try:
+        return "" if posix_log.read_key(path).vkey == verifier.vkey else "it is another log's"
+    except Error as error:
+        return error.what
+
+
+def _plan_blobs(reader: "LogReader", leaves: "Sequence[Leaf]") -> Iterator[Digest]:
+    """Yield the manifests of the log's plans and every artifact that they name."""
+    for leaf in leaves:
+        if b'"plan.compiled"' not in leaf.data:
+            continue
+        name = canonical.parse_digest(leaf.event.plan)
+        yield name
+        manifest = reader.get(blob_path(name), MAX_BLOB)
+        if manifest is not None and canonical.digest(manifest) == name:
+            yield from map(canonical.parse_digest, canonical.loads(manifest).get("artifacts", {}).values())
+
+
+def _returned(log: Path, leaves: "Sequence[Leaf]") -> Iterator[str]:
+    store = private.PrivateStore(log.parent / private.PRIVATE)
+    here = {file.commitment for file in store.kept()}
+    if not here or not leaves:
+        return
+    gone = {item.commitment for item in contents(leaves, policy_history(leaves)) if item.redaction}
+    if back := len(gone & here):
+        yield f"{back} redacted contents lie in this copy: after a restore, itmp audit retention --apply"

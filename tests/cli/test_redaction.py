@@ -1,0 +1,78 @@
+"""A run over a real host shows a password in a diff; it is destroyed for good, and the evidence still holds."""
+
+import json
+from pathlib import Path
+
+import pytest
+from places import Place
+
+from itmp.adapters.secrets import _forms
+from itmp.workspace import Workspace
+
+pytestmark = pytest.mark.fleet
+
+SECRET = 'pa"ss/wörd-4711'
+DOCUMENT = {
+    "itmp": "runbook/v1",
+    "name": "rotate",
+    "title": "Rotate",
+    "owner": "team-web",
+    "environment": "production",
+    "risk": "low",
+    "steps": [
+        {
+            "id": "config",
+            "hosts": "web1",
+            "tasks": [
+                {
+                    "name": "Told",
+                    "diff": True,
+                    "ansible.builtin.copy": {"dest": "{{ host_root }}/told", "content": "password=none\n"},
+                },
+                {
+                    "name": "Hidden",
+                    "diff": True,
+                    "no_log": True,
+                    "ansible.builtin.copy": {"dest": "{{ host_root }}/hidden", "content": "password=none\n"},
+                },
+                {
+                    "name": "Unasked",
+                    "ansible.builtin.copy": {"dest": "{{ host_root }}/unasked", "content": "password=none\n"},
+                },
+            ],
+        }
+    ],
+}
+
+
+def holders(folder: Path) -> list[str]:
+    """Return every file of the workspace with the secret, plain, escaped or in the forms a mask knows."""
+    wanted = {form.encode() for form in _forms(SECRET)}
+    return sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and any(form in path.read_bytes() for form in wanted)
+    )
+
+
+def test_a_diff_with_a_password_is_destroyed_and_the_evidence_holds(place: Place) -> None:
+    for name in ("told", "hidden", "unasked"):
+        (place.on("web1") / name).write_text(f"password={SECRET}\n")
+    change = place.ready(json.dumps(DOCUMENT))
+    place.run(change)
+    results = [leaf for leaf in place.leaves(change) if leaf.event.type == "action.finished"]
+    told = [leaf for leaf in results if leaf.event.diff]
+    assert [(leaf.event.data or {})["name"] for leaf in told] == ["Told"]
+    shown = place.itmp("audit", "open", str(told[0].index), expect=0).out
+    assert f"-password={SECRET}" in shown
+    assert "+password=none" in shown
+    assert [name.partition("/")[0:1] for name in holders(place.root)] == [(".itmp",)]
+    words = ("audit", "redact", str(told[0].index), "/diff", "--reason", "a password was shown")
+    place.itmp(*words, "--key", "carol", expect=0)
+    assert holders(place.root.parent) == [], "neither the workspace nor the home and its temporary folder"
+    assert "redacted by carol@example.com" in place.itmp("audit", "open", told[0].hash, expect=0).out
+    place.itmp("change", "close", change, "--reason", "done", "--key", "alice", expect=0)
+    place.itmp("evidence", change, "-o", "e.tar", expect=0)
+    place.itmp("e.tar", "--trust", "trust", program="itmp-verify", expect=0)
+    assert Workspace.here(place.root).log.leaf(told[0].index).data == told[0].data
+    assert place.sound()

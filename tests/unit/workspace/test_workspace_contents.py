@@ -1,0 +1,288 @@
+"""Contents that leaves commit to: opened, destroyed by right, destroyed without, dropped by age, put back."""
+
+import os
+import shutil
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from keep import SECRET, again, files, forms, found, holders, keep, make_key, store
+
+from itmp import workspace
+from itmp.adapters import private
+from itmp.adapters.clock import SystemClock, new_id
+from itmp.audit import Event
+from itmp.audit.commitments import Opening
+from itmp.change import time_of
+from itmp.errors import EvidenceInvalidError, InvalidInputError, NotFoundError, RefusedError
+from itmp.workspace import changes, statements
+from itmp.workspace.contents import Retained
+from itmp.workspace.place import EXECUTOR
+
+SHORT = "retention: {keep: 1s, hot: 1s}\n"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> workspace.Workspace:
+    return found(tmp_path / "w")
+
+
+def redact(place: workspace.Workspace, index: int = 1) -> workspace.Shown:
+    return workspace.audit_redact(
+        place, str(index), "/diff", reason="a password", key=str(place.root / "key")
+    )
+
+
+def states(place: workspace.Workspace) -> list[str]:
+    return [state for _, state in workspace.audit_retention(again(place)).contents]
+
+
+def types(place: workspace.Workspace) -> list[str]:
+    return [leaf.event.type for leaf in again(place).log.leaves()]
+
+
+def test_a_content_opens_and_that_is_logged_first(place: workspace.Workspace) -> None:
+    leaf = keep(place, SECRET)
+    [shown] = workspace.audit_open(place, "1")
+    assert (shown.value, shown.state, shown.content.leaf) == (SECRET, "hot", leaf.hash)
+    assert types(place)[-1] == "log.read"
+    assert place.log.published().checkpoint.size == place.log.size()  # type: ignore[union-attr]  # there is one
+
+
+def test_a_redacted_secret_is_nowhere_and_every_proof_stands(place: workspace.Workspace) -> None:
+    leaf = keep(place, SECRET)
+    keep(place, "harmless")
+    assert len(forms(SECRET)) > 8
+    assert len(holders(place.root, SECRET)) == 1, "the scan finds it while it is there"
+    old = place.log.checkpoint().checkpoint
+    shown = redact(place)
+    assert shown.why.startswith("redacted by alice@example.com on ")
+    assert shown.why.endswith(": a password")
+    assert holders(place.root, SECRET) == []
+    log = again(place).log
+    assert log.leaf(1).data == leaf.data
+    assert log.root(old.size) == old.root
+    assert workspace.audit_verify(again(place)).findings == ()
+    [second] = workspace.audit_open(again(place), leaf.hash)
+    assert (second.value, second.state, second.why) == (None, "redacted", shown.why)
+    assert [item.value for item in workspace.audit_open(again(place), "2")] == ["harmless"]
+
+
+def test_the_file_is_overwritten_before_it_goes(place: workspace.Workspace) -> None:
+    keep(place, SECRET)
+    [path] = files(place)
+    path.with_name("link").hardlink_to(path)
+    size = path.stat().st_size
+    redact(place)
+    assert path.with_name("link").read_bytes() == bytes(size)
+
+
+def test_intent_comes_before_effect_and_result_after(place: workspace.Workspace) -> None:
+    keep(place, SECRET)
+    redact(place)
+    statement, done = list(place.log.leaves())[-2:]
+    assert (statement.event.type, done.event.type) == ("statement.recorded", "redaction.done")
+    assert "\nact redact\n" in (statement.event.data or {})["text"]
+    assert (done.event.data or {})["statement"] == statement.hash
+    assert done.event.on_behalf_of == "alice@example.com"
+
+
+def test_an_interrupted_redaction_is_finished_without_a_second_statement(place: workspace.Workspace) -> None:
+    leaf = keep(place, SECRET)
+    own = {"leaf": leaf.hash, "pointer": "/diff", "reason": "a password"}
+    statement, signed, signer = changes.sign_act(place, "redact", lambda _: own, str(place.root / "key"))
+    statements.record(place, statement, signed, actor=changes.actor(signer))
+    [shown] = workspace.audit_open(again(place), "1")
+    assert (shown.value, shown.state) == (None, "asked")
+    assert holders(place.root, SECRET)
+    redact(again(place))
+    assert holders(place.root, SECRET) == []
+    assert types(place).count("statement.recorded") == types(place).count("redaction.done") == 1
+    redact(again(place))
+    assert types(place).count("redaction.done") == 1
+
+
+def test_who_may_not_redact_is_refused_and_nothing_goes(tmp_path: Path) -> None:
+    place = found(tmp_path / "w")
+    keep(place, SECRET)
+    make_key(tmp_path / "stranger")
+    with pytest.raises(RefusedError):
+        workspace.audit_redact(place, "1", "/diff", reason="x", key=str(tmp_path / "stranger"))
+    place.root.joinpath("p.yml").write_bytes(place.history().latest.policy.data.replace(b", redact", b""))
+    workspace.policy_propose(place, place.root / "p.yml", key=str(place.root / "key"))
+    with pytest.raises(RefusedError, match="none of them may redact"):
+        redact(place)
+    assert holders(place.root, SECRET)
+    assert "redaction.done" not in types(place)
+
+
+@pytest.mark.parametrize(
+    ("leaf", "pointer", "reason", "error"),
+    [
+        ("0", "/diff", "x", NotFoundError),
+        ("1", "/data", "x", NotFoundError),
+        ("9", "/diff", "x", NotFoundError),
+        ("1", "/diff", "", InvalidInputError),
+        ("1", "/diff", "x\nact approve", InvalidInputError),
+        ("1", "/diff", "x" * 1025, InvalidInputError),
+    ],
+)
+def test_what_is_no_redaction_is_refused(
+    place: workspace.Workspace, leaf: str, pointer: str, reason: str, error: type[Exception]
+) -> None:
+    keep(place, SECRET)
+    with pytest.raises(error):
+        workspace.audit_redact(place, leaf, pointer, reason=reason, key=str(place.root / "key"))
+    assert holders(place.root, SECRET)
+    assert types(place) == ["log.created", "action.finished"]
+
+
+# A hostile owner.
+
+
+def test_another_content_in_its_place_does_not_open(place: workspace.Workspace) -> None:
+    keep(place, SECRET)
+    [path] = files(place)
+    path.write_bytes(Opening.of("harmless", salt=bytes(32)).to_bytes())
+    with pytest.raises(EvidenceInvalidError, match="not the one that was committed"):
+        workspace.audit_open(place, "1")
+
+
+def test_a_content_that_was_removed_is_missing(place: workspace.Workspace) -> None:
+    keep(place, SECRET)
+    [path] = files(place)
+    path.unlink()
+    [shown] = workspace.audit_open(place, "1")
+    assert (shown.value, shown.state) == (None, "missing")
+    assert workspace.audit_retention(place).wrong == 1
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        {"cause": "retention"},
+        {"cause": "statement", "statement": "sha256:" + "0" * 64},
+        {"cause": "statement"},
+        {"cause": "because"},
+        {},
+    ],
+)
+def test_a_redaction_that_nothing_gave_the_right_to_is_unfounded(
+    place: workspace.Workspace, claim: dict[str, str]
+) -> None:
+    leaf = keep(place, SECRET)
+    store(place).destroy(leaf.event.diff)  # type: ignore[arg-type]  # it is a digest
+    data = {"leaf": leaf.hash, "pointer": "/diff", **claim}
+    place.log.append(Event(id=new_id(), type="redaction.done", actor=dict(EXECUTOR), data=data))
+    assert states(place) == ["unfounded"]
+    [shown] = workspace.audit_open(place, "1")
+    assert "no statement that counts" in shown.why
+    assert workspace.audit_retention(place).wrong == 1
+
+
+def test_a_statement_about_another_leaf_or_by_a_stranger_gives_no_right(place: workspace.Workspace) -> None:
+    first, second = keep(place, SECRET), keep(place, "other")
+    redact(place, 2)
+    [statement] = [leaf for leaf in place.log.leaves() if leaf.event.type == "statement.recorded"]
+    data = {"leaf": first.hash, "pointer": "/diff", "cause": "statement", "statement": statement.hash}
+    place.log.append(Event(id=new_id(), type="redaction.done", actor=dict(EXECUTOR), data=data))
+    forged = dict(statement.event.data or {})
+    forged["text"] = forged["text"].replace(second.hash, first.hash)
+    place.log.append(Event(id=new_id(), type="statement.recorded", actor=dict(EXECUTOR), data=forged))
+    [shown] = workspace.audit_open(place, "1")
+    assert (shown.value, shown.state) == (SECRET, "hot")
+
+
+def test_a_content_that_a_backup_brings_back_is_not_shown_and_goes_again(place: workspace.Workspace) -> None:
+    keep(place, SECRET)
+    backup = place.root.parent / "backup"
+    shutil.copytree(place.state / private.PRIVATE, backup)
+    redact(place)
+    shutil.copytree(backup, place.state / private.PRIVATE, dirs_exist_ok=True)
+    [brought] = files(place)
+    shutil.copytree(brought.parent, place.state / private.PRIVATE / "2026-01")
+    assert states(place) == ["returned"]
+    [shown] = workspace.audit_open(place, "1")
+    assert shown.value is None
+    assert "redacted-content" in dict(workspace.audit_health(again(place)).faults)
+    assert workspace.audit_retention(again(place), apply=True).dropped == 1
+    assert holders(place.root, SECRET) == []
+    assert states(place) == ["redacted"]
+
+
+# Retention.
+
+
+def test_what_is_older_than_the_policy_keeps_is_dropped_and_leaves_stay(tmp_path: Path) -> None:
+    place = found(tmp_path / "w", SHORT)
+    leaf = keep(place, SECRET)
+    keep(place, "two")
+    kept = _older(place, 1.1)
+    assert (kept.due, kept.dropped, kept.keep) == (2, 0, 0)
+    assert holders(place.root, SECRET), "listing drops nothing"
+    assert workspace.audit_retention(again(place), apply=True).dropped == 2
+    assert holders(place.root, SECRET) == []
+    assert states(place) == ["redacted", "redacted"]
+    assert again(place).log.leaf(1).data == leaf.data
+    [shown] = workspace.audit_open(again(place), "1")
+    assert "the policy's retention" in shown.why
+    assert workspace.audit_verify(again(place)).findings == ()
+    assert workspace.audit_retention(again(place), apply=True).dropped == 0
+    assert types(place).count("redaction.done") == 2
+
+
+def test_what_the_policy_keeps_stays(place: workspace.Workspace) -> None:
+    keep(place, SECRET)
+    assert workspace.audit_retention(place, apply=True).dropped == 0
+    assert holders(place.root, SECRET)
+
+
+def test_a_content_moved_away_after_its_hot_time_is_no_fault(tmp_path: Path) -> None:
+    place = found(tmp_path / "w", "retention: {keep: 30d, hot: 1s}\n")
+    keep(place, SECRET)
+    [path] = files(place)
+    assert [state for _, state in _older(place, 1.1).contents] == ["cold"]
+    path.rename(tmp_path / "cold")
+    kept = workspace.audit_retention(again(place))
+    assert ([state for _, state in kept.contents], kept.wrong) == (["away"], 0)
+
+
+def test_what_an_interrupted_write_left_is_a_stray_once_it_is_a_day_old(place: workspace.Workspace) -> None:
+    store(place).put("/diff", SECRET, now=SystemClock().now())
+    (place.state / private.PRIVATE / ".tmp/half").write_text(SECRET)
+    assert workspace.audit_retention(place, apply=True).strays == ()
+    assert len(holders(place.root, SECRET)) == 2, "a run may be about to write its leaf"
+    for path in files(place):
+        os.utime(path, (1, 1))
+    assert len(workspace.audit_retention(place).strays) == 2
+    assert workspace.audit_retention(place, apply=True).dropped == 2
+    assert holders(place.root, SECRET) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["{keep: 1d, hot: 2d}", "{keep: 0s}", "{keep: 5000d}", "{keep: 1d, cold: 1d}"]
+)
+def test_a_retention_that_means_nothing_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InvalidInputError):
+        found(tmp_path / "w", f"retention: {text}\n")
+
+
+def test_a_store_of_others_files_is_read_with_care(place: workspace.Workspace, tmp_path: Path) -> None:
+    leaf = keep(place, SECRET)
+    [path] = files(place)
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(EvidenceInvalidError):
+        workspace.audit_open(place, "1")
+    with pytest.raises(Exception, match="destroyed"):
+        store(place).destroy(leaf.event.diff)  # type: ignore[arg-type]  # it is a digest
+    assert (tmp_path / "elsewhere").read_bytes() != bytes((tmp_path / "elsewhere").stat().st_size)
+
+
+def _older(place: workspace.Workspace, seconds: float) -> Retained:
+    """Wait until the contents are that old: the log's clock is the machine's."""
+    end = time_of(place.log.leaf(place.log.size() - 1))
+    while SystemClock().now() - end < timedelta(seconds=seconds):
+        time.sleep(0.05)
+    return workspace.audit_retention(again(place))
