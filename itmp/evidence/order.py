@@ -6,7 +6,8 @@ Rules kept here:
 - Over a whole run no host goes back: what begins on it comes later in the plan than what began on it before, or is the
   same again. There are two ways back: to the beginning of a batch that was closed, by an `always` step, before the host
   had passed it; and, where the plan itself leads past a failure (`on_failure: continue`, or a step's id), to what that
-  failure had led past, once a person has signed to try it again or its unknown outcome was reconciled.
+  failure had led past, once a person has signed to try it again or its unknown outcome was reconciled, or where it had
+  not even been reached.
 - Once the undo of a run has begun, nothing of it is done any more; an undo step runs only on hosts where something was
   begun, and where it takes one step back, where that one was. What was passed over was not begun.
 Steps that are left out are not judged here: a success that did not do them all breaks rule 15.
@@ -90,6 +91,8 @@ class Order:
         if place.lenient and place.phase == "do" and _BAD & set(states):
             same = [other.at for other in self._places.values() if place.batch and other.batch == place.batch]
             self._led[run] = min([*same, place.at, self._led.get(run, place.at)])
+            if "not_reached" in states:
+                self.lift(run)  # nothing was done there: nobody needs to sign that it is done now
 
     def lift(self, run: str) -> None:
         """Take that what was unknown in a run is known now: nothing may have failed any more."""
