@@ -210,8 +210,7 @@ class Conduct:
             raise RuleBrokenError(12, disorder, where=where)
         self._settled -= self._order.passed_again(key, hosts, run=event.run, settled=self._settled)
         self._still_admitted(leaf, step, phase, permit)
-        if phase == "do":
-            _hold(intent_problem(self._plan.manifest, self._folding.record(), leaf, step), where)
+        _hold(intent_problem(self._plan.manifest, self._folding.record(), leaf, step), where)
         self._work[leaf.hash] = Work(self._plan, step, hosts, leaf=leaf)
 
     def _still_admitted(self, leaf: Leaf, step: LeafStep, phase: str, permit: PermitRecord) -> None:

@@ -392,3 +392,16 @@ def test_what_was_passed_over_cannot_be_taken_back() -> None:
     report = story.judge(state="failed")
     assert report.broken
     assert report.broken.n == 12
+
+
+def test_an_undo_step_is_never_passed_over() -> None:
+    story = Told(plan([ansible("rest", TWO, tasks=1)], undo=[ansible("back", TWO, tasks=1)]))
+    story.work("rest")
+    back, permit = story.step("back"), story.running
+    work = work_digest(Slice(key="undo:back", step=back, hosts=TWO))
+    told = {"slice": "undo:back", "hosts": list(TWO), "work": work, "permit": permit.leaf, "passed": "because"}
+    story.say(permit, "slice.intended", step="back", phase="undo", data=told)
+    report = story.judge(state="failed")
+    assert report.broken
+    assert report.broken.n == 20
+    assert "undo step" in report.broken.why
