@@ -38,7 +38,7 @@ from itmp.errors import EvidenceInvalidError
 from itmp.evidence.asked import Asked
 from itmp.evidence.ends import against_slices
 from itmp.evidence.order import Order, Settled
-from itmp.evidence.words import answer_problem, intent_problem, wait_problem
+from itmp.evidence.words import answer_problem, intent_problem, undo_problem, wait_problem
 from itmp.evidence.work import STATES, Work, place_of, work_digest
 from itmp.plan import LeafStep, Plan, PulumiStep, all_steps, targets
 
@@ -210,7 +210,10 @@ class Conduct:
             raise RuleBrokenError(12, disorder, where=where)
         self._settled -= self._order.passed_again(key, hosts, run=event.run, settled=self._settled)
         self._still_admitted(leaf, step, phase, permit)
-        _hold(intent_problem(self._plan.manifest, self._folding.record(), leaf, step), where)
+        if phase == "do":
+            _hold(intent_problem(self._plan.manifest, self._folding.record(), leaf, step), where)
+        else:
+            _hold(undo_problem(event), where)
         self._work[leaf.hash] = Work(self._plan, step, hosts, leaf=leaf)
 
     def _still_admitted(self, leaf: Leaf, step: LeafStep, phase: str, permit: PermitRecord) -> None:

@@ -40,10 +40,8 @@ _REAL: Final = frozenset({"ok", "changed", "failed", "unreachable", "unknown", "
 
 
 def intent_problem(manifest: Manifest, record: ChangeRecord, leaf: Leaf, step: LeafStep) -> str:
-    """Return why the intent of a slice contradicts guards, jumps or waits; empty when it does not."""
+    """Return why the intent of a `do` slice contradicts guards, jumps or waits; empty when it does not."""
     event, data = leaf.event, leaf.event.data or {}
-    if event.phase == "undo":
-        return "an undo step was passed over, and nothing leads past one" if data.get("passed") else ""
     run = next((one for one in record.runs if one.id == event.run), None)
     key = str(data.get("slice", ""))
     if key not in {slice_key(part) for part in slices(manifest) if part.step.id == step.id}:
@@ -59,6 +57,12 @@ def intent_problem(manifest: Manifest, record: ChangeRecord, leaf: Leaf, step: L
     if problem := "" if passed or step.always else _order_problem(manifest, run, key):
         return problem
     return _wait_problem(step, run, leaf, key) if isinstance(step, WaitStep) and not passed else ""
+
+
+def undo_problem(event: Event) -> str:
+    """Return why the intent of an undo slice cannot be; empty when it can."""
+    passed = (event.data or {}).get("passed")
+    return "an undo step was passed over, and nothing leads past one" if passed else ""
 
 
 def answer_problem(record: ChangeRecord, event: Event, work: Work) -> str:

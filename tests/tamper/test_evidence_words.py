@@ -399,7 +399,13 @@ def test_an_undo_step_is_never_passed_over() -> None:
     story.work("rest")
     back, permit = story.step("back"), story.running
     work = work_digest(Slice(key="undo:back", step=back, hosts=TWO))
-    told = {"slice": "undo:back", "hosts": list(TWO), "work": work, "permit": permit.leaf, "passed": "because"}
+    told = {
+        "slice": "undo:back",
+        "hosts": list(TWO),
+        "work": work,
+        "permit": permit.leaf,
+        "passed": "because",
+    }
     story.say(permit, "slice.intended", step="back", phase="undo", data=told)
     report = story.judge(state="failed")
     assert report.broken
