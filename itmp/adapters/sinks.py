@@ -91,7 +91,7 @@ class SyslogSink:
 
     def __init__(self, url: str, *, host: str) -> None:
         parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in {"tcp", "tls"} or not parts.hostname or not parts.port:
+        if parts.scheme not in {"tcp", "tls"} or not parts.hostname or not parts.port or "@" in parts.netloc:
             raise InvalidInputError(
                 f"not a syslog receiver: {url!r:.80}", do="Write tcp://HOST:PORT or tls://HOST:PORT."
             )
@@ -137,7 +137,12 @@ class HttpsSink:
                 f"not an HTTPS receiver: {url!r:.80}",
                 do="Write https://HOST/PATH; plain HTTP goes to loopback alone.",
             )
-        self._host, self._port, self._url = parts.hostname, parts.port, url
+        if not token.isascii() or not token.isprintable():
+            raise InvalidInputError(
+                "a bearer token holds a character that no header takes",
+                do="Look for a line break at its end.",
+            )
+        self._host, self._port, self._url = parts.hostname, parts.port, "://".join(parts[:2])
         self._path = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
         self._headers = {"Content-Type": content, **({"Authorization": f"Bearer {token}"} if token else {})}
         self._array, self._pause = content.endswith("batch+json"), pause

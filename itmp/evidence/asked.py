@@ -36,6 +36,10 @@ class Asked:
             return f"run {run} tries {other[0]:.80} hosts again in the log or in what was signed, not in both"
         return ""
 
+    def retried(self, run: str) -> bool:
+        """Whether a person signed, for the present attempt, that some states are tried again."""
+        return bool(self._signed.get(run))
+
     def again(self, run: str, step: LeafStep, phase: str, hosts: Collection[str]) -> str:
         """Take the intent of a slice; say which host it takes up that nobody signed to try again."""
         if phase == "undo" or step.always or step.on_failure == "continue":

@@ -38,7 +38,7 @@ from itmp.errors import EvidenceInvalidError
 from itmp.evidence.asked import Asked
 from itmp.evidence.ends import against_slices
 from itmp.evidence.order import Order, Settled
-from itmp.evidence.words import answer_problem, intent_problem, wait_problem
+from itmp.evidence.words import answer_problem, intent_problem, undo_problem, wait_problem
 from itmp.evidence.work import STATES, Work, place_of, work_digest
 from itmp.plan import LeafStep, Plan, PulumiStep, all_steps, targets
 
@@ -203,12 +203,17 @@ class Conduct:
             )
         if disorder := self._asked.again(event.run, step, phase, hosts):
             raise RuleBrokenError(12, disorder, where=where)
-        if disorder := self._order.begin(key, hosts, run=event.run, permit=permit.leaf):
+        if disorder := self._order.begin(
+            key, hosts, run=event.run, permit=permit.leaf,
+            passed=bool(data.get("passed")), retried=self._asked.retried(event.run),
+        ):  # fmt: skip
             raise RuleBrokenError(12, disorder, where=where)
         self._settled -= self._order.passed_again(key, hosts, run=event.run, settled=self._settled)
         self._still_admitted(leaf, step, phase, permit)
         if phase == "do":
             _hold(intent_problem(self._plan.manifest, self._folding.record(), leaf, step), where)
+        else:
+            _hold(undo_problem(event), where)
         self._work[leaf.hash] = Work(self._plan, step, hosts, leaf=leaf)
 
     def _still_admitted(self, leaf: Leaf, step: LeafStep, phase: str, permit: PermitRecord) -> None:
@@ -246,6 +251,7 @@ class Conduct:
             if "text" not in (event.data or {}) and not work.probed(target):
                 raise RuleBrokenError(13, f"nobody and no probe reconciled {target!r:.80}", where=where)
             self._asked.remember(event, {target: event.outcome})
+            self._order.lift(event.run)
             return
         if place_of(event) != work.place:
             raise RuleBrokenError(13, "a result of another step than its intent", where=where)
@@ -288,6 +294,7 @@ class Conduct:
                 )
         self._ended.add(event.intent)
         self._asked.remember(event, states)
+        self._order.end(work.key, states.values(), run=event.run)
         if place_of(event)[2] == "do" and not work.passed:
             done = (host for host, state in states.items() if state in {"ok", "changed", "skipped"})
             self._settled |= {(event.run, event.step, host) for host in done}

@@ -4,10 +4,12 @@ Rules kept here:
 - A slice is one of the plan's by its own key: step, batch and hosts belong together.
 - Under one permit slices begin in the plan's order, each once: batch after batch, undo last and in its own order.
 - Over a whole run no host goes back: what begins on it comes later in the plan than what began on it before, or is the
-  same again. There is one way back: to the beginning of a batch that was closed, by an `always` step, before the host
-  had passed it.
+  same again. There are two ways back: to the beginning of a batch that was closed, by an `always` step, before the host
+  had passed it; and, where the plan itself leads past a failure (`on_failure: continue`, or a step's id), to what that
+  failure had led past, once a person has signed to try it again or its unknown outcome was reconciled, or where it had
+  not even been reached.
 - Once the undo of a run has begun, nothing of it is done any more; an undo step runs only on hosts where something was
-  begun, and where it takes one step back, where that one was.
+  begun, and where it takes one step back, where that one was. What was passed over was not begun.
 Steps that are left out are not judged here: a success that did not do them all breaks rule 15.
 """
 
@@ -18,19 +20,25 @@ from typing import Final, TypeAlias
 from itmp.plan import AnsibleStep, LeafStep, Manifest, RollingStep, slices
 
 _OPENS_NOTHING: Final = "check"
+_HALTS: Final = frozenset({"stop", "undo"})
+_BAD: Final = frozenset({"failed", "unreachable", "unknown", "not_reached"})
 Settled: TypeAlias = tuple[str, str, str]
 """Run, step and host of what has been done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a slice stands: `at` counts over both phases; `batch` is its block and number, where it has one."""
+    """Where a slice stands: `at` counts over both phases; `batch` is its block and number, where it has one.
+
+    `lenient` says that the plan goes on past its failures: by its own `on_failure` or that of its block.
+    """
 
     at: int
     step: LeafStep
     hosts: frozenset[str]
     phase: str
     batch: tuple[str, int] | None
+    lenient: bool
 
 
 class Order:
@@ -43,6 +51,8 @@ class Order:
         self._hosts: dict[tuple[str, str, str], Place] = {}
         self._begun: dict[tuple[str, str], dict[str, None]] = {}
         self._closed: dict[tuple[str, str], tuple[str, int]] = {}
+        self._led: dict[str, int] = {}
+        self._lifted: set[str] = set()
 
     def problem(self, key: str, step: str, phase: str, hosts: Collection[str]) -> str:
         """Say why no slice of the plan is called so; empty when one is."""
@@ -51,8 +61,13 @@ class Order:
             return f"slice {key!r:.80} of step {step!r:.80} on these hosts is not in the plan"
         return ""
 
-    def begin(self, key: str, hosts: Collection[str], *, run: str, permit: str) -> str:
-        """Take the begin of a slice; say which order it breaks, empty for none."""
+    def begin(
+        self, key: str, hosts: Collection[str], *, run: str, permit: str, passed: bool, retried: bool
+    ) -> str:
+        """Take the begin of a slice; say which order it breaks, empty for none.
+
+        `passed` says that it is passed over, `retried` that a person signed under this permit to try failures again.
+        """
         place = self._places[key]
         if place.at <= self._permits.get(permit, -1):
             return f"slice {key} begins after a later one"
@@ -62,12 +77,26 @@ class Order:
             return f"slice {key} begins after the undo of its run"
         if missing := self._never_begun(place, run, hosts):
             return f"{key} takes back on {missing:.80} what was never begun there"
+        led_past = place.phase == "do" and place.at >= self._led.get(run, len(self._places))
         back = sorted(host for host in hosts if not self._onward(place, run, host))
-        if back:
+        if back and not (led_past and (retried or run in self._lifted)):
             return f"{back[0]:.80} goes back to {key}"
         self._permits[permit] = place.at
-        self._note(place, run, hosts)
+        self._note(place, run, hosts, passed=passed)
         return ""
+
+    def end(self, key: str, states: Collection[str], *, run: str) -> None:
+        """Take the end of a slice: where the plan leads past its failures, a run may come back to it."""
+        place = self._places[key]
+        if place.lenient and place.phase == "do" and _BAD & set(states):
+            same = [other.at for other in self._places.values() if place.batch and other.batch == place.batch]
+            self._led[run] = min([*same, place.at, self._led.get(run, place.at)])
+            if "not_reached" in states:
+                self.lift(run)  # nothing was done there: nobody needs to sign that it is done now
+
+    def lift(self, run: str) -> None:
+        """Take that what was unknown in a run is known now: nothing may have failed any more."""
+        self._lifted.add(run)
 
     def passed_again(
         self, key: str, hosts: Collection[str], *, run: str, settled: set[Settled]
@@ -102,9 +131,9 @@ class Order:
             return True
         return place.batch is not None and place.batch == before.batch == self._closed.get((run, host))
 
-    def _note(self, place: Place, run: str, hosts: Collection[str]) -> None:
+    def _note(self, place: Place, run: str, hosts: Collection[str], *, passed: bool) -> None:
         for host in hosts:
-            if place.phase == "do":
+            if place.phase == "do" and not passed:
                 self._begun.setdefault((run, host), {})[place.step.id] = None
             if not place.step.always:
                 self._hosts[run, place.phase, host] = place
@@ -115,15 +144,24 @@ class Order:
 
 def _places(manifest: Manifest) -> Iterator[tuple[str, Place]]:
     blocks = {
-        inner.id: step.id for step in manifest.steps if isinstance(step, RollingStep) for inner in step.steps
+        inner.id: step for step in manifest.steps if isinstance(step, RollingStep) for inner in step.steps
     }
     at = 0
     for phase in ("do", "undo"):
         for part in slices(manifest, phase):
             key = part.step.id if phase == "do" else f"undo:{part.step.id}"
-            batch = (blocks[part.step.id], part.batch) if part.batch else None
+            block = blocks.get(part.step.id) if part.batch else None
+            batch = (block.id, part.batch) if block else None
+            reactions = {part.step.on_failure, *((block.on_failure,) if block else ())}
             yield (
                 f"{key}@{part.batch}" if part.batch else key,
-                Place(at=at, step=part.step, hosts=frozenset(part.hosts), phase=phase, batch=batch),
+                Place(
+                    at=at,
+                    step=part.step,
+                    hosts=frozenset(part.hosts),
+                    phase=phase,
+                    batch=batch,
+                    lenient=not reactions <= _HALTS,
+                ),
             )
             at += 1

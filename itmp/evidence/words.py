@@ -35,6 +35,7 @@ from itmp.plan.guarding import REACTIONS, closed_by, guards_on, jumped
 
 SLACK: Final = timedelta(seconds=5)
 """How far the executor's clock may stand from the log's when it writes when a wait will end."""
+_BAD: Final = frozenset({"failed", "unreachable", "unknown"})
 _REAL: Final = frozenset({"ok", "changed", "failed", "unreachable", "unknown", "skipped"})
 
 
@@ -47,7 +48,8 @@ def intent_problem(manifest: Manifest, record: ChangeRecord, leaf: Leaf, step: L
         return f"{key!r:.80} is no slice of step {step.id}"
     if run is None:
         return ""
-    passed, why = bool(data.get("passed")), _closed(manifest, run, step, key)
+    passed = bool(data.get("passed"))
+    why = _closed(manifest, run, step, key, bad=_BAD | {"not_reached"} if passed else _BAD)
     if passed and not why:
         return f"{key} was passed over, and nothing says that it should be"
     if why and not passed:
@@ -55,6 +57,12 @@ def intent_problem(manifest: Manifest, record: ChangeRecord, leaf: Leaf, step: L
     if problem := "" if passed or step.always else _order_problem(manifest, run, key):
         return problem
     return _wait_problem(step, run, leaf, key) if isinstance(step, WaitStep) and not passed else ""
+
+
+def undo_problem(event: Event) -> str:
+    """Return why the intent of an undo slice cannot be; empty when it can."""
+    passed = (event.data or {}).get("passed")
+    return "an undo step was passed over, and nothing leads past one" if passed else ""
 
 
 def answer_problem(record: ChangeRecord, event: Event, work: Work) -> str:
@@ -101,12 +109,17 @@ def _order_problem(manifest: Manifest, run: RunRecord, key: str) -> str:
     return ""
 
 
-def _closed(manifest: Manifest, run: RunRecord, step: LeafStep, key: str) -> str:
+def _closed(manifest: Manifest, run: RunRecord, step: LeafStep, key: str, *, bad: frozenset[str]) -> str:
+    """Return why `key` is to be passed over, where targets in `bad` states failed; empty when it is not.
+
+    A host that its slice did not reach failed at that moment, and is still to come when the run is taken up again.
+    """
     if any(_begun(part) for part in run.slices if part.key == key):
         return ""
-    states = _states(manifest, run)
-    if over := _jumped_by(manifest, states, step):
+    last = _last_words(manifest, run)
+    if over := _jumped_by(manifest, last, step, bad):
         return over
+    states = {one: list(ends.values()) for one, ends in last.items()}
     guards = guards_on(manifest, step.id)
     return closed_by(guards, known_from(manifest, states, _answers(manifest, run))) if guards else ""
 
@@ -121,20 +134,17 @@ def _begun(part: SliceRecord) -> bool:
     return any(state in _REAL for state in ends.values())
 
 
-def _states(manifest: Manifest, run: RunRecord) -> dict[str, list[str]]:
-    """Return the last word on each target of each step's slices, by the step's id."""
+def _last_words(manifest: Manifest, run: RunRecord) -> dict[str, dict[tuple[str, str], str]]:
+    """Return the last word on each target of each slice, by the step's id, then by slice and target."""
     acting = {step.id for step in all_steps(manifest) if isinstance(step, AnsibleStep)}
-    last: dict[tuple[str, str], dict[str, str]] = {}
+    last: dict[str, dict[tuple[str, str], str]] = {}
     for part in run.slices:
         if part.phase == "do":
             open_ = part.hosts if part.step in acting and not part.passed else ()
             lost = {host: _lost(part, host) for host in open_}
             ends = {**(lost if part.finished is None else part.finished), **part.reconciled}
-            last.setdefault((part.step, part.key), {}).update(ends)
-    found: dict[str, list[str]] = {}
-    for (step, _), states in last.items():
-        found.setdefault(step, []).extend(states.values())
-    return found
+            last.setdefault(part.step, {}).update({(part.key, name): end for name, end in ends.items()})
+    return last
 
 
 def _lost(part: SliceRecord, host: str) -> str:
@@ -159,16 +169,33 @@ def _answers(manifest: Manifest, run: RunRecord) -> Mapping[str, Value]:
     return {step: value for step, value in values.items() if value is not None}
 
 
-def _jumped_by(manifest: Manifest, states: Mapping[str, list[str]], step: LeafStep) -> str:
-    """Return which failure leads past `step`; empty when none does."""
+def _jumped_by(
+    manifest: Manifest,
+    last: Mapping[str, Mapping[tuple[str, str], str]],
+    step: LeafStep,
+    bad: frozenset[str],
+) -> str:
+    """Return which failure leads past `step`; empty when none does.
+
+    As in a run, failures are counted by host, over all blocks so far; a step that goes on itself counts for none.
+    """
+    counted: set[str] = set()
     for one in manifest.steps:
-        if one.on_failure in REACTIONS or step.id not in jumped(manifest, one.id, one.on_failure):
-            continue
         inner = one.steps if isinstance(one, RollingStep) else (one,)
-        ends = [state for part in inner for state in states.get(part.id, ())]
-        failed = sum(state in {"failed", "unreachable", "unknown"} for state in ends)
-        asked_no = any(isinstance(part, AskStep) and "failed" in states.get(part.id, ()) for part in inner)
-        if failed and (not isinstance(one, RollingStep) or asked_no or failed > one.max_failures):
+        ends = {part.id: last.get(part.id, {}) for part in inner}
+        no = any(isinstance(part, AskStep) and "failed" in ends[part.id].values() for part in inner)
+        failed = {
+            target
+            for part in inner
+            if part.on_failure != "continue" and not isinstance(part, AskStep | WaitStep)
+            for (_, target), state in ends[part.id].items()
+            if state in bad
+        }
+        if isinstance(one, RollingStep):
+            counted |= failed
+            failed = failed if len(counted) > one.max_failures else set()
+        leads = one.on_failure not in REACTIONS and step.id in jumped(manifest, one.id, one.on_failure)
+        if leads and (failed or no):
             return f"{one.id} failed, and the run goes on at {one.on_failure}"
     return ""
 

@@ -16,6 +16,8 @@ begun; an undo that a person narrows to hosts leaves every stack as it is.
 its targets are `skipped`, and nothing counts as begun by it. A question that is answered with no fails; between batches
 that closes the block.
 - `on_failure` with a step's id goes on there: failed hosts take part again, because what comes is meant for them.
+- That a person goes on without a host lifts a halt. It does not lead back to what its failure has led past: later
+steps may have been done by then.
 - Nothing here widens: hosts outside the permit's limit, or skipped by a person, are never chosen.
 """
 
@@ -205,7 +207,7 @@ def absorb(
         steps={**course.steps, unit.key: next_state(course.state_of(unit), _move(done.values()))},
     )
     fine = GOOD | {"not_reached"} if past or unit.word else GOOD
-    bad = frozenset(t for t, state in states.items() if state not in fine and not course.excused(t))
+    bad = frozenset(t for t, state in states.items() if state not in fine)
     if not bad or unit.phase == "undo" or unit.step.on_failure == "continue":
         return course
     if unit.word:
@@ -255,16 +257,22 @@ def _jump(course: Course, start_: str, to: str) -> Course:
 def _react(course: Course, unit: Unit, bad: frozenset[str], *, stopped: bool) -> Course:
     block, reaction = unit.block, unit.step.on_failure
     if block is not None:
-        if len(course.failures) <= block.max_failures:
-            return course
         reaction = "undo" if "undo" in {reaction, block.on_failure} else block.on_failure
+    counted = course.failures
+    if reaction in {"stop", "undo"}:
+        bad, counted = (frozenset(t for t in some if not course.excused(t)) for some in (bad, counted))
+        if not bad:
+            return course
+    if block is not None:
+        if len(counted) <= block.max_failures:
+            return course
         course = replace(course, closed=course.closed | {block.id})
         if reaction == "continue":
             return course
         if reaction not in REACTIONS and not stopped:
             return _jump(course, block.id, reaction)
     why = f"{unit.key}: {len(bad)} of its targets did not succeed" + (
-        f", {len(course.failures)} in the run and {block.max_failures} allowed" if block else ""
+        f", {len(counted)} in the run and {block.max_failures} allowed" if block else ""
     )
     return replace(course.halted(why), undo=course.undo or (reaction == "undo" and not stopped))
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from itmp.adapters import sinks
 from itmp.adapters.clock import new_id
@@ -122,7 +123,8 @@ class _Cursor:
 
 
 def _note(place: Workspace, form: str, target: str, start: int, end: int) -> None:
-    shown = target.partition("?")[0] if "://" in target else Path(target).name
+    # Of a receiver its address alone: many carry their token in the path, and a leaf is for ever.
+    shown = "://".join(urlsplit(target)[:2]) if "://" in target else Path(target).name
     event = Event(
         id=new_id(),
         type="log.exported",

@@ -30,8 +30,9 @@ class ChangeHeldError(BusyError):
 @contextmanager
 def held(place: Workspace, change: str) -> Iterator[None]:
     """Hold the change against other processes of this workspace; the lock dies with its process."""
-    place.runs.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(place.runs / f"{change}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    for folder in (place.leases, place.runs):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(place.leases / f"{change}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,12 +1,13 @@
 """What a run acts on is leased to it: hosts, the hosts that its tasks are delegated to, and stacks.
 
 Rules kept here:
-- A lease dies with its process: it is a file of `.itmp/runs/leases/` whose lock the kernel gives up at the holder's
+- A lease dies with its process: it is a file of `.itmp/leases/` whose lock the kernel gives up at the holder's
   end, whichever way that comes. A file that nobody locks says nothing, and whoever sees it removes it.
 - All or nothing: every name that a run may act on is taken in one step under one short lock, so that nobody holds some
   names while waiting for others, and no two runs can wait for each other.
 - A run that waits holds nothing.
 - The holder is readable: the file says change, run, process and names.
+- No child of the executor reaches these files: a play could take the lease of another run away.
 """
 
 import fcntl
@@ -72,7 +73,7 @@ class Leases:
         patience: float = 0.0,
         tell: Callable[[Held], None] = lambda _: None,
     ) -> None:
-        self._folder, self._change, self._run = place.runs / "leases", change, run
+        self._folder, self._change, self._run = place.leases, change, run
         self._patience, self._tell = patience, tell
         self._file: tuple[Path, int] | None = None
 

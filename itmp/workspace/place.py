@@ -53,6 +53,11 @@ class Workspace:
         return self.root / configuration.STATE
 
     @property
+    def leases(self) -> Path:
+        """What changes and their targets are held by; closed to child processes, unlike `runs`."""
+        return self.state / "leases"
+
+    @property
     def runs(self) -> Path:
         """One folder per run; nothing in it is evidence."""
         return self.state / "runs"

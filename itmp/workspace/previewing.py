@@ -25,7 +25,7 @@ from itmp.canonical import Digest, digest, dumps
 from itmp.errors import Error, EvidenceInvalidError
 from itmp.execution import conform
 from itmp.execution.doors import Action, ActionResult, Room, Slice
-from itmp.plan import AnsibleStep, Host, Plan, PulumiStep, all_steps
+from itmp.plan import AnsibleStep, AskStep, Host, Plan, PulumiStep, WaitStep, all_steps
 from itmp.workspace import changes, gatekeeping
 from itmp.workspace.place import EXECUTOR, Workspace
 
@@ -211,6 +211,9 @@ def _beforehand(plan: Plan) -> Iterator[str]:
         elif isinstance(step, AnsibleStep):
             yield from (f"{step.id}: outside the plan's bytes: {one}" for one in step.outside)
             yield from (f"{step.id}: cannot know what the include brings: {one}" for one in step.opaque)
+        elif isinstance(step, AskStep | WaitStep):
+            yield f"{step.id}: {step.kind}s during the run; a preview does not"
+    yield from (f"{name}: only where {guard}" for name, guard in plan.manifest.guards.items())
 
 
 def _moved(place: Workspace, plan: Plan, found: Preview) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import typer
@@ -21,6 +21,7 @@ from itmp.cli.verify import _parser
 from itmp.evidence import REQUIRABLE
 from itmp.evidence.rules import TEXTS
 from itmp.evidence.trust import FILES
+from itmp.execution.progress import RunEvent
 from itmp.plan import model
 from itmp.signing import ACTS
 from itmp.signing import fields as grammar
@@ -300,3 +301,18 @@ def test_every_page_is_reachable_from_the_readme() -> None:
 def test_words_are_the_projects_own(page: Path) -> None:
     assert not FORBIDDEN.findall(prose(page))
     assert not ELSEWHERE.findall(page.read_text())
+
+
+def test_the_api_names_every_event_of_a_run_with_its_values() -> None:
+    text = (ROOT / "docs" / "api.md").read_text()
+    rows = re.findall(r"^\| (`[a-z]+\.[a-z]+`.*?) \| (.*) \|$", text, re.MULTILINE)
+    told = {
+        name: re.findall(r"`(\w+)`", values)
+        for names, values in rows
+        for name in re.findall(r"`(\S+)`", names)
+    }
+    assert told == {
+        name: [field.name for field in fields(kind) if field.name != "event"]
+        for kind in get_args(RunEvent)
+        for name in get_args(get_type_hints(kind)["event"])
+    }

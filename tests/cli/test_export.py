@@ -1,15 +1,17 @@
 """The trail handed to another system, broken off and gone on with: nothing is missing, each record leads back."""
 
+import http.server
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from itmp.export import leaf_of
 from itmp.lab.fleet import make_key
-from itmp.workspace import Workspace, init
+from itmp.workspace import Workspace, audit_export, init
 
 ITMP = Path(sys.executable).parent / "itmp"
 
@@ -39,6 +41,24 @@ def test_an_export_goes_on_where_the_last_one_ended_and_is_itself_logged(workspa
     told = [leaf_of("jsonl", line) for line in out.read_bytes().splitlines()]
     assert told == [leaf.data for leaf in log.leaves(0, 3)]
     assert [leaf.event.type for leaf in log.leaves(1)] == ["log.exported"] * 3
+
+
+def test_the_path_of_a_receiver_is_not_logged_because_many_hold_their_token_there(workspace: Path) -> None:
+    class Taker(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Taker) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        place = f"http://127.0.0.1:{server.server_port}"
+        audit_export(Workspace.here(workspace), form="jsonl", target=f"{place}/hook/T0/hush?key=hush#hush")
+    (told,) = Workspace.here(workspace).log.leaves(1)
+    assert (told.event.data or {})["target"] == place
 
 
 def test_standard_output_takes_records_alone(workspace: Path) -> None:

@@ -167,6 +167,12 @@ def test_hosts_that_are_here_by_their_inventory_are_named(tmp_path):
     [
         ("playbooks/callback_plugins/c.py", "", "without being asked"),
         ("playbooks/strategy_plugins/linear.py", "", "without being asked"),
+        ("playbooks/roles/collections/callback_plugins/c.py", "", "without being asked"),
+        (
+            "collections/ansible_collections/a/b/roles/r/callback_plugins/c.py",
+            "",
+            "without being asked",
+        ),
         ("playbooks/roles/r/connection_plugins/ssh.py", "", "in the place of Ansible's own ssh"),
         ("playbooks/vars_plugins/v.py", "", "without being asked"),
         ("playbooks/play.yml", PLAIN.replace("{hosts", "{strategy: a.b.c, hosts"), "strategy a.b.c"),

@@ -51,11 +51,6 @@ class Told(Story):
         self.running = self.permit()
         self.say(self.running, "run.started", data={"permit": self.running.leaf})
 
-    def resumes(self) -> None:
-        """Let the run die, and be taken up under a permit of its own."""
-        self.running = self.permit(mode="resume", run=self.running.run)
-        self.say(self.running, "run.resumed", data={"permit": self.running.leaf})
-
     def step(self, name: str) -> LeafStep:
         return next(step for step in all_steps(self.plan.manifest) if step.id == name)
 
@@ -120,6 +115,13 @@ class Told(Story):
         """Pass a step over."""
         intent = self.begin(name, *TWO, passed="because")
         self.end(name, intent, **dict.fromkeys(TWO, "skipped"))
+
+    def taken_up(self) -> None:
+        """Stop the run here and go on under a new permit."""
+        data = {"state": "stopped", "hosts": dict.fromkeys(TWO, "not_reached")}
+        self.say(self.running, "run.finished", outcome="failed", data=data)
+        self.running = self.permit(mode="resume")
+        self.say(self.running, "run.resumed", data={"permit": self.running.leaf})
 
     def judge(self, *, state: str = "succeeded") -> Report:
         end = dict.fromkeys(TWO, "changed")
@@ -265,7 +267,7 @@ def test_a_wait_whose_end_moved_is_named() -> None:
     story, intent = asked()
     story.settle(intent, story.says().hash)
     story.begin("soak", until="2026-11-23T05:00:00Z")
-    story.resumes()
+    story.taken_up()
     story.rest()
     report = story.judge()
     assert report.broken
@@ -369,3 +371,43 @@ def test_a_batch_that_did_not_wait_for_the_word_is_named() -> None:
     assert report.broken
     assert report.broken.n == 20
     assert "before go@1 was settled" in report.broken.why
+
+
+def test_what_was_passed_over_cannot_be_taken_back() -> None:
+    made = plan(
+        [
+            ask("confirm", on_failure="last"),
+            ansible("rest", TWO, tasks=1),
+            ansible("last", ("web3",), tasks=1),
+        ],
+        undo=[ansible("back", TWO, tasks=1)],
+    )
+    story = Told(made)
+    intent = story.begin("confirm")
+    story.settle(intent, story.says("false").hash, "false", "failed")
+    story.over("rest")
+    back = next(step for step in all_steps(made.manifest) if step.id == "back")
+    assert isinstance(back, AnsibleStep)
+    story.slice(story.running, back, phase="undo")
+    report = story.judge(state="failed")
+    assert report.broken
+    assert report.broken.n == 12
+
+
+def test_an_undo_step_is_never_passed_over() -> None:
+    story = Told(plan([ansible("rest", TWO, tasks=1)], undo=[ansible("back", TWO, tasks=1)]))
+    story.work("rest")
+    back, permit = story.step("back"), story.running
+    work = work_digest(Slice(key="undo:back", step=back, hosts=TWO))
+    told = {
+        "slice": "undo:back",
+        "hosts": list(TWO),
+        "work": work,
+        "permit": permit.leaf,
+        "passed": "because",
+    }
+    story.say(permit, "slice.intended", step="back", phase="undo", data=told)
+    report = story.judge(state="failed")
+    assert report.broken
+    assert report.broken.n == 20
+    assert "undo step" in report.broken.why

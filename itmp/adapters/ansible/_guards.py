@@ -56,9 +56,13 @@ _VALUES: Final = _VARS_FOLDERS | {"templates"}
 
 
 def check_place(path: str) -> Iterator[Problem]:
-    """Yield a problem when an artifact is code that would act without a task of the plan."""
+    """Yield a problem when an artifact is code that would act without a task of the plan.
+
+    Wherever it stands: Ansible searches these folders of any role, also of one that is called `collections`, or that
+    is named by its path inside a collection. A collection's own plugins of these kinds stand in `plugins/`.
+    """
     folders = path.split("/")[:-1]
-    if "collections" not in folders and _UNASKED & set(folders):
+    if _UNASKED & set(folders):
         message = "a plugin that would act without being asked for by a task of the plan"
         yield Problem(
             path=path, line=0, column=0, message=message, suggestion="Remove it; itmp brings its own."
@@ -72,7 +76,7 @@ def check_place(path: str) -> Iterator[Problem]:
 def notes(path: str, data: bytes) -> Iterator[str]:
     """Yield what an approver should know of a file that no task shows: code that runs here, lookups in values."""
     folders = path.split("/")[:-1]
-    if "collections" in folders:
+    if "ansible_collections" in folders:
         return
     if path.endswith(".py") and any(folder.endswith("_plugins") for folder in folders):
         yield f"{path} is code that runs on the executor's own machine"

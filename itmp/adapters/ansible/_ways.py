@@ -3,19 +3,22 @@
 Rules kept here: the way is settled when the plan is made and frozen as the artifact `inventory/ways.json`, which is
 what ssh gets at the run; of an inventory's ssh arguments only jumps and what leads nowhere are taken, all others are
 problems; the user's ssh configuration counts only where `ssh_config` in itmp.yml names it, is read by stock
-`ssh -G`, and may not run commands. Every hop is known by a pinned key like any host.
+`ssh -G`, and may not run commands: quotes, which ssh takes away from a word wherever they stand, hide none, and what
+reads it finds the state closed like any child. Every hop is known by a pinned key like any host.
 """
 
 import json
+import os
 import re
+import secrets
 import shlex
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+from itmp.adapters import supervisor
 from itmp.errors import InvalidInputError, ToolMissingError
 
 SAFE: Final = re.compile(r"[A-Za-z0-9_.:%@+-]+\Z")
@@ -36,9 +39,8 @@ _PLUGIN_DO: Final = (
 )
 _NOBODY: Final = "itmp-nobody"
 _TAKEN: Final = ("hostname", "port", "user", "identityfile", "proxyjump")
-_RUNS: Final = re.compile(
-    r"^\s*(?:match\b.*\bexec\b|include\b|knownhostscommand\b)", re.IGNORECASE | re.MULTILINE
-)
+_RUNS: Final = re.compile(r"^\s*(?:match.*exec|include|knownhostscommand)", re.IGNORECASE | re.MULTILINE)
+_QUOTES: Final = str.maketrans("", "", "\"'\\")
 _WEAKENS: Final = {
     "stricthostkeychecking": frozenset({"no", "off", "accept-new", "ask"}),
     "userknownhostsfile": frozenset({"/dev/null", "none"}),
@@ -226,7 +228,7 @@ class _Configuration:
             self._text = text = self._path.read_text()
         except OSError as error:
             raise InvalidInputError(f"cannot be read: {error.strerror}", where=str(path)) from error
-        found = _RUNS.search(text)
+        found = _RUNS.search(text.translate(_QUOTES))
         if found:
             raise InvalidInputError(
                 f"{found[0].split()[0]} is not honoured: it runs a command or reads further files",
@@ -264,18 +266,20 @@ class _Configuration:
 
 def _ask(name: str, config: str) -> dict[str, tuple[str, ...]]:
     """Return what ssh makes of `name` by a configuration; who asks makes no difference."""
-    done = subprocess.run(
+    done = supervisor.run(
         ["ssh", "-T", "-G", "-F", "/dev/stdin", "--", name],
-        input=f"{config}\nMatch all\n  User {_NOBODY}\n",
-        capture_output=True,
-        text=True,
+        token=secrets.token_hex(16),
+        environment={
+            key: os.environ[key] for key in ("PATH", "HOME", "USER", "LOGNAME") if key in os.environ
+        },
+        data=f"{config}\nMatch all\n  User {_NOBODY}\n".encode(),
         timeout=_SECONDS,
-        check=False,
     )
-    if done.returncode != 0:
-        raise InvalidInputError(f"ssh cannot read it: {done.stderr.strip()[-300:]}", where="ssh_config")
+    if done.rc != 0:
+        said = done.stderr.decode(errors="replace").strip()
+        raise InvalidInputError(f"ssh cannot read it: {said[-300:]}", where="ssh_config")
     found: dict[str, tuple[str, ...]] = {}
-    for line in done.stdout.splitlines():
+    for line in done.stdout.decode(errors="replace").splitlines():
         key, _, value = line.partition(" ")
         if key in _TAKEN:
             found[key] = (*found.get(key, ()), value)

@@ -79,7 +79,19 @@ def test_aliases_of_the_users_configuration_are_frozen(tmp_path: Path):
     assert Ways.from_bytes(frozen.to_bytes()) == frozen
 
 
-@pytest.mark.parametrize("text", ["Match exec true\n  User x\n", "Include other\n", "KnownHostsCommand /x\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Match exec true\n  User x\n",
+        "Include other\n",
+        "KnownHostsCommand /x\n",
+        '"Match" exec true\n  User x\n',
+        '"Match"exec true\n  User x\n',
+        '"Match"ex"ec" true\n  User x\n',
+        'Match ho"st" * ex"ec" true\n  User x\n',
+        '"Include" other\n',
+    ],
+)
 def test_a_configuration_that_runs_commands_is_refused(tmp_path, text):
     (tmp_path / "config").write_text(text)
     with pytest.raises(InvalidInputError, match="not honoured"):

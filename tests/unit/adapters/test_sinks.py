@@ -120,6 +120,17 @@ def test_only_https_or_loopback_and_no_password(url: str) -> None:
     assert "secret" not in str(caught.value) or "@" not in str(caught.value)
 
 
+def test_neither_a_broken_token_nor_a_path_that_is_one_is_told(server: tuple[str, type[Receiver]]) -> None:
+    url, receiver = server
+    with pytest.raises(InvalidInputError) as caught:
+        HttpsSink(url, content="x", token="hush\n\n")
+    assert "hush" not in str(caught.value)
+    receiver.codes[:] = [401]
+    with pytest.raises(SinkError) as refused:
+        HttpsSink(f"{url}/hook/hush?key=hush", content="x").send(RECORDS)
+    assert "hush" not in f"{refused.value} {refused.value.where}"
+
+
 def test_syslog_frames_each_message_by_its_length() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         sink = SyslogSink(f"tcp://127.0.0.1:{listener.getsockname()[1]}", host="example.com\n")
@@ -137,7 +148,9 @@ def test_syslog_frames_each_message_by_its_length() -> None:
     assert all(message.startswith(b"<110>1 20") and b" example.com itmp " in message for message in found)
 
 
-@pytest.mark.parametrize("url", ["udp://127.0.0.1:514", "tcp://127.0.0.1", "tls:///x"])
+@pytest.mark.parametrize(
+    "url", ["udp://127.0.0.1:514", "tcp://127.0.0.1", "tls:///x", "tcp://u:p@127.0.0.1:1"]
+)
 def test_other_syslog_is_refused(url: str) -> None:
     with pytest.raises(InvalidInputError, match="syslog receiver"):
         SyslogSink(url, host="h")

@@ -196,3 +196,13 @@ def test_the_report_is_one_file_that_needs_nothing_else(client: TestClient, stor
     assert "link" not in {tag for tag, _ in seen.tags}
     assert not [attrs for _, attrs in seen.tags if "href" in attrs or "src" in attrs]
     assert "Every rule holds." in answer.text
+
+
+def test_a_vote_that_counts_for_nothing_is_not_shown_as_one_that_does(
+    client: TestClient, story: Story
+) -> None:
+    story.act("approve", "bob", role="owner")  # signed, and in a role that may not approve
+    words = Seen(client.get(f"/changes/{story.change}").text).words
+    assert "What counts for nothing" in words
+    assert "change.approved (counts for nothing)" in words
+    assert "(counts for nothing)" not in Seen(client.get(f"/changes/{first(story)}").text).words

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from itmp.adapters.supervisor._custody import KEPT
 from itmp.testing.small_plans import ansible, check, plan, stack
 from itmp.workspace import Workspace
 from itmp.workspace.leases import Held, Leases, TargetHeldError, acted_on
@@ -20,7 +21,7 @@ def place(tmp_path: Path) -> Workspace:
 
 
 def left(place: Workspace) -> list[str]:
-    return [path.name for path in (place.runs / "leases").glob("*.lease")]
+    return [path.name for path in place.leases.glob("*.lease")]
 
 
 HOLDER = """\
@@ -122,3 +123,10 @@ def test_it_is_exactly_what_the_run_may_act_on() -> None:
     whole = acted_on(made, hosts, phases=("do", "undo"))
     assert {name for name in whole if not name.startswith("stack ")} == {"web1", "lb1", "lb2"}
     assert len([name for name in whole if name.startswith("stack ")]) == 1
+
+
+def test_leases_lie_where_no_child_of_the_executor_reaches(place: Workspace) -> None:
+    with Leases(place, "CHG-a", "run-a") as leases:
+        leases.take({"web1"})
+        (lease,) = place.state.rglob("*.lease")
+    assert lease.relative_to(place.state).parts[0] not in KEPT
