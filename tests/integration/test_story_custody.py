@@ -65,3 +65,29 @@ def test_where_nothing_closes_it_the_permit_says_so(place, tmp_path):
     custody, found = run_here(place, tmp_path / "here")
     assert custody == "none"
     assert found["list_state"].startswith("STOLEN")
+
+
+SCRIPT = """\
+#!/bin/sh
+[ "$1" = --list ] || {{ echo "{{}}"; exit 0; }}
+mkdir -p "$HOME/seen" {beside}/seen
+ls -A {state}/keys > "$HOME/seen/keys" 2>&1 || true
+cp "$HOME/seen/keys" {beside}/seen/moved && mv {beside}/seen/moved {beside}/seen/keys
+echo '{{"web": {{"vars": {{"seen": true}}}}}}'
+"""
+
+
+def test_an_inventory_script_writes_elsewhere_while_a_plan_is_made_and_finds_no_key(place):
+    state = place.root / ".itmp"
+    assert any((state / "keys").iterdir())
+    script = place.write("inventories/more.sh", SCRIPT.format(state=state, beside=place.root))
+    script.chmod(0o755)
+    named = "inventories: [inventories/hosts.yml, inventories/more.sh]\n"
+    place.write("itmp.yml", f"organization: example.com\nlog: ops\n{named}")
+    play = "- hosts: all\n  tasks: [{ansible.builtin.debug: {msg: here}}]\n"
+    place.write("playbooks/act.yml", play)
+    place.write("runbooks/r.yml", DOCUMENT.replace("hosts: localhost", "hosts: web"))
+    place.itmp("plan", "runbooks/r.yml", "-o", "r.plan.tar", expect=0)
+    cached = (place.root.parent / "home/seen/keys").read_text()
+    assert "No such file" in cached
+    assert (place.root / "seen/keys").read_text() == cached
