@@ -227,7 +227,8 @@ def cut(actors: Actors, scenario: str, template: Path, *, share: tuple[int, int]
             seen.add(name)
             _lay_out(target, state, disk.folders)
             yield from hold(target, said, f"{scenario}, power cut after call {moment}, state {number}")
-    assert moments > 2
+    if moments <= 2:
+        yield f"{scenario}: {moments} calls that change a disk"
     shutil.rmtree(root)
     shutil.rmtree(target, ignore_errors=True)
 
