@@ -4,7 +4,7 @@ Rules kept here: a snapshot is derived from raw leaves and saves time, never tru
 the digest of its state; the state names its parts by digest; hashes come from tiles that hash to the signed root. One
 that is missing, damaged, not signed by this log's key or of another log is passed over. One whose note holds is also a
 head that is known: leaves that do not continue it are a fork. Files are written before the note that names them, and
-those that no kept note names are removed.
+those of a snapshot's names that no kept note names are removed.
 """
 
 import base64
@@ -33,6 +33,7 @@ _KEPT: Final = 2
 _MAX_STATE: Final = 16 * 1024 * 1024
 _MAX_PART: Final = 64 * 1024 * 1024
 _NOTE: Final = re.compile(r"(0|[1-9]\d{0,18})\.note\Z", re.ASCII)
+_OURS: Final = re.compile(r"\d{1,19}\.(note|state)\Z|parts/\d{1,19}-\d{1,19}\Z", re.ASCII)
 _TEXT: Final = re.compile(
     r"itmp-snapshot/v1\nlog (.+)\nsize (0|[1-9]\d{0,18})\nroot (\S+)\nstate (sha256:[0-9a-f]{64})\n\Z",
     re.ASCII,
@@ -275,7 +276,7 @@ def _prune(files: Files, verifier: NoteVerifier) -> None:
             kept |= {span.path for span in load(files, signed).spans} | {f"{size}.note", f"{size}.state"}
             found += 1
     for name in names:
-        if name not in kept:
+        if name not in kept and _OURS.match(name):
             files.remove(name)
 
 

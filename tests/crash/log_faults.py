@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -102,8 +102,9 @@ class Actors:
         inject: Sequence[str] = (),
         *,
         options: Sequence[str] = ("-s", "300"),
+        ready: Callable[[], object] = lambda: None,
     ) -> Outcome:
-        """Let a child act under strace from its stop to its end."""
+        """Let a child act under strace from its stop, when `ready` is called, to its end."""
         acknowledgements, trace = root / "acknowledgements", root / "trace"
         assert self._process.stdin
         self._process.stdin.write(f"{scenario} {root} {acknowledgements}\n")
@@ -115,6 +116,7 @@ class Actors:
         )
         try:
             _attached(child, strace)
+            ready()
             os.kill(child, signal.SIGCONT)
             strace.wait(PATIENCE)
         finally:

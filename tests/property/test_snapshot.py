@@ -1,5 +1,6 @@
 """A log opened from its snapshot is the log opened from all its leaves; what is wrong with a snapshot never matters."""
 
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -154,6 +155,23 @@ def spoilt(path: Path) -> None:
     path.write_bytes(data)
 
 
+def files(root: Path) -> list[Path]:
+    return [path for path in (root / "snapshot").rglob("*") if path.is_file()]
+
+
+def linked(path: Path) -> None:
+    """Leave a link to the same bytes."""
+    elsewhere = path.parents[path.parts[::-1].index("snapshot")].parent / f"{path.name}.elsewhere"
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+
+
+def piped(path: Path) -> None:
+    """Leave a pipe that nobody writes."""
+    path.unlink()
+    os.mkfifo(path)
+
+
 HARMS: dict[str, Callable[[Path], object]] = {
     "no snapshots": lambda root: shutil.rmtree(root / "snapshot"),
     "a note": lambda root: [spoilt(path) for path in (root / "snapshot").glob("*.note")],
@@ -176,6 +194,12 @@ HARMS: dict[str, Callable[[Path], object]] = {
     "a greater name": lambda root: shutil.copy(
         next((root / "snapshot").glob("*.note")), root / "snapshot/99999.note"
     ),
+    "half of each file": lambda root: [os.truncate(path, path.stat().st_size // 2) for path in files(root)],
+    "links": lambda root: [linked(path) for path in files(root)],
+    "pipes": lambda root: [piped(path) for path in files(root)],
+    "a checkpoint for a note": lambda root: [
+        shutil.copy(root / "log/checkpoint", path) for path in (root / "snapshot").glob("*.note")
+    ],
     "a folder for a note": lambda root: (root / "snapshot/88888.note").mkdir(),
 }
 
@@ -248,6 +272,48 @@ def test_another_history_after_the_snapshot_is_a_fork() -> None:
     store.heads.head = Head(origin=ORIGIN, size=store.heads.head.size, root=bytes(32))
     with pytest.raises(ForkError, match="two histories"):
         open_again(store)
+
+
+@pytest.mark.parametrize("harm", ["the snapshots", "their parts", "the log itself"])
+def test_a_link_for_a_folder_of_snapshots_costs_nobody_a_file(
+    tmp_path: Path, template: Path, harm: str
+) -> None:
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    shutil.copytree(template, root)
+    folder = root / ("snapshot/parts" if harm == "their parts" else "snapshot")
+    folder.rename(elsewhere)
+    folder.symlink_to("." if harm == "the log itself" else elsewhere)
+    (elsewhere / "77.note").write_text("another's")
+    (elsewhere / "mine").mkdir()
+    before = {path: path.read_bytes() for path in elsewhere.rglob("*") if path.is_file()}
+    log = posix_log.open_log(root, every=EVERY)
+    log.extend([event(3000 + n) for n in range(1, EVERY + 1)])
+    log.checkpoint()
+    assert {path: path.read_bytes() for path in elsewhere.rglob("*") if path.is_file()} == before
+    assert posix_log.open_log(root).size() == log.size()
+
+
+def test_what_is_no_snapshots_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "root/snapshot/parts").mkdir(parents=True)
+    others = [tmp_path / "root/snapshot" / name for name in ("read me", "parts/notes", "1.note.old")]
+    for path in others:
+        path.write_text("another's")
+    disk(tmp_path / "root")
+    assert [path.read_text() for path in others] == ["another's"] * len(others)
+    assert len(list((tmp_path / "root/snapshot").glob("*.note"))) == 2
+
+
+def test_a_log_and_record_older_than_the_snapshot_are_a_fork(tmp_path: Path, template: Path) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(template, root)
+    log = posix_log.open_log(root, every=EVERY)
+    log.extend([event(4000 + n) for n in range(1, EVERY + 1)])
+    log.checkpoint()
+    shutil.rmtree(root / "log")
+    shutil.copytree(template / "log", root / "log")
+    shutil.copy(template / "head.sqlite", root / "head.sqlite")
+    with pytest.raises(ForkError, match="snapshot"):
+        posix_log.open_log(root)
 
 
 def test_old_snapshots_go_and_parts_stay_few(template: Path) -> None:

@@ -1,9 +1,10 @@
 """The search index `index.sqlite`: derived from the journal, for looking things up, never for judging.
 
 Rules kept here: nothing that the gate, the verifier or evidence says rests on it; it is brought up to date from the
-last leaf it knows; missing, damaged, of another log or of another layout, it is made anew without a word; where it
-cannot be written, one in memory serves. Every leaf that it leads to is read from the journal and held against the
-signed tree (those below the newest checkpoint), so a row that was bent towards another leaf shows itself.
+last leaf it knows; missing, damaged, of another log, of another layout, or older than the journal's newest segment, it
+is made anew without a word; where it cannot be written, one in memory serves. Every leaf that it leads to is read from
+the journal and held against the signed tree (those below the newest checkpoint), so a row that was bent towards another
+leaf shows itself.
 
 Who is trusted: whoever can write this file can hide leaves from people who look, and can change nothing else.
 """
@@ -32,6 +33,10 @@ _WAIT_SECONDS: Final = 10.0
 
 class _StaleError(Exception):
     """The file is no index of this log."""
+
+
+_NONE: Final = (sqlite3.Error, OSError, ValueError, OverflowError, KeyError, _StaleError)
+"""What a file raises that is no index."""
 
 
 class SearchIndex:
@@ -85,7 +90,7 @@ class SearchIndex:
 
     def _opened(self) -> tuple[Rows, sqlite3.Connection]:
         """Open the file; else make it anew beside and put it in place; else make one in memory."""
-        with suppress(sqlite3.Error, OSError, ValueError, KeyError, _StaleError):
+        with suppress(*_NONE):
             return self._caught_up(self._file)
         aside = Path(f"{self._file}.{os.getpid()}-{os.urandom(4).hex()}")
         try:
@@ -93,7 +98,7 @@ class SearchIndex:
             Path(f"{self._file}-journal").unlink(missing_ok=True)
             aside.replace(self._file)
             return self._caught_up(self._file)
-        except (sqlite3.Error, OSError, ValueError, KeyError, _StaleError):
+        except _NONE:
             return self._caught_up(None, anew=True)
         finally:
             aside.unlink(missing_ok=True)
@@ -103,7 +108,7 @@ class SearchIndex:
         try:
             rows = Rows(db)
             if anew:
-                rows.create()
+                rows.create(self._frames.newest())
             marks = dict(rows.marks())
             self._check(marks)
             self._follow(rows, marks)
@@ -133,6 +138,8 @@ class SearchIndex:
         """Raise unless the rows were read from this very journal."""
         if not marks:
             raise _StaleError
+        if marks["newest"] != str(self._frames.newest()):
+            raise _StaleError  # a failed sync: what stood in the segment before may be lost there
         size = int(marks["size"])
         if not size:
             return

@@ -1,11 +1,14 @@
 """The journal as a reader walks it: from any place onward, or one leaf at a known place.
 
 Rules kept here: nothing is written and no lock is taken, so that looking never holds up a run; a frame that is not
-whole yet ends the walk, because its writer may be at work; a frame that is read again is checked again.
+whole yet ends the walk, because its writer may be at work; a segment that lacks leaves before the next one is damage,
+never a gap; a frame that is read again is checked again.
 """
 
 import os
+import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +19,7 @@ from itmp.errors import LogUnavailableError
 
 _CHUNK: Final = 4 * 1024 * 1024
 _STATE: Final = ".state"
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,10 @@ class Frames:
             os.close(descriptor)
         self._open = {}
 
+    def newest(self) -> int:
+        """Return the first leaf of the newest segment: another one tells that the journal was healed."""
+        return self._starts()[-1]
+
     def onward(self, spot: Spot) -> Iterator[tuple[list[bytes], list[Spot]]]:
         """Yield leaves from `spot` to the end, a few megabytes at a time, each with its place."""
         for start, end in self._ranges(spot.index):
@@ -55,28 +63,43 @@ class Frames:
                 index, at = index + len(leaves), ends[-1]
                 if keep:
                     yield [leaf for leaf, _ in keep], [place for _, place in keep]
+            if end is not None and index < end:
+                raise LogUnavailableError(
+                    f"the journal lacks leaves before {end}", where=str(self._state), do="itmp audit verify"
+                )
 
     def leaf(self, spot: Spot) -> bytes:
         """Return the leaf at `spot`; `LogUnavailableError` when no whole frame stands there."""
-        descriptor = self._descriptor(spot.segment)
-        header = durable.read_at(descriptor, spot.at, frames.HEADER.size)
-        if len(header) == frames.HEADER.size:
-            length = frames.HEADER.unpack(header)[0]
-            rest = durable.read_at(descriptor, spot.at + len(header), min(length, frames.MAX_FRAME))
-            found = frames.scan(header + rest)
-            if len(found.leaves) == 1 and found.tail == "clean":
-                return found.leaves[0]
-        raise LogUnavailableError("no leaf stands there", where=f"leaf {spot.index}", do="itmp audit verify")
+        data = b""
+        with suppress(OSError, OverflowError):  # no place in any file
+            data = self._frame(self._descriptor(spot.segment), spot.at)
+        found = frames.scan(data)
+        if len(found.leaves) == 1 and found.tail == "clean":
+            return found.leaves[0]
+        raise LogUnavailableError(
+            "no leaf stands there",
+            where=f"leaf {spot.index}",
+            do="itmp audit verify says whether the log or only the index was changed; itmp audit reindex.",
+        )
+
+    def _frame(self, descriptor: int, at: int) -> bytes:
+        header = durable.read_at(descriptor, at, frames.HEADER.size)
+        length = frames.HEADER.unpack(header)[0] if len(header) == frames.HEADER.size else 0
+        return header + durable.read_at(descriptor, at + len(header), min(length, frames.MAX_FRAME))
 
     def _ranges(self, index: int) -> list[tuple[int, int | None]]:
         """Return the segments that hold leaf `index` and what follows, each with the first leaf of the next one."""
+        starts = self._starts()
+        ends: list[int | None] = [*starts[1:], None]
+        return [pair for pair in zip(starts, ends, strict=True) if pair[1] is None or pair[1] > index]
+
+    def _starts(self) -> list[int]:
         starts = [start for start, _ in segments(self._state)]
         if not starts or starts[0] != 0:
             raise LogUnavailableError(
                 "the journal is missing", where=str(self._state), do="itmp audit verify"
             )
-        ends: list[int | None] = [*starts[1:], None]
-        return [pair for pair in zip(starts, ends, strict=True) if pair[1] is None or pair[1] > index]
+        return starts
 
     def _scan(self, segment: int, at: int) -> Iterator[tuple[list[bytes], list[int]]]:
         descriptor = self._descriptor(segment)
@@ -91,9 +114,15 @@ class Frames:
         if segment not in self._open:
             path = self._state / f"journal.{segment}"
             try:
-                self._open[segment] = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                descriptor = os.open(path, _READ)
             except OSError as error:
                 raise LogUnavailableError(
                     f"the journal cannot be read: {error.strerror}", where=str(path), do="itmp audit verify"
                 ) from error
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.close(descriptor)
+                raise LogUnavailableError(
+                    "the journal is no regular file", where=str(path), do="itmp audit verify"
+                )
+            self._open[segment] = descriptor
         return self._open[segment]

@@ -12,7 +12,7 @@ from typing import Any, Final
 from itmp.adapters.index._facts import Facts
 from itmp.adapters.index._frames import Spot
 
-LAYOUT: Final = "1"
+LAYOUT: Final = "2"
 _TABLES: Final = """
 CREATE TABLE word (n INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE mark (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -65,10 +65,10 @@ class Rows:
         self._db = db
         self._words: dict[str, int] = {}
 
-    def create(self) -> None:
-        """Make the tables."""
+    def create(self, newest: int) -> None:
+        """Make the tables for a journal whose newest segment begins with leaf `newest`."""
         self._db.executescript(_TABLES)
-        self._set({"layout": LAYOUT, "size": "0", "segment": "0", "at": "0"})
+        self._set({"layout": LAYOUT, "newest": str(newest), "size": "0", "segment": "0", "at": "0"})
 
     def marks(self) -> Mapping[str, str]:
         """Return what the rows were read from and how far; empty for no index of this layout."""

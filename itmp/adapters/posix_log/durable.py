@@ -5,6 +5,7 @@ folder synced; a new folder's parent is synced; a failed sync is never repeated 
 follow no symbolic link and accept regular files within a limit only.
 """
 
+import errno
 import os
 import stat
 import time
@@ -63,7 +64,8 @@ class Folders:
     """Folders below `top` that this process knows to be durable.
 
     That a folder exists proves nothing: whoever made it may have died before its parent was synced. So each
-    is synced once by every process that writes into it.
+    is synced once by every process that writes into it. A link in a folder's place is refused: what is written,
+    and later removed, would be of another folder.
     """
 
     def __init__(self, top: Path) -> None:
@@ -75,6 +77,8 @@ class Folders:
             return
         self.make(folder.parent)
         folder.mkdir(exist_ok=True)
+        if folder.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         sync_folder(folder.parent)
         self._known.add(folder)
 

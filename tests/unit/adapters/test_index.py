@@ -10,8 +10,9 @@ import pytest
 
 from itmp.adapters import posix_log
 from itmp.adapters.index import NAME, Query
+from itmp.adapters.posix_log import frames
 from itmp.audit import Event, Leaf, Log
-from itmp.errors import Error, EvidenceInvalidError, ForkError
+from itmp.errors import Error, EvidenceInvalidError, ForkError, LogUnavailableError
 from itmp.testing.story import ORIGIN, Story, small_plan
 from itmp.workspace.reading import Reading
 
@@ -135,11 +136,25 @@ def _ahead(told: Told) -> None:
     told.edit("UPDATE mark SET value = '999999' WHERE key IN ('at', 'last_at')")
 
 
+def _nowhere(told: Told) -> None:
+    told.edit("UPDATE mark SET value = value || '0000000000000000000000000' WHERE key IN ('at', 'last_at')")
+
+
 def _words(told: Told) -> None:
     told.edit("DROP TABLE word")
 
 
-HARMS: tuple[Callable[[Told], None], ...] = (_gone, _torn, _junk, _rows, _layout, _another, _ahead, _words)
+HARMS: tuple[Callable[[Told], None], ...] = (
+    _gone,
+    _torn,
+    _junk,
+    _rows,
+    _layout,
+    _another,
+    _ahead,
+    _nowhere,
+    _words,
+)
 
 
 def test_an_index_that_is_none_is_made_anew_without_a_word(told: Told) -> None:
@@ -162,6 +177,49 @@ def test_a_row_that_leads_to_another_leaf_shows_itself(told: Told) -> None:
     told.found(Query())
     told.edit("UPDATE leaf SET at = (SELECT at FROM leaf WHERE n = 2) WHERE n = 5")
     with pytest.raises(EvidenceInvalidError):
+        told.found(Query())
+
+
+@pytest.mark.parametrize(
+    "statement", ["UPDATE leaf SET at = -1 WHERE n = 5", "UPDATE leaf SET at = at + (1 << 62)"]
+)
+def test_a_row_that_leads_nowhere_is_named(told: Told, statement: str) -> None:
+    told.found(Query())
+    told.edit(statement)
+    with pytest.raises(LogUnavailableError, match="audit reindex"):
+        told.found(Query())
+
+
+def heal(told: Told) -> Path:
+    """Let a sync fail after a leaf that was indexed; return the segment that the journal had until then."""
+    told.log.append(Event(id="a" * 32, type="log.read", actor={"kind": "human", "id": "x"}), durable=False)
+    told.found(Query())
+    store = posix_log.PosixStore(told.state, boot=told.story.clock.boot())
+    store.journal._marks.poisoned = 5
+    store.close()
+    healed = posix_log.open_log(told.state, clock=told.story.clock)
+    healed.append(Event(id="b" * 32, type="log.read", actor={"kind": "human", "id": "x"}))
+    assert told.found(Query()) == list(range(healed.size()))
+    return told.state / "log/.state/journal.0"
+
+
+def test_what_a_failed_sync_lost_is_found_in_the_fresh_segment(told: Told) -> None:
+    old = heal(told)
+    (start,) = (int(name) for path in old.parent.glob("journal.*") if (name := path.name[8:]) != "0")
+    os.truncate(old, frames.scan(old.read_bytes()).ends[start - 1] + 3)  # by the next power cut
+    assert told.found(Query()) == list(range(posix_log.open_log(told.state).size()))
+
+
+def test_leaves_that_are_missing_between_segments_are_no_gap(told: Told) -> None:
+    old = heal(told)
+    os.truncate(old, old.stat().st_size // 2)
+    for name in ("index.sqlite", "no index"):
+        (told.state / name).unlink(missing_ok=True)
+        with pytest.raises(LogUnavailableError, match="lacks leaves"):
+            told.found(Query())
+    old.unlink()
+    os.mkfifo(old)
+    with pytest.raises(LogUnavailableError, match="regular"):
         told.found(Query())
 
 
