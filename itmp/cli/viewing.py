@@ -10,7 +10,7 @@ from itmp.cli.printing import Answer, say, verb
 from itmp.errors import ToolMissingError
 
 if TYPE_CHECKING:
-    from itmp.evidence import Trust
+    from itmp.workspace import Trust
 
 TrustFolder = Annotated[
     Path | None,

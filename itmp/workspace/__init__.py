@@ -41,7 +41,7 @@ _HOME: Final = {
     "engine_install": "tooling", "engine_status": "tooling", "hosts_scan": "tooling", "hosts_list": "tooling",
     "patch_resolve": "patches",
     "Preview": "previewing", "preview": "previewing", "previewed": "previewing", "preview_lines": "previewing",
-    "ChangeRecord": "values", "DocumentError": "values", "Plan": "values", "Window": "values",
+    "ChangeRecord": "values", "DocumentError": "values", "Plan": "values", "Trust": "values", "Window": "values",
     "parse_duration": "values", "parse_time": "values",
 }  # fmt: skip
 
@@ -61,6 +61,7 @@ __all__ = [
     "Result",
     "RunEvent",
     "Shown",
+    "Trust",
     "Window",
     "Workspace",
     "add_statement",
@@ -232,6 +233,7 @@ if TYPE_CHECKING:
         ChangeRecord,
         DocumentError,
         Plan,
+        Trust,
         Window,
         parse_duration,
         parse_time,

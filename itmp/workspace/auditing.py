@@ -38,9 +38,14 @@ class LogReport:
 
     @property
     def exit_code(self) -> int:
-        """0 when nothing grave was found, 42 when an anchor or the history shows a fork or rollback, else 40."""
+        """0 when nothing grave was found, 42 for a fork or rollback, else 40.
+
+        Entries that do not even give the root of the newest head are damaged, and prove no second history.
+        """
         grave = {finding.name for finding in self.findings if finding.grave}
-        return (FORK if grave & FORKS else DAMAGED) if grave else 0
+        if not grave:
+            return 0
+        return FORK if grave & FORKS and "root-mismatch" not in grave else DAMAGED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

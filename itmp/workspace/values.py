@@ -3,6 +3,7 @@
 from itmp.calendars import Window, parse_duration, parse_time
 from itmp.change import ChangeRecord
 from itmp.documents import DocumentError
+from itmp.evidence import Trust
 from itmp.plan import Plan
 
-__all__ = ["ChangeRecord", "DocumentError", "Plan", "Window", "parse_duration", "parse_time"]
+__all__ = ["ChangeRecord", "DocumentError", "Plan", "Trust", "Window", "parse_duration", "parse_time"]

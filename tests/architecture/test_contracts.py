@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,14 @@ BREAKS = {
     "pure": ("itmp/plan/model.py", "import subprocess\n"),
     "verifier": ("itmp/cli/verify.py", "import itmp.adapters.supervisor\n"),
     "permit": ("itmp/workspace/config.py", "import itmp.change.permit\n"),
+    "api": ("itmp/cli/runs.py", "import itmp.execution\n"),
     "acyclic": ("itmp/audit/event.py", "import itmp.audit.log\n"),
 }
+
+
+def test_each_contract_is_broken_once() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    assert {contract["id"] for contract in declared} == set(BREAKS)
 
 
 def lint(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
