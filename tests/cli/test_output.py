@@ -23,6 +23,7 @@ NOT_HERE = {
     "lab down": "tests of the lab",
     "lab exec": "tests of the lab",
     "lab prepare": "builds a Debian system",
+    "audit serve": "serves until it is ended; tests of the viewer",
     "witness serve": "serves until it is ended; tests of anchors",
     "patch resolve": "tests of patches, on namespace hosts",
 }
