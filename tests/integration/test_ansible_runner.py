@@ -165,7 +165,8 @@ def test_a_host_outside_the_slice_gets_no_connection(world):
 - hosts: web
   gather_facts: false
   tasks:
-    - {name: Sneak, ansible.builtin.ping: , delegate_to: "{{ 'lb' ~ '1' }}"}
+    - {name: Choose, ansible.builtin.set_fact: {to: "{{ 'lb' ~ 1 }}"}}
+    - {name: Sneak, ansible.builtin.ping: , delegate_to: "{{ to }}"}
 """
     before = world.fleet.connections("lb1")
     recorder = world.play(play, delegates=("web2",))
