@@ -30,6 +30,10 @@ from itmp.signing.keys import TYPES
 
 _UNATTENDED_SECONDS: Final = 60  # long enough to touch a hardware key
 _ATTENDED_SECONDS: Final = 300
+_NEEDED: Final = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "TERM", "TMPDIR", "TZ", "DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY"}
+)
+_PREFIXES: Final = ("SSH_", "XDG_", "LC_", "LANG")
 _SHORT_SECONDS: Final = 20
 _MAX_PUB: Final = 64 * 1024
 
@@ -125,7 +129,11 @@ class SshKey:
             return _last_line(_call(call, self._environ, _UNATTENDED_SECONDS).stderr)
         try:  # the person sees ssh-keygen's own prompts (passphrase, PIN, touch)
             done = subprocess.run(
-                call, env=self._environ, stdout=subprocess.DEVNULL, timeout=_ATTENDED_SECONDS, check=False
+                call,
+                env=_passed(self._environ),
+                stdout=subprocess.DEVNULL,
+                timeout=_ATTENDED_SECONDS,
+                check=False,
             )
         except FileNotFoundError as error:
             raise _missing("ssh-keygen") from error
@@ -239,11 +247,16 @@ def strict_verify(
         )
 
 
+def _passed(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what ssh's tools need of an environment: a secret that stands there for a run is none of it."""
+    return {name: value for name, value in environ.items() if name in _NEEDED or name.startswith(_PREFIXES)}
+
+
 def _call(
     call: list[str], environ: Mapping[str, str], seconds: int, given: str = ""
 ) -> "subprocess.CompletedProcess[str]":
     """Run a child that can ask nobody: own session without a terminal, no askpass, bounded in time."""
-    env = {**environ, "LC_ALL": "C", "SSH_ASKPASS_REQUIRE": "never"}
+    env = {**_passed(environ), "LC_ALL": "C", "SSH_ASKPASS_REQUIRE": "never"}
     env.pop("SSH_ASKPASS", None)  # OpenSSH before 8.4 does not know the variable above
     env.pop("DISPLAY", None)
     try:

@@ -172,7 +172,7 @@ def test_host_records_are_collected_and_held_against_the_log(tier: Place, tmp_pa
             line = f"Accepted publickey for {user} from 10.0.0.1 port 22 ssh2"
             file.write(f"{at:%Y-%m-%dT%H:%M:%SZ} {host} sshd[7]: {line}\n")
 
-    worked = carry_out(tier, "runbooks/operate/install-web.yml")
+    worked = carry_out(tier, "runbooks/operate/restart-web.yml", "--set", "drain_seconds=2")
     [run] = [leaf.event for leaf in tier.leaves(worked) if leaf.event.type == "run.started"]
     during = datetime.fromisoformat(run.t)
     for host in WEB:

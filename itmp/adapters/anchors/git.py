@@ -19,6 +19,8 @@ from itmp.errors import NotFoundError, ToolMissingError
 from itmp.signing import NoteVerifier, PublicKey
 
 KEPT: Final = 64
+_PASSED: Final = ("PATH", "HOME", "USER", "LOGNAME", "SSH_AUTH_SOCK", "TMPDIR")
+"""What git gets of the executor's environment: no secret that happens to stand there."""
 _SECONDS: Final = 10
 _FILE: Final = "checkpoint"
 _WHO: Final = "itmp"
@@ -88,7 +90,7 @@ class GitAnchor:
 
     def _run(self, call: list[str], given: bytes) -> bytes:
         who = {f"GIT_{role}_{part}": value for role in ("AUTHOR", "COMMITTER") for part, value in _IDENTITY}
-        env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")} | who
+        env = {name: os.environ[name] for name in _PASSED if name in os.environ} | who
         env |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "SSH_ASKPASS_REQUIRE": "never"}
         try:
             done = subprocess.run(

@@ -74,6 +74,7 @@ def _holds(level: Means, folders: tuple[str, ...]) -> bool:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env={"PATH": os.environ.get("PATH", os.defpath)},  # a trial needs none of the executor's secrets
             pass_fds=(life,),
             timeout=_TRIAL,
             check=False,
