@@ -19,6 +19,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from itmp.adapters.clock import SystemClock, new_id
+from itmp.adapters.private import PRIVATE
 from itmp.audit import Event
 from itmp.calendars import format_time, parse_time
 from itmp.canonical import Digest, digest, dumps
@@ -30,7 +31,6 @@ from itmp.workspace import changes, gatekeeping
 from itmp.workspace.place import EXECUTOR, Workspace
 
 SCHEMA: Final = "itmp-preview/v1"
-PRIVATE: Final = "private"
 _ID: Final = re.compile(r"[0-9a-f]{32}\Z", re.ASCII)
 _SOME: Final = 8
 MAX_DIFF: Final = 20_000

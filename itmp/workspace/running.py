@@ -26,6 +26,7 @@ from itmp.plan import Plan
 from itmp.workspace import anchoring, changes, gatekeeping, planning
 from itmp.workspace.answering import LogPatience, asking, commands, told
 from itmp.workspace.events import watcher
+from itmp.workspace.glancing import ENDED
 from itmp.workspace.holding import ChangeHeldError, held, publishing, stopping
 from itmp.workspace.leases import Held, Leases
 from itmp.workspace.narrowing import chosen_hosts, kept_limit, limit_line
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from itmp.workspace.events import OnEvent
     from itmp.workspace.gatekeeping import Attempt, Mode
 
-ENDED: Final = frozenset({"succeeded", "failed", "undone"})
 RESUMABLE: Final = frozenset({"admitted", "running", "stopped", "unknown", "failed"})
 NO_WAIT: Final = "0s"
 SOME: Final = 10

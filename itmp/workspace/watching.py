@@ -11,11 +11,11 @@ from itmp.execution import RunStory
 from itmp.plan import answer_value, meant
 from itmp.workspace import changes, gatekeeping, planning, statements
 from itmp.workspace.answering import asking, commands, role_to_answer, told
-from itmp.workspace.glancing import Glances
+from itmp.workspace.glancing import ENDED, Glances
 from itmp.workspace.place import Workspace
 from itmp.workspace.policies import policy_test
 from itmp.workspace.result import Result
-from itmp.workspace.running import CODES, ENDED, failed_next
+from itmp.workspace.running import CODES, failed_next
 
 POLL: Final = 1.0
 
