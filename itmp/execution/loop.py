@@ -119,7 +119,8 @@ def outside(manifest: Manifest, permit: Permit, limit: Iterable[str] | None) -> 
             f"the limit names hosts that are not in the plan: {', '.join(strangers)}",
             do="A limit narrows a run; `itmp show` lists the plan's hosts.",
         )
-    return {host: LIMITED for host in hosts if host not in wanted & permit.hosts}
+    chosen = wanted & permit.hosts
+    return {host: LIMITED for host in hosts if host not in chosen}
 
 
 def plan_hosts(manifest: Manifest) -> tuple[str, ...]:
