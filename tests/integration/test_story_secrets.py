@@ -128,13 +128,26 @@ def family(pid: int) -> Iterator[tuple[int, Path]]:
 
 
 def started(pid: int) -> tuple[int, set[str]]:
-    """Return how many processes the run has now, and which secrets stand in their arguments and environments."""
+    """Return how many programs the run has started, and which secrets stand in their arguments and environments.
+
+    A child between fork and exec still shows its parent's own memory: it is no program yet, and is left out.
+    """
     count, found = 0, set()
+    try:
+        own = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return count, found
     for _, folder in family(pid):
         try:
-            found |= set(leaks((folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()))
+            # The arguments once more at the end: an exec may fall between two reads.
+            before = (folder / "cmdline").read_bytes()
+            environment = (folder / "environ").read_bytes()
+            after = (folder / "cmdline").read_bytes()
         except OSError:
             continue
+        if own in (before, after):
+            continue
+        found |= set(leaks(after + environment))
         count += 1
     return count, found
 
