@@ -79,10 +79,15 @@ def tree(pid: int) -> list[int]:
 
 
 def resident(pids: list[int]) -> float:
-    """Return the proportional set size of these processes together, in MB: shared pages are counted once."""
+    """Return the proportional set size of these processes together, in MB: shared pages are counted once.
+
+    Without `ssh`: the shared connections leave a bare run's process tree and stay in ours.
+    """
     total = 0
     for pid in pids:
         try:
+            if Path(f"/proc/{pid}/comm").read_text() == "ssh\n":
+                continue
             rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
         except OSError:
             continue
