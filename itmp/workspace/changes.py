@@ -27,7 +27,7 @@ from itmp.errors import (
 )
 from itmp.plan import Plan, scope
 from itmp.signing import Signed, Statement, change_id
-from itmp.workspace import planning, statements
+from itmp.workspace import periods, planning, statements
 from itmp.workspace.glancing import Glances
 from itmp.workspace.place import Workspace
 
@@ -79,7 +79,7 @@ def resolve(place: Workspace, name: str) -> str:
             f"{len(named)} changes carry {name!r:.60}", do="Name one: " + ", ".join(r.id for r in named)
         )
     if not named:
-        raise NotFoundError(f"no change {name!r:.60} in this log", do="List them: itmp change list")
+        raise periods.elsewhere(place, name)
     return named[0].id
 
 

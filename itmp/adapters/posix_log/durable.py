@@ -192,3 +192,8 @@ def _created(path: Path, mode: int) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def sync_file(descriptor: int) -> None:
+    """Make what was written to an open file durable."""
+    os.fsync(descriptor)
