@@ -8,6 +8,7 @@ was revoked by its people counts for no more leaves than they said.
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from itmp.audit import Leaf
@@ -22,8 +23,21 @@ PREFIX: Final = "handovers/"
 _NAME: Final = re.compile(r"handovers/([1-9][0-9]{0,3})/(.+)\Z", re.ASCII | re.DOTALL)
 
 
-def walk(members: Mapping[str, bytes], trust: Trust) -> tuple[Trust, set[str], tuple[str, ...]]:
-    """Return TRUST for the change's own log, the members that this rests on, and the logs walked through.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walked:
+    """Where the handovers lead: TRUST for the change's own log, the logs walked through, and the members they bind.
+
+    `absent` says what could not be judged on the way; empty where nothing was missing.
+    """
+
+    trust: Trust
+    bound: frozenset[str]
+    logs: tuple[str, ...] = ()
+    absent: str = ""
+
+
+def walk(members: Mapping[str, bytes], trust: Trust) -> Walked:
+    """Judge every handover from TRUST's log to the change's own.
 
     Raise `RuleBrokenError` of rule 21 for the first fault. Logs before TRUST's own are bound and not judged.
     """
@@ -31,7 +45,7 @@ def walk(members: Mapping[str, bytes], trust: Trust) -> tuple[Trust, set[str], t
     try:
         goal = _genesis(members, "leaves/0")
         if goal.hash == trust.genesis:
-            return trust, bound, ()
+            return Walked(trust=trust, bound=bound)
         return _walked(groups, goal, trust, bound)
     except (RuleBrokenError, ForkError, RevokedKeyError):
         raise
@@ -39,21 +53,20 @@ def walk(members: Mapping[str, bytes], trust: Trust) -> tuple[Trust, set[str], t
         raise RuleBrokenError(HANDOVERS, error.what, where=error.where) from error
 
 
-def _walked(
-    groups: list[dict[str, bytes]], goal: Leaf, trust: Trust, bound: set[str]
-) -> tuple[Trust, set[str], tuple[str, ...]]:
+def _walked(groups: list[dict[str, bytes]], goal: Leaf, trust: Trust, bound: frozenset[str]) -> Walked:
     start = _start(groups, trust.genesis)
     if start is None:
         raise HandoverError(_unknown(goal, trust), where="leaf 0")
-    walked = list[str]()
+    walked, absent = list[str](), ""
     nexts = [*(_genesis(group, "leaves/0") for group in groups[start + 1 :]), goal]
     for number, (group, following) in enumerate(zip(groups[start:], nexts, strict=True), start + 1):
         period = _judged(group, trust, f"{PREFIX}{number}/")
         new = policy_history([following])
         continue_history(period.history, period.head, new)
         walked.append(period.history.origin)
+        absent = absent or period.absent
         trust = trust.after(new.log_key, following.hash)
-    return trust, bound, tuple(walked)
+    return Walked(trust=trust, bound=bound, logs=tuple(walked), absent=absent)
 
 
 def _judged(group: Mapping[str, bytes], trust: Trust, prefix: str) -> Period:
@@ -84,7 +97,7 @@ def _genesis(members: Mapping[str, bytes], name: str) -> Leaf:
     return Leaf(index=0, data=members[name])
 
 
-def _groups(members: Mapping[str, bytes]) -> tuple[list[dict[str, bytes]], set[str]]:
+def _groups(members: Mapping[str, bytes]) -> tuple[list[dict[str, bytes]], frozenset[str]]:
     found: dict[int, dict[str, bytes]] = {}
     bound = set[str]()
     for name, data in members.items():
@@ -93,7 +106,7 @@ def _groups(members: Mapping[str, bytes]) -> tuple[list[dict[str, bytes]], set[s
             bound.add(name)
     if sorted(found) != list(range(1, len(found) + 1)):
         raise RuleBrokenError(HANDOVERS, "period-missing: the handovers are not 1 to n", where=PREFIX)
-    return [found[number] for number in sorted(found)], bound
+    return [found[number] for number in sorted(found)], frozenset(bound)
 
 
 def _unknown(goal: Leaf, trust: Trust) -> str:

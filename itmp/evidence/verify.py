@@ -37,7 +37,7 @@ from itmp.evidence import archive
 from itmp.evidence.bundle import blobs_in, derived, manifest_of
 from itmp.evidence.conduct import Conduct
 from itmp.evidence.frame import check_clocks, check_close, read_plan
-from itmp.evidence.handovers import PREFIX, walk
+from itmp.evidence.handovers import PREFIX, Walked, walk
 from itmp.evidence.period import Period
 from itmp.evidence.report import Report, Rule, Verdict
 from itmp.evidence.rules import RULES, RuleBrokenError, finding_of
@@ -110,7 +110,7 @@ class _Verifier:
         self._leaves: dict[int, Leaf] = {}
         self._events: tuple[Leaf, ...] = ()
         self._period: Period
-        self._walked: tuple[str, ...] = ()
+        self._walked: Walked
         self._head: SignedCheckpoint
         self._history: PolicyHistory | None = None
         self._record: ChangeRecord | None = None
@@ -160,7 +160,9 @@ class _Verifier:
             assurance(
                 self._trust, self._history, self._conduct, whole=self._log is not None, bounds=self._bounds
             )
-            + tuple(f"handed over: {name} was walked through from TRUST's genesis" for name in self._walked)
+            + tuple(
+                f"handed over: {name} was walked through from TRUST's genesis" for name in self._walked.logs
+            )
             if self._history
             else ()
         )
@@ -204,11 +206,12 @@ class _Verifier:
     # Rules 2 to 6, and 21 before them: which key to judge by
 
     def _checkpoint(self) -> None:
-        self._trust, handed, self._walked = walk(self._members, self._trust)
+        self._walked = walk(self._members, self._trust)
+        self._trust = self._walked.trust
         self._log_of(self._trust)
         self._period.check_head()
         self._head = self._period.head
-        self._bound |= handed
+        self._bound |= self._walked.bound
         self._bound |= set(
             filter(MEMBER.match, self._members)
         )  # what does not hold is told, and counts for nothing
@@ -227,8 +230,8 @@ class _Verifier:
     def _one_history(self) -> None:
         self._period.check_one_history()
         self._bound |= self._period.bound
-        if self._period.absent:
-            self._absent[6] = self._period.absent
+        if absent := self._walked.absent or self._period.absent:
+            self._absent[6] = absent
 
     # Rules 7 to 9
 

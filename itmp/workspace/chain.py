@@ -54,7 +54,7 @@ def verify_older(place: Workspace) -> tuple[tuple[Finding, ...], tuple[tuple[str
             findings.append(_finding(_name(error), name, error.what))
             break
         findings += found
-        walked.append((new.origin, size))
+        walked.append((name, size))
     return tuple(findings), tuple(reversed(walked))
 
 

@@ -1,8 +1,8 @@
 """The end of one log and the beginning of the next, on disk: what a rotation leaves to be finished, and finishing it.
 
 Rules kept here: what was proposed and signed lies in `rotation/` until it is done; the old log's last leaves are
-written only if nobody has appended since it was seen without an open change; the new log is made beside the old one and takes
-its place last; each step is done again harmlessly, so that whoever opens the workspace after a crash finishes it.
+written only if nobody has appended since it was seen without an open change; the new log is made beside the old one and
+takes its place last; each step is done again harmlessly, so that whoever opens the workspace after a crash finishes it.
 """
 
 import json
@@ -36,6 +36,8 @@ ENDING: Final = frozenset({"key.revoked", "key.rotated"})
 NEW: Final = "log.key"
 GIVEN: Final = "statements.json"
 PLAN: Final = "proposal.json"
+TRUST: Final = "trust"
+REVOKED: Final = "revoked"
 _MOST: Final = 256 * 1024
 _EXECUTOR: Final = {"kind": "executor", "id": "itmp"}
 
@@ -70,7 +72,7 @@ def read(state: Path) -> Proposal:
         ) from error
 
 
-def given(state: Path) -> list[Signed]:
+def statements_of(state: Path) -> list[Signed]:
     """Return the statements that were given for it so far."""
     data = durable.read_file(state / periods.ROTATION / GIVEN, _MOST)
     return [Signed.from_data(item) for item in json.loads(data)] if data else []
@@ -107,7 +109,7 @@ def _has_ended(state: Path) -> bool:
 def end(log: Log, proposal: Proposal, state: Path) -> None:
     """Write the log's last leaves, if nobody has appended since it was seen without an open change."""
     size = log.size()
-    given = {act: [one for one in given(state) if mark_of(one)[0] == act] for act, _ in proposal.acts}
+    given = {act: [one for one in statements_of(state) if mark_of(one)[0] == act] for act, _ in proposal.acts}
     revoked = log.leaf(size - 1).event.type == "key.revoked"
     events = []
     if proposal.reason and not revoked:
@@ -175,6 +177,8 @@ def finish(state: Path, log: Log) -> None:
         )
         posix_log.create(folder / periods.NEXT, origin=new.name, key=new, genesis=genesis)
     _keep_handover(state, log)
+    if history.ended.revoked is not None:
+        _tell_auditors(state, log.vkey, head.size)
     periods.mark(state, period=period_of(log.origin), vkey=log.vkey)
     periods.switch(state)
 
@@ -189,6 +193,18 @@ def _genesis(new: LogKey, policy: Policy, previous: dict[str, object], given: ob
         "statements": given,
     }
     return Event(id=new_id(), type="log.created", actor=dict(_EXECUTOR), data=data)
+
+
+def _tell_auditors(state: Path, vkey: str, size: int) -> None:
+    """Add the revoked key to the workspace's TRUST folder: auditors must hear of it from outside any evidence."""
+    folder = state.parent / TRUST
+    line = f"{vkey} {size}\n"
+    if not folder.is_dir():
+        return
+    known = durable.read_file(folder / REVOKED, _MOST) or b""
+    if line.encode() not in known:
+        with durable.unavailable("written", folder):
+            durable.place(folder / REVOKED, known + line.encode(), temporary=folder / ".revoked")
 
 
 def _keep_handover(state: Path, log: Log) -> None:

@@ -28,7 +28,7 @@ from itmp.errors import BusyError, InvalidInputError, LogUnavailableError, NotFo
 from itmp.signing import LogKey, NoteVerifier, Signed, Statement
 from itmp.workspace import anchoring, changes, statements
 from itmp.workspace.founding import log_key_of
-from itmp.workspace.handing import GIVEN, NEW, PLAN, Proposal, end, finish, given, mark_of, read
+from itmp.workspace.handing import GIVEN, NEW, PLAN, Proposal, end, finish, mark_of, read, statements_of
 from itmp.workspace.place import Workspace
 
 _TRIES: Final = 20
@@ -207,7 +207,7 @@ def _keep(place: Workspace, signed: Signed) -> None:
     """Keep one statement for each person and act."""
     mine = Statement.parse(signed.text)
     mark = (mine.act, mine.fields["signer"])
-    others = [one for one in given(place.state) if mark_of(one) != mark]
+    others = [one for one in statements_of(place.state) if mark_of(one) != mark]
     folder = place.state / periods.ROTATION
     data = json.dumps([one.to_data() for one in (*others, signed)]).encode()
     with durable.unavailable("written", folder):
@@ -218,7 +218,7 @@ def _counting(place: Workspace, act: str) -> list[Signed]:
     """Return the kept statements of `act` that would count now."""
     log, found = place.log, []
     policy, now = place.history().latest.policy, SystemClock().now()
-    for signed in given(place.state):
+    for signed in statements_of(place.state):
         if mark_of(signed)[0] == act:
             with suppress(StatementRefusedError):  # it expired, or the policy has changed: it is signed again
                 check_submission(signed, policy=policy, origin=log.origin, now=now, size=log.size())
