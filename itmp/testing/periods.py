@@ -10,7 +10,8 @@ from datetime import timedelta
 from typing import Any, Final
 
 from itmp.audit import Event
-from itmp.change import Handover, policy_history, previous_data
+from itmp.canonical import digest
+from itmp.change import Handover, previous_data
 from itmp.evidence import archive
 from itmp.evidence.bundle import handover, manifest_of
 from itmp.signing import NoteKey
@@ -64,7 +65,7 @@ class NextStory(Story):
         super().__init__(
             key=new,
             plan=before.plan,
-            policy=policy or before.history.latest.policy.data,
+            policy=policy or before.policy_bytes,
             start=before.clock.now() + timedelta(hours=1),
         )
 
@@ -77,7 +78,7 @@ class NextStory(Story):
             size=head.size,
             root=head.root,
             leaf=last.hash,
-            policy=policy_history(old.policy_leaves()).latest.policy.digest,
+            policy=digest(self.before.policy_bytes),
         )
         data = {
             "schema": "itmp-log/v1",

@@ -4,10 +4,12 @@ Rules kept here: reading never trusts an index; verifying recomputes everything 
 of the code that wrote them; a report names every finding with its rule, place and reason.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from itmp.adapters.posix_log.periods import names
 from itmp.adapters.ssh_keygen import strict_verify
 from itmp.anchors import Coverage
 from itmp.audit import Finding, Leaf
@@ -60,7 +62,7 @@ class Written:
 
 
 def audit_show(place: Workspace, name: str) -> Leaf:
-    """Return one leaf by index or leaf hash."""
+    """Return one leaf by index in this period, or by leaf hash in any that is here."""
     if name.isdigit():
         if int(name) >= place.log.size():
             raise NotFoundError(
@@ -70,6 +72,9 @@ def audit_show(place: Workspace, name: str) -> Leaf:
     for leaf in place.log.leaves():
         if leaf.hash == name:
             return leaf
+    for older in () if place.period else names(place.state):
+        with suppress(NotFoundError):
+            return audit_show(periods.of_period(place, older), name)
     raise NotFoundError(
         f"no leaf {name!r:.80}", do="Name an index or a leaf hash; list them: itmp audit list"
     )

@@ -6,6 +6,7 @@ is never touched, so that evidence of later changes still leads back; packing an
 """
 
 import shutil
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.posix_log import durable
 from itmp.adapters.posix_log import packed as packed_log
 from itmp.adapters.posix_log.periods import PERIODS, names
-from itmp.audit import Event, verify
+from itmp.audit import Event, Leaf, verify
 from itmp.change import PolicyHistory
 from itmp.change.handover import period_of
 from itmp.errors import EvidenceInvalidError, InvalidInputError, NotFoundError, RefusedError
@@ -60,7 +61,7 @@ def audit_archive(place: Workspace, name: str, *, back: bool = False, drop: bool
     if history is None:
         raise NotFoundError(f"no period {name!r:.40} has ended here", do="See: itmp audit archive")
     if back:
-        _bring_back(place, name)
+        _bring_back(place, name, history)
     elif drop:
         _drop(place, name, history)
     elif (place.state / PERIODS / name).is_dir():
@@ -72,6 +73,20 @@ def reader(place: Workspace, name: str) -> packed_log.PackedReader | None:
     """Return a packed period's log; None where there is none."""
     path = _file(place, name)
     return packed_log.PackedReader(path) if path.is_file() else None
+
+
+def trails(place: Workspace) -> Iterator[tuple[PolicyHistory, Iterable[Leaf]]]:
+    """Yield every period that is here, packed or not, with its leaves: oldest first, this one last."""
+    for history, _ in reversed(list(periods.chain_of(place))):
+        name = period_of(history.origin)
+        packed = None if name in names(place.state) else reader(place, name)
+        if name in names(place.state):
+            one = periods.of_period(place, name)
+            yield one.history(), one.log.leaves()
+        elif packed is not None and history.ended is not None:
+            data = packed_log.leaves(packed, history.ended.index + 1)
+            yield history, (Leaf(index=index, data=leaf) for index, leaf in enumerate(data))
+    yield place.history(), place.log.leaves()
 
 
 def _file(place: Workspace, name: str) -> Path:
@@ -115,25 +130,27 @@ def _pack(place: Workspace, name: str, history: PolicyHistory) -> None:
         durable.place(
             target.with_suffix(periods.CHANGES), listed, temporary=target.with_suffix(".listed"), mode=0o600
         )
-    made = packed_log.PackedReader(target)
-    wrong = [
-        one
-        for one in verify(made, [NoteVerifier.parse(history.log_key)], genesis=history.genesis.leaf)
-        if one.grave
-    ]
-    if wrong:
+    try:
+        _check(packed_log.PackedReader(target), history)
+    except EvidenceInvalidError:
         target.unlink()
-        raise EvidenceInvalidError(
-            f"the packed log does not hold: {wrong[0].name}: {wrong[0].message}",
-            where=wrong[0].place,
-            do="itmp audit verify",
-        )
-    made.close()
+        raise
     _note(place, name, target, "packed")
     shutil.rmtree(old.shard)
 
 
-def _bring_back(place: Workspace, name: str) -> None:
+def _check(made: packed_log.PackedReader, history: PolicyHistory) -> None:
+    """Raise `EvidenceInvalidError` unless a packed log is the whole log of the period, by its own numbered rules."""
+    for one in verify(made, [NoteVerifier.parse(history.log_key)], genesis=history.genesis.leaf):
+        if one.grave:
+            raise EvidenceInvalidError(
+                f"the packed log does not hold: {one.name}: {one.message}",
+                where=one.place,
+                do="See: itmp audit verify",
+            )
+
+
+def _bring_back(place: Workspace, name: str, history: PolicyHistory) -> None:
     if (place.state / PERIODS / name).is_dir():
         return
     made = reader(place, name)
@@ -143,9 +160,9 @@ def _bring_back(place: Workspace, name: str) -> None:
             where=str(_file(place, name)),
             do="Put the file there.",
         )
+    _check(made, history)
     shutil.rmtree(place.state / PERIODS / f".{name}.new", ignore_errors=True)
     packed_log.unpack(made, place.state / PERIODS / name)
-    made.close()
     _ = periods.of_period(place, name).log  # it opens, so the packed file may go
     _file(place, name).unlink()
 

@@ -153,8 +153,8 @@ def _propose(place: Workspace, period: str, log_key: str, reason: str) -> Propos
             f"there was a period {period_of(origin)} already", do="Name another: --period NAME."
         )
     new = log_key_of(log_key, origin, place.history().latest.policy)
-    check_successor(NoteVerifier.parse(log.vkey), new.verifier)
     _check_unused(place, new)
+    check_successor(NoteVerifier.parse(log.vkey), new.verifier)
     proposal = Proposal(old=log.vkey, new=new.vkey, size=log.size(), reason=reason)
     staging = place.state / f"{periods.ROTATION}.new"
     shutil.rmtree(staging, ignore_errors=True)
@@ -172,9 +172,9 @@ def _check_unused(place: Workspace, new: LogKey) -> None:
     """One key signs for one log: C2SP tlog-policy forbids it on two, and so do we."""
     folder = place.state / periods.PERIODS
     older = {posix_log.key_of(folder / name).verifier.public for name in periods.names(place.state)}
-    if new.verifier.public in older:
+    if new.verifier.public in {*older, NoteVerifier.parse(place.log.vkey).public}:
         raise InvalidInputError(
-            "this key was the key of an earlier period",
+            "this key is, or was, the key of another period",
             where=new.name,
             do="Each period needs a key of its own.",
         )

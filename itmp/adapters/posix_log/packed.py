@@ -8,6 +8,7 @@ bundles.
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -32,12 +33,9 @@ class PackedReader:
     """A packed log, opened for reading. Keeps the contract of `LogReader`; all that it returns may be hostile."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            self._file: BinaryIO = path.open("rb")
-        except OSError as error:
-            raise InvalidInputError(f"cannot be read: {error.strerror}", where=str(path)) from error
-        self._places = archive.places(self._file)
         self._path = path
+        with self._opened() as file:
+            self._places = archive.places(file)
 
     @property
     def verifier(self) -> NoteVerifier:
@@ -59,18 +57,23 @@ class PackedReader:
         """Yield nothing: a packed log has no journal."""
         yield from ()
 
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
     def _take(self, name: str, limit: int) -> bytes | None:
         if name not in self._places:
             return None
         at, size = self._places[name]
         if size > limit:
             raise EvidenceInvalidError(f"a file of {size} bytes; the limit is {limit}", where=name)
-        self._file.seek(at)
-        return self._file.read(size)
+        with self._opened() as file:
+            file.seek(at)
+            return file.read(size)
+
+    @contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        try:
+            with self._path.open("rb") as file:
+                yield file
+        except OSError as error:
+            raise InvalidInputError(f"cannot be read: {error.strerror}", where=str(self._path)) from error
 
 
 def pack(root: Path, target: Path) -> None:
@@ -106,7 +109,7 @@ def unpack(packed: PackedReader, root: Path) -> None:
         own = packed.get(f"history/{head.size}.note", MAX_NOTE) or note
         SqliteHeads(staging / HEAD).create(Head(origin=head.origin, size=head.size, root=head.root, note=own))
         with (log / STATE / "journal.0").open("wb") as file:
-            for leaf in _leaves(packed, head.size):
+            for leaf in leaves(packed, head.size):
                 file.write(frames.encode(leaf))
             file.flush()
             durable.sync_file(file.fileno())
@@ -121,7 +124,8 @@ def _place(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def _leaves(packed: PackedReader, size: int) -> Iterator[bytes]:
+def leaves(packed: PackedReader, size: int) -> Iterator[bytes]:
+    """Yield the bytes of the first `size` leaves; whether they are those of a signed head is the caller's question."""
     for tile in tiles_of(size):
         if tile.level != ENTRIES:
             return
