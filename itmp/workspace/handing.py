@@ -204,7 +204,7 @@ def _tell_auditors(state: Path, vkey: str, size: int) -> None:
     known = durable.read_file(folder / REVOKED, _MOST) or b""
     if line.encode() not in known:
         with durable.unavailable("written", folder):
-            durable.place(folder / REVOKED, known + line.encode(), temporary=folder / ".revoked")
+            durable.replace(folder / REVOKED, known + line.encode(), mode=0o644)
 
 
 def _keep_handover(state: Path, log: Log) -> None:
@@ -216,4 +216,4 @@ def _keep_handover(state: Path, log: Log) -> None:
     with durable.unavailable("written", folder):
         durable.make_folder(folder, mode=0o700)
         target = folder / f"{period_of(log.origin)}.handover"
-        durable.place(target, archive.pack(handover(log)), temporary=folder / ".handover", mode=0o600)
+        durable.replace(target, archive.pack(handover(log)))

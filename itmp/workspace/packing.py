@@ -127,9 +127,7 @@ def _pack(place: Workspace, name: str, history: PolicyHistory) -> None:
     listed = "".join(f"{change}\n" for change in old.log.changes()).encode()
     packed_log.pack(old.shard, target)
     with durable.unavailable("written", target):
-        durable.place(
-            target.with_suffix(periods.CHANGES), listed, temporary=target.with_suffix(".listed"), mode=0o600
-        )
+        durable.replace(target.with_suffix(periods.CHANGES), listed)
     try:
         _check(packed_log.PackedReader(target), history)
     except EvidenceInvalidError:

@@ -76,7 +76,15 @@ def audit_restore(
     verifier = known.policy.log
     live, notes = _live(place, verifier)
     found = drill(reader, verifier, genesis=known.genesis, kept=_kept(known, kept), live=live)
-    parts = dict(_parts(log, reader, verifier, found.leaves))
+    last = known.revoked.get(verifier.vkey, found.size)
+    if found.size > last:
+        raise EvidenceInvalidError(
+            f"the copy has {found.size} leaves, and its key was revoked: it counts for {last}",
+            where="trust/revoked",
+        )
+    parts = dict(
+        _plans(reader, found.leaves) if copy.is_file() else _parts(log, reader, verifier, found.leaves)
+    )
     return Drilled(
         drill=found,
         present=tuple(name for name, fault in parts.items() if not fault),
@@ -186,6 +194,11 @@ def _parts(
     yield "journal", "" if any(True for _ in reader.journal()) else "not in the copy"
     yield HEAD, "" if (base / HEAD).is_file() else "not beside the copy"
     yield "log key", _key_fault(base / "keys" / "log.key", verifier)
+    yield from _plans(reader, leaves)
+
+
+def _plans(reader: "LogReader", leaves: "Sequence[Leaf]") -> Iterator[tuple[str, str]]:
+    """Yield whether every plan's bytes are there: all that a packed period needs."""
     missing = sum(reader.get(blob_path(name), MAX_BLOB) is None for name in _plan_blobs(reader, leaves))
     yield "plans", f"{missing} of their blobs are missing" if missing else ""
 

@@ -211,7 +211,7 @@ def _keep(place: Workspace, signed: Signed) -> None:
     folder = place.state / periods.ROTATION
     data = json.dumps([one.to_data() for one in (*others, signed)]).encode()
     with durable.unavailable("written", folder):
-        durable.place(folder / GIVEN, data, temporary=folder / ".given", mode=0o600)
+        durable.replace(folder / GIVEN, data)
 
 
 def _counting(place: Workspace, act: str) -> list[Signed]:

@@ -45,7 +45,7 @@ def mark(state: Path, *, period: str, vkey: str) -> None:
     folder = state / ROTATION
     data = json.dumps({"period": period, "vkey": vkey}, sort_keys=True).encode()
     with durable.unavailable("written", folder):
-        durable.place(folder / _SWITCH, data, temporary=folder / ".switch", mode=0o600)
+        durable.replace(folder / _SWITCH, data)
 
 
 def marked(state: Path) -> bool:
@@ -64,7 +64,7 @@ def switch(state: Path) -> bool:
         folder = state / PERIODS / period
         durable.make_folder(folder, mode=0o700)
         if not (folder / RETIRED).is_file():
-            durable.place(folder / RETIRED, vkey.encode() + b"\n", temporary=folder / ".vkey")
+            durable.replace(folder / RETIRED, vkey.encode() + b"\n")
         _retire(state, folder)
         _take_up(state / ROTATION / NEXT, state)
         (state / ROTATION).rename(state / _DONE)

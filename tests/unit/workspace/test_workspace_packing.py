@@ -18,7 +18,7 @@ SHORT = "retention: {hot: 1s, keep: 2s}\n"
 def rotated(folder: Path, policy: str = "") -> workspace.Workspace:
     place = found(folder, policy)
     for _ in range(300):
-        place.log.append(Event(id=new_id(), type="plan.compiled", actor=dict(EXECUTOR)), durable=False)
+        place.log.append(Event(id=new_id(), type="log.read", actor=dict(EXECUTOR)), durable=False)
     place.log.checkpoint()
     place.log.put_blob(b"a blob")
     workspace.rotate(place, period="2031", key=str(place.root / "key"))
@@ -78,7 +78,7 @@ def test_a_packed_period_that_was_altered_is_found(tmp_path: Path) -> None:
     time.sleep(1.1)
     file = Path(workspace.audit_archive(place, "2026").file)
     data = file.read_bytes()
-    at = data.index(b'"plan.compiled"') + 1
+    at = data.index(b'"log.read"') + 1
     for altered in (data[:at] + b"q" + data[at + 1 :], data[:-512], data + b"x", data[:1000]):
         file.write_bytes(altered)
         assert workspace.audit_verify(again(place)).exit_code == 40

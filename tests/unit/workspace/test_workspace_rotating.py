@@ -1,13 +1,14 @@
 """`itmp audit rotate` on a real workspace: one log ends, the next begins, and everything old can still be read."""
 
+import os
 from pathlib import Path
 
 import pytest
-from keep import again, found, keep, make_key
+from keep import again, files, found, keep, make_key, store
 
 from itmp import workspace
 from itmp.adapters import posix_log
-from itmp.adapters.clock import new_id
+from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.posix_log import periods
 from itmp.adapters.ssh_keygen import SshKey
 from itmp.audit import Event, LogEndedError
@@ -141,3 +142,34 @@ def test_an_unknown_change_is_unknown_in_every_period(place: workspace.Workspace
         workspace.status(again(place), "CHG-0000000000")
     with pytest.raises(NotFoundError, match="Periods: 2026, 2027"):
         workspace.of_period(again(place), "2031")
+
+
+def test_an_export_goes_on_within_its_period_alone(place: workspace.Workspace) -> None:
+    file = str(place.root / "trail.jsonl")
+    assert workspace.audit_export(place, form="jsonl", target=file).end == 2
+    workspace.rotate(again(place), period="2031", key=key_of(place))
+    after = again(place)
+    with pytest.raises(Error, match="of another period"):
+        workspace.audit_export(after, form="jsonl", target=file)
+    rest = workspace.audit_export(workspace.of_period(after, "2026"), form="jsonl", target=file)
+    assert (rest.start, rest.end) == (2, 4)
+    assert workspace.audit_export(after, form="jsonl", target=f"{file}.2").start == 0
+
+
+def test_contents_of_an_ended_period_are_kept_and_can_go(place: workspace.Workspace) -> None:
+    commitment = store(place).put("/diff", "a diff", now=SystemClock().now())
+    event = Event(
+        id=new_id(), type="action.finished", actor=dict(EXECUTOR), outcome="changed", diff=commitment
+    )
+    leaf = place.log.append(event).leaf
+    workspace.rotate(again(place), period="2031", key=key_of(place))
+    for path in files(place):
+        os.utime(path, (0, 0))
+    after = again(place)
+    kept = workspace.audit_retention(after, apply=True)
+    assert (kept.dropped, [state for _, state in kept.contents]) == (0, ["hot"])
+    (shown,) = workspace.audit_open(after, leaf.hash, "/diff")
+    assert shown.value == "a diff"
+    gone = workspace.audit_redact(after, leaf.hash, "/diff", reason="a password", key=key_of(place))
+    assert gone.state == "redacted"
+    assert files(place) == []
