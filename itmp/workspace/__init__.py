@@ -34,6 +34,7 @@ _HOME: Final = {
     "Rotation": "rotating", "rotate": "rotating", "rotation_text": "rotating", "rotation_seal": "rotating",
     "rotation_abandon": "rotating",
     "Shard": "packing", "audit_archive": "packing", "audit_periods": "packing", "of_period": "periods",
+    "holding": "periods",
     "audit_export": "exporting", "STREAM": "exporting",
     "Account": "inquiries", "audit_account": "inquiries", "audit_cases": "inquiries", "moment": "inquiries",
     "read_trust": "inquiries", "write_file": "planning",
@@ -103,6 +104,7 @@ __all__ = [
     "event_json",
     "evidence",
     "find",
+    "holding",
     "hosts_list",
     "hosts_scan",
     "init",
@@ -205,7 +207,7 @@ if TYPE_CHECKING:
     )
     from itmp.workspace.packing import Shard, audit_archive, audit_periods
     from itmp.workspace.patches import patch_resolve
-    from itmp.workspace.periods import of_period
+    from itmp.workspace.periods import holding, of_period
     from itmp.workspace.place import Workspace
     from itmp.workspace.planning import (
         SUFFIX,

@@ -89,9 +89,10 @@ def read_plan(place: Workspace, name: str) -> Plan:
     if path.is_file():
         return planning.read_plan_file(path)
     if name.startswith("sha256:"):
-        return planning.logged_plan(place, parse_digest(name))
+        return periods.anywhere(place, lambda one: planning.logged_plan(one, parse_digest(name)))
     if name.endswith(planning.SUFFIX) or "/" in name:
         raise NotFoundError(f"no plan file {name}", do="Write one with `itmp plan FILE`.")
+    place = periods.holding(place, name)
     return planning.logged_plan(place, request_of(find(place, name)).plan)
 
 

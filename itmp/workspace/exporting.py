@@ -52,12 +52,14 @@ def audit_export(
         raise InvalidInputError(f"no export format {form!r:.40}", do=f"Use one of {', '.join(FORMATS)}.")
     end = place.log.checkpoint().checkpoint.size
     sink = _sink(place, form, target, token)
-    cursor = _Cursor(place, form, target, sink)
-    begin = cursor.next if start is None else start
-    if not 0 <= begin <= end:
-        raise InvalidInputError(f"the log has {end} published leaves", do=f"Choose --from-index 0 to {end}.")
-    reached = begin
+    begin = reached = 0
     try:
+        cursor = _Cursor(place, form, target, sink)
+        begin = reached = cursor.next if start is None else start
+        if not 0 <= begin <= end:
+            raise InvalidInputError(
+                f"the log has {end} published leaves", do=f"Choose --from-index 0 to {end}."
+            )
         for batch in _batches(place.log.leaves(begin, end)):
             sink.send([record(form, place.log.origin, leaf) for leaf in batch])
             reached = batch[-1].index + 1

@@ -134,7 +134,10 @@ def _pack(place: Workspace, name: str, history: PolicyHistory) -> None:
         target.unlink()
         raise
     _note(place, name, target, "packed")
-    shutil.rmtree(old.shard)
+    gone = old.shard.with_name(f".{name}.old")
+    shutil.rmtree(gone, ignore_errors=True)
+    old.shard.rename(gone)  # it goes by its name first, so that no half of it is taken for a log
+    shutil.rmtree(gone)
 
 
 def _check(made: packed_log.PackedReader, history: PolicyHistory) -> None:

@@ -6,6 +6,7 @@ says of the one before, never from a name.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -95,15 +96,15 @@ def _packed(place: Workspace, name: str) -> NotFoundError | None:
     return None
 
 
-def read_anywhere(place: Workspace, name: str, ask: Callable[[Workspace], T]) -> T:
-    """Ask in this period, and where it has no such change in the one that has it."""
+def anywhere(place: Workspace, ask: Callable[[Workspace], T]) -> T:
+    """Ask in this period, and where it has not what is asked for in each earlier one that is here."""
     try:
         return ask(place)
     except NotFoundError:
-        found = holding(place, name)
-        if found is place:
-            raise
-        return ask(found)
+        for period in () if place.period else names(place.state):
+            with suppress(NotFoundError):
+                return ask(of_period(place, period))
+        raise
 
 
 def handovers(place: Workspace, *, since: bytes | None = None) -> tuple[dict[str, bytes], ...]:

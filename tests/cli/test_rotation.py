@@ -11,7 +11,7 @@ pytestmark = pytest.mark.fleet
 
 def told(place: Place, reason: str) -> str:
     """Run a change to its close."""
-    change = place.ready(rolling("one", hosts="web1"))
+    change = place.ready(rolling("one", hosts="web1") + f"# {reason}\n")
     place.run(change)
     place.itmp("change", "close", change, "--reason", reason, "--key", "alice", expect=0)
     return change
@@ -49,6 +49,7 @@ def test_two_periods_are_one_trail(place: Place) -> None:
     assert place.json("status", old)["hosts"] == {"web1": "changed"}
     assert "web1" in place.itmp("logs", old, expect=0).out
     assert place.json("change", "show", old)["state"] == "closed"
+    assert place.json("show", old)["plan"] == place.json("change", "show", old)["plan"]
     events = place.json("audit", "list", "--change", old)["events"]
     assert events[-1]["type"] == "change.closed"
     index = events[-1]["index"]

@@ -67,6 +67,8 @@ def switch(state: Path) -> bool:
             durable.replace(folder / RETIRED, vkey.encode() + b"\n")
         _retire(state, folder)
         _take_up(state / ROTATION / NEXT, state)
+        if (state / ROTATION / KEY.name).exists():
+            _overwrite(state / ROTATION / KEY.name)  # the new key lies in its place now
         (state / ROTATION).rename(state / _DONE)
         durable.sync_folder(state)
         shutil.rmtree(state / _DONE, ignore_errors=True)
