@@ -2,8 +2,9 @@
 
 Rules kept here: the private half is never asked for; every signature is verified before it is handed on; an agent that
 is gone, locked or without the key is `LogUnavailableError`, and nothing was signed; answers are bounded in size and
-time. Who is trusted: the agent of this account. Whoever can talk to it can sign for the log as long as it runs, and
-cannot take the key away.
+time. Who is trusted: the agent. Whoever can talk to it can sign for the log as long as it runs, and cannot take the key
+away. Ansible reaches hosts with the agent of `SSH_AUTH_SOCK`, so plays on the controller can talk to that one; an
+agent of the log's own, its socket below `.itmp/` where children find nothing, keeps them out (`ITMP_LOG_AGENT`).
 """
 
 import base64
@@ -26,13 +27,16 @@ from itmp.signing.wire import string
 AGENT: Final = "SSH-AGENT+KEY+"
 """What the key file of such a log begins with; its verifier key follows."""
 
+SOCKET: Final = "ITMP_LOG_AGENT"
+"""Names the socket of an agent that holds the log's key alone; children of a run get the other agent's."""
+
 _TYPE: Final = b"ssh-ed25519"
 _IDENTITIES: Final = (11, 12)  # request and answer: draft-ietf-sshm-ssh-agent
 _SIGN: Final = (13, 14)
 _FAILURE: Final = 5
 _MOST: Final = 256 * 1024
 _SECONDS: Final = 60.0  # a person may have to confirm (ssh-add -c)
-_DO: Final = "Start the agent and load the key (ssh-add), and check SSH_AUTH_SOCK."
+_DO: Final = "Start the agent and load the key (ssh-add), and check ITMP_LOG_AGENT or SSH_AUTH_SOCK."
 
 
 class AgentAwayError(LogUnavailableError):
@@ -163,9 +167,11 @@ def _keys() -> list[bytes]:
 def _ask(kinds: tuple[int, int], body: bytes, where: str) -> bytes:
     """Send one request; return the body of the answer."""
     request, expected = kinds
-    address = os.environ.get("SSH_AUTH_SOCK", "")
+    address = os.environ.get(SOCKET) or os.environ.get("SSH_AUTH_SOCK", "")
     if not address:
-        raise AgentAwayError("no ssh-agent is running: SSH_AUTH_SOCK is not set", where=where, do=_DO)
+        raise AgentAwayError(
+            f"no ssh-agent is running: neither {SOCKET} nor SSH_AUTH_SOCK is set", where=where, do=_DO
+        )
     try:
         with socket.socket(socket.AF_UNIX) as agent:
             agent.settimeout(_SECONDS)

@@ -27,6 +27,8 @@ TYPE_OF: Final = {
     "review": "change.reviewed",
     "close": "change.closed",
     "reconcile": "action.reconciled",
+    "rotate": "key.rotated",
+    "recover": "key.revoked",
 }
 """Acts that have an event type of their own; the others land as `statement.recorded`."""
 _YEARS: Final = (2000, 9000)  # far enough from the calendar's ends that any policy's durations can be added

@@ -34,7 +34,7 @@ _HOME: Final = {
     "Rotation": "rotating", "rotate": "rotating", "rotation_text": "rotating", "rotation_seal": "rotating",
     "rotation_abandon": "rotating",
     "Shard": "packing", "audit_archive": "packing", "audit_periods": "packing", "of_period": "periods",
-    "holding": "periods",
+    "in_its_period": "periods",
     "audit_export": "exporting", "STREAM": "exporting",
     "Account": "inquiries", "audit_account": "inquiries", "audit_cases": "inquiries", "moment": "inquiries",
     "read_trust": "inquiries", "write_file": "planning",
@@ -104,9 +104,9 @@ __all__ = [
     "event_json",
     "evidence",
     "find",
-    "holding",
     "hosts_list",
     "hosts_scan",
+    "in_its_period",
     "init",
     "init_roots",
     "lab_down",
@@ -207,7 +207,7 @@ if TYPE_CHECKING:
     )
     from itmp.workspace.packing import Shard, audit_archive, audit_periods
     from itmp.workspace.patches import patch_resolve
-    from itmp.workspace.periods import holding, of_period
+    from itmp.workspace.periods import in_its_period, of_period
     from itmp.workspace.place import Workspace
     from itmp.workspace.planning import (
         SUFFIX,

@@ -121,7 +121,7 @@ def evidence(place: Workspace, name: str, output: Path, *, since: Path | None = 
     """Write one change's evidence; anyone can check it with `itmp-verify` or `verify.sh`."""
     from itmp.evidence import build  # noqa: PLC0415 - only this verb builds bundles
 
-    place = periods.holding(place, name)
+    place = periods.in_its_period(place, name)
     change = changes.resolve(place, name)
     if not place.period:
         anchoring.checkpoint(place)

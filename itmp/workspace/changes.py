@@ -92,7 +92,7 @@ def read_plan(place: Workspace, name: str) -> Plan:
         return periods.anywhere(place, lambda one: planning.logged_plan(one, parse_digest(name)))
     if name.endswith(planning.SUFFIX) or "/" in name:
         raise NotFoundError(f"no plan file {name}", do="Write one with `itmp plan FILE`.")
-    place = periods.holding(place, name)
+    place = periods.in_its_period(place, name)
     return planning.logged_plan(place, request_of(find(place, name)).plan)
 
 

@@ -55,7 +55,7 @@ def logs(
     does.
     Raises `NotFoundError` at once for a change or host that is not there.
     """
-    place = periods.holding(place, name)
+    place = periods.in_its_period(place, name)
     reading = place.reading()
     change = _resolve(reading, name)
     if host and not _took_part(reading, change, host):
@@ -75,7 +75,7 @@ def logs(
 
 def audit_list(place: Workspace, change: str = "", *, kind: str = "", limit: int = 0) -> Iterator[Leaf]:
     """Yield the log's leaves, or one change's, oldest first; `kind` is an event type, `limit` leaves the newest."""
-    place = periods.holding(place, change) if change else place
+    place = periods.in_its_period(place, change) if change else place
     reading = place.reading()
     query = Query(
         change=_resolve(reading, change) if change else None,

@@ -71,7 +71,7 @@ def audit_account(place: Workspace, name: str, *, trust: "Trust | None" = None) 
     """Build one change's evidence and judge it now, against `trust` or else against the log's own key and genesis."""
     from itmp.evidence import build, verify  # noqa: PLC0415 - only this verb builds and judges bundles
 
-    place = periods.holding(place, name)
+    place = periods.in_its_period(place, name)
     change = changes.resolve(place, name)
     (case,) = audit_cases(place, (change,))
     place.log.checkpoint()

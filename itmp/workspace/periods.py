@@ -53,7 +53,7 @@ def of_period(place: Workspace, name: str) -> Workspace:
     raise NotFoundError(f"there is no period {name!r:.40} here", do=f"Periods: {here}.")
 
 
-def holding(place: Workspace, name: str) -> Workspace:
+def in_its_period(place: Workspace, name: str) -> Workspace:
     """Return the workspace in the period that has the change of this id or external reference."""
     from itmp.workspace.glancing import Glances  # noqa: PLC0415 - only a change of another period needs it
 
@@ -74,7 +74,7 @@ def holding(place: Workspace, name: str) -> Workspace:
 def elsewhere(place: Workspace, name: str) -> NotFoundError:
     """Return the error for a change that this period has not: it says in which period it is."""
     try:
-        found = holding(place, name)
+        found = in_its_period(place, name)
     except NotFoundError as error:
         return error
     return NotFoundError(

@@ -22,7 +22,7 @@ POLL: Final = 1.0
 
 def status(place: Workspace, name: str) -> Result:
     """Say where a change and each of its targets stand; nothing is judged and nothing is written."""
-    place = periods.holding(place, name)
+    place = periods.in_its_period(place, name)
     glances = Glances(place.reading())
     record = glances.record(glances.resolve(name))
     run = record.run
@@ -109,7 +109,7 @@ def reconcile(
 
 def change_story(place: Workspace, name: str) -> "Story":
     """Tell one change: who asked for what, who voted, what the gate would say now, what ran."""
-    place = periods.holding(place, name)
+    place = periods.in_its_period(place, name)
     record = changes.find(place, name)
     return Story(record, _judged(place, record), _asks(place, record))
 

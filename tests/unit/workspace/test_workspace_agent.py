@@ -45,7 +45,8 @@ class Agent:
 @pytest.fixture
 def agent(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Agent]:
     made = Agent(tmp_path_factory.mktemp("a"))
-    monkeypatch.setenv("SSH_AUTH_SOCK", str(made.socket))
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/nowhere")
+    monkeypatch.setenv("ITMP_LOG_AGENT", str(made.socket))
     yield made
     made.end()
 

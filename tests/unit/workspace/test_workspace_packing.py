@@ -82,6 +82,8 @@ def test_a_packed_period_that_was_altered_is_found(tmp_path: Path) -> None:
     for altered in (data[:at] + b"q" + data[at + 1 :], data[:-512], data + b"x", data[:1000]):
         file.write_bytes(altered)
         assert workspace.audit_verify(again(place)).exit_code == 40
-    with pytest.raises(EvidenceInvalidError):
+    file.write_bytes(data[:at] + b"q" + data[at + 1 :])
+    with pytest.raises(EvidenceInvalidError, match="the packed log does not hold"):
         workspace.audit_archive(again(place), "2026", back=True)
     assert file.exists()
+    assert not (place.state / "periods/2026").exists()

@@ -11,7 +11,7 @@ from itmp.adapters import posix_log
 from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.posix_log import periods
 from itmp.adapters.ssh_keygen import SshKey
-from itmp.audit import Event, LogEndedError
+from itmp.audit import Event, Expect, HeadMovedError, LogEndedError
 from itmp.errors import BusyError, Error, LogUnavailableError, NotFoundError
 from itmp.signing import Statement, sign_statement
 from itmp.workspace import rotating
@@ -173,3 +173,12 @@ def test_contents_of_an_ended_period_are_kept_and_can_go(place: workspace.Worksp
     gone = workspace.audit_redact(after, leaf.hash, "/diff", reason="a password", key=key_of(place))
     assert gone.state == "redacted"
     assert files(place) == []
+
+
+def test_who_appends_meanwhile_is_not_passed_over(place: workspace.Workspace) -> None:
+    event = Event(id=new_id(), type="plan.compiled", actor=dict(EXECUTOR))
+    seen, head = place.log.size(), place.log.policy_head()
+    noted(again(place))
+    with pytest.raises(HeadMovedError, match=f"the log has {seen + 1} leaves, not {seen}"):
+        place.log.append(event, expect=Expect(change=None, head=head, size=seen))
+    assert place.log.size() == seen + 1
