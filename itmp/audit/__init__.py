@@ -4,15 +4,26 @@ Rules kept here: this room judges and never touches a disk or a clock itself; it
 `Clock`.
 """
 
+from itmp.audit._view import STANDING
 from itmp.audit.checkpoint import Checkpoint, CheckpointError, SignedCheckpoint, check_origin
 from itmp.audit.doors import Clock, Cut, Files, Head, Heads, Journal, LogReader, LogStore, Turn
 from itmp.audit.event import Event, leaf_digest
 from itmp.audit.log import Log, empty_head
 from itmp.audit.merkle import ProofError, verify_consistency, verify_inclusion
-from itmp.audit.model import DiskFullError, Expect, Finding, HeadMovedError, Health, Leaf, Receipt
+from itmp.audit.model import (
+    DiskFullError,
+    Expect,
+    Finding,
+    HeadMovedError,
+    Health,
+    Leaf,
+    LogEndedError,
+    Receipt,
+)
 from itmp.audit.verify import verify
 
 __all__ = [
+    "STANDING",
     "Checkpoint",
     "CheckpointError",
     "Clock",
@@ -29,6 +40,7 @@ __all__ = [
     "Journal",
     "Leaf",
     "Log",
+    "LogEndedError",
     "LogReader",
     "LogStore",
     "ProofError",

@@ -1,8 +1,9 @@
 """Events on their way into the log, within one turn: known ones are found again, new ones are completed.
 
 Rules kept here: an event's id is used once; the log alone fills `t`, `mono`, `boot`, `cseq` and `cprev`; the
-first leaf and only the first is `log.created`; `log.*` and `plan.*` events belong to no change; nothing joins
-a closed change; a change's close commits its events truly.
+first leaf and only the first is `log.created`; `key.rotated` is the last, and `key.revoked` is followed by it;
+`log.*` and `plan.*` events belong to no change; nothing joins a closed change; a change's close commits its events
+truly.
 """
 
 from dataclasses import replace
@@ -13,10 +14,14 @@ from itmp.audit._view import View
 from itmp.audit.doors import Clock
 from itmp.audit.event import Event, leaf_digest
 from itmp.audit.merkle import root_of
-from itmp.audit.model import Expect, HeadMovedError
+from itmp.audit.model import Expect, HeadMovedError, LogEndedError
 from itmp.canonical import Digest
 from itmp.errors import InvalidInputError
 
+ENDS = "key.rotated"
+"""The type of a log's last leaf: what comes next stands in the log of another key."""
+
+REVOKES = "key.revoked"
 _FREE = ("log.", "plan.")
 _TIME = 26  # characters of a time in microseconds, before its zone
 
@@ -45,6 +50,7 @@ class Draft:
             raise InvalidInputError(
                 f"{event.type} cannot be leaf {index}: log.created is the first and only it"
             )
+        self._check_going(event)
         event = self._fill(event)
         leaf = event.to_bytes()
         self._ids[event.id] = index
@@ -55,6 +61,14 @@ class Draft:
         self.leaves.append(leaf)
         self.events.append(event)
         return index
+
+    def _check_going(self, event: Event) -> None:
+        last = self.events[-1].type if self.events else self._view.last_type
+        if last == ENDS or (last == REVOKES and event.type != ENDS):
+            raise LogEndedError(
+                f"this log has ended: its last leaf is {last}, and {event.type} cannot follow it",
+                do="Open the workspace anew: its next period goes on where this one stopped.",
+            )
 
     def _fill(self, event: Event) -> Event:
         self._check_change(event)
@@ -105,6 +119,11 @@ def check_expected(view: View, expect: Expect | None) -> None:
     """Raise `HeadMovedError` unless every head stands where the caller saw it."""
     if expect is None:
         return
+    if expect.size is not None and expect.size != view.size:
+        raise HeadMovedError(
+            f"the log has {view.size} leaves, not {expect.size}; nothing was written",
+            do="Read it again, repeat the checks and try again.",
+        )
     policy = view.hash_of(view.policy) if view.policy >= 0 else None
     head = policy if expect.change is None else view.head_of(expect.change)
     if head != expect.head or (expect.policy is not None and policy != expect.policy):

@@ -31,10 +31,10 @@ from itmp.audit.tiles import (
     tiles_of,
 )
 from itmp.errors import ForkError, LogUnavailableError
-from itmp.signing import NoteKey
+from itmp.signing import LogKey
 
 
-def integrate(store: LogStore, key: NoteKey, tree: Tree, size: int) -> SignedCheckpoint:
+def integrate(store: LogStore, key: LogKey, tree: Tree, size: int) -> SignedCheckpoint:
     """Publish the head of the first `size` leaves of `tree`; return it, or the newer one decided already.
 
     Called by one publisher at a time. `ForkError`: the tree is not a continuation of what was decided.
@@ -169,13 +169,11 @@ def _swap(heads: Heads, old: Head, new: Head) -> Head:
     return new
 
 
-def _sign(store: LogStore, key: NoteKey, head: Head) -> SignedCheckpoint:
+def _sign(store: LogStore, key: LogKey, head: Head) -> SignedCheckpoint:
     """Steps 6 to 9: sign, keep the note in record, history and checkpoint; each may be repeated."""
     checkpoint = Checkpoint(origin=head.origin, size=head.size, root=head.root)
-    signed = SignedCheckpoint.sign(
-        checkpoint, key
-    )  # 6. Ed25519 is deterministic: a repeat gives the same bytes
     if not head.note:
+        signed = SignedCheckpoint.sign(checkpoint, key)  # 6.
         head = _swap(
             store.heads, head, Head(origin=head.origin, size=head.size, root=head.root, note=signed.note)
         )  # 7.

@@ -79,6 +79,7 @@ class Stories:
         self._changes: dict[str, _Chain] = {}
         self._clocks: dict[str, tuple[datetime, int]] = {}
         self._newest: datetime | None = None
+        self._last = ""
 
     def take(self, index: int, leaf: bytes, hashed: bytes) -> None:
         """Judge leaf `index`."""
@@ -91,8 +92,14 @@ class Stories:
         if (event.type == "log.created") != (index == 0):
             self._find(8, "genesis-misplaced", place, f"{event.type} stands here")
         self._ids.add(event.id, index)
+        self._ended(event, place)
         self._chain(event, place, hashed)
         self._clock(event, place)
+
+    def _ended(self, event: Event, place: str) -> None:
+        if self._last == "key.rotated" or (self._last == "key.revoked" and event.type != "key.rotated"):
+            self._find(8, "after-end", place, f"{event.type} stands after {self._last}, which ends the log")
+        self._last = event.type if self._last != "key.rotated" else self._last
 
     def finish(self) -> None:
         """Judge what needs all leaves: whether an id occurs twice."""

@@ -6,7 +6,7 @@ breaks its change's chain is refused, so that no event is ever written on top of
 
 from collections.abc import Sequence
 from itertools import count
-from typing import Protocol
+from typing import Final, Protocol
 
 from itmp import canonical
 from itmp.audit._fact import Fact, fact_of, read_fact
@@ -14,6 +14,9 @@ from itmp.audit.event import Event
 from itmp.audit.merkle import Tree, leaf_hash
 from itmp.canonical import Digest
 from itmp.errors import EvidenceInvalidError
+
+STANDING: Final = frozenset({"log.created", "policy.changed", "key.revoked", "key.rotated"})
+"""Types of leaves that say who may do what, and by which key the log is signed: few, and always needed."""
 
 
 class Base(Protocol):
@@ -87,7 +90,7 @@ class View:
 
     @property
     def policy(self) -> int:
-        """The newest leaf that sets the policy, -1 when there is none."""
+        """The newest leaf that says who may do what, -1 when there is none."""
         return self.policies[-1] if self.policies else -1
 
     def extend(self, leaves: Sequence[bytes], events: Sequence[Event] | None = None) -> None:
@@ -142,7 +145,7 @@ class View:
         self._ids[fact.id] = index
         self.newest = max(self.newest, fact.t)
         self.last_type = fact.type
-        if fact.type in {"log.created", "policy.changed"}:
+        if fact.type in STANDING:
             self.policies.append(index)
         elif fact.type == "log.recovered":
             data = fact.data or {}

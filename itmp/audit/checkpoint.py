@@ -13,7 +13,7 @@ from typing import Final
 
 from itmp.audit.merkle import HASH
 from itmp.errors import EvidenceInvalidError, InvalidInputError
-from itmp.signing import NoteKey, NoteVerifier, open_note
+from itmp.signing import LogKey, NoteVerifier, open_note
 
 MAX_NOTE: Final = 64 * 1024
 _MAX_SIZE: Final = 2**63 - 1
@@ -66,7 +66,7 @@ class SignedCheckpoint:
     note: bytes
 
     @classmethod
-    def sign(cls, checkpoint: Checkpoint, key: NoteKey) -> "SignedCheckpoint":
+    def sign(cls, checkpoint: Checkpoint, key: LogKey) -> "SignedCheckpoint":
         """Sign; the key's name must be the origin."""
         return cls(checkpoint=checkpoint, note=key.sign(checkpoint.to_text()))
 

@@ -1,34 +1,39 @@
 """Whether the log is fit to be run on now: the gate's check 8.
 
-Rules kept here: every problem is reported; a clock behind the log, a head that the leaves do not continue,
-and a store that cannot take another leaf are grave.
+Rules kept here: every problem is reported; a clock behind the log, a head that the leaves do not continue, a store that
+cannot take another leaf, a log that has ended, and a key that cannot sign are grave.
 """
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from itmp.audit._draft import ENDS
 from itmp.audit._integrate import continues
 from itmp.audit._view import View
 from itmp.audit.checkpoint import MAX_NOTE, SignedCheckpoint
 from itmp.audit.doors import Head, LogStore
 from itmp.audit.model import Finding, Health
 from itmp.errors import EvidenceInvalidError, ForkError, LogUnavailableError
-from itmp.signing import NoteVerifier
+from itmp.signing import LogKey, NoteVerifier
 
 RULE = 8
 """The gate's number for this check."""
 
 
 def judge_health(
-    store: LogStore, view: View, verifier: NoteVerifier, now: datetime, *, refresh: Callable[[], None]
+    store: LogStore, view: View, key: LogKey, now: datetime, *, refresh: Callable[[], None]
 ) -> Health:
     """Return all that speaks against going on; `now` is an aware time, `refresh` brings `view` up to date."""
     try:
         refresh()
     except (EvidenceInvalidError, LogUnavailableError) as error:
         return Health(findings=(_finding("damaged", error.where or "journal", error.what),))
-    findings = [*_clock(view, now), *_heads(store, view, verifier)]
+    findings = [*_clock(view, now), *_heads(store, view, key.verifier)]
     findings += [_finding("store", "the log's folder", complaint) for complaint in store.complaints()]
+    if view.last_type == ENDS:
+        findings.append(_finding("ended", "the log", "its last leaf is written: open the next period"))
+    elif fault := key.fault():
+        findings.append(_finding("key-away", "the log's key", fault))
     return Health(findings=tuple(findings))
 
 

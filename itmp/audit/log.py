@@ -19,7 +19,7 @@ from typing import Final
 
 from itmp import canonical
 from itmp.audit import snapshot
-from itmp.audit._draft import Draft, check_expected, commitment, same_event
+from itmp.audit._draft import ENDS, REVOKES, Draft, check_expected, commitment, same_event
 from itmp.audit._integrate import bundled, continues, integrate, prune
 from itmp.audit._resume import resume
 from itmp.audit.checkpoint import MAX_NOTE, SignedCheckpoint
@@ -30,7 +30,7 @@ from itmp.audit.merkle import EMPTY_ROOT
 from itmp.audit.model import DiskFullError, Expect, Health, Leaf, Receipt
 from itmp.canonical import Digest
 from itmp.errors import EvidenceInvalidError, ForkError, InvalidInputError, LogUnavailableError, NotFoundError
-from itmp.signing import NoteKey
+from itmp.signing import LogKey
 
 MAX_BLOB: Final = 256 * 1024 * 1024
 _CHUNK: Final = 1024
@@ -43,7 +43,7 @@ class Log:
     def __init__(
         self,
         store: LogStore,
-        key: NoteKey,
+        key: LogKey,
         clock: Clock,
         ids: Callable[[], str],
         *,
@@ -146,7 +146,7 @@ class Log:
             return self._view.head_of(change)
 
     def policy_head(self) -> Digest:
-        """Return the hash of the newest `policy.changed` or `log.created` leaf, for `Expect`."""
+        """Return the hash of the newest of `policy_leaves`, for `Expect`."""
         with self._lock:
             self._refresh()
             return self._view.hash_of(self._view.policy)
@@ -158,7 +158,7 @@ class Log:
             return self._view.changes()
 
     def policy_leaves(self) -> tuple[Leaf, ...]:
-        """Return leaf 0 and every later leaf that changed the policy, in order."""
+        """Return leaf 0 and every later leaf that changed the policy or the log's key, in order."""
         with self._lock:
             self._refresh()
             indexes = tuple(self._view.policies)
@@ -230,7 +230,7 @@ class Log:
     def health(self, now: datetime) -> Health:
         """Judge whether the log is fit to be run on: clock, rollback, store."""
         with self._lock:
-            return judge_health(self._store, self._view, self._key.verifier, now, refresh=self._refresh)
+            return judge_health(self._store, self._view, self._key, now, refresh=self._refresh)
 
     # Inside.
 
@@ -280,7 +280,7 @@ class Log:
 
     def _record_full(self, turn: Turn) -> None:
         self._catch_up(turn.size)
-        if self._view.last_type == "log.full" or self._view.size == 0:
+        if self._view.last_type in {"log.full", REVOKES} or self._view.size == 0:
             return
         draft = Draft(self._view, self._clock)
         draft.add(Event(id=self._ids(), type="log.full", actor=_ACTOR))
@@ -293,7 +293,8 @@ class Log:
         if cut is None:
             return
         blob = self.put_blob(cut.data)
-        if self._view.size and (str(cut.size), blob) not in self._view.recovered:
+        told = self._view.last_type in {ENDS, REVOKES} or (str(cut.size), blob) in self._view.recovered
+        if self._view.size and not told:
             draft = Draft(self._view, self._clock)
             draft.add(_recovered(self._ids(), cut, blob))
             self._write(turn, draft)

@@ -44,12 +44,14 @@ class Expect:
     """Append only if the head has not moved. `head` None: the change must have no event yet.
 
     With `change` None, `head` is the policy's head (the newest `policy.changed` or `log.created` leaf).
-    `policy`, when given, is compared as well, so that one append can depend on both.
+    `policy`, when given, is compared as well, so that one append can depend on both. `size`, when given, is how many
+    leaves the log must have: nobody at all may have appended.
     """
 
     change: str | None
     head: Digest | None
     policy: Digest | None = None
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,10 @@ class Health:
 
 class HeadMovedError(BusyError):
     """Somebody appended to the change (or the policy) since it was read; nothing was written."""
+
+
+class LogEndedError(LogUnavailableError):
+    """The log's last leaf is written: its period is over."""
 
 
 class DiskFullError(LogUnavailableError):

@@ -24,7 +24,7 @@ from itmp.audit.doors import Files, Head
 from itmp.audit.merkle import HASH, root_of_peaks
 from itmp.canonical import Digest
 from itmp.errors import EvidenceInvalidError, InvalidInputError
-from itmp.signing import NoteKey, NoteVerifier, open_note
+from itmp.signing import LogKey, NoteVerifier, open_note
 
 EVERY: Final = 4096
 """Leaves between two snapshots: opening reads at most about so many."""
@@ -209,7 +209,7 @@ def part_of(read: Read, start: int, end: int) -> Part:
     return Part.of((index, read_fact(leaf, index)) for index, leaf in enumerate(read(start, end), start))
 
 
-def write(files: Files, key: NoteKey, view: View, position: Sequence[int], read: Read) -> None:
+def write(files: Files, key: LogKey, view: View, position: Sequence[int], read: Read) -> None:
     """Write the snapshot of `view`, whose head was published; build on the newest one there is."""
     spans = _grown(files, key.verifier, view.size, read)
     state = State(

@@ -8,7 +8,7 @@ The numbered rules; every finding names its rule:
  5 every history entry is signed, named by its size, and its root is that of the same tree;
  6 the checkpoint that the auditor kept is a prefix of this log;
  7 the first leaf names this log and its key, and is the one that the auditor trusts;
- 8 every leaf is one canonical event, ids occur once;
+ 8 every leaf is one canonical event, ids occur once, nothing follows the leaf that ends the log;
  9 each change's events are numbered without gaps and chained, and its close commits them;
 10 clocks are monotone per boot;
 11 the journal holds the same leaves; those beyond the checkpoint are counted and judged by 8 to 10;

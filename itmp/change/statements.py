@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from itmp.audit import Leaf
+from itmp.audit import STANDING, Leaf
 from itmp.canonical import Digest
 from itmp.change.policy import Policy
 from itmp.errors import Error, EvidenceInvalidError
@@ -27,6 +27,8 @@ TYPE_OF: Final = {
     "review": "change.reviewed",
     "close": "change.closed",
     "reconcile": "action.reconciled",
+    "rotate": "key.rotated",
+    "recover": "key.revoked",
 }
 """Acts that have an event type of their own; the others land as `statement.recorded`."""
 _YEARS: Final = (2000, 9000)  # far enough from the calendar's ends that any policy's durations can be added
@@ -92,21 +94,42 @@ def time_of(leaf: Leaf) -> datetime:
     return moment
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writ:
+    """Where a statement stands: leaf `index`, hash `leaf`, written `at`."""
+
+    index: int
+    leaf: Digest
+    at: datetime
+
+
 def verify_given(signed: Signed, *, leaf: Leaf, policy: Policy, origin: str) -> Given:
     """Return the statement in `leaf` if it counts under `policy`, the version in force there.
 
     Raise `StatementRefusedError` with the first rule of the module's docstring that it breaks.
     """
-    where = f"leaf {leaf.index}"
+    writ = Writ(index=leaf.index, leaf=leaf.hash, at=time_of(leaf))
+    given = verify_writ(signed, writ=writ, policy=policy, origin=origin)
+    expected = type_of(given.act)
+    if leaf.event.type not in {expected, *STANDING}:
+        raise StatementRefusedError(
+            f"act {given.act} recorded as {leaf.event.type}, not as {expected}", where=f"leaf {leaf.index}"
+        )
+    return given
+
+
+def verify_writ(signed: Signed, *, writ: Writ, policy: Policy, origin: str) -> Given:
+    """Do the same for a statement whose leaf is not at hand: it stands where `writ` says, in log `origin`."""
+    where = f"leaf {writ.index}"
     try:
         statement, signed_by = verify_signed(signed, domain=origin.partition("/")[0])
-        _check_place(statement, leaf, policy, origin)
-        kind = _check_signer(statement, signed_by, time_of(leaf), policy)
+        _check_words(statement, policy, origin, writ.index)
+        kind = _check_signer(statement, signed_by, writ.at, policy)
     except StatementRefusedError as error:
         raise StatementRefusedError(error.what, where=where) from error
     except Error as error:
         raise StatementRefusedError(f"{error.where}: {error.what}", where=where) from error
-    return Given(leaf=leaf.hash, index=leaf.index, at=time_of(leaf), kind=kind, statement=statement)
+    return Given(leaf=writ.leaf, index=writ.index, at=writ.at, kind=kind, statement=statement)
 
 
 def check_submission(signed: Signed, *, policy: Policy, origin: str, now: datetime, size: int) -> Statement:
@@ -123,13 +146,6 @@ def check_submission(signed: Signed, *, policy: Policy, origin: str, now: dateti
     except Error as error:
         raise StatementRefusedError(error.what, where=error.where) from error
     return statement
-
-
-def _check_place(statement: Statement, leaf: Leaf, policy: Policy, origin: str) -> None:
-    expected = type_of(statement.act)
-    if leaf.event.type not in {expected, "policy.changed", "log.created"}:
-        raise StatementRefusedError(f"act {statement.act} recorded as {leaf.event.type}, not as {expected}")
-    _check_words(statement, policy, origin, leaf.index)
 
 
 def _check_words(statement: Statement, policy: Policy, origin: str, size: int) -> None:

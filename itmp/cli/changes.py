@@ -157,7 +157,7 @@ def show(name: Id, diff: Diff = False, json: Json = False) -> Answer:
     """Show one change: who asked, who voted, what ran. Example: itmp change show CHG-7f3a90c21b"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    place = workspace.Workspace.here()
+    place = workspace.in_its_period(workspace.Workspace.here(), name)
     story = workspace.change_story(place, name)
     plan = story.to_json()["plan"]
     seen = workspace.previewed(place, workspace.read_plan(place, plan)) if plan else None

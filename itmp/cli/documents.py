@@ -50,6 +50,10 @@ def init(
     seal: Annotated[
         list[Path] | None, typer.Option(metavar="SIG", help="Signature over an enrol text; repeat.")
     ] = None,
+    log_key: Annotated[
+        str,
+        typer.Option("--log-key", metavar="agent:SHA256:…", help="A log key in the ssh-agent (else a file)."),
+    ] = "",
     json: Json = False,
 ) -> Answer:
     """Make a workspace with its log. Example: itmp init --key ~/.ssh/id_ed25519 --organization example.com
@@ -61,7 +65,9 @@ def init(
     if seal:
         done = workspace.seal(folder, tuple(seal))
     elif root:
-        texts = workspace.init_roots(folder, tuple(root), organization=organization, policy=policy)
+        texts = workspace.init_roots(
+            folder, tuple(root), organization=organization, policy=policy, log_key=log_key
+        )
         lines = tuple(
             line
             for text in texts
@@ -72,7 +78,9 @@ def init(
             lines=(*lines, "then: itmp init --seal " + " --seal ".join(f"{t.path}.sig" for t in texts)),
         )
     else:
-        done = workspace.init(folder, key=key, organization=organization, signer=signer, policy=policy)
+        done = workspace.init(
+            folder, key=key, organization=organization, signer=signer, policy=policy, log_key=log_key
+        )
     return Answer(
         data={"origin": done.origin, "vkey": done.vkey, "genesis": done.genesis, "trust": str(done.trust)},
         lines=(

@@ -39,6 +39,9 @@ def export(
             "--from-index", metavar="N", help="Begin with this leaf (else where the last one ended)."
         ),
     ] = None,
+    period: Annotated[
+        str, typer.Option("--period", metavar="NAME", help="An earlier period of the log.")
+    ] = "",
     json: Json = False,
 ) -> Answer:
     """Hand the trail to another system. Example: itmp audit export --format ocsf -o trail.ocsf.jsonl"""
@@ -50,9 +53,8 @@ def export(
     if json and not targets:
         raise InvalidInputError("--json needs a target of its own", do="Add -o FILE, --syslog or --https.")
     target = targets[0] if targets else workspace.STREAM
-    done = workspace.audit_export(
-        workspace.Workspace.here(), form=form, target=target, start=start, token=token
-    )
+    place = workspace.of_period(workspace.Workspace.here(), period)
+    done = workspace.audit_export(place, form=form, target=target, start=start, token=token)
     text = f"{done.end - done.start} events, {done.start} to {done.end}, as {done.format}"
     if not targets:
         say(text)

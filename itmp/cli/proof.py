@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from itmp.cli import exporting, inquiries, keeping, viewing, witnessing
+from itmp.cli import exporting, inquiries, keeping, periods, viewing, witnessing
 from itmp.cli.options import Id, Json
 from itmp.cli.printing import Answer, colour, columns, safe, verb
 
+Period = Annotated[str, typer.Option("--period", metavar="NAME", help="An earlier period of the log.")]
 audit_app = typer.Typer(help="The audit trail: read it, verify it, ask it.", no_args_is_help=True)
 
 
@@ -20,6 +21,7 @@ def register(app: typer.Typer) -> None:
     viewing.register(audit_app)
     witnessing.register(app, audit_app)
     keeping.register(audit_app)
+    periods.register(audit_app)
     app.command("evidence")(evidence)
 
 
@@ -31,12 +33,14 @@ def list_(
     limit: Annotated[
         int, typer.Option("--limit", metavar="N", min=0, help="Only the newest N (0: all).")
     ] = 0,
+    period: Period = "",
     json: Json = False,
 ) -> Answer:
     """List events, oldest first. Example: itmp audit list --change CHG-7f3a90c21b"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    leaves = workspace.audit_list(workspace.Workspace.here(), change, kind=kind, limit=limit)
+    place = workspace.of_period(workspace.Workspace.here(), period)
+    leaves = workspace.audit_list(place, change, kind=kind, limit=limit)
     rows = (
         (leaf.index, event.t, event.type, event.actor.get("id", ""), event.change, event.step,
          (event.target or {}).get("id", ""), event.outcome)
@@ -62,12 +66,13 @@ def reindex(json: Json = False) -> Answer:
 @verb
 def show(
     name: Annotated[str, typer.Argument(metavar="ID", help="Leaf index or leaf hash.")],
+    period: Period = "",
     json: Json = False,
 ) -> Answer:
     """Print one event, exactly as logged. Example: itmp audit show 12"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    leaf = workspace.audit_show(workspace.Workspace.here(), name)
+    leaf = workspace.audit_show(workspace.of_period(workspace.Workspace.here(), period), name)
     return Answer(
         data={"index": leaf.index, "leaf_hash": leaf.hash, "leaf": leaf.data.decode()},
         lines=(f"index      {leaf.index}", f"leaf hash  {leaf.hash}", safe(leaf.data.decode())),
@@ -97,10 +102,12 @@ def verify(
         + (f"; {c.note}" if c.note else "")
         for c in report.coverage
     ] or ["  no anchor: a rollback to an older copy would not show here"]
+    before = [f"  period {safe(name)}  {size} events" for name, size in report.older]
     return Answer(
         data={
             "size": report.size,
             "root": report.root,
+            "older": [{"period": name, "size": size} for name, size in report.older],
             "findings": [
                 {"rule": f.rule, "name": f.name, "place": f.place, "message": f.message, "grave": f.grave}
                 for f in report.findings
@@ -110,7 +117,7 @@ def verify(
                 for c in report.coverage
             ],
         },
-        lines=(f"{word}  {report.size} events  root {report.root}", *covered, *findings),
+        lines=(f"{word}  {report.size} events  root {report.root}", *before, *covered, *findings),
         exit_code=report.exit_code,
     )
 

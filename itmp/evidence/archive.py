@@ -6,9 +6,10 @@ traversal, duplicates, sparse files, extensions, padding and trailing bytes have
 unpacked to a disk. Stock `tar` can take the file apart.
 """
 
+import os
 import re
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import BinaryIO, Final
 
 from itmp.errors import EvidenceInvalidError
 
@@ -17,6 +18,7 @@ MAX_BUNDLE: Final = 1024 * 1024 * 1024
 
 _BLOCK: Final = 512
 _END: Final = bytes(2 * _BLOCK)
+_MOST_TAIL: Final = 1024 * 1024  # no header, padding or end is longer
 _SIZE: Final = slice(124, 135)
 _CHECKSUM: Final = slice(148, 156)
 _NAME: Final = re.compile(rb"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,98}[A-Za-z0-9])?")
@@ -39,6 +41,46 @@ def pack(members: Mapping[str, bytes]) -> bytes:
     return archive
 
 
+def write(file: BinaryIO, members: Iterable[tuple[str, bytes]]) -> None:
+    """Write the archive of `members`, which come sorted by name, one after the other."""
+    previous = ""
+    for name, data in members:
+        if not _NAME.fullmatch(name.encode()) or name <= previous:
+            raise ArchiveError(f"not a member's name, or not in order: {name!r:.120}")
+        file.write(_header(name.encode("ascii"), len(data)) + _padded(data))
+        previous = name
+    file.write(_END)
+
+
+def places(file: BinaryIO) -> dict[str, tuple[int, int]]:
+    """Return where each member's content begins and its size, in a file that only `write` would have written.
+
+    Contents are not read; the caller checks them by what the members are.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    at, previous, length = 0, b"", file.seek(0, os.SEEK_END)
+    while True:
+        head = _read(file, at, _BLOCK)
+        if head == _END[:_BLOCK]:
+            break
+        name, size = _head(head, at)
+        end = at + _BLOCK + size + -size % _BLOCK
+        if name <= previous or end > length or _read(file, at + _BLOCK + size, -size % _BLOCK).strip(b"\0"):
+            raise ArchiveError("members out of order, cut short or badly padded", where=name.decode())
+        found[name.decode()] = (at + _BLOCK, size)
+        at, previous = end, name
+    if _read(file, at, length - at) != _END:
+        raise ArchiveError("bytes after the end of the archive, or its end is cut")
+    return found
+
+
+def _read(file: BinaryIO, at: int, size: int) -> bytes:
+    if size > _MOST_TAIL:
+        raise ArchiveError("bytes after the end of the archive")
+    file.seek(at)
+    return file.read(size)
+
+
 def unpack(data: bytes) -> dict[str, bytes]:
     """Return the members of an archive; raise `ArchiveError` for what `pack` would not have written."""
     if len(data) > MAX_BUNDLE:
@@ -57,7 +99,16 @@ def unpack(data: bytes) -> dict[str, bytes]:
 
 
 def _member(data: bytes, at: int) -> tuple[bytes, bytes]:
-    head = data[at : at + _BLOCK]
+    name, size = _head(data[at : at + _BLOCK], at)
+    content = data[at + _BLOCK : at + _BLOCK + size]
+    padding = data[at + _BLOCK + size : at + _BLOCK + size + -size % _BLOCK]
+    if len(content) != size or padding != bytes(-size % _BLOCK):
+        raise ArchiveError("a member that is cut short or badly padded", where=name.decode())
+    return name, content
+
+
+def _head(head: bytes, at: int) -> tuple[bytes, int]:
+    """Return name and size of the member whose header stands at byte `at`."""
     name, size = head[:100].rstrip(b"\0"), _size(head)
     if (
         size is None
@@ -69,11 +120,7 @@ def _member(data: bytes, at: int) -> tuple[bytes, bytes]:
         raise ArchiveError(
             "not an evidence archive: a header that its writer would not have written", where=f"byte {at}"
         )
-    content = data[at + _BLOCK : at + _BLOCK + size]
-    padding = data[at + _BLOCK + size : at + _BLOCK + size + -size % _BLOCK]
-    if len(content) != size or padding != bytes(-size % _BLOCK):
-        raise ArchiveError("a member that is cut short or badly padded", where=name.decode())
-    return name, content
+    return name, size
 
 
 def _size(head: bytes) -> int | None:

@@ -4,32 +4,39 @@ Rules kept here: same log, same checkpoint, same change give the same bytes. Bes
 proves them, every member follows from the leaves (`derived`), so that the verifier recomputes instead of
 believing:
 
-MANIFEST                      sha256 of every other member, as sha256sum writes it VERIFY.md
-how to check this file with tools that are not ours anchors/<name>.tsr              RFC 3161 time stamps over
-the checkpoint's text allowed_signers               every key of every policy
-version, for ssh-keygen blobs/<hex>                   host lists that were too long for a leaf checkpoint
-the signed head, with cosignatures consistency/<old>-<new>       proofs from each `seen` and from the
-checkpoint that the auditor kept leaves/<index>                the genesis, every policy version, every
-event of the change plan/manifest, plan/artifacts/<hex> policy/<index>.yml            the policy versions,
-as text proofs/<index>.tlog-proof     inclusion of each leaf statements/<index>[-<n>].txt, .sig
+| member | what it is |
+|---|---|
+| MANIFEST | sha256 of every other member, as sha256sum writes it |
+| VERIFY.md | how to check this file with tools that are not ours |
+| anchors/<name>.tsr | RFC 3161 time stamps over the checkpoint's text |
+| allowed_signers | every key of every policy version, for ssh-keygen |
+| blobs/<hex> | host lists that were too long for a leaf |
+| checkpoint | the signed head, with cosignatures |
+| consistency/<old>-<new> | proofs from each `seen` and from the checkpoint that the auditor kept |
+| handovers/<n>/… | checkpoint, leaves, proofs and consistency of each log before this one, oldest first |
+| leaves/<index> | the genesis, every policy version, the log's end, every event of the change |
+| plan/manifest, plan/artifacts/<hex> | the plan |
+| policy/<index>.yml | the policy versions, as text |
+| proofs/<index>.tlog-proof | inclusion of each leaf |
+| statements/<index>[-<n>].txt, .sig | the statements in the leaves |
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from itmp import canonical
-from itmp.audit import Checkpoint, Leaf, SignedCheckpoint
+from itmp.audit import STANDING, Checkpoint, Leaf, SignedCheckpoint
 from itmp.canonical import Digest
 from itmp.change import PolicyHistory, policy_history
 from itmp.errors import EvidenceIncompleteError, InvalidInputError, NotFoundError
 from itmp.evidence import archive
 from itmp.evidence.proofs import write_hashes, write_inclusion
+from itmp.evidence.seen import seen_in, signed_in
 from itmp.evidence.stamps import MEMBER
 from itmp.evidence.text import VERIFY
 from itmp.plan import Plan
-from itmp.signing import Signed, Statement
 
-POLICY_ENDS: Final = (b'"type":"log.created","v":1}', b'"type":"policy.changed","v":1}')
+POLICY_ENDS: Final = tuple(f'"type":"{name}","v":1}}'.encode() for name in sorted(STANDING))
 """How a canonical leaf of the policy's history ends."""
 
 
@@ -58,10 +65,17 @@ class Trail(Protocol):
         """Yield what anchors gave for the head of `size`, as (`<size>/<name>`, bytes)."""
 
 
-def build(trail: Trail, change: str, *, since: bytes | None = None) -> bytes:
+def build(
+    trail: Trail,
+    change: str,
+    *,
+    since: bytes | None = None,
+    older: Iterable[Mapping[str, bytes]] = (),
+) -> bytes:
     """Return the evidence of `change` under the log's newest published checkpoint.
 
-    `since` is a checkpoint that the auditor kept: a proof that this log continues it goes along. Raises
+    `since` is a checkpoint that the auditor kept: a proof that this log continues it goes along. `older` are the
+    handovers (`handover`) of the logs before this one, oldest first, for auditors who know one of those. Raises
     `NotFoundError` for no such change, `EvidenceIncompleteError` when no checkpoint covers it yet.
     """
     events, head = trail.of_change(change), trail.published()
@@ -82,8 +96,31 @@ def build(trail: Trail, change: str, *, since: bytes | None = None) -> bytes:
     members |= _plan(trail, events[0])
     members |= _blobs(trail, events)
     members |= derived(leaves, history)
+    for number, handed in enumerate(older, 1):
+        members |= {f"handovers/{number}/{name}": data for name, data in handed.items()}
     members["MANIFEST"] = manifest_of(members)
     return archive.pack(members)
+
+
+def handover(trail: Trail) -> dict[str, bytes]:
+    """Return what leads from a log that has ended to the next: its head and every leaf that says who may do what."""
+    head = trail.published()
+    if head is None:
+        raise EvidenceIncompleteError("a log without a checkpoint", do="itmp audit checkpoint")
+    leaves = {leaf.index: leaf for leaf in _policy_leaves(trail, head.checkpoint.size)}
+    members = {f"leaves/{index}": leaf.data for index, leaf in leaves.items()}
+    members["checkpoint"] = head.note
+    members |= _proofs(trail, leaves, head)
+    members |= _consistency(trail, leaves.values(), head.checkpoint, None)
+    return members
+
+
+def since_member(trail: Trail, since: bytes) -> dict[str, bytes]:
+    """Return the proof that an ended log's final head continues a checkpoint of it that the auditor kept."""
+    head = trail.published()
+    if head is None:
+        raise EvidenceIncompleteError("a log without a checkpoint", do="itmp audit checkpoint")
+    return _consistency(trail, (), head.checkpoint, since)
 
 
 def _member(path: str) -> str:
@@ -125,32 +162,6 @@ def manifest_of(members: Mapping[str, bytes]) -> bytes:
     return "".join(lines).encode()
 
 
-def signed_in(leaf: Leaf) -> tuple[Signed, ...]:
-    """Return the signed statements that a leaf holds, in its order; pairs that are none are passed over."""
-    data: Mapping[str, Any] = leaf.event.data or {}
-    items = data.get("statements", [data])
-    found = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
-    return tuple(
-        Signed(text=item["text"], signature=item["signature"])
-        for item in found
-        if isinstance(item.get("text"), str) and isinstance(item.get("signature"), str)
-    )
-
-
-def seen_in(leaves: Iterable[Leaf]) -> dict[int, set[bytes]]:
-    """Return size → roots of every checkpoint that the signers of these leaves had seen, but the empty."""
-    found: dict[int, set[bytes]] = {}
-    for leaf in leaves:
-        for signed in signed_in(leaf):
-            try:
-                size, root = Statement.parse(signed.text).seen
-            except InvalidInputError:
-                continue  # a text that is no statement counts for nothing and has seen nothing
-            if size:
-                found.setdefault(size, set()).add(root)
-    return found
-
-
 def blobs_in(events: Iterable[Leaf]) -> set[Digest]:
     """Return the digests of host lists that stand in blobs."""
     found = (
@@ -174,7 +185,8 @@ def _proofs(trail: Trail, leaves: Iterable[int], head: SignedCheckpoint) -> dict
 def _consistency(
     trail: Trail, leaves: Iterable[Leaf], head: Checkpoint, since: bytes | None
 ) -> dict[str, bytes]:
-    olds = set(seen_in(leaves)) | ({_size_of(since)} if since is not None else set())
+    kept = _checkpoint_of(since) if since is not None else None
+    olds = set(seen_in(leaves, head.origin)) | ({kept.size} if kept and kept.origin == head.origin else set())
     return {
         f"consistency/{old}-{head.size}": write_hashes(trail.prove_consistency(old, head.size))
         for old in olds
@@ -182,9 +194,9 @@ def _consistency(
     }
 
 
-def _size_of(note: bytes) -> int:
+def _checkpoint_of(note: bytes) -> Checkpoint:
     text, _, _ = note.decode("utf-8", "replace").rpartition("\n\n")
-    return Checkpoint.parse(text + "\n").size
+    return Checkpoint.parse(text + "\n")
 
 
 def _plan(trail: Trail, opened: Leaf) -> dict[str, bytes]:

@@ -38,20 +38,13 @@ from itmp.errors import EvidenceInvalidError
 from itmp.evidence.asked import Asked
 from itmp.evidence.ends import against_slices
 from itmp.evidence.order import Order, Settled
+from itmp.evidence.rules import RuleBrokenError
 from itmp.evidence.words import answer_problem, intent_problem, undo_problem, wait_problem
 from itmp.evidence.work import STATES, Work, place_of, work_digest
 from itmp.plan import LeafStep, Plan, PulumiStep, all_steps, targets
 
 _TOUCHED: Final = frozenset({"ok", "changed", "failed", "unreachable", "unknown"})
 _NO_FINDINGS: Final = Health(findings=())
-
-
-class RuleBrokenError(EvidenceInvalidError):
-    """Rule `n` is broken."""
-
-    def __init__(self, n: int, what: str, *, where: str = "") -> None:
-        super().__init__(what, where=where)
-        self.n = n
 
 
 class Conduct:

@@ -1,17 +1,42 @@
 """The numbered rules of evidence, and the stable name of what is found when one does not hold.
 
 Rules kept here: a name is never reused for another meaning; each finding belongs to a rule, except that a
-fork (`forked`) and a rollback (`rolled-back`) are called so whichever rule meets them.
+fork (`forked`), a rollback (`rolled-back`) and a key that was revoked (`key-revoked`) are called so whichever rule
+meets them, and a handover by the rule of its own that is broken.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from itmp.errors import ForkError
+from itmp.errors import EvidenceInvalidError, ForkError
 
 FORKED: Final = "forked"
 ROLLED_BACK: Final = "rolled-back"
+REVOKED: Final = "key-revoked"
+HANDOVERS: Final = 21
+"""The rule of handovers from one period's log to the next."""
+
+HANDED: Final = (
+    "period-missing",
+    "handover-open",
+    "handover-one-sided",
+    "handover-altered",
+    "policy-carried",
+)
+"""What is found at rule 21, told apart (`itmp.change.handover`); anything else is `handover-broken`."""
+
+
+class RuleBrokenError(EvidenceInvalidError):
+    """Rule `n` is broken."""
+
+    def __init__(self, n: int, what: str, *, where: str = "") -> None:
+        super().__init__(what, where=where)
+        self.n = n
+
+
+class RevokedKeyError(EvidenceInvalidError):
+    """A key signed for more leaves than it counts for since it was revoked."""
 
 
 class RolledBackError(ForkError):
@@ -144,6 +169,12 @@ TEXTS: Final[Mapping[int, RuleText]] = {
         broken="word-broken",
         absent="words-not-judged",
     ),
+    HANDOVERS: RuleText(
+        name="handovers",
+        holds="the change's log is trust's own, or every log from there on is in the file and each one handed over "
+        "to the next: by its last leaf, by the quorum of its policy and by both logs' keys (judged before rule 2)",
+        broken="handover-broken",
+    ),
 }
 
 RULES: Final[Mapping[int, str]] = {n: text.name for n, text in TEXTS.items()}
@@ -155,4 +186,9 @@ def finding_of(n: int, *, error: Exception | None = None) -> str:
         return ROLLED_BACK
     if isinstance(error, ForkError):
         return FORKED
+    if isinstance(error, RevokedKeyError):
+        return REVOKED
+    if n == HANDOVERS and isinstance(error, EvidenceInvalidError):
+        name = error.what.partition(":")[0]
+        return name if name in HANDED else TEXTS[n].broken
     return TEXTS[n].broken if error else TEXTS[n].absent

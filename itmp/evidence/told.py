@@ -62,7 +62,7 @@ def _assurance(
     yield from bounds.lines
     if history.single_root:
         yield f"single root: {history.genesis.by[0]} alone enrolled this log"
-    if trust.kept is None:
+    if "checkpoint" not in trust.brought:
         yield "no kept checkpoint: TRUST holds none, so a fork made before today would not show"
     if trust.tsa is None:
         yield "no tsa.pem: TRUST holds no time stamp authority, so no time stamp could be judged"

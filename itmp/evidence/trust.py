@@ -2,19 +2,22 @@
 
 Rules kept here: `log.policy` and `genesis` are required; `log.policy` is C2SP tlog-policy (`log`,
 `witness`, `group`, `quorum`), restricted to one log; a name is defined before it is used and once; a
-checkpoint counts when the log's key signed it and the witnesses' quorum cosigned it.
+checkpoint counts when the log's key signed it and the witnesses' quorum cosigned it; what `revoked` says of a key
+counts against it, whatever signs for it; TRUST of an earlier period leads to a later one only by handovers that were
+judged (`after`).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from itmp.audit import Checkpoint, SignedCheckpoint
 from itmp.canonical import Digest, parse_digest
+from itmp.change.handover import series
 from itmp.errors import EvidenceInvalidError, InvalidInputError
 from itmp.signing import NoteVerifier, open_note
 
-FILES: Final = ("log.policy", "genesis", "checkpoint", "tsa.pem")
+FILES: Final = ("log.policy", "genesis", "checkpoint", "tsa.pem", "revoked")
 _MAX_FILE: Final = 64 * 1024
 _NOTE: Final = 1
 _COSIGNATURE: Final = 4
@@ -137,13 +140,17 @@ class _Draft:
 class Trust:
     """The auditor's own knowledge.
 
-    `kept` is a checkpoint that they kept, `tsa` the roots of time stamp authorities.
+    `kept` is a checkpoint that they kept of this log, `later` one of a later period (opened when handovers lead there),
+    `tsa` the roots of time stamp authorities, `revoked` how many leaves a revoked key (vkey) still counts for.
     """
 
     policy: LogPolicy
     genesis: Digest
     kept: Checkpoint | None = None
     tsa: bytes | None = None
+    revoked: Mapping[str, int] = field(default_factory=dict)
+    later: bytes | None = None
+    used: bool = False
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> "Trust":
@@ -159,18 +166,38 @@ class Trust:
             raise InvalidInputError(f"TRUST's {large[0]} is larger than {_MAX_FILE} bytes")
         policy = LogPolicy.parse(_text(files, "log.policy"))
         kept = files.get("checkpoint")
+        later = kept if kept is not None and _is_later(policy, kept) else None
         return cls(
             policy=policy,
             genesis=parse_digest(_text(files, "genesis").removesuffix("\n")),
-            kept=_kept(policy, kept) if kept is not None else None,
+            kept=_kept(policy, kept) if kept is not None and later is None else None,
             tsa=files.get("tsa.pem"),
+            revoked=_revoked(_text(files, "revoked")) if "revoked" in files else {},
+            later=later,
+        )
+
+    def kept_of(self, origin: str) -> Checkpoint | None:
+        """Return the kept checkpoint where it is of log `origin`."""
+        return self.kept if self.kept and self.kept.origin == origin else None
+
+    def after(self, vkey: str, genesis: Digest) -> "Trust":
+        """Return what the auditor knows of the next log, once its handover has been judged."""
+        policy = replace(self.policy, log=NoteVerifier.parse(vkey))
+        mine = self.later is not None and _origin(self.later) == policy.log.name
+        return replace(
+            self,
+            policy=policy,
+            genesis=genesis,
+            kept=_kept(policy, self.later) if mine and self.later is not None else None,
+            later=None if mine else self.later,
+            used=self.used or self.kept is not None,
         )
 
     @property
     def brought(self) -> tuple[str, ...]:
         """Names of the optional things that the auditor brought."""
         present = {
-            "checkpoint": self.kept is not None,
+            "checkpoint": self.used or self.kept is not None,
             "tsa": self.tsa is not None,
             "witness": self.policy.witnessed,
         }
@@ -182,6 +209,30 @@ def _kept(policy: LogPolicy, note: bytes) -> Checkpoint:
         return SignedCheckpoint.open(note, [policy.log], where="TRUST/checkpoint").checkpoint
     except EvidenceInvalidError as error:
         raise InvalidInputError(f"the kept checkpoint is not of TRUST's log: {error.what}") from error
+
+
+def _origin(note: bytes) -> str:
+    return note.partition(b"\n")[0].decode("utf-8", "replace")
+
+
+def _is_later(policy: LogPolicy, note: bytes) -> bool:
+    """Whether a kept note says that it is of another period of TRUST's log."""
+    origin = _origin(note)
+    return origin != policy.log.name and series(origin) == series(policy.log.name)
+
+
+def _revoked(text: str) -> dict[str, int]:
+    """Read `revoked`: on each line a verifier key and the size up to which it counts."""
+    found: dict[str, int] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        where = f"TRUST/revoked:{number}"
+        if len(words) != 2 or not words[1].isdecimal() or words[0] in found:  # noqa: PLR2004 - key and size
+            raise InvalidInputError("not a line VKEY SIZE, or one key twice", where=where)
+        found[_key(words[0], _NOTE, where).vkey] = int(words[1])
+    return found
 
 
 def _key(vkey: str, algorithm: int, where: str) -> NoteVerifier:

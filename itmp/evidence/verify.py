@@ -15,7 +15,9 @@ earlier intent that covers its target and action, and a reconciliation a person 
 naming each of its targets; 15 every targeted host ends in exactly one state, which its slices bear; 16 the close
 commits all events before it and is the last; 17 clocks are monotone within each boot; 18 what the auditor demanded by
 `require` was brought and used; 19 with the whole log, it is sound and holds no other event of the change; 20
-questions are answered by statements that count, waits last as long as they said, and guards and jumps were followed.
+questions are answered by statements that count, waits last as long as they said, and guards and jumps were followed; 21
+the change's log is TRUST's, or handovers lead to it from there, each signed by both logs' keys and by the policy's
+quorum (judged before 2, because it says by which key).
 
 Judgement stops at the first broken rule: whatever follows could rest on it. A fork or rollback is told
 apart (42), and so is what is merely absent (41). Nothing in the file is believed: TRUST comes from
@@ -27,31 +29,19 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from itmp import canonical
-from itmp.audit import (
-    Leaf,
-    LogReader,
-    ProofError,
-    SignedCheckpoint,
-    verify_consistency,
-    verify_inclusion,
-)
-from itmp.canonical import Digest, raw
-from itmp.change import (
-    ChangeRecord,
-    PolicyHistory,
-    PolicyHistoryError,
-    Request,
-    fold,
-    policy_history,
-)
-from itmp.errors import Error, EvidenceInvalidError, ForkError, InvalidInputError
+from itmp.audit import Leaf, LogReader, SignedCheckpoint
+from itmp.canonical import Digest
+from itmp.change import ChangeRecord, PolicyHistory, Request, fold
+from itmp.errors import Error, EvidenceInvalidError, ForkError
 from itmp.evidence import archive
-from itmp.evidence.bundle import blobs_in, derived, manifest_of, seen_in, signed_in
-from itmp.evidence.conduct import Conduct, RuleBrokenError
-from itmp.evidence.frame import check_clocks, check_close, numbered, read_plan
-from itmp.evidence.proofs import read_hashes, read_inclusion
+from itmp.evidence.bundle import blobs_in, derived, manifest_of
+from itmp.evidence.conduct import Conduct
+from itmp.evidence.frame import check_clocks, check_close, read_plan
+from itmp.evidence.handovers import PREFIX, Walked, walk
+from itmp.evidence.period import Period
 from itmp.evidence.report import Report, Rule, Verdict
-from itmp.evidence.rules import RULES, RolledBackError, finding_of
+from itmp.evidence.rules import RULES, RuleBrokenError, finding_of
+from itmp.evidence.seen import signed_in
 from itmp.evidence.stamps import MEMBER, Bounds, Stamps, bounds
 from itmp.evidence.told import assurance, tell
 from itmp.evidence.trust import Trust
@@ -119,6 +109,8 @@ class _Verifier:
         self._members: dict[str, bytes] = {}
         self._leaves: dict[int, Leaf] = {}
         self._events: tuple[Leaf, ...] = ()
+        self._period: Period
+        self._walked: Walked
         self._head: SignedCheckpoint
         self._history: PolicyHistory | None = None
         self._record: ChangeRecord | None = None
@@ -168,6 +160,9 @@ class _Verifier:
             assurance(
                 self._trust, self._history, self._conduct, whole=self._log is not None, bounds=self._bounds
             )
+            + tuple(
+                f"handed over: {name} was walked through from TRUST's genesis" for name in self._walked.logs
+            )
             if self._history
             else ()
         )
@@ -200,94 +195,48 @@ class _Verifier:
             raise EvidenceInvalidError(
                 "it does not list exactly the members and their sha256", where="MANIFEST"
             )
-        self._leaves = {
-            index: Leaf(index=index, data=data) for index, data in numbered(self._members, "leaves/", "")
-        }
-        for leaf in self._leaves.values():
-            try:
-                _ = leaf.event
-            except InvalidInputError as error:
-                raise EvidenceInvalidError(error.what, where=f"leaves/{leaf.index}") from error
+        self._log_of(self._trust)
 
-    # Rules 2 to 6
+    def _log_of(self, trust: Trust) -> None:
+        """Read the change's own log, which `trust` knows or leads to."""
+        own = {name: data for name, data in self._members.items() if not name.startswith(PREFIX)}
+        self._period = Period(own, trust)
+        self._leaves = self._period.leaves
+
+    # Rules 2 to 6, and 21 before them: which key to judge by
 
     def _checkpoint(self) -> None:
-        self._head = self._trust.policy.open(self._members["checkpoint"])
+        self._walked = walk(self._members, self._trust)
+        self._trust = self._walked.trust
+        self._log_of(self._trust)
+        self._period.check_head()
+        self._head = self._period.head
+        self._bound |= self._walked.bound
         self._bound |= set(
             filter(MEMBER.match, self._members)
         )  # what does not hold is told, and counts for nothing
 
     def _inclusion(self) -> None:
-        proofs = dict(numbered(self._members, "proofs/", ".tlog-proof"))
-        if proofs.keys() != self._leaves.keys():
-            raise EvidenceInvalidError("not every leaf has its proof, or a proof has no leaf", where="proofs")
-        head = self._head.checkpoint
-        for index, data in proofs.items():
-            where = f"proofs/{index}.tlog-proof"
-            hashes = read_inclusion(data, index=index, note=self._head.note, where=where)
-            leaf = raw(self._leaves[index].hash)
-            try:
-                verify_inclusion(index=index, size=head.size, leaf=leaf, proof=hashes, root=head.root)
-            except ProofError as error:
-                raise EvidenceInvalidError(error.what, where=where) from error
-            self._bound |= {where, f"leaves/{index}"}
+        self._period.check_inclusion()
+        self._bound |= self._period.bound
 
     def _genesis(self) -> None:
-        first = self._leaves.get(0)
-        if first is None or first.hash != self._trust.genesis:
-            raise EvidenceInvalidError("it is not the genesis that TRUST names", where="leaf 0")
+        self._period.check_genesis()
 
     def _policies(self) -> None:
-        history = policy_history(self._leaves[index] for index in sorted(self._leaves))
-        if (history.origin, history.log_key) != (self._head.checkpoint.origin, self._trust.policy.log.vkey):
-            raise PolicyHistoryError("the genesis was enrolled for another log or key", where="leaf 0")
-        self._history = history
+        self._period.check_policies()
+        self._history = self._period.history
 
     def _one_history(self) -> None:
-        head, kept = self._head.checkpoint, self._trust.kept
-        olds = seen_in(self._leaves.values())
-        if kept is not None:
-            olds.setdefault(kept.size, set()).add(kept.root)
-        expected = {f"consistency/{old}-{head.size}" for old in olds if 0 < old < head.size}
-        present = {name for name in self._members if name.startswith("consistency/")}
-        mine = f"consistency/{kept.size}-{head.size}" if kept else ""
-        if kept and mine in expected - present:
-            self._absent[6] = (
-                f"no proof from your checkpoint of {kept.size} leaves: ask for evidence --since it"
-            )
-        if present - expected or expected - present - {mine}:
-            odd = min(present ^ expected)
-            raise EvidenceInvalidError(
-                "a proof that is missing, or from a checkpoint that TRUST does not hold", where=odd
-            )
-        for old, roots in sorted(olds.items()):
-            self._continues(old, roots)
-        self._bound |= present
-
-    def _continues(self, old: int, roots: set[bytes]) -> None:
-        head, name = self._head.checkpoint, f"consistency/{old}-{self._head.checkpoint.size}"
-        if old > head.size:
-            raise RolledBackError(
-                f"{old} leaves were known to somebody, the checkpoint has {head.size}", where="checkpoint"
-            )
-        if len(roots) > 1:
-            raise ForkError(f"two histories of the first {old} leaves were shown to people", where=name)
-        if old < head.size and name not in self._members:
-            return  # the kept checkpoint's; reported as absent
-        proof = read_hashes(self._members[name], where=name) if old < head.size else ()
-        try:
-            verify_consistency(
-                old=old, new=head.size, old_root=next(iter(roots)), new_root=head.root, proof=proof
-            )
-        except ProofError as error:
-            raise ForkError(
-                f"the log does not continue the first {old} leaves that were known: {error.what}", where=name
-            ) from error
+        self._period.check_one_history()
+        self._bound |= self._period.bound
+        if absent := self._walked.absent or self._period.absent:
+            self._absent[6] = absent
 
     # Rules 7 to 9
 
     def _complete(self) -> None:
-        versions = {version.index for version in self._history.versions} if self._history else set()
+        versions = self._history.indexes if self._history else frozenset[int]()
         self._events = tuple(self._leaves[index] for index in sorted(self._leaves.keys() - versions))
         if not self._events or not self._history:
             raise EvidenceInvalidError("no event of any change", where="leaves")

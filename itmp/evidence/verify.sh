@@ -23,6 +23,7 @@
 #   statements/N.{txt,sig}      rule 8: stand in their leaf byte for byte
 #   plan/manifest               rule 9: its sha256 stands in the signed request
 #   plan/artifacts/H, blobs/H   rule 9: H is their sha256; a manifest or leaf names H
+#   handovers/                  not used: TRUST must be of the change's own period here (itmp-verify walks handovers)
 # Each check marks what it covers; a member that is left unmarked breaks rule 1.
 set -euo pipefail
 export TZ=UTC LC_ALL=C
@@ -135,6 +136,7 @@ index='(0|[1-9][0-9]{0,17})'
 known="MANIFEST|VERIFY\\.md|allowed_signers|checkpoint|leaves\\/$index|proofs\\/$index\\.tlog-proof|policy\\/$index\\.yml"
 known+="|statements\\/$index(-$index)?\\.(txt|sig)|consistency\\/$index-$index|plan\\/manifest"
 known+="|(blobs|plan\\/artifacts)\\/[0-9a-f]{64}|anchors\\/[a-z0-9][a-z0-9-]{0,30}\\.tsr"
+known+="|handovers\\/[1-9][0-9]{0,3}\\/[a-z]+(\\/[0-9a-z.-]+)?"
 strange=$(sed -nE "/^($known)\$/!p" names)
 [[ -z $strange ]] || broken 1 "a member that does not belong here: ${strange:0:80}"
 tar -xf file.tar -C in --no-same-owner --no-same-permissions
@@ -150,6 +152,10 @@ sums "${members[@]}" > ../manifest
 same ../manifest MANIFEST || broken 1 "MANIFEST does not list exactly the members and their sha256"
 [[ $(sha256sum < VERIFY.md) == "$VERIFY_MD  -" ]] || broken 1 "VERIFY.md is not that of this format"
 covers VERIFY.md
+handed=0
+for name in handovers/*/*  handovers/*/*/*; do
+  if [[ -f $name ]]; then covers "$name"; handed=1; fi
+done
 mapfile -t textual < <(sed -E '/^(plan\/artifacts|blobs|anchors)\//d' ../names)
 texts "${textual[@]}" || broken 1 "a NUL in a member that is text"
 declare -A member=()
@@ -197,8 +203,16 @@ open_note() {
 }
 
 others=0
-open_note in/checkpoint || broken 2 "the checkpoint is not signed by TRUST's log key"
+open_note in/checkpoint || broken 2 "the checkpoint is not signed by TRUST's log key$( ((handed)) && printf ' (TRUST of an earlier period? itmp-verify walks the handovers)')"
 size=$note_size root=$note_root
+if [[ -f $trust/revoked ]]; then
+  texts "$trust/revoked" || usage "TRUST/revoked is no text"
+  while read -r key count rest || [[ -n $key ]]; do
+    [[ -z $key || $key == \#* ]] && continue
+    [[ $count =~ ^(0|[1-9][0-9]{0,17})$ && -z $rest ]] || usage "TRUST/revoked: not a line VKEY SIZE"
+    [[ $key != "${logs[0]}" ]] || ((size <= count)) || broken 2 "the key was revoked: it counts for $count leaves, and signed $size"
+  done < "$trust/revoked"
+fi
 holds 2 "checkpoint of $size leaves, signed by $origin"
 quorum=$(sed -nE 's/^[ \t]*quorum[ \t]+([^ \t]+)[ \t]*$/\1/p' "$trust/log.policy")
 [[ $quorum == none ]] || left_out 2 "cosignatures: TRUST asks for the witnesses' quorum ${quorum:-(none given)}"
@@ -283,7 +297,7 @@ holds 3 "${#indexes[@]} leaves are in the tree"
 # ---------------------------------------------------------------------------------------------------- rule 4
 
 slurp "$trust/genesis"
-[[ ${text%$'\n'} == "sha256:${leaf_hash[0]}" ]] || broken 4 "leaf 0 is not TRUST's genesis"
+[[ ${text%$'\n'} == "sha256:${leaf_hash[0]}" ]] || broken 4 "leaf 0 is not TRUST's genesis$( ((handed)) && printf ' (of an earlier period? itmp-verify walks the handovers)')"
 json "${logs[0]}"
 [[ ${leaf[0]} == *"\"log_key\":\"$json\",\"origin\":\"$origin\","* ]] || broken 4 "the genesis names another key"
 holds 4 "leaf 0 is TRUST's genesis"
@@ -328,7 +342,8 @@ holds 5 "${#versions[@]} policy version(s), as the leaves hold them"
 declare -A signed=() line_of=() act_of=()
 declare -A namespace_type=([open]=change.opened [approve]=change.approved [reject]=change.rejected
   [revoke]=change.revoked [cancel]=change.canceled [review]=change.reviewed [close]=change.closed
-  [reconcile]=action.reconciled [policy]=policy.changed [enrol]=log.created)
+  [reconcile]=action.reconciled [policy]=policy.changed [enrol]=log.created
+  [rotate]=key.rotated [recover]=key.revoked)
 expected=()
 seen=()
 ignored=()
@@ -342,20 +357,25 @@ field() {
 
 # check_statement LEAF NAME VERSION: sets $ok to 1 when the statement counts, as far as is checked here.
 check_statement() {
-  local act signer start end when
+  local act signer start end when home=$origin kind=${type[$1]}
   ok=0
   slurp "in/statements/$2.txt"
   [[ $text == $'itmp-statement/v1\nact '* ]] || return 0
   field act; act=$value
-  field seen; seen+=("$value")
+  when=
+  [[ ! ${leaf[$1]} =~ .*\"t\":\"([0-9TZ:-]{19})\.[0-9]+Z\" ]] || when=${BASH_REMATCH[1]}Z
+  # A genesis that continues another log holds that log's statements, as they counted at its last leaf.
+  if [[ $1 == 0 && ${leaf[0]} =~ \"previous\":\{\"at\":\"([0-9TZ:-]{19})\.[0-9]+Z\",.*\"origin\":\"([^\"]+)\",\"root\" ]]; then
+    when=${BASH_REMATCH[1]}Z home=${BASH_REMATCH[2]} kind=key.rotated
+  fi
+  field seen; [[ $home != "$origin" ]] || seen+=("$value")
+  [[ -n $when ]] || return 0
   field signer; signer=$value
   act_of[$1]=$act
   line_of[$1]=$signer
-  field log; [[ $value == "$origin" ]] || return 0
+  field log; [[ $value == "$home" ]] || return 0
   field policy; [[ $value == "sha256:${policy_at[$3]}" ]] || return 0
-  [[ ${namespace_type[$act]:-statement.recorded} == "${type[$1]}" ]] || return 0
-  [[ ${leaf[$1]} =~ .*\"t\":\"([0-9TZ:-]{19})\.[0-9]+Z\" ]] || return 0
-  when=${BASH_REMATCH[1]}Z
+  [[ ${namespace_type[$act]:-statement.recorded} == "$kind" ]] || return 0
   field valid; read -r start end <<< "$value"
   [[ ! $when < "$start" && ! $when > "$end" ]] || return 0
   [[ $signer =~ ^[A-Za-z0-9][A-Za-z0-9._+@-]*$ ]] || return 0
@@ -365,7 +385,7 @@ check_statement() {
 }
 
 for i in "${indexes[@]}"; do
-  case ${type[$i]} in log.created | policy.changed | change.* | statement.recorded | action.reconciled) ;; *) continue ;; esac
+  case ${type[$i]} in log.created | policy.changed | key.* | change.* | statement.recorded | action.reconciled) ;; *) continue ;; esac
   rest=${leaf[$i]} count=0
   while [[ $rest == *'"signature":"'* ]]; do rest=${rest#*'"signature":"'} count=$((count + 1)); done
   version=0
@@ -386,7 +406,7 @@ for i in "${indexes[@]}"; do
     check_statement "$i" "$name" "$version"
     if ((ok)); then good=$((good + 1)); else ignored+=("$name"); fi
   done
-  if [[ ${type[$i]} == log.created || ${type[$i]} == policy.changed ]]; then
+  if [[ ${type[$i]} == log.created || ${type[$i]} == policy.changed || ${type[$i]} == key.* ]]; then
     [[ ${leaf[$i]} == *"\"statements\":[${list:1}]"* ]] || broken 8 "statements of leaf $i are not in its order"
     ((count > 0 && good == count)) || broken 5 "the policy version of leaf $i is not signed under the one before"
   fi
@@ -475,7 +495,7 @@ fi
 
 events=()
 for i in "${indexes[@]}"; do
-  [[ " ${versions[*]} " == *" $i "* ]] || events+=("$i")
+  [[ " ${versions[*]} " == *" $i "* || ${type[$i]} == key.* ]] || events+=("$i")
 done
 ((${#events[@]})) || broken 7 "no event of any change"
 change= previous= number=0
@@ -643,6 +663,7 @@ left_out 13 "whether actions are those of the plan"
 left_out 14 "slices, and 15 hosts: whether each is accounted for"
 left_out 18 "19 and witnesses: that is for itmp-verify"
 left_out 20 "questions, waits and guards: whether answers count and branches were followed"
+left_out 21 "handovers from an earlier period: TRUST must be of the change's own"
 if [[ -n $absent ]]; then
   printf 'RESULT       incomplete: %s\n' "$absent"
   exit 41

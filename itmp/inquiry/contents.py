@@ -55,9 +55,14 @@ class Content:
     redaction: Redaction | None = None
 
 
-def contents(leaves: Iterable[Leaf], history: PolicyHistory) -> tuple[Content, ...]:
-    """Return every content that `leaves` (in order, from the log's first) commit to."""
-    found: dict[tuple[str, str], Content] = {}
+def contents(
+    leaves: Iterable[Leaf], history: PolicyHistory, before: Iterable[Content] = ()
+) -> tuple[Content, ...]:
+    """Return every content that `leaves` (in order, from the log's first) commit to.
+
+    `before` are those of the logs that this one continues: its statements may ask for them too.
+    """
+    found: dict[tuple[str, str], Content] = {(one.leaf, one.pointer): one for one in before}
     for leaf in leaves:
         if any(mark in leaf.data for mark in _MARKS):
             _take(found, leaf, history)

@@ -8,6 +8,7 @@ from itmp.signing.certificates import Certificate
 from itmp.signing.fields import ACTS, lines_of
 from itmp.signing.keys import PublicKey, WeakKeyError
 from itmp.signing.notes import (
+    LogKey,
     NoteError,
     NoteKey,
     NoteKeyError,
@@ -34,6 +35,7 @@ from itmp.signing.statements import (
 __all__ = [
     "ACTS",
     "Certificate",
+    "LogKey",
     "NoteError",
     "NoteKey",
     "NoteKeyError",

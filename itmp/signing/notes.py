@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -76,6 +76,31 @@ class NoteVerifier:
         return f"{self.name}+{self.key_id.hex()}+{rebase64(bytes([self.algorithm]) + self.public)}"
 
 
+class LogKey(Protocol):
+    """What signs for a log: a seed that is here (`NoteKey`), or one that something else keeps."""
+
+    @property
+    def name(self) -> str:
+        """The log's origin."""
+
+    @property
+    def verifier(self) -> NoteVerifier:
+        """The public half."""
+
+    @property
+    def vkey(self) -> str:
+        """The public half's text."""
+
+    def sign(self, text: str) -> bytes:
+        """Return the note over `text`; `LogUnavailableError` where the key cannot be reached now."""
+
+    def to_text(self) -> str:
+        """Return the one line that a key file holds; a secret unless the seed is kept elsewhere."""
+
+    def fault(self) -> str:
+        """Say what keeps the key from signing now; empty when nothing does."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteKey:
     """A key that signs notes. It is a secret: `to_text` is the only way to its bytes, `repr` hides them."""
@@ -125,8 +150,11 @@ class NoteKey:
         """Return the note: `text`, a blank line and this key's line. Only for type 01."""
         if self.algorithm != NOTE:
             raise NoteKeyError("a cosigning key adds its line to a note by `cosign`", where=self.name)
-        _check_text(text)
-        return text.encode() + b"\n" + self._line(self._private().sign(text.encode()))
+        return signed_note(text, self.verifier, self._private().sign(text.encode()))
+
+    def fault(self) -> str:
+        """Nothing keeps a seed that is here from signing."""
+        return ""
 
     def cosign(self, note: bytes, *, time: int) -> bytes:
         """Return `note` with this witness's line added, made at `time` (POSIX seconds). Only for type 04.
@@ -145,7 +173,17 @@ class NoteKey:
         return Ed25519PrivateKey.from_private_bytes(self.seed)
 
     def _line(self, signature: bytes) -> bytes:
-        return f"{_DASH}{self.name} {rebase64(self.verifier.key_id + signature)}\n".encode()
+        return _line(self.verifier, signature)
+
+
+def signed_note(text: str, verifier: NoteVerifier, signature: bytes) -> bytes:
+    """Return the note of `text` and `verifier`'s line; raise `NoteError` where `text` can be no note's."""
+    _check_text(text)
+    return text.encode() + b"\n" + _line(verifier, signature)
+
+
+def _line(verifier: NoteVerifier, signature: bytes) -> bytes:
+    return f"{_DASH}{verifier.name} {rebase64(verifier.key_id + signature)}\n".encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,13 +107,15 @@ class Story:
         roles: Mapping[str, tuple[str, ...]] = ROLES,
         policy: bytes | None = None,
         roots: Sequence[str] = ("alice", "bob"),
+        key: NoteKey | None = None,
+        start: datetime = START,
     ) -> None:
         self.plan = plan or small_plan()
-        self.clock = StepClock(START)
+        self.clock = StepClock(start)
         self.people = {name: Person(f"{name}@example.com", "story") for name in roles}
         self.id = counting_ids()
-        self.key = NoteKey.generate(ORIGIN, hashlib.sha256(b"log key").digest())
-        self.log = Log(store or MemoryStore(ORIGIN), self.key, self.clock, self.id)
+        self.key = key or NoteKey.generate(ORIGIN, hashlib.sha256(b"log key").digest())
+        self.log = Log(store or MemoryStore(self.key.name), self.key, self.clock, self.id)
         self.policy_bytes = policy or team_policy(
             {person.name: (person.public.line, roles[name]) for name, person in self.people.items()}
         )
@@ -149,7 +151,7 @@ class Story:
         ]
         data = {
             "schema": "itmp-log/v1",
-            "origin": ORIGIN,
+            "origin": self.key.name,
             "log_key": logkey,
             "previous": None,
             "policy": self.policy_bytes.decode(),
@@ -164,7 +166,7 @@ class Story:
         now = self.clock.now().replace(microsecond=0)
         nonce = base64.b64encode(hashlib.sha256(self.id().encode()).digest()[:16]).decode()
         common = {
-            "log": ORIGIN,
+            "log": self.key.name,
             "valid": f"{format_time(now)} {format_time(now + timedelta(hours=12))}",
             "nonce": nonce,
         }

@@ -13,7 +13,7 @@ from itmp.audit import Leaf
 from itmp.evidence import Report, Trust
 from itmp.inquiry import Case, Exceptional
 from itmp.plan import Section, show
-from itmp.workspace import Workspace, audit_account
+from itmp.workspace import Workspace, audit_account, in_its_period
 
 LINES: Final = 200
 """Events that a page's timeline shows at once."""
@@ -61,6 +61,7 @@ class Account:
 
 def account(place: Workspace, name: str, *, trust: Trust | None = None, start: int = 0) -> Account:
     """Tell one change by id or external reference; raises like `itmp.workspace.find`."""
+    place = in_its_period(place, name)
     found = audit_account(place, name, trust=trust)
     manifest = found.case.manifest
     return Account(

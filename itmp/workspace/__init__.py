@@ -31,6 +31,10 @@ _HOME: Final = {
     "audit_exceptions": "inquiries", "audit_reconcile": "inquiries",
     "audit_open": "contents", "audit_redact": "contents", "audit_retention": "contents", "Shown": "contents",
     "audit_restore": "recovering", "audit_health": "recovering",
+    "Rotation": "rotating", "rotate": "rotating", "rotation_text": "rotating", "rotation_seal": "rotating",
+    "rotation_abandon": "rotating",
+    "Shard": "packing", "audit_archive": "packing", "audit_periods": "packing", "of_period": "periods",
+    "in_its_period": "periods",
     "audit_export": "exporting", "STREAM": "exporting",
     "Account": "inquiries", "audit_account": "inquiries", "audit_cases": "inquiries", "moment": "inquiries",
     "read_trust": "inquiries", "write_file": "planning",
@@ -59,7 +63,9 @@ __all__ = [
     "Preview",
     "Proposed",
     "Result",
+    "Rotation",
     "RunEvent",
+    "Shard",
     "Shown",
     "Trust",
     "Window",
@@ -70,6 +76,7 @@ __all__ = [
     "audit_access",
     "audit_account",
     "audit_anchor",
+    "audit_archive",
     "audit_cases",
     "audit_checkpoint",
     "audit_exceptions",
@@ -77,6 +84,7 @@ __all__ = [
     "audit_health",
     "audit_list",
     "audit_open",
+    "audit_periods",
     "audit_population",
     "audit_reconcile",
     "audit_redact",
@@ -98,6 +106,7 @@ __all__ = [
     "find",
     "hosts_list",
     "hosts_scan",
+    "in_its_period",
     "init",
     "init_roots",
     "lab_down",
@@ -109,6 +118,7 @@ __all__ = [
     "logged_plan",
     "logs",
     "moment",
+    "of_period",
     "open_change",
     "outline",
     "parse_duration",
@@ -129,6 +139,10 @@ __all__ = [
     "resume",
     "review",
     "revoke",
+    "rotate",
+    "rotation_abandon",
+    "rotation_seal",
+    "rotation_text",
     "run",
     "schema",
     "scope",
@@ -191,7 +205,9 @@ if TYPE_CHECKING:
         moment,
         read_trust,
     )
+    from itmp.workspace.packing import Shard, audit_archive, audit_periods
     from itmp.workspace.patches import patch_resolve
+    from itmp.workspace.periods import in_its_period, of_period
     from itmp.workspace.place import Workspace
     from itmp.workspace.planning import (
         SUFFIX,
@@ -215,6 +231,13 @@ if TYPE_CHECKING:
     from itmp.workspace.previewing import Preview, preview, preview_lines, previewed
     from itmp.workspace.recovering import audit_health, audit_restore
     from itmp.workspace.result import Result
+    from itmp.workspace.rotating import (
+        Rotation,
+        rotate,
+        rotation_abandon,
+        rotation_seal,
+        rotation_text,
+    )
     from itmp.workspace.running import resume, run, undo
     from itmp.workspace.tooling import (
         doctor,

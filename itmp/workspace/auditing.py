@@ -4,19 +4,20 @@ Rules kept here: reading never trusts an index; verifying recomputes everything 
 of the code that wrote them; a report names every finding with its rule, place and reason.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from itmp.adapters import posix_log
+from itmp.adapters.posix_log.periods import names
 from itmp.adapters.ssh_keygen import strict_verify
 from itmp.anchors import Coverage
 from itmp.audit import Finding, Leaf
-from itmp.audit.verify import verify
 from itmp.canonical import Digest, digest, of_raw
-from itmp.errors import Error, EvidenceInvalidError, NotFoundError
-from itmp.signing import NoteVerifier, SignatureError, Signed, verify_signed
-from itmp.workspace import anchoring, changes
+from itmp.errors import Error, NotFoundError
+from itmp.signing import SignatureError, Signed, verify_signed
+from itmp.workspace import anchoring, chain, changes, periods
+from itmp.workspace.chain import verify_log
 from itmp.workspace.place import Workspace
 from itmp.workspace.planning import write_file
 
@@ -29,12 +30,16 @@ STRICT_RULE: Final = 14
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogReport:
-    """What a whole log is: how long, its root, and everything found wrong with it."""
+    """What a whole log is: how long, its root, and everything found wrong with it.
+
+    `older` names each period before and its size, oldest first; what is wrong there is among `findings`.
+    """
 
     size: int
     root: Digest
     findings: tuple[Finding, ...]
     coverage: tuple[Coverage, ...] = ()
+    older: tuple[tuple[str, int], ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -57,7 +62,7 @@ class Written:
 
 
 def audit_show(place: Workspace, name: str) -> Leaf:
-    """Return one leaf by index or leaf hash."""
+    """Return one leaf by index in this period, or by leaf hash in any that is here."""
     if name.isdigit():
         if int(name) >= place.log.size():
             raise NotFoundError(
@@ -67,28 +72,32 @@ def audit_show(place: Workspace, name: str) -> Leaf:
     for leaf in place.log.leaves():
         if leaf.hash == name:
             return leaf
+    for older in () if place.period else names(place.state):
+        with suppress(NotFoundError):
+            return audit_show(periods.of_period(place, older), name)
     raise NotFoundError(
         f"no leaf {name!r:.80}", do="Name an index or a leaf hash; list them: itmp audit list"
     )
 
 
 def audit_verify(place: Workspace, *, strict: bool = False) -> LogReport:
-    """Check the whole log of this workspace; `strict` also asks stock ssh-keygen about every signature."""
+    """Check the whole log of this workspace, and each period before it that is here, with what joins them.
+
+    `strict` also asks stock ssh-keygen about every signature.
+    """
+    before, older = chain.verify_older(place)
+    findings = [*before, *verify_log(place)]
     log = place.log
-    vkey = NoteVerifier.parse(log.vkey)
-    findings = list(verify(posix_log.open_reader(place.state / "log"), (vkey,), genesis=log.leaf(0).hash))
-    try:
-        place.history()
-    except EvidenceInvalidError as error:
-        findings.append(
-            Finding(rule=STRICT_RULE, name="policy-history", place=error.where, message=error.what)
-        )
     if strict:
         findings += [finding for leaf in log.leaves() for finding in _strict(place, leaf)]
     signed = log.checkpoint().checkpoint
     found, coverage = anchoring.survey(place)
     return LogReport(
-        size=signed.size, root=of_raw(signed.root), findings=(*findings, *found), coverage=coverage
+        size=signed.size,
+        root=of_raw(signed.root),
+        findings=(*findings, *found),
+        coverage=coverage,
+        older=older,
     )
 
 
@@ -112,9 +121,12 @@ def evidence(place: Workspace, name: str, output: Path, *, since: Path | None = 
     """Write one change's evidence; anyone can check it with `itmp-verify` or `verify.sh`."""
     from itmp.evidence import build  # noqa: PLC0415 - only this verb builds bundles
 
+    place = periods.in_its_period(place, name)
     change = changes.resolve(place, name)
-    anchoring.checkpoint(place)
-    data = build(place.log, change, since=since.read_bytes() if since else None)
+    if not place.period:
+        anchoring.checkpoint(place)
+    kept = since.read_bytes() if since else None
+    data = build(place.log, change, since=kept, older=periods.handovers(place, since=kept))
     write_file(output, data)
     return Written(digest=digest(data), size=len(data))
 

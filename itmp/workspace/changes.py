@@ -27,7 +27,7 @@ from itmp.errors import (
 )
 from itmp.plan import Plan, scope
 from itmp.signing import Signed, Statement, change_id
-from itmp.workspace import planning, statements
+from itmp.workspace import periods, planning, statements
 from itmp.workspace.glancing import Glances
 from itmp.workspace.place import Workspace
 
@@ -79,7 +79,7 @@ def resolve(place: Workspace, name: str) -> str:
             f"{len(named)} changes carry {name!r:.60}", do="Name one: " + ", ".join(r.id for r in named)
         )
     if not named:
-        raise NotFoundError(f"no change {name!r:.60} in this log", do="List them: itmp change list")
+        raise periods.elsewhere(place, name)
     return named[0].id
 
 
@@ -89,9 +89,10 @@ def read_plan(place: Workspace, name: str) -> Plan:
     if path.is_file():
         return planning.read_plan_file(path)
     if name.startswith("sha256:"):
-        return planning.logged_plan(place, parse_digest(name))
+        return periods.anywhere(place, lambda one: planning.logged_plan(one, parse_digest(name)))
     if name.endswith(planning.SUFFIX) or "/" in name:
         raise NotFoundError(f"no plan file {name}", do="Write one with `itmp plan FILE`.")
+    place = periods.in_its_period(place, name)
     return planning.logged_plan(place, request_of(find(place, name)).plan)
 
 

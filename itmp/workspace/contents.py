@@ -18,7 +18,7 @@ from itmp.audit.commitments import commitments_of, open_commitment
 from itmp.errors import InvalidInputError, NotFoundError
 from itmp.inquiry import Content, contents
 from itmp.inquiry.contents import RETENTION, STATEMENT
-from itmp.workspace import auditing, changes, statements
+from itmp.workspace import auditing, changes, packing, statements
 from itmp.workspace.place import EXECUTOR, Workspace
 
 State: TypeAlias = Literal[
@@ -83,11 +83,11 @@ def audit_redact(place: Workspace, name: str, pointer: str, *, reason: str, key:
     if content.redaction is None or content.redaction.unfounded:
         if content.asked is None:
             _ask(place, content, reason, key)
-            (content,) = _of_leaf(place, str(content.leaf), pointer)
+            (content,) = _of_leaf(place, content.leaf, pointer)
         _destroy(place, [content])
     else:
         _store(place).destroy(content.commitment)
-    (content,) = _of_leaf(place, str(content.leaf), pointer)
+    (content,) = _of_leaf(place, content.leaf, pointer)
     return _shown(place, content, _state(place, content, SystemClock().now()))
 
 
@@ -121,7 +121,7 @@ def returned(place: Workspace) -> int:
 
 def _of_leaf(place: Workspace, name: str, pointer: str) -> tuple[Content, ...]:
     leaf = auditing.audit_show(place, name)
-    found = [item for item in contents(place.log.leaves(), place.history()) if item.index == leaf.index]
+    found = [item for item in _all(place) if item.leaf == leaf.hash]
     chosen = tuple(item for item in found if pointer in {"", item.pointer})
     if not chosen:
         there = ", ".join(item.pointer for item in found) or "nothing"
@@ -174,8 +174,16 @@ def _done(content: Content) -> Event:
     )
 
 
+def _all(place: Workspace) -> tuple[Content, ...]:
+    """Return the contents of every period that is here: the private store is one for all of them."""
+    found: tuple[Content, ...] = ()
+    for history, leaves in packing.trails(place):
+        found = contents(leaves, history, found)
+    return found
+
+
 def _states(place: Workspace, now: datetime) -> tuple[tuple[Content, State], ...]:
-    found = contents(place.log.leaves(), place.history())
+    found = _all(place)
     here = {file.commitment for file in _store(place).kept()}
     return tuple((content, _judge(place, content, content.commitment in here, now)) for content in found)
 
@@ -218,9 +226,10 @@ def _shown(place: Workspace, content: Content, state: State) -> Shown:
 
 def _strays(place: Workspace) -> tuple[private.Kept, ...]:
     known: set[str] = set()
-    for leaf in place.log.leaves():
-        if any(mark in leaf.data for mark in (b'"before":"', b'"after":"', b'"diff":"')):
-            known |= set(commitments_of(leaf.event).values())
+    for _, leaves in packing.trails(place):
+        for leaf in leaves:
+            if any(mark in leaf.data for mark in (b'"before":"', b'"after":"', b'"diff":"')):
+                known |= set(commitments_of(leaf.event).values())
     files = _store(place).kept()
     return tuple(file for file in files if file.commitment not in known and file.age > _STRAY)
 

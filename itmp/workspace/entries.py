@@ -14,6 +14,7 @@ from itmp.adapters.index import NAME, Query, micros, what
 from itmp.audit import Leaf
 from itmp.calendars import parse_duration, parse_time
 from itmp.errors import InvalidInputError, NotFoundError
+from itmp.workspace import periods
 from itmp.workspace.place import Workspace
 from itmp.workspace.reading import Reading
 
@@ -54,6 +55,7 @@ def logs(
     does.
     Raises `NotFoundError` at once for a change or host that is not there.
     """
+    place = periods.in_its_period(place, name)
     reading = place.reading()
     change = _resolve(reading, name)
     if host and not _took_part(reading, change, host):
@@ -73,6 +75,7 @@ def logs(
 
 def audit_list(place: Workspace, change: str = "", *, kind: str = "", limit: int = 0) -> Iterator[Leaf]:
     """Yield the log's leaves, or one change's, oldest first; `kind` is an event type, `limit` leaves the newest."""
+    place = periods.in_its_period(place, change) if change else place
     reading = place.reading()
     query = Query(
         change=_resolve(reading, change) if change else None,
@@ -84,7 +87,7 @@ def audit_list(place: Workspace, change: str = "", *, kind: str = "", limit: int
 
 def reindex(place: Workspace) -> int:
     """Make the search index anew; return how many events it leads to."""
-    (place.state / NAME).unlink(missing_ok=True)
+    (place.shard / NAME).unlink(missing_ok=True)
     return place.reading().index.size
 
 

@@ -20,7 +20,7 @@ from itmp.adapters.secrets import resolve
 from itmp.audit import Event, Leaf
 from itmp.canonical import digest
 from itmp.errors import InvalidInputError
-from itmp.export import FORMATS, INDEX, Sink, record
+from itmp.export import FORMATS, INDEX, Sink, leaf_of, record
 from itmp.workspace.place import EXECUTOR, Workspace
 from itmp.workspace.planning import write_file
 
@@ -52,12 +52,14 @@ def audit_export(
         raise InvalidInputError(f"no export format {form!r:.40}", do=f"Use one of {', '.join(FORMATS)}.")
     end = place.log.checkpoint().checkpoint.size
     sink = _sink(place, form, target, token)
-    cursor = _Cursor(place, form, target, sink)
-    begin = cursor.next if start is None else start
-    if not 0 <= begin <= end:
-        raise InvalidInputError(f"the log has {end} published leaves", do=f"Choose --from-index 0 to {end}.")
-    reached = begin
+    begin = reached = 0
     try:
+        cursor = _Cursor(place, form, target, sink)
+        begin = reached = cursor.next if start is None else start
+        if not 0 <= begin <= end:
+            raise InvalidInputError(
+                f"the log has {end} published leaves", do=f"Choose --from-index 0 to {end}."
+            )
         for batch in _batches(place.log.leaves(begin, end)):
             sink.send([record(form, place.log.origin, leaf) for leaf in batch])
             reached = batch[-1].index + 1
@@ -90,11 +92,11 @@ class _Cursor:
     """Where the next export to a target begins: behind a file's own last record, else what was written down."""
 
     def __init__(self, place: Workspace, form: str, target: str, sink: Sink) -> None:
-        name = digest(f"{form}\0{target}".encode()).removeprefix("sha256:")[:32]
+        name = digest(f"{form}\0{target}\0{place.log.origin}".encode()).removeprefix("sha256:")[:32]
         self._path = place.state / "exports" / f"{name}.json"
         self._fields = {"format": form, "target": target}
         self._kept = "://" in target
-        self.next = self._read() if self._kept else self._behind(form, target, sink)
+        self.next = self._read() if self._kept else self._behind(place, form, target, sink)
 
     def keep(self, index: int) -> None:
         """Write down that everything before `index` was taken; a file says so itself."""
@@ -110,7 +112,7 @@ class _Cursor:
         return kept if type(kept) is int and kept >= 0 else 0
 
     @staticmethod
-    def _behind(form: str, target: str, sink: Sink) -> int:
+    def _behind(place: Workspace, form: str, target: str, sink: Sink) -> int:
         last = getattr(sink, "last", b"")
         if not last:
             return 0
@@ -118,6 +120,12 @@ class _Cursor:
         if index is None:
             raise InvalidInputError(
                 f"its last line is no {form} record", where=target, do="Export to another file."
+            )
+        if index >= place.log.size() or leaf_of(form, last) != place.log.leaf(index).data:
+            raise InvalidInputError(
+                "its last record is of another log, or of another period of this one",
+                where=target,
+                do="Export each period to a file of its own: itmp audit export --period NAME.",
             )
         return index + 1
 
@@ -131,5 +139,6 @@ def _note(place: Workspace, form: str, target: str, start: int, end: int) -> Non
         actor=dict(EXECUTOR),
         data={"format": form, "target": shown[:300], "from": start, "to": end},
     )
-    place.log.append(event)
-    place.log.checkpoint()
+    now = Workspace(root=place.root, config=place.config) if place.period else place
+    now.log.append(event)
+    now.log.checkpoint()

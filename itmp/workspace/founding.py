@@ -23,7 +23,7 @@ from itmp.calendars import format_time
 from itmp.canonical import Digest, digest
 from itmp.change import Policy, starter_policy, team_policy
 from itmp.errors import InvalidInputError, NotFoundError
-from itmp.signing import NoteKey, PublicKey, Signed, Statement, sign_statement, verify_signed
+from itmp.signing import LogKey, NoteKey, PublicKey, Signed, Statement, sign_statement, verify_signed
 from itmp.signing.wire import rebase64
 from itmp.workspace import anchoring, config
 from itmp.workspace.place import EXECUTOR, Workspace
@@ -38,6 +38,7 @@ KEY: Final = "log.key"
 TRUST: Final = "trust"
 _EMPTY: Final = "0 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
 """`seen` of an empty log: size 0 and the RFC 6962 empty root."""
+AGENT: Final = "agent:"
 _ALL_ROLES: Final = ("sre", "approver", "owner")
 
 
@@ -68,17 +69,21 @@ def init(
     organization: str = "",
     signer: str = "",
     policy: Path | None = None,
+    log_key: str = "",
 ) -> Founded:
-    """Found a log for one person, who enrols alone. Raise `InvalidInputError` where one exists."""
+    """Found a log for one person, who enrols alone. Raise `InvalidInputError` where one exists.
+
+    `log_key` is `agent:SHA256:…` for a log key in the ssh-agent; else a fresh one is written to a file.
+    """
     _refuse_existing(folder)
     person = choose_key(key, os.environ, None)
     signer, organization = _who(signer, organization)
     data = policy.read_bytes() if policy else starter_policy(signer, person.public.line)
-    log_key = _prepare(folder, organization, data)
+    made = _prepare(folder, organization, data, log_key)
     if key:
         _remember(folder, signer, Path(key))
-    text = _enrol(log_key, data, signer)
-    founded = _seal(folder, log_key, data, [sign_statement(text, person)])
+    text = _enrol(made, data, signer)
+    founded = _seal(folder, made, data, [sign_statement(text, person)])
     return Founded(
         origin=founded.origin,
         vkey=founded.vkey,
@@ -89,7 +94,12 @@ def init(
 
 
 def init_roots(
-    folder: Path, public_keys: tuple[Path, ...], *, organization: str = "", policy: Path | None = None
+    folder: Path,
+    public_keys: tuple[Path, ...],
+    *,
+    organization: str = "",
+    policy: Path | None = None,
+    log_key: str = "",
 ) -> tuple[EnrolText, ...]:
     """Prepare a log for several root people: write one text for each to sign; `seal` then begins the log."""
     _refuse_existing(folder)
@@ -100,9 +110,9 @@ def init_roots(
         name: (line, _ALL_ROLES) for name, line in people.items()
     }
     data = policy.read_bytes() if policy else team_policy(entries, amend=len(people))
-    log_key = _prepare(folder, organization, data)
-    _keep_pending(folder, log_key, data)
-    return tuple(_write_text(folder, log_key, data, name) for name in people)
+    made = _prepare(folder, organization, data, log_key)
+    _keep_pending(folder, made, data)
+    return tuple(_write_text(folder, made, data, name) for name in people)
 
 
 def seal(folder: Path, signatures: tuple[Path, ...]) -> Founded:
@@ -133,9 +143,9 @@ def _who(signer: str, organization: str) -> tuple[str, str]:
     return signer or f"{getpass.getuser()}@{domain}", domain
 
 
-def _prepare(folder: Path, organization: str, policy: bytes) -> NoteKey:
-    """Write the configuration and the state folder; return a fresh log key."""
-    Policy.from_bytes(policy)
+def _prepare(folder: Path, organization: str, policy: bytes, log_key: str) -> LogKey:
+    """Write the configuration and the state folder; return the log's key."""
+    people = Policy.from_bytes(policy)
     state = folder / config.STATE
     state.mkdir(parents=True, exist_ok=True)
     state.chmod(0o700)
@@ -145,7 +155,29 @@ def _prepare(folder: Path, organization: str, policy: bytes) -> NoteKey:
         )
     settings = config.load(folder)
     origin = f"{settings.organization}/{settings.log}/{datetime.now(UTC):%Y}"
-    return NoteKey.generate(origin, secrets.token_bytes(32))
+    return log_key_of(log_key, origin, people)
+
+
+def log_key_of(option: str, origin: str, policy: Policy) -> LogKey:
+    """Return a new key for log `origin`: `agent:SHA256:…` is the agent's, nothing a fresh one for a file.
+
+    Raise `InvalidInputError` for a key that signs for a person of the policy as well.
+    """
+    if not option:
+        return NoteKey.generate(origin, secrets.token_bytes(32))
+    if not option.startswith(AGENT):
+        raise InvalidInputError(
+            f"{option!r:.60} names no log key",
+            do="Say agent:SHA256:… (ssh-add -l), or leave it out for a key file.",
+        )
+    from itmp.adapters.ssh_agent import AgentKey  # noqa: PLC0415 - most logs keep their key in a file
+
+    key = AgentKey.choose(option.removeprefix(AGENT), origin)
+    if any(key.verifier.public == entry.key.blob[-32:] for person in policy.signers for entry in person.keys):
+        raise InvalidInputError(
+            "this key signs for a person of the policy", where=option, do="A log needs a key of its own."
+        )
+    return key
 
 
 def _remember(folder: Path, signer: str, key: Path) -> None:
@@ -154,7 +186,7 @@ def _remember(folder: Path, signer: str, key: Path) -> None:
         (folder / config.LOCAL).write_text(f"me: {{signer: {signer}, key: {key.expanduser().resolve()}}}\n")
 
 
-def _keep_pending(folder: Path, log_key: NoteKey, policy: bytes) -> None:
+def _keep_pending(folder: Path, log_key: LogKey, policy: bytes) -> None:
     """Keep key and policy until the root people have signed; the key is readable by its owner only."""
     pending = folder / config.STATE / FOUNDING
     pending.mkdir(mode=0o700)
@@ -163,7 +195,7 @@ def _keep_pending(folder: Path, log_key: NoteKey, policy: bytes) -> None:
         file.write(log_key.to_text() + "\n")
 
 
-def _enrol(log_key: NoteKey, policy: bytes, signer: str) -> Statement:
+def _enrol(log_key: LogKey, policy: bytes, signer: str) -> Statement:
     now = datetime.now(UTC)
     return Statement.compose(
         "enrol",
@@ -191,7 +223,7 @@ def _enrol_role(policy: Policy, signer: str) -> str:
     return role
 
 
-def _write_text(folder: Path, log_key: NoteKey, policy: bytes, signer: str) -> EnrolText:
+def _write_text(folder: Path, log_key: LogKey, policy: bytes, signer: str) -> EnrolText:
     pending = folder / config.STATE / FOUNDING
     statement = _enrol(log_key, policy, signer)
     path = pending / f"enrol-{re.sub(r'[^A-Za-z0-9.-]', '-', signer)}.txt"
@@ -200,7 +232,7 @@ def _write_text(folder: Path, log_key: NoteKey, policy: bytes, signer: str) -> E
     return EnrolText(path=path, signer=signer, command=command)
 
 
-def _signed(path: Path, log_key: NoteKey) -> Signed:
+def _signed(path: Path, log_key: LogKey) -> Signed:
     text = path.with_suffix("")
     if path.suffix != ".sig" or not text.is_file() or not path.is_file():
         raise NotFoundError(
@@ -211,7 +243,7 @@ def _signed(path: Path, log_key: NoteKey) -> Signed:
     return signed
 
 
-def _seal(folder: Path, log_key: NoteKey, policy: bytes, statements: "Iterable[Signed]") -> Founded:
+def _seal(folder: Path, log_key: LogKey, policy: bytes, statements: "Iterable[Signed]") -> Founded:
     event = Event(
         id=new_id(),
         type="log.created",

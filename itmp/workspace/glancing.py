@@ -9,7 +9,7 @@ from typing import Final
 
 from itmp.adapters.clock import SystemClock
 from itmp.adapters.index import Query
-from itmp.audit import Leaf
+from itmp.audit import STANDING, Leaf
 from itmp.canonical import Digest
 from itmp.change import ChangeRecord, PolicyHistory, RunRecord, glance, policy_history
 from itmp.errors import Error, InvalidInputError, NotFoundError
@@ -17,7 +17,7 @@ from itmp.plan import Plan, PulumiStep, all_steps, targets
 from itmp.workspace.reading import Reading
 
 ENDED: Final = frozenset({"succeeded", "failed", "undone"})
-_HISTORY: Final = ("log.created", "policy.changed")
+_HISTORY: Final = tuple(STANDING)
 _BAD: Final = ("failed", "unreachable", "denied", "unknown")
 
 

@@ -30,7 +30,7 @@ from itmp.inquiry import (
     reconcile,
     sample,
 )
-from itmp.workspace import changes
+from itmp.workspace import changes, periods
 from itmp.workspace.place import Workspace
 
 if TYPE_CHECKING:
@@ -71,10 +71,12 @@ def audit_account(place: Workspace, name: str, *, trust: "Trust | None" = None) 
     """Build one change's evidence and judge it now, against `trust` or else against the log's own key and genesis."""
     from itmp.evidence import build, verify  # noqa: PLC0415 - only this verb builds and judges bundles
 
+    place = periods.in_its_period(place, name)
     change = changes.resolve(place, name)
     (case,) = audit_cases(place, (change,))
     place.log.checkpoint()
-    report = verify(build(place.log, change), trust or own_trust(place))
+    bundle = build(place.log, change, older=periods.handovers(place))
+    report = verify(bundle, trust or own_trust(place))
     leaves = place.log.of_change(change)
     found = exceptions((case,), place.history(), leaves, time_of(place.log.leaf(0)))
     return Account(

@@ -1,8 +1,9 @@
 """One workspace, opened: its folders, its configuration and its log.
 
 Rules kept here: state lives in `.itmp/` and nowhere else, and is closed to child processes (`supervisor.custody`) from
-the moment a workspace is opened; the log is opened by its normal recovery path; the policy in force is read from the
-log, never from a file of the working tree.
+the moment a workspace is opened; the log is opened by its normal recovery path, which finishes a rotation that was
+interrupted; the log of an earlier period is read where it lies, and nothing is written to it; the policy in force is
+read from the log, never from a file of the working tree.
 """
 
 from collections.abc import Mapping
@@ -28,10 +29,14 @@ EXECUTOR: Final[Mapping[str, str]] = {"kind": "executor", "id": "itmp"}
 
 @dataclass(frozen=True, kw_only=True)
 class Workspace:
-    """A folder of documents with its state. `Workspace.here()` finds it; everything opens lazily."""
+    """A folder of documents with its state. `Workspace.here()` finds it; everything opens lazily.
+
+    `period` names an earlier period, for reading alone; empty for the current one.
+    """
 
     root: Path
     config: configuration.Config
+    period: str = ""
     _histories: dict[str, "PolicyHistory"] = field(default_factory=dict, repr=False, compare=False)
     _plans: dict[str, "Plan"] = field(default_factory=dict, repr=False, compare=False)
 
@@ -65,7 +70,13 @@ class Workspace:
     @property
     def has_log(self) -> bool:
         """Whether `itmp init` has written a genesis here."""
-        return (self.state / "log" / "checkpoint").is_file()
+        self._settle()
+        return (self.shard / "log" / "checkpoint").is_file()
+
+    @property
+    def shard(self) -> Path:
+        """Where the log of this period lies, with its head record and search index."""
+        return self.state / "periods" / self.period if self.period else self.state
 
     @cached_property
     def log(self) -> "Log":
@@ -74,7 +85,13 @@ class Workspace:
 
         if not self.has_log:
             raise NotFoundError("this workspace has no log yet", where=str(self.root), do="Run `itmp init`.")
-        return posix_log.open_log(self.state)
+        return posix_log.open_log(self.shard)
+
+    def _settle(self) -> None:
+        if not self.period and (self.state / "rotation").is_dir():
+            from itmp.workspace import handing  # noqa: PLC0415 - only where a rotation was begun
+
+            handing.settle(self.state)
 
     def reading(self) -> "Reading":
         """Return the log as people read it: by its search index, brought up to date; nothing is judged by it."""
@@ -82,7 +99,7 @@ class Workspace:
 
         if not self.has_log:
             raise NotFoundError("this workspace has no log yet", where=str(self.root), do="Run `itmp init`.")
-        return Reading(self.state)
+        return Reading(self.shard)
 
     def history(self) -> "PolicyHistory":
         """Every policy version so far, each verified against the one before; walked again only when one is added."""

@@ -80,7 +80,7 @@ class Reading:
 
     @cached_property
     def _verifier(self) -> "NoteVerifier":
-        return posix_log.read_key(self._state / opening.KEY).verifier
+        return posix_log.key_of(self._state).verifier
 
 
 def read_blob(files: posix_log.PosixReader, digest: Digest) -> bytes:

@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Final
 from itmp import canonical
 from itmp.adapters import posix_log, private
 from itmp.adapters.clock import SystemClock
+from itmp.adapters.posix_log import packed
+from itmp.adapters.posix_log.periods import names
 from itmp.audit import SignedCheckpoint
 from itmp.audit.checkpoint import MAX_NOTE
 from itmp.audit.log import MAX_BLOB, blob_path
 from itmp.canonical import Digest
 from itmp.change import policy_history, time_of
-from itmp.errors import Error, ForkError, InvalidInputError, NotFoundError
+from itmp.errors import Error, EvidenceInvalidError, ForkError, InvalidInputError, NotFoundError
 from itmp.inquiry import Drill, contents, drill
 from itmp.signing import NoteVerifier
-from itmp.workspace import inquiries
+from itmp.workspace import chain, inquiries, periods
 from itmp.workspace.contents import returned
 from itmp.workspace.place import Workspace
 
@@ -68,18 +70,46 @@ def audit_restore(
     place: Workspace, copy: Path, *, trust: Path | None = None, kept: Sequence[Path] = ()
 ) -> Drilled:
     """Check a copy of `.itmp/log` (or of `.itmp`) against trust, the live log and checkpoints that were kept."""
-    known = inquiries.read_trust(trust or place.root / TRUST)
     log = copy / "log" if (copy / "log").is_dir() else copy
-    reader, verifier = posix_log.open_reader(log), known.policy.log
+    reader: LogReader = packed.PackedReader(copy) if copy.is_file() else posix_log.open_reader(log)
+    known = _trust_for(place, inquiries.read_trust(trust or place.root / TRUST), reader)
+    verifier = known.policy.log
     live, notes = _live(place, verifier)
     found = drill(reader, verifier, genesis=known.genesis, kept=_kept(known, kept), live=live)
-    parts = dict(_parts(log, reader, verifier, found.leaves))
+    last = known.revoked.get(verifier.vkey, found.size)
+    if found.size > last:
+        raise EvidenceInvalidError(
+            f"the copy has {found.size} leaves, and its key was revoked: it counts for {last}",
+            where="trust/revoked",
+        )
+    parts = dict(
+        _plans(reader, found.leaves) if copy.is_file() else _parts(log, reader, verifier, found.leaves)
+    )
     return Drilled(
         drill=found,
         present=tuple(name for name, fault in parts.items() if not fault),
         absent=tuple(f"{name} ({fault})" for name, fault in parts.items() if fault),
         notes=(*notes, *_returned(log, found.leaves)),
     )
+
+
+def _trust_for(place: Workspace, known: "Trust", reader: "LogReader") -> "Trust":
+    """Return TRUST for the period that the copy says it is of, where this workspace's handovers lead there."""
+    origin = (reader.get("checkpoint", MAX_NOTE) or b"").partition(b"\n")[0].decode("utf-8", "replace")
+    if origin == known.policy.log.name or not place.has_log:
+        return known
+    faults = [one for one in chain.verify_older(place)[0] if one.grave and one.rule == chain.RULE]
+    if faults:
+        raise EvidenceInvalidError(f"{faults[0].name}: {faults[0].message}", where=faults[0].place)
+    walked = [*reversed([history for history, _ in periods.chain_of(place)]), place.history()]
+    started = False
+    for history in walked:
+        known = known.after(history.log_key, history.genesis.leaf) if started else known
+        mine = (known.policy.log.vkey, known.genesis)
+        started = started or (history.log_key, history.genesis.leaf) == mine
+        if started and history.origin == origin:
+            return known
+    return known
 
 
 def audit_health(place: Workspace) -> Fitness:
@@ -133,6 +163,11 @@ def _live(place: Workspace, verifier: NoteVerifier) -> tuple["Log | None", tuple
     except Error as error:
         kind = "was rolled back or forked" if isinstance(error, ForkError) else "cannot be opened"
         return None, (f"the live log {kind}, so nothing was compared with it: {error.what}",)
+    period = verifier.name.rpartition("/")[2]
+    if log.vkey != verifier.vkey and period in names(place.state):
+        log = periods.of_period(place, period).log
+    elif any(history.log_key == verifier.vkey for history, _ in periods.chain_of(place)):
+        return None, (f"period {period} is not in place here, so nothing was compared with it",)
     if log.vkey != verifier.vkey:
         raise InvalidInputError("the trust folder names another log than this workspace's", where=TRUST)
     return log, ()
@@ -159,6 +194,11 @@ def _parts(
     yield "journal", "" if any(True for _ in reader.journal()) else "not in the copy"
     yield HEAD, "" if (base / HEAD).is_file() else "not beside the copy"
     yield "log key", _key_fault(base / "keys" / "log.key", verifier)
+    yield from _plans(reader, leaves)
+
+
+def _plans(reader: "LogReader", leaves: "Sequence[Leaf]") -> Iterator[tuple[str, str]]:
+    """Yield whether every plan's bytes are there: all that a packed period needs."""
     missing = sum(reader.get(blob_path(name), MAX_BLOB) is None for name in _plan_blobs(reader, leaves))
     yield "plans", f"{missing} of their blobs are missing" if missing else ""
 

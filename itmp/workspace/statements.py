@@ -149,8 +149,9 @@ def check(place: Workspace, signed: Signed) -> None:
 def parse_offline(text: str, armor: str) -> tuple[Statement, Signed]:
     """Read what an approver signed elsewhere; raise `InvalidInputError` for any other byte."""
     statement = Statement.parse(text)
-    if statement.act in {"enrol", "policy", "rotate"}:
+    if statement.act in {"enrol", "policy", "rotate", "recover"}:
         raise InvalidInputError(
-            f"`{statement.act}` statements are not added one by one", do="See `itmp policy sign`."
+            f"`{statement.act}` statements are not added one by one",
+            do="See `itmp policy sign` and `itmp audit rotate --seal`.",
         )
     return statement, Signed(text=text, signature=armor)

@@ -9,7 +9,7 @@ from itmp.change.statements import Given
 from itmp.errors import BusyError, InvalidInputError, NotFoundError, RejectedError
 from itmp.execution import RunStory
 from itmp.plan import answer_value, meant
-from itmp.workspace import changes, gatekeeping, planning, statements
+from itmp.workspace import changes, gatekeeping, periods, planning, statements
 from itmp.workspace.answering import asking, commands, role_to_answer, told
 from itmp.workspace.glancing import ENDED, Glances
 from itmp.workspace.place import Workspace
@@ -22,6 +22,7 @@ POLL: Final = 1.0
 
 def status(place: Workspace, name: str) -> Result:
     """Say where a change and each of its targets stand; nothing is judged and nothing is written."""
+    place = periods.in_its_period(place, name)
     glances = Glances(place.reading())
     record = glances.record(glances.resolve(name))
     run = record.run
@@ -108,6 +109,7 @@ def reconcile(
 
 def change_story(place: Workspace, name: str) -> "Story":
     """Tell one change: who asked for what, who voted, what the gate would say now, what ran."""
+    place = periods.in_its_period(place, name)
     record = changes.find(place, name)
     return Story(record, _judged(place, record), _asks(place, record))
 

@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-from itmp.evidence.rules import FORKED, ROLLED_BACK, TEXTS
+from itmp.evidence.rules import FORKED, HANDED, REVOKED, ROLLED_BACK, TEXTS
 
 ROOT = Path(__file__).parents[2]
 CONTROLS = {"the_same_without_a_lie_holds"}
@@ -35,7 +35,8 @@ def test_no_attack_is_missing_and_none_is_only_told() -> None:
 
 def test_findings_named_in_the_table_exist() -> None:
     log = "".join(path.read_text() for path in (ROOT / "itmp/audit").glob("*.py"))
-    known = {name for rule in TEXTS.values() for name in (rule.broken, rule.absent)} | {FORKED, ROLLED_BACK}
+    known = {name for rule in TEXTS.values() for name in (rule.broken, rule.absent)}
+    known |= {FORKED, ROLLED_BACK, REVOKED, *HANDED}
     for row in rows():
         for name in row[1].split("`")[1::2]:
             assert name in known or f'"{name}"' in log, name

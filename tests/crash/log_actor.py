@@ -18,6 +18,7 @@ from itmp.adapters.posix_log.opening import PosixStore
 from itmp.audit import Event, Log
 from itmp.audit.snapshot import EVERY
 from itmp.errors import Error
+from itmp.workspace import handing
 
 BUG = 70
 TRIES = 3
@@ -125,8 +126,20 @@ SCENARIOS: dict[str, tuple[Callable[[Actor], object] | None, Callable[[Actor], o
 """What is done before the child stops itself, and what is done after, call by call under fault."""
 
 
+def rotate(actor: Actor) -> None:
+    """Pass the log on: its rotation is signed already."""
+    handing.end(actor.open(), handing.read(actor.root), actor.root)
+    handing.finish(actor.root, actor.open())
+
+
+OTHERS: dict[str, tuple[Callable[[Actor], object] | None, Callable[[Actor], object]]] = {
+    "rotate": (Actor.open, rotate),
+}
+"""Scenarios after which another log lies there: they have a judge of their own."""
+
+
 def act(scenario: str, root: str, acknowledgements: str) -> int:
-    prepare, play = SCENARIOS[scenario]
+    prepare, play = (SCENARIOS | OTHERS)[scenario]
     actor = Actor(Path(root), acknowledgements)
     if prepare:
         prepare(actor)

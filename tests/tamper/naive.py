@@ -28,6 +28,17 @@ from itmp.signing.wire import Reader, string
 
 LIMIT = MAX_BUNDLE
 
+# Periods
+
+
+def continues(bundle: bytes, origin: str) -> bool:
+    """The first leaf says which log it continues. Not looked at: what that log says, and who signed either."""
+    with tarfile.open(fileobj=io.BytesIO(bundle)) as tar:
+        member = tar.extractfile("leaves/0")
+        first = json.loads(member.read()) if member else {}
+    return bool((first["data"]["previous"] or {}).get("origin") == origin)
+
+
 # Logs
 
 

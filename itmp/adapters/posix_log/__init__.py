@@ -6,15 +6,18 @@ memory must be local.
 """
 
 from itmp.adapters.posix_log.files import STATE, JournalPart, PosixReader
-from itmp.adapters.posix_log.opening import LOG, PosixStore, create, open_log, open_reader, read_key
+from itmp.adapters.posix_log.opening import LOG, PosixStore, create, key_of, open_log, open_reader, read_key
+from itmp.audit.checkpoint import MAX_NOTE
 
 __all__ = [
     "LOG",
+    "MAX_NOTE",
     "STATE",
     "JournalPart",
     "PosixReader",
     "PosixStore",
     "create",
+    "key_of",
     "open_log",
     "open_reader",
     "read_key",

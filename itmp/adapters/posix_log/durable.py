@@ -96,6 +96,13 @@ def place(target: Path, data: bytes, *, temporary: Path, mode: int = 0o644) -> N
     sync_folder(target.parent)
 
 
+def replace(target: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Durably put `data` at `target` where one writer at a time does: what it left when it was killed goes first."""
+    temporary = target.with_name(f".{target.name}.new")
+    temporary.unlink(missing_ok=True)
+    place(target, data, temporary=temporary, mode=mode)
+
+
 def write_all(descriptor: int, data: bytes) -> None:
     """Write all of `data` where the descriptor stands."""
     view = memoryview(data)
@@ -192,3 +199,8 @@ def _created(path: Path, mode: int) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def sync_file(descriptor: int) -> None:
+    """Make what was written to an open file durable."""
+    os.fsync(descriptor)

@@ -40,6 +40,7 @@ class PosixJournal:
 
     def __init__(self, state: Path, *, boot: str, signed: Callable[[], int]) -> None:
         self._state, self._boot, self._signed = state, boot, signed
+        self._mine = _identity(state)
         self._mutex = threading.RLock()
         self._cuts, self._reserve = Cuts(state), Reserve(state / "reserve")
         self._segments: list[Segment] = []
@@ -194,6 +195,12 @@ class PosixJournal:
         if not self._segments:
             raise LogUnavailableError("the journal is closed", where=str(self._state))
         if not self._marks.linked():
+            if _identity(self._state) != self._mine:
+                raise LogUnavailableError(
+                    "another log lies here now: this one's period is over",
+                    where=str(self._state),
+                    do="Open the workspace anew (start the program again).",
+                )
             self._marks.close()
             self._marks = Marks(self._state / "marks")
         if not self._marks.owned(self._boot, self._segments[-1].identity):
@@ -284,6 +291,15 @@ class PosixJournal:
         self._load()
         self._index()
         self._marks.written = self._marks.synced = total
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    """Return what names a folder wherever it is moved; (0, 0) where there is none."""
+    try:
+        status = folder.stat()
+    except FileNotFoundError:
+        return (0, 0)
+    return (status.st_dev, status.st_ino)
 
 
 class PosixTurn:

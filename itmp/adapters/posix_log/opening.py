@@ -17,15 +17,18 @@ from itmp.adapters.posix_log.files import STATE, PosixFiles, PosixReader
 from itmp.adapters.posix_log.heads import SqliteHeads
 from itmp.adapters.posix_log.journal import PosixJournal
 from itmp.adapters.posix_log.locks import locked, locked_folder
+from itmp.adapters.ssh_agent import AGENT, AgentKey, RetiredKey
 from itmp.audit import Clock, Event, Log, check_origin, empty_head
 from itmp.audit.snapshot import EVERY
 from itmp.errors import InvalidInputError, LogUnavailableError, NotFoundError
-from itmp.signing import NoteKey
+from itmp.signing import LogKey, NoteKey, NoteVerifier
 
 LOG: Final = "log"
 HEAD: Final = "head.sqlite"
 SNAPSHOT: Final = "snapshot"
 KEY: Final = Path("keys") / "log.key"
+RETIRED: Final = "log.vkey"
+"""The public key of a log that has ended: its private key is destroyed then."""
 _MAX_KEY: Final = 4096
 _PARTS: Final = "Open it. Remove a lone key or head record only if no log was ever made with it."
 _STALE_SECONDS: Final = 24 * 3600.0
@@ -61,7 +64,7 @@ def create(
     *,
     origin: str,
     genesis: Event | Callable[[str], Event],
-    key: NoteKey,
+    key: LogKey,
     clock: Clock | None = None,
     ids: Callable[[], str] = new_id,
 ) -> Log:
@@ -96,7 +99,7 @@ def create(
 
 
 def _build(
-    root: Path, *, origin: str, genesis: Event, key: NoteKey, clock: Clock, ids: Callable[[], str]
+    root: Path, *, origin: str, genesis: Event, key: LogKey, clock: Clock, ids: Callable[[], str]
 ) -> None:
     durable.make_folder(root, mode=0o700)
     temporary = root / "key.new"
@@ -114,9 +117,16 @@ def _build(
 
 
 def open_log(
-    root: Path, *, clock: Clock | None = None, ids: Callable[[], str] = new_id, every: int = EVERY
+    root: Path,
+    *,
+    clock: Clock | None = None,
+    ids: Callable[[], str] = new_id,
+    every: int = EVERY,
+    key: LogKey | None = None,
 ) -> Log:
-    """Open the log below `root` with its key: from the newest snapshot on, else from the first leaf.
+    """Open the log below `root` with `key`, else its own: from the newest snapshot on, else from the first leaf.
+
+    A log that has ended has none any more: it can be read, and no head is signed.
 
     A new snapshot is kept at the first checkpoint `every` leaves after the last.
 
@@ -127,7 +137,7 @@ def open_log(
         if not (root / LOG).is_dir():
             raise NotFoundError("there is no log here", where=str(root / LOG), do="Make one: itmp init.")
     clock = clock or SystemClock()
-    key = read_key(root / KEY)
+    key = key or key_of(root)
     with durable.unavailable("opened", root):
         durable.sweep(root / LOG / STATE / "tmp", older=_STALE_SECONDS)
     return Log(PosixStore(root, boot=clock.boot()), key, clock, ids, every=every)
@@ -140,12 +150,21 @@ def open_reader(log_dir: Path) -> PosixReader:
     return PosixReader(log_dir)
 
 
-def read_key(path: Path) -> NoteKey:
-    """Read the log's key; refuse a file that others can read, or that is not ours."""
+def key_of(root: Path) -> LogKey:
+    """Return the key of the log below `root`; of one that has ended only the public half is there."""
+    data = durable.read_file(root / RETIRED, _MAX_KEY)
+    if data is None:
+        return read_key(root / KEY)
+    return RetiredKey(verifier=NoteVerifier.parse(data.decode(errors="replace").removesuffix("\n")))
+
+
+def read_key(path: Path) -> LogKey:
+    """Read the log's key, or which key of the ssh-agent it is; refuse a file that others can read, or not ours."""
     with durable.unavailable("read", path):
         data = durable.read_private(path, _MAX_KEY)
     if data is None:
         raise LogUnavailableError(
             "the log's key is missing", where=str(path), do="Restore it, or start a new period."
         )
-    return NoteKey.from_text(data.decode(errors="replace").removesuffix("\n"))
+    text = data.decode(errors="replace").removesuffix("\n")
+    return AgentKey.from_text(text) if text.startswith(AGENT) else NoteKey.from_text(text)

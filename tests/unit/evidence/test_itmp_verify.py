@@ -41,7 +41,7 @@ def test_json_is_one_object(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert run(folder, "--json") == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["schema"], report["exit_code"]) == ("itmp-report/v1", 0)
-    assert [rule["n"] for rule in report["rules"]] == list(range(1, 21))
+    assert [rule["n"] for rule in report["rules"]] == list(range(1, 22))
     assert report["change"]["runs"][0]["hosts"] == {"web1": "changed"}
 
 

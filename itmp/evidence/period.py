@@ -1,0 +1,123 @@
+"""One log of evidence: its signed head, the leaves that were brought, and who may do what there. Rules 2 to 6.
+
+Rules kept here: the checkpoint is TRUST's, each leaf is in it, leaf 0 is TRUST's genesis, the policy's versions came in
+by right, and the head continues every head that is known. Used for the change's own log and for each log before it.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from itmp.audit import Leaf, ProofError, SignedCheckpoint, verify_consistency, verify_inclusion
+from itmp.canonical import raw
+from itmp.change import PolicyHistory, PolicyHistoryError, policy_history
+from itmp.errors import EvidenceInvalidError, ForkError, InvalidInputError
+from itmp.evidence.frame import numbered
+from itmp.evidence.proofs import read_hashes, read_inclusion
+from itmp.evidence.rules import RevokedKeyError, RolledBackError
+from itmp.evidence.seen import seen_in
+from itmp.evidence.trust import Trust
+
+
+class Period:
+    """The members of one log, by their names without a prefix, and what `judge` has established about it."""
+
+    def __init__(self, members: Mapping[str, bytes], trust: Trust, *, prefix: str = "") -> None:
+        self._members, self._trust, self._prefix = members, trust, prefix
+        self.leaves = {
+            index: Leaf(index=index, data=data) for index, data in numbered(members, "leaves/", "")
+        }
+        for leaf in self.leaves.values():
+            try:
+                _ = leaf.event
+            except InvalidInputError as error:
+                raise EvidenceInvalidError(error.what, where=f"{prefix}leaves/{leaf.index}") from error
+        self.bound = {"checkpoint"}
+        self.head: SignedCheckpoint
+        self.history: PolicyHistory
+        self.absent = ""
+
+    def check_head(self) -> None:
+        """Rule 2."""
+        self.head = self._trust.policy.open(self._members["checkpoint"])
+        last = self._trust.revoked.get(self._trust.policy.log.vkey)
+        if last is not None and self.head.checkpoint.size > last:
+            raise RevokedKeyError(
+                f"TRUST says that this key counts for {last} leaves at most; it signed {self.head.checkpoint.size}",
+                where=f"{self._prefix}checkpoint",
+            )
+
+    def check_inclusion(self) -> None:
+        """Rule 3."""
+        proofs = dict(numbered(self._members, "proofs/", ".tlog-proof"))
+        if proofs.keys() != self.leaves.keys():
+            raise EvidenceInvalidError(
+                "not every leaf has its proof, or a proof has no leaf", where=f"{self._prefix}proofs"
+            )
+        head = self.head.checkpoint
+        for index, data in proofs.items():
+            name = f"proofs/{index}.tlog-proof"
+            hashes = read_inclusion(data, index=index, note=self.head.note, where=self._prefix + name)
+            leaf = raw(self.leaves[index].hash)
+            try:
+                verify_inclusion(index=index, size=head.size, leaf=leaf, proof=hashes, root=head.root)
+            except ProofError as error:
+                raise EvidenceInvalidError(error.what, where=self._prefix + name) from error
+            self.bound |= {name, f"leaves/{index}"}
+
+    def check_genesis(self) -> None:
+        """Rule 4."""
+        first = self.leaves.get(0)
+        if first is None or first.hash != self._trust.genesis:
+            raise EvidenceInvalidError(
+                "it is not the genesis that TRUST names", where=f"{self._prefix}leaf 0"
+            )
+
+    def check_policies(self) -> None:
+        """Rule 5."""
+        history = policy_history(self.leaves[index] for index in sorted(self.leaves))
+        if (history.origin, history.log_key) != (self.head.checkpoint.origin, self._trust.policy.log.vkey):
+            raise PolicyHistoryError(
+                "the genesis was enrolled for another log or key", where=f"{self._prefix}leaf 0"
+            )
+        self.history = history
+
+    def check_one_history(self) -> None:
+        """Rule 6."""
+        head, kept = self.head.checkpoint, self._trust.kept_of(self.head.checkpoint.origin)
+        olds = seen_in(self.leaves.values(), head.origin)
+        if kept is not None:
+            olds.setdefault(kept.size, set()).add(kept.root)
+        expected = {f"consistency/{old}-{head.size}" for old in olds if 0 < old < head.size}
+        present = {name for name in self._members if name.startswith("consistency/")}
+        mine = f"consistency/{kept.size}-{head.size}" if kept else ""
+        if kept and mine in expected - present:
+            self.absent = f"no proof from your checkpoint of {kept.size} leaves: ask for evidence --since it"
+        if present - expected or expected - present - {mine}:
+            odd = min(present ^ expected)
+            raise EvidenceInvalidError(
+                "a proof that is missing, or from a checkpoint that TRUST does not hold",
+                where=self._prefix + odd,
+            )
+        for old, roots in sorted(olds.items()):
+            self._continues(old, roots)
+        self.bound |= present
+
+    def _continues(self, old: int, roots: Iterable[bytes]) -> None:
+        head, name = self.head.checkpoint, f"consistency/{old}-{self.head.checkpoint.size}"
+        where = self._prefix + name
+        if old > head.size:
+            raise RolledBackError(
+                f"{old} leaves were known to somebody, the checkpoint has {head.size}",
+                where=f"{self._prefix}checkpoint",
+            )
+        known = list(roots)
+        if len(known) > 1:
+            raise ForkError(f"two histories of the first {old} leaves were shown to people", where=where)
+        if old < head.size and name not in self._members:
+            return  # the kept checkpoint's; reported as absent
+        proof = read_hashes(self._members[name], where=where) if old < head.size else ()
+        try:
+            verify_consistency(old=old, new=head.size, old_root=known[0], new_root=head.root, proof=proof)
+        except ProofError as error:
+            raise ForkError(
+                f"the log does not continue the first {old} leaves that were known: {error.what}", where=where
+            ) from error

@@ -1,0 +1,104 @@
+"""Whole logs, period by period: each is verified like any log, and so is what joins one to the next.
+
+Rules kept here: a period that is here is verified from its raw entries, packed or not; one whose log is gone is
+verified by its handover alone, and that is said; a period of which nothing is left is `period-missing`, and the walk
+ends there.
+"""
+
+from typing import Final
+
+from itmp.adapters import posix_log
+from itmp.adapters.posix_log import periods as layout
+from itmp.audit import Finding, LogReader, SignedCheckpoint, verify
+from itmp.change import PolicyHistory, continue_history, policy_history
+from itmp.change.handover import period_of
+from itmp.errors import Error, EvidenceInvalidError
+from itmp.signing import NoteVerifier
+from itmp.workspace import packing, periods
+from itmp.workspace.place import Workspace
+
+RULE: Final = 16
+"""Our own number for what joins periods; 1 to 13 are `itmp.audit.verify`'s, 14 signatures, 15 anchors."""
+_POLICY: Final = 14
+
+
+def verify_log(place: Workspace) -> tuple[Finding, ...]:
+    """Verify the log of one period: its entries by `itmp.audit.verify`, and the policy's versions."""
+    log = place.log
+    reader = posix_log.open_reader(place.shard / posix_log.LOG)
+    findings = list(verify(reader, (NoteVerifier.parse(log.vkey),), genesis=log.leaf(0).hash))
+    try:
+        place.history()
+    except EvidenceInvalidError as error:
+        findings.append(Finding(rule=_POLICY, name="policy-history", place=error.where, message=error.what))
+    return tuple(findings)
+
+
+def verify_older(place: Workspace) -> tuple[tuple[Finding, ...], tuple[tuple[str, int], ...]]:
+    """Verify every period before this one; return what is wrong, and the periods with their sizes, oldest first."""
+    findings, walked = list[Finding](), list[tuple[str, int]]()
+    try:
+        new = policy_history(place.log.policy_leaves())
+    except EvidenceInvalidError:
+        return (), ()  # the newest log's own finding
+    while new.previous is not None:
+        name = period_of(new.previous.origin)
+        try:
+            members = periods.handover_of(place.state, name)
+            if members is None:
+                gone = f"{new.origin} continues {new.previous.origin}, and no handover of it is here"
+                findings.append(_finding("period-missing", name, gone))
+                break
+            found, new, size = _step(place, name, members, new)
+        except Error as error:
+            findings.append(_finding(_name(error), name, error.what))
+            break
+        findings += found
+        walked.append((name, size))
+    return tuple(findings), tuple(reversed(walked))
+
+
+def _step(
+    place: Workspace, name: str, members: dict[str, bytes], new: PolicyHistory
+) -> tuple[list[Finding], PolicyHistory, int]:
+    """Judge one handover and the log that it comes from; return the findings, that log's history and its size."""
+    old = policy_history(periods.leaves_of(members))
+    verifier = NoteVerifier.parse(old.log_key)
+    head = SignedCheckpoint.open(members["checkpoint"], [verifier], where=f"{name}.handover")
+    continue_history(old, head, new)
+    reader = _reader(place, name)
+    if reader is None:
+        told = "its log is not here: only its handover could be checked"
+        return [_finding("period-dropped", name, told, grave=False)], old, head.checkpoint.size
+    genesis = old.genesis.leaf
+    found = verify(reader, (verifier,), genesis=genesis, kept=head.checkpoint)
+    findings = [_in_period(name, finding) for finding in found]
+    note = reader.get("checkpoint", posix_log.MAX_NOTE) or b""
+    if not note.startswith(head.note):
+        findings.append(_finding("forked", name, "its log has another final head than its handover"))
+    return findings, old, head.checkpoint.size
+
+
+def _reader(place: Workspace, name: str) -> LogReader | None:
+    folder = place.state / layout.PERIODS / name / posix_log.LOG
+    return posix_log.open_reader(folder) if folder.is_dir() else packing.reader(place, name)
+
+
+def _in_period(name: str, finding: Finding) -> Finding:
+    place = f"period {name}: {finding.place}"
+    return Finding(
+        rule=finding.rule, name=finding.name, place=place, message=finding.message, grave=finding.grave
+    )
+
+
+def _name(error: Error) -> str:
+    name = error.what.partition(":")[0]
+    return (
+        name
+        if name.startswith(("period-", "handover-", "policy-")) and " " not in name
+        else "handover-broken"
+    )
+
+
+def _finding(name: str, period: str, message: str, *, grave: bool = True) -> Finding:
+    return Finding(rule=RULE, name=name, place=f"period {period}", message=message, grave=grave)

@@ -1,0 +1,219 @@
+"""The end of one log and the beginning of the next, on disk: what a rotation leaves to be finished, and finishing it.
+
+Rules kept here: what was proposed and signed lies in `rotation/` until it is done; the old log's last leaves are
+written only if nobody has appended since it was seen without an open change; the new log is made beside the old one and
+takes its place last; each step is done again harmlessly, so that whoever opens the workspace after a crash finishes it.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from itmp.adapters import posix_log
+from itmp.adapters.clock import SystemClock, new_id
+from itmp.adapters.posix_log import durable, periods
+from itmp.adapters.posix_log.opening import KEY, LOG
+from itmp.audit import Event, Expect, Log
+from itmp.change import (
+    Handover,
+    Policy,
+    PolicyHistoryError,
+    check_revocation,
+    check_rotation,
+    policy_history,
+    previous_data,
+)
+from itmp.change.handover import period_of
+from itmp.errors import LogUnavailableError, NotFoundError
+from itmp.signing import LogKey, NoteVerifier, Signed, Statement
+
+if TYPE_CHECKING:
+    from itmp.change.statements import Given
+
+ENDING: Final = frozenset({"key.revoked", "key.rotated"})
+NEW: Final = "log.key"
+GIVEN: Final = "statements.json"
+PLAN: Final = "proposal.json"
+TRUST: Final = "trust"
+REVOKED: Final = "revoked"
+_MOST: Final = 256 * 1024
+_EXECUTOR: Final = {"kind": "executor", "id": "itmp"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What was proposed: both keys, the size of the old log then, and why its key is revoked, if it is."""
+
+    old: str
+    new: str
+    size: int
+    reason: str = ""
+
+    @property
+    def acts(self) -> tuple[tuple[str, dict[str, str]], ...]:
+        """The acts that each person signs, with their own lines."""
+        rotate = ("rotate", {"from": self.old, "to": self.new, "size": str(self.size)})
+        recover = ("recover", {"size": str(self.size), "reason": self.reason})
+        return (rotate, recover) if self.reason else (rotate,)
+
+
+def read(state: Path) -> Proposal:
+    """Return what is proposed below `state`."""
+    data = durable.read_file(state / periods.ROTATION / PLAN, _MOST)
+    try:
+        return Proposal(**json.loads(data or b""))
+    except (ValueError, TypeError) as error:
+        raise LogUnavailableError(
+            "the proposed rotation cannot be read",
+            where=periods.ROTATION,
+            do="Give it up: itmp audit rotate --abandon",
+        ) from error
+
+
+def statements_of(state: Path) -> list[Signed]:
+    """Return the statements that were given for it so far."""
+    data = durable.read_file(state / periods.ROTATION / GIVEN, _MOST)
+    return [Signed.from_data(item) for item in json.loads(data)] if data else []
+
+
+def mark_of(signed: Signed) -> tuple[str, str]:
+    """Return the act and the signer of a statement."""
+    statement = Statement.parse(signed.text)
+    return statement.act, statement.fields["signer"]
+
+
+def settle(state: Path) -> None:
+    """Finish a rotation that was interrupted after its log had ended; leave any other as it is."""
+    if periods.pending(state) is None or not (periods.marked(state) or _has_ended(state)):
+        return
+    with periods.rotating(state):
+        if periods.switch(state) or periods.pending(state) is None:
+            return
+        log = posix_log.open_log(state)
+        if log.leaf(log.size() - 1).event.type == "key.revoked":
+            end(log, read(state), state)
+        finish(state, log)
+
+
+def _has_ended(state: Path) -> bool:
+    """Whether the current log's last leaf ends it; also when it cannot be opened, so that nothing is passed over."""
+    try:
+        log = posix_log.open_log(state)
+        return log.leaf(log.size() - 1).event.type in ENDING
+    except NotFoundError:
+        return True
+
+
+def end(log: Log, proposal: Proposal, state: Path) -> None:
+    """Write the log's last leaves, if nobody has appended since it was seen without an open change."""
+    size = log.size()
+    given = {act: [one for one in statements_of(state) if mark_of(one)[0] == act] for act, _ in proposal.acts}
+    revoked = log.leaf(size - 1).event.type == "key.revoked"
+    events = []
+    if proposal.reason and not revoked:
+        data = {
+            "key": proposal.old,
+            "size": size + 2,
+            "statements": [one.to_data() for one in given["recover"]],
+        }
+        events.append(Event(id=new_id(), type="key.revoked", actor=dict(_EXECUTOR), data=data))
+    data = {
+        "from": proposal.old,
+        "to": proposal.new,
+        "size": size + len(events) + 1,
+        "statements": [one.to_data() for one in given["rotate"]],
+    }
+    events.append(Event(id=new_id(), type="key.rotated", actor=dict(_EXECUTOR), data=data))
+    _check_people(log, given, proposal)
+    log.extend(events, expect=Expect(change=None, head=log.policy_head(), size=size))
+
+
+def _check_people(log: Log, given: dict[str, list[Signed]], proposal: Proposal) -> None:
+    """Raise before anything is written, if the leaves would not count."""
+    from itmp.change.statements import Writ, verify_writ  # noqa: PLC0415 - only here
+
+    history = policy_history(log.policy_leaves())
+    policy = history.latest.policy
+    writ = Writ(index=log.size(), leaf=log.policy_head(), at=SystemClock().now())
+
+    def counted(act: str) -> "tuple[Given, ...]":
+        return tuple(verify_writ(one, writ=writ, policy=policy, origin=log.origin) for one in given[act])
+
+    check_rotation(policy, counted("rotate"), keys=(proposal.old, proposal.new), size=writ.index)
+    if proposal.reason:
+        check_revocation(policy, counted("recover"), size=writ.index)
+
+
+def finish(state: Path, log: Log) -> None:
+    """Begin the next log where this one ended, and put it in its place; done again, it does only what is missing."""
+    folder = state / periods.ROTATION
+    head = log.checkpoint().checkpoint
+    last = log.leaf(head.size - 1)
+    history = policy_history(log.policy_leaves())
+    if history.ended is None or history.ended.index != last.index:
+        raise PolicyHistoryError("the log did not end as its people signed", do="See: itmp audit verify")
+    new = posix_log.read_key(folder / NEW)
+    if new.vkey != history.ended.to.vkey:
+        raise LogUnavailableError(
+            "the new log's key is not the one that the old log names",
+            where=str(folder / NEW),
+            do="Restore it.",
+        )
+    if not (folder / periods.NEXT / LOG).is_dir():
+        shutil.rmtree(folder / periods.NEXT, ignore_errors=True)
+        handover = Handover(
+            old=NoteVerifier.parse(log.vkey), new=new.verifier, size=head.size, root=head.root, leaf=last.hash,
+            policy=history.latest.policy.digest,
+        )  # fmt: skip
+        note = handover.sign(posix_log.read_key(state / KEY), new)
+        data = last.event.data or {}
+        genesis = _genesis(
+            new,
+            history.latest.policy,
+            previous_data(handover, at=last.event.t, note=note),
+            data["statements"],
+        )
+        posix_log.create(folder / periods.NEXT, origin=new.name, key=new, genesis=genesis)
+    _keep_handover(state, log)
+    if history.ended.revoked is not None:
+        _tell_auditors(state, log.vkey, head.size)
+    periods.mark(state, period=period_of(log.origin), vkey=log.vkey)
+    periods.switch(state)
+
+
+def _genesis(new: LogKey, policy: Policy, previous: dict[str, object], given: object) -> Event:
+    data = {
+        "schema": "itmp-log/v1",
+        "origin": new.name,
+        "log_key": new.vkey,
+        "previous": previous,
+        "policy": policy.data.decode(),
+        "statements": given,
+    }
+    return Event(id=new_id(), type="log.created", actor=dict(_EXECUTOR), data=data)
+
+
+def _tell_auditors(state: Path, vkey: str, size: int) -> None:
+    """Add the revoked key to the workspace's TRUST folder: auditors must hear of it from outside any evidence."""
+    folder = state.parent / TRUST
+    line = f"{vkey} {size}\n"
+    if not folder.is_dir():
+        return
+    known = durable.read_file(folder / REVOKED, _MOST) or b""
+    if line.encode() not in known:
+        with durable.unavailable("written", folder):
+            durable.replace(folder / REVOKED, known + line.encode(), mode=0o644)
+
+
+def _keep_handover(state: Path, log: Log) -> None:
+    """Keep what leads from this log to the next on its own, so that it stays when the log is archived or dropped."""
+    from itmp.evidence import archive  # noqa: PLC0415 - only here
+    from itmp.evidence.bundle import handover  # noqa: PLC0415 - as above
+
+    folder = state / periods.PERIODS
+    with durable.unavailable("written", folder):
+        durable.make_folder(folder, mode=0o700)
+        target = folder / f"{period_of(log.origin)}.handover"
+        durable.replace(target, archive.pack(handover(log)))

@@ -1,0 +1,152 @@
+"""The periods of a workspace's log: where a change lies, and what leads from one period to the next.
+
+Rules kept here: what changes something looks in the current period alone; what reads finds a change in any period that
+is here, and says in which one it is where it cannot be read; the order of periods follows from what each log's genesis
+says of the one before, never from a name.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from itmp.adapters.posix_log import durable
+from itmp.adapters.posix_log.periods import PERIODS, names
+from itmp.change import PolicyHistory, policy_history
+from itmp.change.handover import period_of
+from itmp.errors import Error, NotFoundError
+from itmp.evidence import archive
+from itmp.workspace.place import Workspace
+
+if TYPE_CHECKING:
+    from itmp.audit import Leaf
+
+T = TypeVar("T")
+HANDOVER: Final = ".handover"
+PACKED: Final = ".tar"
+CHANGES: Final = ".changes"
+_MOST: Final = 64 * 1024 * 1024
+
+
+def older(place: Workspace) -> tuple[str, ...]:
+    """Return the periods before this one, newest first, also those that are archived."""
+    return tuple(period_of(history.origin) for history, _ in chain_of(place))
+
+
+def of_period(place: Workspace, name: str) -> Workspace:
+    """Return the workspace as it is read in period `name` (empty: this one).
+
+    Raise `NotFoundError`, which says where it is.
+    """
+    if not name or (place.has_log and name == period_of(place.log.origin)):
+        return place
+    if name in names(place.state):
+        return Workspace(root=place.root, config=place.config, period=name)
+    folder = place.state / PERIODS
+    if (folder / f"{name}{PACKED}").is_file():
+        raise NotFoundError(
+            f"period {name} is archived",
+            where=str(folder / f"{name}{PACKED}"),
+            do=f"itmp audit archive {name} --back",
+        )
+    here = ", ".join((*older(place), period_of(place.log.origin)))
+    raise NotFoundError(f"there is no period {name!r:.40} here", do=f"Periods: {here}.")
+
+
+def in_its_period(place: Workspace, name: str) -> Workspace:
+    """Return the workspace in the period that has the change of this id or external reference."""
+    from itmp.workspace.glancing import Glances  # noqa: PLC0415 - only a change of another period needs it
+
+    try:
+        Glances(place.reading()).resolve(name)
+    except NotFoundError as error:
+        for period in names(place.state):
+            one = of_period(place, period)
+            try:
+                Glances(one.reading()).resolve(name)
+            except NotFoundError:
+                continue
+            return one
+        raise _packed(place, name) or error from error
+    return place
+
+
+def elsewhere(place: Workspace, name: str) -> NotFoundError:
+    """Return the error for a change that this period has not: it says in which period it is."""
+    try:
+        found = in_its_period(place, name)
+    except NotFoundError as error:
+        return error
+    return NotFoundError(
+        f"{name} is a change of period {found.period}, which has ended",
+        do=f"It can be read (itmp status {name}, itmp evidence {name} -o FILE); nothing joins it any more.",
+    )
+
+
+def _packed(place: Workspace, name: str) -> NotFoundError | None:
+    folder = place.state / PERIODS
+    for path in sorted(folder.glob(f"*{CHANGES}")) if folder.is_dir() else ():
+        data = durable.read_file(path, _MOST) or b""
+        if name.encode() in data.split():
+            period = path.name.removesuffix(CHANGES)
+            return NotFoundError(
+                f"{name} is a change of period {period}, which is archived",
+                do=f"itmp audit archive {period} --back",
+            )
+    return None
+
+
+def anywhere(place: Workspace, ask: Callable[[Workspace], T]) -> T:
+    """Ask in this period, and where it has not what is asked for in each earlier one that is here."""
+    try:
+        return ask(place)
+    except NotFoundError:
+        for period in () if place.period else names(place.state):
+            with suppress(NotFoundError):
+                return ask(of_period(place, period))
+        raise
+
+
+def handovers(place: Workspace, *, since: bytes | None = None) -> tuple[dict[str, bytes], ...]:
+    """Return what leads here from the first period, oldest first; `since` is a checkpoint of one of them."""
+    found = []
+    for history, members in chain_of(place):
+        proof = {}
+        if since is not None and since.startswith(history.origin.encode() + b"\n"):
+            from itmp.evidence.bundle import since_member  # noqa: PLC0415 - only for a kept checkpoint
+
+            proof = since_member(of_period(place, period_of(history.origin)).log, since)
+        found.append({**members, **proof})
+    return tuple(reversed(found))
+
+
+def chain_of(place: Workspace) -> Iterator[tuple[PolicyHistory, dict[str, bytes]]]:
+    """Yield the logs before this one with their handovers, newest first, as far as they are here."""
+    previous = policy_history([place.log.leaf(0)]).previous
+    while previous is not None:
+        members = handover_of(place.state, period_of(previous.origin))
+        if members is None:
+            return
+        history = policy_history(leaves_of(members))
+        yield history, members
+        previous = history.previous
+
+
+def leaves_of(members: dict[str, bytes]) -> "list[Leaf]":
+    """Return the leaves of a handover."""
+    from itmp.audit import Leaf  # noqa: PLC0415 - only here
+    from itmp.evidence.frame import numbered  # noqa: PLC0415 - as above
+
+    return [Leaf(index=index, data=data) for index, data in numbered(members, "leaves/", "")]
+
+
+def handover_of(state: Path, period: str) -> dict[str, bytes] | None:
+    """Return the members that lead from an ended period to the next; None where they are gone."""
+    data = durable.read_file(state / PERIODS / f"{period}{HANDOVER}", _MOST)
+    try:
+        return None if data is None else archive.unpack(data)
+    except Error as error:
+        raise NotFoundError(
+            f"the handover of period {period} is damaged: {error.what}",
+            do="Restore it from a backup of .itmp/periods.",
+        ) from error

@@ -1,0 +1,16 @@
+"""A kill at every call of a rotation that changes a file."""
+
+from pathlib import Path
+
+import pytest
+from log_faults import Actors
+from log_rotation import strike, template
+
+PARTS = 4
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("reason", ["", "the disk was copied"])
+def test_at_every_call(actors: Actors, tmp_path: Path, reason: str, part: int) -> None:
+    state = template(tmp_path / "w", reason)
+    assert list(strike(actors, state, share=(PARTS, part))) == []

@@ -1,0 +1,119 @@
+"""Evidence across periods: who trusts an older genesis is led on, period by period, or told what is missing."""
+
+import base64
+
+import pytest
+
+from itmp.audit import Checkpoint, SignedCheckpoint
+from itmp.evidence import Report, Trust, archive, verify
+from itmp.evidence.bundle import since_member
+from itmp.testing.forgery import repacked
+from itmp.testing.periods import NextStory, end, next_key
+from itmp.testing.story import Story
+
+
+def told() -> NextStory:
+    first = Story().tell()
+    end(first, next_key())
+    second = NextStory(first)
+    end(second, next_key("example.com/ops/2028", b"third"))
+    third = NextStory(second, next_key("example.com/ops/2028", b"third"))
+    third.tell()
+    return third
+
+
+@pytest.fixture(scope="module")
+def third() -> NextStory:
+    return told()
+
+
+def judged(bundle: bytes, trust: dict[str, bytes], **options: object) -> Report:
+    return verify(bundle, Trust.from_files(trust), **options)  # type: ignore[arg-type]
+
+
+def first_of(story: NextStory) -> Story:
+    assert isinstance(story.before, NextStory)
+    return story.before.before
+
+
+def test_trust_of_any_period_leads_to_the_newest(third: NextStory) -> None:
+    bundle = third.bundle()
+    for story, walked in ((first_of(third), 2), (third.before, 1), (third, 0)):
+        report = judged(bundle, story.trust())
+        assert report.exit_code == 0, report.broken
+        assert sum("handed over" in line for line in report.assurance) == walked
+
+
+def test_evidence_of_an_ended_period_still_holds(third: NextStory) -> None:
+    first = first_of(third)
+    report = judged(first.evidence(), first.trust())
+    assert report.exit_code == 0, report.broken
+
+
+def test_without_a_handover_the_way_is_named(third: NextStory) -> None:
+    report = judged(third.bundle(drop=["handovers/1/"]), first_of(third).trust())
+    assert (report.exit_code, report.broken and report.broken.finding) == (40, "period-missing")
+    report = judged(third.evidence(), first_of(third).trust())
+    assert report.broken is not None
+    assert report.broken.finding == "period-missing"
+    assert "continues example.com/ops/2027" in report.broken.why
+
+
+def test_a_kept_checkpoint_of_an_older_period_counts(third: NextStory) -> None:
+    first = first_of(third)
+    size = first.log.size() - 3
+    head = Checkpoint(origin=first.log.origin, size=size, root=first.log.root(size))
+    kept = SignedCheckpoint.sign(head, first.key).note
+    trust = {**first.trust(), "checkpoint": kept}
+    absent = judged(third.bundle(), trust, require=["checkpoint"])
+    assert absent.exit_code == 41
+    assert [rule.n for rule in absent.rules if rule.verdict == "incomplete"] == [6]
+    proof = {f"handovers/1/{name}": data for name, data in since_member(first.log, kept).items()}
+    report = judged(repacked(third.bundle(), proof), trust, require=["checkpoint"])
+    assert report.exit_code == 0, report.broken
+    forked = SignedCheckpoint.sign(Checkpoint(origin=head.origin, size=size, root=bytes(32)), first.key).note
+    report = judged(repacked(third.bundle(), proof), {**trust, "checkpoint": forked})
+    assert (report.exit_code, report.broken and report.broken.finding) == (42, "forked")
+
+
+def test_a_kept_checkpoint_of_the_new_period_counts(third: NextStory) -> None:
+    note = third.log.checkpoint().note
+    report = judged(third.bundle(), {**first_of(third).trust(), "checkpoint": note}, require=["checkpoint"])
+    assert report.exit_code == 0, report.broken
+    forged = next_key("example.com/ops/2028", b"thief").sign(third.log.checkpoint().checkpoint.to_text())
+    report = judged(third.bundle(), {**first_of(third).trust(), "checkpoint": forged})
+    assert report.exit_code == 40
+
+
+def test_every_member_of_a_handover_is_bound(third: NextStory) -> None:
+    bundle, trust = third.bundle(), first_of(third).trust()
+    members = [name for name in archive.unpack(bundle) if name.startswith("handovers/1/")]
+    assert len(members) > 5
+    for name in members:
+        data = archive.unpack(bundle)[name]
+        flipped = bytes([data[0] ^ 1]) + data[1:]
+        assert judged(repacked(bundle, {name: flipped}), trust).exit_code in {40, 42}, name
+        assert judged(repacked(bundle, {name: None}), trust).exit_code in {40, 42}, name
+    assert judged(repacked(bundle, {"handovers/1/extra": b"x"}), trust).exit_code == 40
+    assert judged(repacked(bundle, {"handovers/9/checkpoint": b"x"}), trust).exit_code == 40
+
+
+def test_a_revoked_key_counts_to_its_size_alone() -> None:
+    story = Story().tell()
+    size = story.log.size()
+    bundle = story.evidence()
+    line = f"{story.log.vkey} {size}\n".encode()
+    assert judged(bundle, {**story.trust(), "revoked": line}).exit_code == 0
+    story.amend(story.policy_bytes.replace(b"approval: 14d", b"approval: 7d"))
+    report = judged(story.evidence(), {**story.trust(), "revoked": line})
+    assert (report.exit_code, report.broken and report.broken.finding) == (40, "key-revoked")
+
+
+def test_a_line_of_revoked_has_one_form() -> None:
+    story = Story()
+    vkey = story.log.vkey
+    for text in (f"{vkey}\n", f"{vkey} -1\n", f"{vkey} 1 2\n", f"{vkey} 1\n{vkey} 2\n", "x 1\n"):
+        with pytest.raises(Exception, match=r"revoked|verifier|Expected|text of"):
+            Trust.from_files({**story.trust(), "revoked": text.encode()})
+    note = f"# lost on {base64.b64encode(b'x').decode()}\n\n{vkey} 3\n".encode()
+    assert Trust.from_files({**story.trust(), "revoked": note}).revoked == {vkey: 3}

@@ -1,0 +1,184 @@
+"""`itmp audit rotate` on a real workspace: one log ends, the next begins, and everything old can still be read."""
+
+import os
+from pathlib import Path
+
+import pytest
+from keep import again, files, found, keep, make_key, store
+
+from itmp import workspace
+from itmp.adapters import posix_log
+from itmp.adapters.clock import SystemClock, new_id
+from itmp.adapters.posix_log import periods
+from itmp.adapters.ssh_keygen import SshKey
+from itmp.audit import Event, Expect, HeadMovedError, LogEndedError
+from itmp.errors import BusyError, Error, LogUnavailableError, NotFoundError
+from itmp.signing import Statement, sign_statement
+from itmp.workspace import rotating
+from itmp.workspace.place import EXECUTOR
+
+
+def noted(place: workspace.Workspace) -> None:
+    place.log.append(Event(id=new_id(), type="plan.compiled", actor=dict(EXECUTOR)))
+    place.log.checkpoint()
+
+
+def key_of(place: workspace.Workspace) -> str:
+    return str(place.root / "key")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> workspace.Workspace:
+    place = found(tmp_path / "w")
+    noted(place)
+    return place
+
+
+def test_one_person_rotates_in_one_command(place: workspace.Workspace) -> None:
+    old = place.log
+    secret = posix_log.read_key(place.state / "keys/log.key").to_text().rpartition("+")[2]
+    done = workspace.rotate(place, period="2027", key=key_of(place))
+    assert (done.done, done.size, done.new) == (True, 3, "example.com/ops/2027")
+    with pytest.raises(LogUnavailableError, match=r"another log lies here|ended"):
+        old.append(Event(id=new_id(), type="plan.compiled", actor=dict(EXECUTOR)))
+    after = again(place)
+    assert after.log.origin == "example.com/ops/2027"
+    assert after.log.size() == 1
+    noted(after)
+    report = workspace.audit_verify(after)
+    assert (report.exit_code, report.older) == (0, ((old.origin.rpartition("/")[2], 3),)), report.findings
+    assert not [
+        path for path in place.state.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()
+    ]
+    assert after.history().latest.policy.digest == after.history().genesis.policy.digest
+    ended = workspace.of_period(after, "2026").log
+    with pytest.raises(LogEndedError, match="ended"):
+        ended.append(Event(id=new_id(), type="plan.compiled", actor=dict(EXECUTOR)))
+    assert ended.leaf(2).event.type == "key.rotated"
+
+
+def test_periods_are_named_by_year_and_then_by_number(place: workspace.Workspace) -> None:
+    for name in ("2026-2", "2026-3"):
+        assert workspace.rotate(again(place), key=key_of(place)).new.endswith(f"/{name}")
+    after = again(place)
+    assert [shard.name for shard in workspace.audit_periods(after)] == ["2026", "2026-2", "2026-3"]
+    assert workspace.audit_verify(after).exit_code == 0
+    with pytest.raises(Error, match="there was a period 2026 already"):
+        workspace.rotate(after, period="2026", key=key_of(place))
+
+
+def test_while_a_change_is_open_nothing_is_rotated(place: workspace.Workspace) -> None:
+    keep(place, "x")
+    size = place.log.size()
+    with pytest.raises(BusyError, match="1 changes are open: CHG-0123456789"):
+        workspace.rotate(place, key=key_of(place))
+    assert again(place).log.size() == size
+
+
+def test_several_people_sign_before_anything_ends(tmp_path: Path) -> None:
+    for name in ("alice", "bob"):
+        make_key(tmp_path / name)
+        (tmp_path / f"{name}.pub").write_text(
+            " ".join((tmp_path / f"{name}.pub").read_text().split()[:2]) + f" {name}@example.com\n"
+        )
+    root = tmp_path / "w"
+    root.mkdir()
+    texts = workspace.init_roots(
+        root, (tmp_path / "alice.pub", tmp_path / "bob.pub"), organization="example.com"
+    )
+    for text, name in zip(texts, ("alice", "bob"), strict=True):
+        signed = sign_statement(Statement.parse(text.path.read_text()), SshKey(tmp_path / name))
+        Path(f"{text.path}.sig").write_text(signed.signature)
+    workspace.seal(root, tuple(Path(f"{text.path}.sig") for text in texts))
+    place = workspace.Workspace.here(root)
+    first = workspace.rotate(place, key=str(tmp_path / "alice"))
+    assert (first.done, first.signers, first.needed) == (False, ("alice@example.com",), 2)
+    assert workspace.rotate(again(place), key=str(tmp_path / "alice")).done is False
+    noted(again(place))  # the log goes on meanwhile
+    text = workspace.rotation_text(again(place), "bob@example.com")
+    (tmp_path / "rotate.txt").write_text(text.text)
+    (tmp_path / "rotate.txt.sig").write_text(sign_statement(text, SshKey(tmp_path / "bob")).signature)
+    done = workspace.rotation_seal(again(place), (tmp_path / "rotate.txt.sig",))
+    assert (done.done, set(done.signers)) == (True, {"alice@example.com", "bob@example.com"})
+    assert workspace.audit_verify(again(place)).exit_code == 0
+
+
+def test_a_proposed_rotation_can_be_given_up(place: workspace.Workspace) -> None:
+    assert not workspace.rotation_abandon(place)
+    rotating._propose(place, "2027", "", "")
+    assert periods.pending(place.state)
+    assert workspace.rotation_abandon(again(place))
+    assert again(place).log.origin.endswith("/2026")
+
+
+def test_a_revoked_key_is_told_to_auditors(place: workspace.Workspace) -> None:
+    vkey = place.log.vkey
+    done = workspace.rotate(place, key=key_of(place), revoke="the disk was copied")
+    assert done.revokes
+    after = again(place)
+    assert workspace.audit_verify(after).exit_code == 0
+    assert (place.root / "trust/revoked").read_text() == f"{vkey} {done.size}\n"
+    ended = workspace.of_period(after, "2026").log
+    assert [leaf.event.type for leaf in ended.leaves(done.size - 2)] == ["key.revoked", "key.rotated"]
+
+
+def test_a_missing_or_altered_period_is_named(place: workspace.Workspace) -> None:
+    workspace.rotate(place, period="2027", key=key_of(place))
+    after = again(place)
+    handover = place.state / "periods/2026.handover"
+    data = handover.read_bytes()
+    handover.unlink()
+    report = workspace.audit_verify(after)
+    assert (report.exit_code, [f.name for f in report.findings if f.grave]) == (40, ["period-missing"])
+    handover.write_bytes(data)
+    history = max((place.state / "periods/2026/log/history").iterdir(), key=lambda path: int(path.stem))
+    history.write_bytes(history.read_bytes().replace(b"3\n", b"2\n", 1))
+    assert workspace.audit_verify(again(place)).exit_code in {40, 42}
+
+
+def test_an_unknown_change_is_unknown_in_every_period(place: workspace.Workspace) -> None:
+    workspace.rotate(place, period="2027", key=key_of(place))
+    with pytest.raises(NotFoundError, match="no change"):
+        workspace.status(again(place), "CHG-0000000000")
+    with pytest.raises(NotFoundError, match="Periods: 2026, 2027"):
+        workspace.of_period(again(place), "2031")
+
+
+def test_an_export_goes_on_within_its_period_alone(place: workspace.Workspace) -> None:
+    file = str(place.root / "trail.jsonl")
+    assert workspace.audit_export(place, form="jsonl", target=file).end == 2
+    workspace.rotate(again(place), period="2031", key=key_of(place))
+    after = again(place)
+    with pytest.raises(Error, match="of another period"):
+        workspace.audit_export(after, form="jsonl", target=file)
+    rest = workspace.audit_export(workspace.of_period(after, "2026"), form="jsonl", target=file)
+    assert (rest.start, rest.end) == (2, 4)
+    assert workspace.audit_export(after, form="jsonl", target=f"{file}.2").start == 0
+
+
+def test_contents_of_an_ended_period_are_kept_and_can_go(place: workspace.Workspace) -> None:
+    commitment = store(place).put("/diff", "a diff", now=SystemClock().now())
+    event = Event(
+        id=new_id(), type="action.finished", actor=dict(EXECUTOR), outcome="changed", diff=commitment
+    )
+    leaf = place.log.append(event).leaf
+    workspace.rotate(again(place), period="2031", key=key_of(place))
+    for path in files(place):
+        os.utime(path, (0, 0))
+    after = again(place)
+    kept = workspace.audit_retention(after, apply=True)
+    assert (kept.dropped, [state for _, state in kept.contents]) == (0, ["hot"])
+    (shown,) = workspace.audit_open(after, leaf.hash, "/diff")
+    assert shown.value == "a diff"
+    gone = workspace.audit_redact(after, leaf.hash, "/diff", reason="a password", key=key_of(place))
+    assert gone.state == "redacted"
+    assert files(place) == []
+
+
+def test_who_appends_meanwhile_is_not_passed_over(place: workspace.Workspace) -> None:
+    event = Event(id=new_id(), type="plan.compiled", actor=dict(EXECUTOR))
+    seen, head = place.log.size(), place.log.policy_head()
+    noted(again(place))
+    with pytest.raises(HeadMovedError, match=f"the log has {seen + 1} leaves, not {seen}"):
+        place.log.append(event, expect=Expect(change=None, head=head, size=seen))
+    assert place.log.size() == seen + 1
