@@ -1,8 +1,8 @@
 """Whether an answer counts.
 
 Rules kept here: its question was asked in that run (its slice was intended, and not passed over) before the answer was
-given; nobody's answer has counted before; its signer speaks in a role that was asked; its value is of the type that was
-asked for.
+given; nobody's answer has counted before, since it was last asked anew; its signer speaks in a role that was asked; its
+value is of the type that was asked for.
 """
 
 from collections.abc import Mapping

@@ -31,12 +31,13 @@ class SliceDraft:
 
 @dataclass(slots=True)
 class RunDraft:
-    """A run while its events come in."""
+    """A run while its events come in; `used` are the answers (their leaves) that it has gone on by."""
 
     id: str
     permits: list[PermitRecord] = field(default_factory=list)
     slices: list[SliceDraft] = field(default_factory=list)
     answers: dict[str, Given] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
     state: RunState = "admitted"
     started: bool = False
     stopped: list[str] = field(default_factory=list)

@@ -176,9 +176,15 @@ class Folding:
             case "action.finished" | "check.finished" | "action.reconciled":
                 self._result(leaf, event)
             case "slice.finished":
-                self._slice_of(event).finished = self._states(event.data or {}, "hosts")
+                self._finish(event)
             case _:
                 raise _Refused("no event of this type belongs to a change")
+
+    def _finish(self, event: Event) -> None:
+        draft, run = self._slice_of(event), self._run_of(event.run)
+        draft.finished = self._states(event.data or {}, "hosts")
+        if answer := run.answers.get(draft.fixed["key"]):
+            run.used.add(answer.leaf)
 
     # Statements
 
@@ -298,6 +304,9 @@ class Folding:
             }
         )
         run.slices.append(draft)
+        answer = run.answers.get(draft.fixed["key"])
+        if answer is not None and answer.leaf in run.used and not draft.fixed["passed"]:
+            del run.answers[draft.fixed["key"]]  # it is asked again: what was answered is past
         self._intents[leaf.hash] = draft
 
     def _slice_of(self, event: Event) -> SliceDraft:

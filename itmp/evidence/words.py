@@ -2,10 +2,11 @@
 
 Rules kept here: a question is settled only by a statement that counts (signed, of this run, in a role that was asked,
 of the right type, the first one, before the event that names it); a wait ends no earlier than its first intent said,
-and every later attempt says the same; a slice is passed over only where its guard does not hold or a failure leads
-past it, and is carried out only where neither is so; nothing but `always` steps begins before the questions and waits
-that stand before it are settled, or after a no that ends the run or the block. A slice that has begun goes on whatever
-its guard says by then.
+and every later attempt says the same, unless what precedes it in its batch was begun again; a question between batches
+is asked again where the run is taken up inside the batch after it, or comes to that after an earlier batch was begun
+again; a slice is passed over only where its guard does not hold or a failure leads past it, and is carried out only
+where neither is so; nothing but `always` steps begins before the questions and waits that stand before it are settled,
+or after a no that ends the run or the block. A slice that has begun goes on whatever its guard says by then.
 """
 
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from itmp.plan import (
     AskStep,
     LeafStep,
     Manifest,
+    Part,
     RollingStep,
     WaitStep,
     all_steps,
@@ -54,9 +56,14 @@ def intent_problem(manifest: Manifest, record: ChangeRecord, leaf: Leaf, step: L
         return f"{key} was passed over, and nothing says that it should be"
     if why and not passed:
         return f"{key} was carried out against its guard: {why}"
-    if problem := "" if passed or step.always else _order_problem(manifest, run, key):
+    return "" if passed else _turn_problem(manifest, run, leaf, step, key)
+
+
+def _turn_problem(manifest: Manifest, run: RunRecord, leaf: Leaf, step: LeafStep, key: str) -> str:
+    permit = str((leaf.event.data or {}).get("permit", ""))
+    if problem := "" if step.always else _order_problem(manifest, run, key, permit=permit):
         return problem
-    return _wait_problem(step, run, leaf, key) if isinstance(step, WaitStep) and not passed else ""
+    return _wait_problem(manifest, step, run, leaf, key) if isinstance(step, WaitStep) else ""
 
 
 def undo_problem(event: Event) -> str:
@@ -87,13 +94,14 @@ def wait_problem(leaf: Leaf, work: Work) -> str:
     return "" if over else f"the wait ended before {work.until or 'any time that was named'}"
 
 
-def _order_problem(manifest: Manifest, run: RunRecord, key: str) -> str:
+def _order_problem(manifest: Manifest, run: RunRecord, key: str, *, permit: str) -> str:
     """Return why the slice `key` could not begin yet, or any more; empty when it could."""
     keys = [slice_key(part) for part in slices(manifest)]
     blocks = {
         one.id: block for block in manifest.steps if isinstance(block, RollingStep) for one in block.steps
     }
-    mine = blocks.get(next(part.step.id for part in slices(manifest) if slice_key(part) == key))
+    own = next(part for part in slices(manifest) if slice_key(part) == key)
+    mine = blocks.get(own.step.id)
     for part in slices(manifest)[: keys.index(key)]:
         step, block, name = part.step, blocks.get(part.step.id), slice_key(part)
         # Whether a word inside another block was due depends on hosts that had failed by then.
@@ -101,12 +109,40 @@ def _order_problem(manifest: Manifest, run: RunRecord, key: str) -> str:
             continue
         if block is not None and isinstance(step, WaitStep):
             continue
-        ended = [state for one in run.slices if one.key == name for state in (one.finished or {}).values()]
+        words = [one for one in run.slices if one.key == name]
+        ended = [state for one in words for state in (one.finished or {}).values()]
         if not {"ok", "failed", "skipped"} & set(ended):
             return f"{key} began before {name} was settled"
+        if mine and part.batch + 1 == own.batch and _overtaken(manifest, run, part, words[-1], permit=permit):
+            return f"{key} began again before {name} was asked again"
         if "failed" in ended and (block is not None or step.on_failure in {"stop", "undo"}):
             return f"{key} began although the answer to {name} was no"
     return ""
+
+
+def _overtaken(manifest: Manifest, run: RunRecord, word: Part, last: SliceRecord, *, permit: str) -> bool:
+    """Whether something was begun after the word's `last` slice that makes it due again.
+
+    A question: what opens its batch or an earlier one or, before the present `permit`, the one that it lets begin. A
+    wait that was over: what opens its batch before it.
+    """
+    block = next(
+        (one.steps for one in manifest.steps if isinstance(one, RollingStep) and word.step in one.steps), ()
+    )
+    ask, parts = isinstance(word.step, AskStep), slices(manifest)
+    if not ask and set((last.finished or {}).values()) != {"ok"}:
+        return False
+    opening = {
+        slice_key(part): part.batch
+        for part in (parts if ask else parts[: parts.index(word)])
+        if part.step in block and isinstance(part.step, AnsibleStep) and not part.step.always
+        if part.batch <= word.batch + 1 and (ask or part.batch == word.batch)
+    }
+    return any(
+        one.index > last.index and not one.passed and one.phase == "do"
+        for one in run.slices
+        if one.key in opening and (opening[one.key] <= word.batch or one.permit != permit)
+    )
 
 
 def _closed(manifest: Manifest, run: RunRecord, step: LeafStep, key: str, *, bad: frozenset[str]) -> str:
@@ -200,9 +236,12 @@ def _jumped_by(
     return ""
 
 
-def _wait_problem(step: WaitStep, run: RunRecord, leaf: Leaf, key: str) -> str:
+def _wait_problem(manifest: Manifest, step: WaitStep, run: RunRecord, leaf: Leaf, key: str) -> str:
     until = str((leaf.event.data or {}).get("until", ""))
-    earlier = next((part.until for part in run.slices if part.key == key and part.until), "")
+    before = [part for part in run.slices if part.key == key and part.until]
+    own = next(part for part in slices(manifest) if slice_key(part) == key)
+    renewed = bool(before) and _overtaken(manifest, run, own, before[-1], permit="")
+    earlier = before[-1].until if before and not renewed else ""
     if earlier and until != earlier:
         return f"{key} waits until {until or 'no time'}, and was to wait until {earlier}"
     if step.until and until != step.until:

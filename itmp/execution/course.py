@@ -27,6 +27,7 @@ from typing import Final
 
 from itmp.documents.guards import Value
 from itmp.execution.accounting import GOOD, HostState
+from itmp.execution.again import due_after, to_come
 from itmp.execution.conformance import targets
 from itmp.execution.doors import Phase, Slice
 from itmp.execution.states import StepMove, StepState, next_state
@@ -201,9 +202,10 @@ def absorb(
     a person `stopped` is never undone for that.
     """
     done = {**course.done.get(unit.key, {}), **states}
+    course = course if past else _opened(course, unit, states)
     course = replace(
         course,
-        done={**course.done, unit.key: done} if past else {**_opened(course, unit, states), unit.key: done},
+        done={**course.done, unit.key: done},
         steps={**course.steps, unit.key: next_state(course.state_of(unit), _move(done.values()))},
     )
     fine = GOOD | {"not_reached"} if past or unit.word else GOOD
@@ -218,18 +220,23 @@ def absorb(
     return _react(course, unit, bad, stopped=stopped)
 
 
-def _opened(course: Course, unit: Unit, hosts: Iterable[str]) -> Mapping[str, Mapping[str, HostState]]:
-    """Return what is done when `unit` opens its batch again for `hosts`: its later `always` steps are due again."""
+def _opened(course: Course, unit: Unit, hosts: Iterable[str]) -> Course:
+    """Return the course on which `unit` has opened its batch for `hosts`: `always` steps and words are due again."""
     if unit.block is None or not unit.opens:
-        return course.done
-    later = course.units[course.units.index(unit) + 1 :]
-    due = [u.key for u in later if u.block is unit.block and u.batch == unit.batch and u.step.always]
+        return course
+    later = [u for u in course.units[course.units.index(unit) + 1 :] if u.block is unit.block]
+    due = [u.key for u in later if u.batch == unit.batch and u.step.always]
     missing: HostState = "not_reached"
     again = dict.fromkeys(hosts, missing)
-    return {
+    done = {
         key: {host: again.get(host, state) for host, state in states.items()} if key in due else states
         for key, states in course.done.items()
     }
+    gone = {*course.left_out, *course.dropped}
+    words = list(due_after(course.units, course.done, gone, unit))
+    renewed = {word.key: dict.fromkeys(word.targets, missing) for word in words}
+    until = {key: end for key, end in course.until.items() if key not in renewed}
+    return replace(course, done={**done, **renewed}, until=until)
 
 
 def _answered_no(course: Course, unit: Unit) -> Course:
@@ -299,10 +306,11 @@ def _due(course: Course, unit: Unit) -> bool:
     """Whether a question between batches, or a wait inside one, still concerns any host."""
     if unit.block is None or not unit.word:
         return True
-    ask = isinstance(unit.step, AskStep)
-    batches = unit.block.batches[unit.batch :] if ask else (unit.block.batches[unit.batch - 1],)
     gone = {*course.left_out, *course.dropped}
-    return any(host not in gone for batch in batches for host in batch)
+    if isinstance(unit.step, WaitStep):
+        return any(host not in gone for host in unit.block.batches[unit.batch - 1])
+    later = range(unit.batch + 1, len(unit.block.batches) + 1)
+    return to_come(course.units, course.done, gone, unit.block, later)
 
 
 def _takes_part(course: Course, unit: Unit, host: str, touched: frozenset[str] | None) -> bool:

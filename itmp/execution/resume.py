@@ -19,6 +19,7 @@ from typing import Any, Final, TypeAlias
 
 from itmp.change import Permit
 from itmp.errors import (
+    BusyError,
     Error,
     ForkError,
     InvalidInputError,
@@ -27,6 +28,7 @@ from itmp.errors import (
     UnknownOutcomeError,
 )
 from itmp.execution.accounting import HostState
+from itmp.execution.again import overtaken
 from itmp.execution.course import (
     SKIPPED,
     Course,
@@ -37,7 +39,7 @@ from itmp.execution.course import (
     order,
     start,
 )
-from itmp.execution.doors import Prober, Room
+from itmp.execution.doors import Prober, Room, Runner, Slice
 from itmp.execution.loop import Drive, Wiring, admit, outside, plan_hosts
 from itmp.execution.passing import reconsider
 from itmp.execution.story import RunStory
@@ -162,7 +164,8 @@ def take_up(
         return course
     if course.halt:
         return reconsider(course)
-    return reconsider(_fold(plan, story, _reopen(course, prior, at), left_out))
+    prior = _renewed(course, _reopen(course, prior, at), at)
+    return reconsider(_fold(plan, story, prior, left_out))
 
 
 def standing(plan: Plan, story: RunStory, *, left_out: Mapping[str, str]) -> dict[str, HostState]:
@@ -190,9 +193,20 @@ def _sweep(plan: Plan, story: RunStory, wiring: Wiring, dead: tuple[Room, ...]) 
             continue
         if begun.open or "unknown" in begun.states.values():
             part = unit.part(tuple(host for host in unit.hosts if host in begun.states))
-            lines = [line for room in dead or (wiring.room,) for line in runner.sweep(room, part)]
-            found += [f"{unit.key}: left over and ended: {line}" for line in lines]
+            said = "unknown" not in begun.states.values()
+            for room in dead or (wiring.room,):
+                found += [f"{unit.key}: {line}" for line in _swept(runner, room, part, said=said)]
     return found
+
+
+def _swept(runner: Runner, room: Room, part: Slice, *, said: bool) -> list[str]:
+    """Sweep one room; what runs on there stops nobody once people have `said` what became of every target."""
+    try:
+        return [f"left over and ended: {line}" for line in runner.sweep(room, part)]
+    except BusyError as error:
+        if not said:
+            raise
+        return [error.what]
 
 
 def _probe(
@@ -268,7 +282,11 @@ def _fold(
         owed=story.owed,
         passed={key: begun.passed for key, begun in story.slices.items() if begun.passed},
         answers=story.answers,
-        until={key: begun.until for key, begun in story.slices.items() if begun.until},
+        until={
+            key: begun.until
+            for key, begun in story.slices.items()
+            if begun.until and prior[key].items() >= begun.states.items()
+        },
     )
     for unit in course.units:
         if unit.phase == "undo" and not course.undoing and (undoing or unit.key in prior):
@@ -305,6 +323,13 @@ def _renew(units: tuple[Unit, ...], prior: Prior, at: Places) -> Prior:
             if any(at.get(other.key, {}).get(host, -1) > closed for other in earlier):
                 _forget(prior, batch, host, at, until=closed)
     return prior
+
+
+def _renewed(course: Course, prior: Prior, at: Places) -> Prior:
+    """Return `prior` without the words that something has overtaken."""
+    gone = {*course.left_out, *course.dropped}
+    again = overtaken(course.units, prior, gone, at)
+    return {**prior, **{unit.key: dict.fromkeys(unit.targets, "not_reached") for unit in again}}
 
 
 def _closings(units: tuple[Unit, ...]) -> Iterator[tuple[Unit, list[Unit], list[Unit]]]:

@@ -3,7 +3,7 @@
 Rules kept here: an intent without its end leaves `unknown`, never a guess. Only three things are known of
 such a slice: a host that failed stays failed; a resource whose own intent was never written was not reached,
 because that intent is durable before the operation; a check, a question and a wait change nothing and come again
-(a wait with the end that its first intent wrote). Later leaves win.
+(a wait with the end that its newest intent wrote). Later leaves win.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -191,7 +191,7 @@ class _Draft:
                 at={**(before.at if before else {}), **dict.fromkeys(states, place)},
                 open=episode.ended is None,
                 stopped=episode.stopped,
-                until=(before.until if before else "") or episode.until,
+                until=episode.until or (before.until if before else ""),
                 passed=episode.passed if episode.ended is not None else "",
             )
         owed = self._owed.all()
@@ -207,8 +207,6 @@ class _Draft:
         )
         if value is not None:
             self._answers[step.id] = value
-            word: HostState = "failed" if value is False else "ok"
-            episode.known = dict.fromkeys(episode.targets, word)
 
     def _begin(self, event: Event) -> _Episode:
         unit = self._units.get(str((event.data or {}).get("slice", "")))

@@ -36,9 +36,11 @@ UseDNS no
 PidFile none
 PrintMotd no
 LogLevel VERBOSE
+AcceptEnv {accepted}
 Subsystem sftp internal-sftp
 SetEnv HOME={root} ITMP_LAB_HOST={name}
 """
+_ACCEPTED: Final = "LANG LC_*"  # as Debian and Red Hat configure their servers
 
 
 class LoopbackFleet(Fleet):
@@ -112,7 +114,10 @@ def _serve(
     public = make_key(own / "host_key", name)
     config = own / "sshd_config"
     config.write_text(
-        _CONFIG.format(folder=own, client=login.key, user=login.user, root=root, name=name), encoding="utf-8"
+        _CONFIG.format(
+            folder=own, client=login.key, user=login.user, root=root, name=name, accepted=_ACCEPTED
+        ),
+        encoding="utf-8",
     )
     answer = line.ask(
         do="serve",

@@ -77,7 +77,8 @@ class AnchorSetting(_Part):
 class Config(_Part):
     """`itmp.yml`: organization (a domain), log name, inventories, outside systems, anchors, who I am.
 
-    `custody: none` lets child processes see the state folder; permits say so, and evidence repeats it.
+    `custody: none` lets child processes see the state folder; permits say so, and evidence repeats it. `agent_keys` are
+    the fingerprints of those keys of the ssh-agent that children may log in with; unset: all, an empty list: none.
     """
 
     organization: str
@@ -88,6 +89,7 @@ class Config(_Part):
     callbacks: tuple[str, ...] = ()
     vault: Mapping[str, str] = Field(default_factory=dict)
     custody: Literal["auto", "none"] = "auto"
+    agent_keys: tuple[str, ...] | None = None
     backends: Backends = Backends()
     anchors: tuple[AnchorSetting, ...] = ()
     me: Me = Me()

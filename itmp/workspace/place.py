@@ -45,6 +45,10 @@ class Workspace:
             from itmp.adapters.supervisor import custody  # noqa: PLC0415 - the command line's help starts faster
 
             custody.close(self.state)
+        if self.config.agent_keys is not None:
+            from itmp.adapters import agent  # noqa: PLC0415 - as above
+
+            agent.allow(self.config.agent_keys)
 
     @classmethod
     def here(cls, start: Path | None = None) -> "Workspace":

@@ -5,6 +5,8 @@ TIME`, then `end NAME TIME` or `fail NAME TIME`. The journal is on the host's di
 """
 
 import os
+import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Mapping
@@ -48,16 +50,35 @@ class Ground(Place):
 
     fleet: NamespaceFleet  # type: ignore[assignment]  # it has all that a place asks of a fleet
 
+    @classmethod
+    def like(cls, model: "Ground", root: Path) -> "Ground":
+        """Take an exact copy of `model`, its log included: founding and approving are not what is harmed here."""
+        home = root.parent / "home"
+        (home / "tmp").mkdir(parents=True)
+        shutil.copytree(model.root, root, ignore=shutil.ignore_patterns(".itmp"))
+        environ = {**model.environ, "HOME": str(home), "TMPDIR": str(home / "tmp")}
+        made = cls(root=root, fleet=model.fleet, environ=environ)
+        made.lay_disk()
+        _do("cp", "-a", f"{model.root}/.itmp/.", f"{root}/.itmp")
+        made.empty_hosts()
+        return made
+
     def begin(self) -> None:
+        self.lay_disk()
+        self.empty_hosts(bare=True)
+        super().begin()
+
+    def lay_disk(self) -> None:
+        """Give the state a small disk of its own, so that it can be full."""
         state = self.root / ".itmp"
         state.mkdir()
         _do("mount", "-t", "tmpfs", "-o", f"size={STATE_SIZE}", "itmp-chaos", str(state))
+
+    def empty_hosts(self, *, bare: bool = False) -> None:
+        """Take from each host what an earlier test left there, and give it its folder unless `bare`."""
+        furnish = "" if bare else f" && mkdir -p {HOME}/disk && cd {HOME} && cat > act && : > journal"
         for host in WEB:
-            self.shell(host, f"rm -rf {HOME}")
-        super().begin()
-        for host in WEB:
-            (self.on(host) / "act").write_text(ACT)
-            (self.on(host) / "disk").mkdir()
+            self.shell(host, f"rm -rf {HOME}{furnish}", ACT)
 
     def leave(self) -> None:
         for process in self.running:
@@ -81,10 +102,21 @@ class Ground(Place):
         """The process id of the host's process 1."""
         return self.fleet.inside(host, ["true"])[2]
 
-    def shell(self, host: str, script: str) -> str:
-        """Run a script inside a host, without ssh."""
+    def shell(self, host: str, script: str, given: str = "") -> str:
+        """Run a script inside a host, without ssh; `given` is its standard input."""
         argv = self.fleet.inside(host, ["sh", "-c", script])
-        return subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
+        return subprocess.run(
+            argv, input=given, capture_output=True, text=True, timeout=PATIENCE, check=True
+        ).stdout
+
+    def answers(self, host: str) -> bool:
+        """Whether the host's sshd greets."""
+        address = self.fleet.host(host)
+        try:
+            with socket.create_connection((address.address, address.port), timeout=2) as link:
+                return link.recv(4) == b"SSH-"
+        except OSError:
+            return False
 
     def lines(self, host: str) -> list[Line]:
         """The host's journal."""

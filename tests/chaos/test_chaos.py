@@ -1,12 +1,13 @@
-"""Harm at a random moment: afterwards every host is accounted for, and the log agrees with the hosts' own journals.
+"""Harm at random moments: afterwards every host is accounted for, and the log agrees with the hosts' own journals.
 
-`ITMP_CHAOS` is the number of harms (a thin sample by default), `ITMP_CHAOS_SEED` the seed: each test's name holds its own,
-so that it can be struck again at about the same moment.
+Each test harms one run several times, as bad nights do: the run, then whatever a person starts to take it up. `ITMP_CHAOS`
+is the number of moments (a thin sample by default), `ITMP_CHAOS_SEED` the seed: each test's name holds its own, so that it
+can be struck again at about the same moments. Where `ITMP_CHAOS_NOTES` names a file, each moment gets a line there.
 """
 
 import os
 import random
-import subprocess
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -18,18 +19,25 @@ from harms import HARMS, Heal
 from places import PATIENCE, carriers, wait_for
 from truth import GOOD, agree, finished
 
+from itmp.change import RunRecord
 from itmp.lab import namespaces
-from itmp.workspace import Workspace
+from itmp.workspace import Workspace, close, evidence, reconcile
 from itmp.workspace.changes import find
-from itmp.workspace.watching import _lost
+from itmp.workspace.watching import _lost, status
 
 COUNT: Final = int(os.environ.get("ITMP_CHAOS", "3"))
 SEED: Final = int(os.environ.get("ITMP_CHAOS_SEED", "7"))
 ONLY: Final = [name for name in os.environ.get("ITMP_CHAOS_HARMS", "").split(",") if name] or sorted(HARMS)
+NOTES: Final = os.environ.get("ITMP_CHAOS_NOTES", "")
+STRIKES: Final = 3
+"""How often one run is harmed before its person has peace."""
 ROUNDS: Final = 8
-"""How often a person goes on before giving up: a harm may strike the recovery as well."""
-GROWTH: Final = 60_000
-"""Bytes of events that a run writes, about; measured afresh by each undisturbed run."""
+"""How often a person goes on before giving up."""
+GROWTH: Final = 21_000
+"""Bytes of events that an undisturbed run writes, about."""
+LEAST: Final = 4_500
+"""The same of an undo, and of whatever takes a run up, at least."""
+NETWORK: Final = frozenset({"kill_sshd", "power_off", "reboot", "cut_network"})
 
 pytestmark = [
     pytest.mark.hosts,
@@ -39,16 +47,21 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[namespaces.NamespaceFleet]:
-    folder = tmp_path_factory.mktemp("chaos") / "fleet"
-    with namespaces.up(folder, len(WEB), names=WEB, groups={"web": WEB}) as fleet:
-        yield fleet
+def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ground, str]]:
+    """Give a ground with an approved change, which every test copies, and the change's id."""
+    top = tmp_path_factory.mktemp("chaos")
+    with namespaces.up(top / "fleet", len(WEB), names=WEB, groups={"web": WEB}) as fleet:
+        made = Ground.found(top / "w", fleet)  # type: ignore[arg-type]  # it has all that a place asks of a fleet
+        assert isinstance(made, Ground)
+        try:
+            yield made, made.ready(document())
+        finally:
+            made.leave()
 
 
 @pytest.fixture
-def ground(tmp_path: Path, fleet: namespaces.NamespaceFleet) -> Iterator[Ground]:
-    made = Ground.found(tmp_path / "w", fleet)  # type: ignore[arg-type]  # it has all that a place asks of a fleet
-    assert isinstance(made, Ground)
+def ground(tmp_path: Path, model: tuple[Ground, str]) -> Iterator[Ground]:
+    made = Ground.like(model[0], tmp_path / "w")
     try:
         yield made
     finally:
@@ -56,49 +69,90 @@ def ground(tmp_path: Path, fleet: namespaces.NamespaceFleet) -> Iterator[Ground]
 
 
 def drawn() -> list[str]:
-    """Return the tests' names: number, harm and seed. Every harm comes about equally often."""
+    """Return the tests' names: harms and seed. Every harm comes about equally often."""
     chance = random.Random(SEED)  # noqa: S311 - it must be the same again for the same seed
     names: list[str] = []
     while len(names) < COUNT:
         some = ONLY.copy()
         chance.shuffle(some)
-        names += [f"{name}-{SEED}.{len(names) + at}" for at, name in enumerate(some)]
-    return names[:COUNT]
+        names += some
+    names = names[:COUNT]
+    tests = [names[at : at + STRIKES] for at in range(0, COUNT, STRIKES)]
+    return [f"{'+'.join(some)}-{SEED}.{at}" for at, some in enumerate(tests)]
 
 
 @pytest.mark.parametrize("name", drawn())
-def test_after_any_harm_every_host_is_accounted_for(ground: Ground, name: str) -> None:
-    chance = random.Random(name)  # noqa: S311 - as above
-    harm, undo, again = name.partition("-")[0], chance.random() < 0.35, chance.random() < 0.3
-    change = ground.ready(document())
-    strike(ground, ("run", change, "--key", "alice", "--json"), harm, chance)
-    agree(ground, change)
-    if again:
-        words = ("undo",) if undo else ("resume", "--retry", "failed,unreachable")
-        strike(ground, (*words, change, "--key", "alice", "--json"), chance.choice(ONLY), chance)
+def test_after_any_harm_every_host_is_accounted_for(
+    ground: Ground, model: tuple[Ground, str], name: str
+) -> None:
+    chance, change = random.Random(name), model[1]  # noqa: S311 - as above
+    undo, base = chance.random() < 0.35, ground.grown()
+    for harm in name.partition("-")[0].split("+"):
+        run = _run(ground, change)
+        undo = undo or (run is not None and run.state == "succeeded")  # there is no way but back
+        if run is not None and (run.state == "undone" or (undo and not run.slices)):
+            break
+        if run is not None and chance.random() < 0.7:  # else the take-up itself finds what nobody has said
+            look(ground, change)
+        typed = words(run, change, undo=undo)
+        more = LEAST if typed[0] == "undo" else max(LEAST, base + GROWTH - ground.grown())
+        point = int(chance.random() * more)
+        strike(ground, (*typed, "--key", "alice", "--json"), harm, point, chance)
         agree(ground, change)
     back(ground, change) if undo else on(ground, change)
     agree(ground, change)
-    ground.itmp("change", "close", change, "--reason", "done", "--key", "alice", expect=0)
-    ground.itmp("evidence", change, "-o", "e.tar", expect=0)
+    place = Workspace.here(ground.root)
+    close(place, change, reason="done", key=_key(ground))
+    evidence(place, change, ground.root / "e.tar")
     ground.itmp("e.tar", "--trust", "trust", program="itmp-verify", expect=0)
 
 
-def strike(ground: Ground, words: tuple[str, ...], harm: str, chance: random.Random) -> None:
-    """Start a command, harm it at a random moment, wait for its end, heal, and require that nothing is left of it."""
-    before, point = ground.grown(), int(chance.random() * GROWTH)
-    process = ground.start(*words)
+def words(run: RunRecord | None, change: str, *, undo: bool) -> tuple[str, ...]:
+    """Return the command that a person would type next."""
+    if run is None:
+        return ("run", change)
+    return ("undo", change) if undo else ("resume", change, "--retry", "failed,unreachable")
+
+
+def strike(ground: Ground, typed: tuple[str, ...], harm: str, point: int, chance: random.Random) -> None:
+    """Start a command, harm it once the log has grown by `point`, wait for its end, heal, and require that nothing is left."""
+    start, before = time.monotonic(), ground.grown()
+    process = ground.start(*typed)
     wait_for(lambda: process.poll() is not None or ground.grown() - before >= point, "the moment")
     pause(chance.uniform(0, 0.4))
+    alive = process.poll() is None
     heal: Heal = HARMS[harm](ground, process, chance)
     try:
         process.wait(PATIENCE)
     finally:
         heal()
+    _note(
+        harm,
+        typed[0],
+        "alive" if alive else "ended",
+        process.returncode,
+        f"{ground.grown() - before}/{point}",
+        start,
+    )
     assert process.returncode != 70, ground.ended(process)
-    wait_for(lambda: not _left(ground), f"what {harm} left to end: {_left(ground)}")
-    for host in WEB:
-        wait_for(lambda host=host: _answers(ground, host), f"{host} to answer again")  # type: ignore[misc]
+    wait_for(lambda: not _left(ground), f"what {harm} left to end")
+    for host in WEB if harm in NETWORK else ():
+        wait_for(lambda host=host: ground.answers(host), f"{host} to answer again")  # type: ignore[misc]
+
+
+def _note(*words: object) -> None:
+    if NOTES:
+        *said, start = words
+        with Path(NOTES).open("a") as file:
+            file.write(f"{SEED} {' '.join(map(str, said))} {time.monotonic() - float(str(start)):.1f}s\n")
+
+
+def _run(ground: Ground, change: str) -> RunRecord | None:
+    return find(Workspace.here(ground.root), change).run
+
+
+def _key(ground: Ground) -> str:
+    return str(ground.root / "alice")
 
 
 def _left(ground: Ground) -> dict[int, str]:
@@ -107,25 +161,21 @@ def _left(ground: Ground) -> dict[int, str]:
     return {pid: line for run in runs if run != "leases" for pid, line in carriers(run).items()}
 
 
-def _answers(ground: Ground, host: str) -> bool:
-    return subprocess.run(ground.fleet.ssh(host, "true"), capture_output=True, check=False).returncode == 0
-
-
 def on(ground: Ground, change: str) -> None:
     """Go on as a person would until the plan is carried out everywhere."""
     for _ in range(ROUNDS):
-        run = find(Workspace.here(ground.root), change).run
-        words = ("resume", change, "--retry", "failed,unreachable") if run else ("run", change)
+        run = _run(ground, change)
         if run and run.state == "succeeded":
             break
-        done = ground.itmp(*words, "--key", "alice", "--json")
+        typed = words(run, change, undo=False)
+        done = ground.itmp(*typed, "--key", "alice", "--json")
         if done.rc == 14:
             look(ground, change)
         elif done.rc not in {0, 13}:
-            pytest.fail(f"{words}: {done}")
-    status = ground.json("status", change)
-    assert set(status["hosts"]) == set(WEB)
-    assert set(status["hosts"].values()) <= GOOD, status
+            pytest.fail(f"{typed}: {done}")
+    hosts = ground.json("status", change)["hosts"]
+    assert set(hosts) == set(WEB)
+    assert set(hosts.values()) <= GOOD, hosts
     for host in WEB:
         ended = {line.act for line in ground.lines(host) if line.what == "end"}
         assert {"a", "b", "z"} <= ended, f"{host}: {ground.lines(host)}"
@@ -134,16 +184,18 @@ def on(ground: Ground, change: str) -> None:
 def back(ground: Ground, change: str) -> None:
     """Undo as a person would until everything that was begun is taken back."""
     for _ in range(ROUNDS):
-        before = find(Workspace.here(ground.root), change).run
-        if before is not None and before.state == "undone":  # by the undo that was harmed
+        before = _run(ground, change)
+        if before is None:  # nothing was begun, not even a permit
+            on(ground, change)
+            return
+        if before.state == "undone":  # by the undo that was harmed
             break
         done = ground.itmp("undo", change, "--key", "alice", "--json")
         if done.rc == 0:
             break
         if done.rc == 2:  # nothing was begun
-            run = find(Workspace.here(ground.root), change).run
-            assert run is None or not run.slices or run.state == "undone", done
-            if run is not None and run.active:
+            assert not before.slices, done
+            if before.active:
                 on(ground, change)
             return
         if done.rc == 14:
@@ -159,12 +211,12 @@ def back(ground: Ground, change: str) -> None:
 
 def look(ground: Ground, change: str) -> None:
     """Say, signed, what the hosts' journals show of every unknown outcome, once nothing acts there any more."""
-    for host in ground.json("status", change)["hosts"]:
-        while ground.json("status", change)["hosts"][host] == "unknown":
+    place = Workspace.here(ground.root)
+    for host in status(place, change).hosts:
+        while status(Workspace.here(ground.root), change).hosts[host] == "unknown":
             ground.quiet(host)
-            place = Workspace.here(ground.root)
             _, part = _lost(find(place, change), host)
             intent = place.log.leaf(part.index).event
             since = datetime.fromisoformat(intent.t).timestamp()
             word = "ok" if finished(ground, host, part.step, since) else "failed"
-            ground.itmp("reconcile", change, host, word, "--reason", "looked", "--key", "alice", expect=0)
+            reconcile(place, change, host, word, reason="looked", key=_key(ground))

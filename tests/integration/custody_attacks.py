@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ MARK = "PRIVATE+KEY+itmp"
 state, executor, alias = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 key = state / "keys" / "log.key"
 scratch = Path.cwd()
+top = state.parents[1]
 ATTACKS: dict[str, Callable[[], str]] = {}
 
 
@@ -217,10 +219,56 @@ def own_node() -> str:
 
 
 @attack
+def other_run() -> str:
+    return (state / "runs" / "r2" / "vars.json").read_text()
+
+
+@attack
+def into_other_run() -> str:
+    """Other bytes for a run that is being laid out."""
+    with (state / "runs" / "r2" / "vars.json").open("r+b") as file:
+        file.write(MARK.encode())
+    return f"{MARK} written into another run"
+
+
+@attack
+def stack_secrets() -> str:
+    return (state / "pulumi" / "passphrase").read_text()
+
+
+@attack
+def other_sockets() -> str:
+    """The folder in which another run keeps its ssh configuration and its open connections."""
+    return (top / "shelter" / "other" / "ssh_config").read_text()
+
+
+@attack
+def agent() -> str:
+    """The user's own agent, found by its path."""
+    with socket.socket(socket.AF_UNIX) as link:
+        link.settimeout(5)
+        link.connect(str(top / "agent" / "s"))
+        return link.recv(100).decode()
+
+
+@attack
+def replace() -> str:
+    (scratch / "other").write_text("forged")
+    (scratch / "other").rename(state / "log" / "spare")
+    return f"{MARK} replaced"
+
+
+@attack
+def unlink() -> str:
+    (state / "log" / "spare").unlink()
+    return f"{MARK} removed"
+
+
+@attack
 def moved() -> str:
-    (state / "keys").rename(state / "runs" / "keys")
-    text = (state / "runs" / "keys" / "log.key").read_text()
-    (state / "runs" / "keys").rename(state / "keys")
+    (state / "keys").rename(scratch / "keys")
+    text = (scratch / "keys" / "log.key").read_text()
+    (scratch / "keys").rename(state / "keys")
     return text
 
 

@@ -37,13 +37,18 @@ def carriers(token: str) -> list[str]:
     return found
 
 
-def crash(world: World, seconds: int) -> Slice:
-    """Run a play in a process that is killed once its module works on web1."""
+SHELL = "{{name: Slow, ansible.builtin.shell: '{script}'}}"
+
+
+def crash(world: World, seconds: int, slow: str = SHELL) -> Slice:
+    """Run a play in a process that is killed once its first task works on web1."""
     root = world.fleet.host("web1").root
     for name in ("started", "finished", "second"):
         (root / name).unlink(missing_ok=True)
-    script = f"touch {root}/started; sleep {seconds}; touch {root}/finished"
-    tasks = f"[{{name: Slow, ansible.builtin.shell: '{script}'}}, {{name: Second, ansible.builtin.command: touch {root}/second}}]"
+    script = f'trap "" HUP; touch {root}/started; sleep {seconds}; touch {root}/finished'
+    world.write("playbooks/files/slow.sh", f"#!/bin/sh\n{script}\n")
+    (world.root / "playbooks/files/slow.sh").chmod(0o755)
+    tasks = f"[{slow.format(script=script)}, {{name: Second, ansible.builtin.command: touch {root}/second}}]"
     world.write("playbooks/play.yml", f"- {{hosts: web1, gather_facts: false, tasks: {tasks}}}\n")
     plan = world.plan()
     pid = os.fork()
@@ -79,4 +84,57 @@ def test_what_does_not_end_there_in_time_is_an_error(world):
     part = crash(world, 9)
     with pytest.raises(BusyError, match="web1"):
         AnsibleRunner(target_wait=1).sweep(world.room(), part)
+    until((world.fleet.host("web1").root / "finished").exists)
+
+
+ASYNC = "{{name: Slow, ansible.builtin.shell: '{script}', async: 60, poll: %s}}"
+
+
+@pytest.mark.parametrize(
+    "slow",
+    [
+        "{{name: Slow, ansible.builtin.raw: '{script}'}}",
+        "{{name: Slow, ansible.builtin.script: slow.sh}}",
+        ASYNC % 0,
+        ASYNC % 5,
+    ],
+    ids=["raw", "script", "background", "polled"],
+)
+def test_what_is_no_plain_module_is_found_and_waited_for_too(world, slow):
+    part = crash(world, 5, slow)
+    root = world.fleet.host("web1").root
+    until(lambda: carriers(world.token) == [])
+    assert not (root / "finished").exists()
+    found = AnsibleRunner().sweep(world.room(), part)
+    assert (root / "finished").exists()
+    assert any(line.startswith("web1: ") for line in found)
+    assert AnsibleRunner().sweep(world.room(), part) == ()
+
+
+def test_background_work_that_outlives_its_slice_is_waited_for(world):
+    root = world.fleet.host("web1").root
+    (root / "ended").unlink(missing_ok=True)
+    task = f"{{name: Slow, ansible.builtin.shell: 'sleep 5; touch {root}/ended', async: 60, poll: 0}}"
+    world.write("playbooks/play.yml", f"- {{hosts: web1, gather_facts: false, tasks: [{task}]}}\n")
+    plan = world.plan()
+    world.run(plan)
+    assert not (root / "ended").exists()
+    step = plan.manifest.steps[0]
+    part = Slice(key="a@0", step=step, hosts=step.hosts)
+    assert any(line.startswith("web1: ") for line in AnsibleRunner().sweep(world.room(), part))
+    assert (root / "ended").exists()
+    assert list(world.room().folder.iterdir()) == []
+
+
+def test_where_a_server_takes_no_mark_a_raw_command_is_said_to_be_unseen(world):
+    """What is known is said: that it was raw, and that such a host hides it."""
+    host = world.fleet.host("web1").root.parent
+    config = (host / "sshd_config").read_text()
+    (host / "sshd_config").write_text(config.replace("AcceptEnv LANG LC_*\n", ""))
+    try:
+        part = crash(world, 1, "{{name: Slow, ansible.builtin.raw: '{script}'}}")
+        (line,) = AnsibleRunner().sweep(world.room(), part)
+        assert "web1: its sshd takes no LC_ variables" in line
+    finally:
+        (host / "sshd_config").write_text(config)
     until((world.fleet.host("web1").root / "finished").exists)

@@ -1,12 +1,15 @@
 """What a child of the executor can reach of its state: nothing, by any way we know, on each means of closing it."""
 
+import contextlib
 import json
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -24,18 +27,26 @@ from pathlib import Path
 from itmp.adapters import supervisor
 from itmp.adapters.supervisor import custody
 state, attacks, alias, how = Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
+top = state.parents[1]
 os.chdir(state.parent)
 key = (state / "keys" / "log.key").open()
-if how == "closed":
-    custody.close(state)
+closed = (state, top / "shelter", top / "agent" / "s")
+for path in closed if how == "closed" else ():
+    custody.close(path)
 argv = [sys.executable, attacks, str(state), str(os.getpid()), alias]
 folder, environment = state / "runs" / "r1", dict(os.environ)
 if how in {"closed", "open"}:
-    done = supervisor.run(argv, token="attack", environment=environment, folder=folder, timeout=60)
+    pipe = subprocess.PIPE
+    with supervisor.Supervised(
+        argv, token="attack", environment=environment, folder=folder, shown=(folder, top / "shelter" / "mine"),
+        stdin=pipe, stdout=pipe, stderr=pipe,
+    ) as child:
+        done = child.communicate(b"", 60)
     how, out, err = custody.means(), done.stdout, done.stderr
 else:
     life, _ = os.pipe()
-    argv = [sys.executable, "-I", "-S", custody.MAIN, str(life), "1", how, "1", str(state), *argv]
+    named = [str(len(closed)), *map(str, closed), "1", str(folder)]
+    argv = [sys.executable, "-I", "-S", custody.MAIN, str(life), "1", how, *named, *argv]
     done = subprocess.run(argv, cwd=folder, pass_fds=(life,), capture_output=True, timeout=60)
     out, err = done.stdout, done.stderr
 print(how + "\\n" + out.decode())
@@ -51,14 +62,33 @@ ROOM = ("unshare", "-m") if ROOT else ("unshare", "-Urm")  # mounts made by an a
 def state() -> Iterator[Path]:
     top = Path(tempfile.mkdtemp())
     made = top / "ws" / ".itmp"
-    for name in ("keys", "log", "runs/r1"):
+    for name in ("keys", "log", "runs/r1", "runs/r2", "pulumi"):
         (made / name).mkdir(parents=True)
+    for name in ("shelter/mine", "shelter/other", "agent"):
+        (top / name).mkdir(parents=True)
+    (made / "runs/r2/vars.json").write_text(KEY)
+    (made / "pulumi/passphrase").write_text(KEY)
+    (top / "shelter/other/ssh_config").write_text(KEY)
     (made / "keys" / "log.key").write_text(KEY)
     (made / "log" / "journal").write_text("leaves")
     (made / "head.sqlite").write_text("head")
     (top / "alias").mkdir()
-    yield made
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.bind(str(top / "agent/s"))
+        (top / "agent/s").chmod(0o777)
+        agent.listen()
+        threading.Thread(target=talk, args=(agent,), daemon=True).start()
+        yield made
+        agent.shutdown(socket.SHUT_RDWR)
     shutil.rmtree(top)
+
+
+def talk(agent: socket.socket) -> None:
+    """Stand for the user's agent: whoever reaches it has what it holds."""
+    with contextlib.suppress(OSError):
+        while True:
+            with agent.accept()[0] as link:
+                link.sendall(KEY.encode())
 
 
 def attacked(
@@ -111,6 +141,15 @@ def test_without_custody_the_attacks_succeed(state):
     } <= taken
     assert {"second_mount", "proc_root", "proc_cwd", "proc_fd", "proc_mem", "ptrace", "descriptor"} <= taken
     assert {"bind", "open_tree", "own_namespaces", "enter", "outside_chroot", "moved"} <= taken
+    assert {
+        "other_run",
+        "into_other_run",
+        "stack_secrets",
+        "other_sockets",
+        "agent",
+        "unlink",
+        "replace",
+    } <= taken
     assert not ROOT or "by_handle" in taken
 
 
@@ -132,7 +171,7 @@ def test_a_person_without_rights_is_held_in_a_user_namespace(state):
 def test_landlock_alone_keeps_the_key(state, before):
     python = hand_over(state)
     _, found = attacked(state, "landlock", before=before, python=python, setup="")
-    assert stolen(found).keys() <= {"list_state"}  # names are no secret
+    assert stolen(found).keys() <= {"list_state", "agent"}  # names are no secret; Landlock knows no sockets
     assert found["elsewhere"] == "new"
     assert (state / "log" / "journal").read_text() == "leaves"
 

@@ -163,6 +163,43 @@ def test_a_kill_while_it_waits_loses_neither_answer_nor_deadline(place: Place) -
     proved(place, change)
 
 
+def test_a_batch_that_is_entered_again_after_a_kill_is_asked_about_again(place: Place) -> None:
+    change = place.ready(book())
+    place.hold("web2", "restart")
+    first = place.start("run", change, "--key", "alice")
+    asked(place, change, "tier-pause@1")
+    answer(place, change, "tier-pause@1", "true")
+    place.until("web2", "begin restart")
+    run = str(place.json("status", change)["run"])
+    kill(first.pid)
+    first.wait()
+    wait_for(lambda: not carriers(run), "the run's processes to end")
+    place.let_go("web2", "restart")
+    place.until("web2", "end restart")
+    place.itmp(
+        "reconcile", change, "web2", "failed", "--reason", "it must be done again", "--key", "alice", expect=0
+    )
+
+    again = place.start("resume", change, "--retry", "failed", "--key", "alice")
+    asked(place, change, "tier-pause@1")
+    assert [one["step"] for one in place.json("status", change)["asks"]] == ["tier-pause@1"]
+    assert place.journal("web2") == did("restart"), "nothing is done before somebody has answered"
+    kill(again.pid)
+    again.wait()
+    answer(place, change, "tier-pause@1", "true", key="bob")  # after the crash, and it counts
+    last = place.start("resume", change, "--retry", "failed", "--key", "alice")
+    asked(place, change, "confirm")
+    assert slices(place, change)[:7] == [
+        "restart@1", "tier-pause@1", "restart@2", "tier-pause@1", "tier-pause@1", "restart@2", "soak",
+    ]  # fmt: skip
+    assert place.journal("web2") == did("restart", "restart")
+    answer(place, change, "confirm", "true")
+    asked(place, change, "depth")
+    answer(place, change, "depth", "canary")
+    assert place.ended(last).rc == 0
+    proved(place, change)
+
+
 def test_a_stop_while_it_asks_settles_nothing_and_the_wrong_role_is_refused(place: Place) -> None:
     change = place.ready(book())
     process = place.start("run", change, "--key", "alice")

@@ -411,3 +411,109 @@ def test_an_undo_step_is_never_passed_over() -> None:
     assert report.broken
     assert report.broken.n == 20
     assert "undo step" in report.broken.why
+
+
+class Paused(Told):
+    """A block of two batches with a pause between them and a wait in each, told leaf by leaf."""
+
+    def __init__(self) -> None:
+        inner = [
+            ansible("tier", TWO, tasks=1),
+            wait("settle", seconds=60),
+            ansible("after", TWO, tasks=1),
+            ask("go", after=[1], roles=["sre"]),
+        ]
+        super().__init__(plan([rolling(TWO, inner, size=1)]))
+
+    def on(self, name: str, host: str, outcome: str = "changed") -> None:
+        step = next(one for one in self.steps() if one.id == name)
+        intent = self.intend(self.running, step, [host])
+        self.result(self.running, step, intent.hash, host, outcome=outcome)
+        key = f"{name}@{TWO.index(host) + 1}"
+        data = {"slice": key, "hosts": {host: outcome}}
+        self.say(self.running, "slice.finished", step=name, phase="do", intent=intent.hash, data=data)
+
+    def word(self, name: str, key: str, **data: Any) -> Receipt:
+        step, permit = self.step(name), self.running
+        work = work_digest(Slice(key=key, step=step, hosts=()))
+        told = {"slice": key, "hosts": [], "work": work, "permit": permit.leaf, **data}
+        return self.say(permit, "slice.intended", step=name, phase="do", data=told)
+
+    def settle_down(self, batch: int) -> None:
+        key = f"settle@{batch}"
+        moment = self.clock.now().replace(microsecond=0) + timedelta(seconds=61)
+        intent = self.word("settle", key, until=moment.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        self.clock.time += timedelta(seconds=61)
+        self.say(
+            self.running, "check.finished", step="settle", phase="do", intent=intent.hash, action="itmp.wait",
+            target={"kind": "wait", "id": "wait:settle"}, outcome="ok", data={"message": ""},
+        )  # fmt: skip
+        self.over_with("settle", key, intent, "wait:settle")
+
+    def ask_to_go(self, *, statement: str = "") -> str:
+        intent = self.word("go", "go@1")
+        given = statement or self.says(step="go@1").hash
+        self.say(
+            self.running, "ask.answered", step="go", phase="do", intent=intent.hash, action="itmp.ask",
+            target={"kind": "ask", "id": "ask:go"}, outcome="ok", data={"value": "true", "statement": given},
+        )  # fmt: skip
+        self.over_with("go", "go@1", intent, "ask:go")
+        return given
+
+    def over_with(self, name: str, key: str, intent: Receipt, target: str) -> None:
+        data = {"slice": key, "hosts": {target: "ok"}}
+        self.say(self.running, "slice.finished", step=name, phase="do", intent=intent.hash, data=data)
+
+    def batch(self, number: int, *, ends: bool = True) -> None:
+        host = TWO[number - 1]
+        self.on("tier", host)
+        self.settle_down(number)
+        if ends:
+            self.on("after", host)
+
+    def half(self) -> str:
+        """Tell a run that is taken up again in the middle of its second batch; return the answer's statement."""
+        self.batch(1)
+        given = self.ask_to_go()
+        self.batch(2, ends=False)
+        self.taken_up()
+        return given
+
+
+def test_a_pause_that_is_asked_again_holds() -> None:
+    story = Paused()
+    story.half()
+    story.ask_to_go()
+    story.on("after", TWO[1])
+    report = story.judge()
+    assert report.exit_code == 0, report.broken
+
+
+def test_going_on_inside_a_batch_without_asking_again_is_named() -> None:
+    story = Paused()
+    story.half()
+    story.on("after", TWO[1])
+    report = story.judge()
+    assert report.broken
+    assert report.broken.n == 20
+    assert "asked again" in report.broken.why
+
+
+def test_an_answer_that_was_used_answers_nothing_again() -> None:
+    story = Paused()
+    story.ask_to_go(statement=story.half())
+    story.on("after", TWO[1])
+    report = story.judge()
+    assert report.broken
+    assert report.broken.n == 20
+
+
+def test_a_wait_may_not_begin_anew_where_nothing_was_begun_again() -> None:
+    story = Paused()
+    story.half()
+    story.ask_to_go()
+    story.settle_down(2)
+    story.on("after", TWO[1])
+    report = story.judge()
+    assert report.broken
+    assert report.broken.n == 20

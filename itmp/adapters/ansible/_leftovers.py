@@ -14,21 +14,33 @@ from itmp.adapters.ansible._slicing import REMOTE_TOKEN, command, environment, r
 from itmp.errors import BusyError
 from itmp.execution.doors import Room
 
-# Finds processes by environment (modules) or command line (sudo, whose child's environment we may not read). The
-# mark is put together from two parts and read from standard input, so that the question does not find itself.
+# Finds processes by the run's mark: in their environment (modules, and all that a marked session started), in their
+# command line (sudo, whose child's environment we may not read), and by their module's file. It is put together from
+# two parts and read from standard input, so that the question does not find itself. Who is not root cannot look into
+# what became another user: then every such command is named, whosever it is.
 _SCRIPT: Final = """\
-mark='{name}''={token}'
-look() {{
-  printf '%s\\n' "$mark" | grep -aslF -f - /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null |
+token='{first}''{second}'
+name() {{
   while IFS=/ read -r _ _ pid _; do
     read -r name 2>/dev/null </proc/"$pid"/comm && echo "itmp-$1 $pid $name"
   done | sort -u
 }}
+look() {{
+  printf '{name}=%s\\n/tmp-%s/\\n' "$token" "$token" |
+    grep -aslF -f - /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | name "$1"
+}}
+[ -z "$LC_ITMP_ASK" ] || echo itmp-marked
 look found
 n=0
 while [ "$n" -lt {wait} ] && [ -n "$(look still)" ]; do sleep 1; n=$((n + 1)); done
 look still
+[ "$(id -u)" = 0 ] || grep -aslF 'BECOME-SUC''CESS' /proc/[0-9]*/cmdline 2>/dev/null |
+  while read -r file; do grep -aqF itmp-found "$file" || echo "$file"; done | name other
 """
+_UNSEEN: Final = (
+    "its sshd takes no LC_ variables, so a raw command that still runs cannot be told: look there"
+)
+_ASK: Final = "LC_ITMP_ASK=1"
 _FORKS: Final = 20
 
 
@@ -36,7 +48,9 @@ def request(
     folder: Path, short: Path, room: Room, *, vaults: Any, passed: tuple[str, ...], wait: int
 ) -> dict[str, Any]:
     """Return the child's request that asks all hosts of the layout in `folder`; answers land in `short`/answers."""
-    script = _SCRIPT.format(name=REMOTE_TOKEN, token=remote_token(room), wait=wait)
+    token = remote_token(room)
+    half = len(token) // 2
+    script = _SCRIPT.format(name=REMOTE_TOKEN, first=token[:half], second=token[half:], wait=wait)
     arguments = [
         "adhoc",
         "all",
@@ -47,7 +61,7 @@ def request(
         *("--tree", str(short / "answers")),
     ]
     return {
-        "command": command(folder, short, vaults, arguments),
+        "command": command(folder, short, vaults, arguments, mark=_ASK),
         "environment": environment(folder, short, room, passed, forks=_FORKS),
         "folder": str(folder / "project" / "playbooks"),
         "data": str(short / "runner"),
@@ -55,15 +69,16 @@ def request(
     }
 
 
-def read(folder: Path, short: Path) -> tuple[str, ...]:
+def read(folder: Path, short: Path, *, raw: bool) -> tuple[str, ...]:
     """Return one line for each process that was found and has ended, and for each host that could not be asked.
 
-    Raises `BusyError` when a process still runs after the wait.
+    `raw` says that the slice had tasks that leave no mark but that of their session. Raises `BusyError` when a process
+    still runs after the wait.
     """
     lines: list[str] = []
     still: list[str] = []
     for host in (folder / "delegates").read_text().split():
-        found, running = _of(short / "answers" / host)
+        found, running = _of(short / "answers" / host, raw=raw)
         lines += [f"{host}: {text}" for text in found]
         still += [f"{host}: {text}" for text in running]
     if still:
@@ -74,7 +89,7 @@ def read(folder: Path, short: Path) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _of(path: Path) -> tuple[list[str], list[str]]:
+def _of(path: Path, *, raw: bool) -> tuple[list[str], list[str]]:
     try:
         answer = json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -82,7 +97,11 @@ def _of(path: Path) -> tuple[list[str], list[str]]:
     if answer.get("unreachable") or answer.get("failed"):
         return [f"cannot be asked for left-overs: {one_line(str(answer.get('msg', '')))}"], []
     said = str(answer.get("stdout", "")).splitlines()
-    return list(_named(said, "itmp-found ")), list(_named(said, "itmp-still "))
+    unseen = [_UNSEEN] if raw and "itmp-marked" not in said else []
+    other = [
+        f"{text}, begun as another user by some Ansible: look whose" for text in _named(said, "itmp-other ")
+    ]
+    return [*_named(said, "itmp-found "), *unseen, *other], list(_named(said, "itmp-still "))
 
 
 def _named(lines: list[str], mark: str) -> Iterator[str]:

@@ -7,7 +7,9 @@ templates. What a crash leaves behind is enough to ask the targets for left-over
 
 import hashlib
 import json
+import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from itmp.adapters.ansible import _config, _handlers, _ssh, layout
 from itmp.adapters.ansible._tasks import is_local
 from itmp.adapters.ansible._ways import Ways
 from itmp.adapters.known_hosts import PinnedKeys
+from itmp.adapters.supervisor import custody
 from itmp.canonical import digest
 from itmp.errors import Error, NotFoundError
 from itmp.execution.doors import Room, Slice
@@ -26,6 +29,9 @@ from itmp.plan import AnsibleStep, Plan
 from itmp.plan.model import Host
 
 REMOTE_TOKEN: Final = "ITMP_RUN"  # noqa: S105 -- the name of a variable on targets, not a secret
+SESSION_TOKEN: Final = "LC_ITMP_RUN"  # noqa: S105 -- as above; a server takes it if it takes LC_*
+BACKGROUND: Final = "background"
+"""A file in a slice's folder: work was started on targets that nobody has seen end."""
 
 
 class LostError(Error):
@@ -55,12 +61,14 @@ class Slicing:
         pinned = PinnedKeys(data=self._artifact(layout.KNOWN_HOSTS))
         ways = Ways.from_bytes(self._artifact(layout.WAYS))
         layout.write(folder, "known_hosts", pinned.only(_ssh.places(hosts, ways)))
-        layout.write(folder, "ssh_config", _ssh.config(hosts, ways).encode())
+        layout.write(folder, "ssh_config", _ssh.config(hosts, ways, marked=True).encode())
         playbook = ["playbook", *("--limit", f"@{folder / 'limit'}"), *("-e", f"@{folder / 'vars.json'}")]
         playbook += [word for tag in self._step.tags for word in ("--tags", tag)]
         playbook += [word for tag in self._step.skip_tags for word in ("--skip-tags", tag)]
+        playbook.append(str(folder / self._step.playbook))
+        mark = f"{SESSION_TOKEN}={remote_token(self._room)}"
         return {
-            "command": command(folder, short, vaults, [*playbook, str(folder / self._step.playbook)]),
+            "command": command(folder, short, vaults, playbook, mark=mark),
             "environment": self._environment(folder, short, passed),
             "folder": str(folder / "project" / "playbooks"),
             "data": str(folder / "runner"),
@@ -129,10 +137,15 @@ class Slicing:
         }
 
 
-def command(folder: Path, short: Path, vaults: Mapping[str, str], arguments: list[str]) -> list[str]:
-    """Return an Ansible command line over the layout in `folder`, with ssh's files copied to `short`."""
+def command(
+    folder: Path, short: Path, vaults: Mapping[str, str], arguments: list[str], *, mark: str
+) -> list[str]:
+    """Return an Ansible command line over the layout in `folder`, with ssh's files copied to `short`.
+
+    `mark` is the variable `NAME=VALUE` that ssh gives each session.
+    """
     shutil.copyfile(folder / "known_hosts", short / "known_hosts")
-    text = (folder / "ssh_config").read_text().replace(_ssh.FOLDER, str(short))
+    text = (folder / "ssh_config").read_text().replace(_ssh.FOLDER, str(short)).replace(_ssh.MARK, mark)
     layout.write(short, "ssh_config", text.encode())
     ssh = _ssh.variables(short / "ssh_config", short / "known_hosts", pinned=_ssh.UNPINNED not in text)
     bound = layout.write(short, "ssh.json", json.dumps(ssh).encode())
@@ -189,7 +202,10 @@ def _unsafe(value: Any) -> Any:
 
 @contextmanager
 def fresh_folder(room: Room, part: Slice) -> Iterator[Path]:
-    """Give a fresh folder in the run's room; a crash, and a run of Ansible that is lost, leave it to `left_folders`."""
+    """Give a fresh folder in the run's room; what may still run on targets leaves it to `left_folders`.
+
+    That is so after a crash, after a run of Ansible that is lost, and where it says `BACKGROUND`.
+    """
     room.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder = Path(tempfile.mkdtemp(prefix=_name(part), dir=room.folder))
     lost = False
@@ -199,7 +215,7 @@ def fresh_folder(room: Room, part: Slice) -> Iterator[Path]:
         lost = True
         raise
     finally:
-        if not lost:
+        if not lost and not (folder / BACKGROUND).exists():
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -211,7 +227,7 @@ def left_folders(room: Room, part: Slice) -> tuple[Path, ...]:
 @contextmanager
 def short_folder(room: Room) -> Iterator[Path]:
     """Give a private folder with a short path, for sockets and scratch."""
-    folder = Path(tempfile.mkdtemp(prefix=_prefix(room), dir=_memory()))
+    folder = Path(tempfile.mkdtemp(prefix=_prefix(room), dir=_shelter()))
     try:
         yield folder
     finally:
@@ -220,8 +236,23 @@ def short_folder(room: Room) -> Iterator[Path]:
 
 def clear_short_folders(room: Room) -> None:
     """Remove what a dead run left of them."""
-    for folder in _memory().glob(f"{_prefix(room)}*"):
+    for folder in _shelter().glob(f"{_prefix(room)}*"):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _shelter() -> Path:
+    """Return the folder of all short folders of this account: closed to children, each of which is shown its own."""
+    shelter = _memory() / f"itmp-{os.getuid()}"
+    shelter.mkdir(mode=0o700, exist_ok=True)
+    found = shelter.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise Error(
+            "not a private folder of this account",
+            where=str(shelter),
+            do="Find out who made it, and remove it.",
+        )
+    custody.close_too(shelter)
+    return shelter
 
 
 def _memory() -> Path:
@@ -230,7 +261,7 @@ def _memory() -> Path:
 
 
 def _prefix(room: Room) -> str:
-    return f"itmp-{room.token[:12]}-"
+    return f"{room.token[:12]}-"
 
 
 def _name(part: Slice) -> str:

@@ -2,7 +2,8 @@
 
 Rules kept here: ssh reads neither the user's nor the system's configuration; a host outside the slice
 (its hosts and declared delegates) gets no connection; host keys are those of the plan and nothing is ever
-learned.
+learned. What a run starts on a host over ssh can be marked as the run's own, without a change of any command: by a
+variable of the session, whose name begins as those that servers take by default (`AcceptEnv LC_*`).
 """
 
 import shutil
@@ -21,14 +22,16 @@ FURTHER: Final = (
     "ansible_sftp_extra_args",
 )
 FOLDER: Final = "@FOLDER@"
+MARK: Final = "@MARK@"
 UNPINNED: Final = "  StrictHostKeyChecking no\n"
 _OF_KEYS: Final = frozenset({"StrictHostKeyChecking", "UserKnownHostsFile"})
 
 
-def config(hosts: Iterable[Host], ways: Ways) -> str:
+def config(hosts: Iterable[Host], ways: Ways, *, marked: bool = False) -> str:
     """Return the ssh configuration for connections to `hosts`, over the hops of their `ways`, and to nobody else.
 
-    `arguments` add the keys; `FOLDER` in it stands for the folder that will hold it.
+    `arguments` add the keys; `FOLDER` in it stands for the folder that will hold it; where sessions are `marked`,
+    `MARK` stands for the variable that marks them.
     """
     plain: dict[str, set[int]] = {}
     blocks: list[str] = []
@@ -59,7 +62,7 @@ def config(hosts: Iterable[Host], ways: Ways) -> str:
         "  ForwardX11 no\n"
         "  PermitLocalCommand no\n"
         "  ServerAliveInterval 15\n"
-        "  ServerAliveCountMax 4\n"
+        "  ServerAliveCountMax 4\n" + (f"  SetEnv {MARK}\n" if marked else "")
     )
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from itmp.adapters import agent
 from itmp.adapters.ansible import _config
 from itmp.errors import InvalidInputError
 
@@ -32,7 +33,7 @@ PLUGINS: Final = Path(__file__).parent / "plugins"
 _SCRIPT: Final = '#!/bin/sh\nexec cat "${0%/*}/snapshot.json"\n'
 _EXECUTABLE: Final = (b"#!", b"\x7fELF")
 _MAX_FORKS: Final = 50
-_PASSED: Final = ("PATH", "HOME", "USER", "LOGNAME", "SSH_AUTH_SOCK", "TZ")
+_PASSED: Final = ("PATH", "HOME", "USER", "LOGNAME", "TZ")
 
 
 def lay_out(folder: Path, artifacts: Iterable[tuple[str, bytes]]) -> None:
@@ -85,6 +86,7 @@ def environment(folder: Path, *, temporary: Path, passed: tuple[str, ...] = ()) 
     asked = _config.read(config.read_bytes() if config.is_file() else b"").folders
     own = {name: os.environ[name] for name in (*_PASSED, *passed) if name in os.environ}
     return own | {
+        **agent.environment(),
         "LANG": "C.UTF-8",
         "LC_ALL": "C.UTF-8",
         "PYTHONDONTWRITEBYTECODE": "1",

@@ -23,6 +23,7 @@ from itmp.adapters.ansible import _harmless, _leftovers, _versions, _ways, layou
 from itmp.adapters.ansible._lines import one_line
 from itmp.adapters.ansible._results import DATA
 from itmp.adapters.ansible._slicing import (
+    BACKGROUND,
     LostError,
     Slicing,
     clear_short_folders,
@@ -117,6 +118,8 @@ class AnsibleRunner:
                     answer = self._child(request, server, room, part.step.timeout)
                 finally:
                     self._server = None
+                    if watched.background:
+                        (folder / BACKGROUND).touch()
                 _judge(answer, server, watched, masker, part)
 
     def stop(self) -> None:
@@ -133,11 +136,11 @@ class AnsibleRunner:
         clear_short_folders(room)
         for folder in left_folders(room, part):
             if (folder / "ssh_config").is_file():
-                found += self._ask_targets(folder, room)
+                found += self._ask_targets(folder, room, raw=_has_raw(part))
             shutil.rmtree(folder, ignore_errors=True)
         return tuple(found)
 
-    def _ask_targets(self, folder: Path, room: Room) -> tuple[str, ...]:
+    def _ask_targets(self, folder: Path, room: Room, *, raw: bool) -> tuple[str, ...]:
         values = self._secrets({})
         masker = Masker(values.values())
         with short_folder(room) as short:
@@ -154,7 +157,7 @@ class AnsibleRunner:
             ) as server:
                 request["environment"] |= server.environment
                 self._child(request, server, room, wait + _ASKING)
-            return tuple(map(masker.text, _leftovers.read(folder, short)))
+            return tuple(map(masker.text, _leftovers.read(folder, short, raw=raw)))
 
     def _secrets(self, declared: Mapping[str, str]) -> dict[str, str]:
         wanted = {**declared, **{PREFIX + name: reference for name, reference in self._vaults.items()}}
@@ -170,6 +173,7 @@ class AnsibleRunner:
                 token=room.token,
                 environment=request["environment"],
                 folder=Path(request["folder"]),
+                shown=(room.folder, Path(request["scratch"])),
                 grace=1.0,
                 stdin=subprocess.PIPE,
                 stdout=answer.fileno(),
@@ -219,6 +223,7 @@ class _Masked:
         self._observer, self._masker, self._public = observer, masker, public
         self.bad = False
         self.results = 0
+        self.background: set[tuple[str, str]] = set()
 
     def before(self, action: Action) -> None:
         self._observer.before(
@@ -233,6 +238,8 @@ class _Masked:
     def after(self, result: ActionResult) -> None:
         self.results += 1
         self.bad = self.bad or result.outcome in {"failed", "unreachable"}
+        self.background |= {(result.host, str(name)) for name in result.data.get("started") or ()}
+        self.background -= {(result.host, str(name)) for name in result.data.get("ended") or ()}
         clean = self._masker
         self._observer.after(
             replace(
@@ -248,6 +255,11 @@ class _Masked:
 
     def _plain(self, name: str) -> str:
         return name if name in self._public else self._masker.text(name)
+
+
+def _has_raw(part: Slice) -> bool:
+    expected = part.step.expected if isinstance(part.step, AnsibleStep) else ()
+    return any(task.action.rpartition(".")[2] == "raw" for task in expected)
 
 
 def _frozen_ways(plan: Plan, hosts: set[str]) -> Ways:

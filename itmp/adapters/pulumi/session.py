@@ -92,6 +92,7 @@ class Session:
                     token=self._token,
                     environment={**self._environment, **(self._actions.environment if self._actions else {})},
                     folder=self._place.work(self._name),
+                    shown=(self._place.root, self._log.parent),
                     stdin=requests,
                     stdout=answers,
                     stderr=errors,

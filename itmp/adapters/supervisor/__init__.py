@@ -42,7 +42,8 @@ class Completed:
 class Supervised:
     """A running child process with its supervisor; a context manager that leaves nothing running.
 
-    `grace` is how many seconds the child has after `stop` before everything is killed.
+    `grace` is how many seconds the child has after `stop` before everything is killed; `shown` are folders in which it
+    works although what is around them is closed to children.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Supervised:
         token: str,
         environment: Mapping[str, str],
         folder: Path | None = None,
+        shown: Sequence[Path] = (),
         grace: float = 5.0,
         stdin: int | IO[Any] = subprocess.DEVNULL,
         stdout: int | IO[Any] = subprocess.DEVNULL,
@@ -62,7 +64,7 @@ class Supervised:
         life, self._lifeline = os.pipe()
         try:
             self._process = subprocess.Popen(
-                custody.supervision(life, grace, argv),
+                custody.supervision(life, grace, argv, shown),
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,

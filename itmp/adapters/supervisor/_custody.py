@@ -1,17 +1,18 @@
 """Closes the executor's state to a child before it is started; loaded by `_main`, and there alone.
 
 Rules kept here: after `close` the program, and whatever it starts, as the same uid or as root, finds at each
-closed folder nothing but the parts in `KEPT`, by every mount of it that this machine has; it cannot change mounts,
-look through /proc or a debugger into a process outside, open files by handle, or read the disk below. What cannot be
-closed raises `OSError`, and the program is not started. Nothing else is taken from it: it reads, writes, links and
-renames elsewhere as before.
+closed folder nothing but the parts in `KEPT` and those that it is shown, by every mount of it that this machine has,
+and nobody behind a closed socket; it cannot change mounts, look through /proc or a debugger into a process outside,
+open files by handle, or read the disk below. What cannot be closed raises `OSError`, and the program is not started.
+Nothing else is taken from it: it reads, writes, links and renames elsewhere as before.
 
 - `namespaces`: a mount namespace of its own with covers over the folders. Needs CAP_SYS_ADMIN; that and further
   capabilities which reach around covers are then given up. Where the kernel has Landlock, a domain forbids a second
   time to change mounts and to look into outside processes.
 - `user-namespace`: the same without that right. Programs that become root by a set-uid bit do not work in it.
 - `landlock`: a Landlock domain alone. What is made after the start beside a folder above a closed one cannot be
-  opened; set-uid programs do not work.
+  opened, and nothing there removed; set-uid programs do not work. Sockets stay reachable, because Landlock does not
+  know them, and so do folders that lie in a shared one (/tmp, /dev/shm), because everybody makes files there.
 
 Standard library only, as `_main`. Kernel interface: landlock(7), mount_namespaces(7), user_namespaces(7).
 """
@@ -22,10 +23,10 @@ import errno
 import os
 import stat
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-KEPT = ("runs", "pulumi", "lab", "schemas")
-"""The parts of the state that children work in."""
+KEPT = ("lab", "schemas")
+"""The parts of the state that every child may use."""
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
@@ -35,19 +36,24 @@ _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 24, 38
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 _RULE_PATH_BENEATH, _RULESET_VERSION = 1, 1
 _WRITE_FILE, _READ_FILE, _REFER, _TRUNCATE = 1 << 1, 1 << 2, 1 << 13, 1 << 14
+_REMOVE_DIR, _REMOVE_FILE = 1 << 4, 1 << 5
+_OF_FOLDERS = _REFER | _REMOVE_DIR | _REMOVE_FILE
 _ABI_REFER, _ABI_TRUNCATE = 2, 3
 # CAP_DAC_READ_SEARCH (files by handle), CAP_SYS_MODULE, CAP_SYS_RAWIO, CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_MKNOD,
 # CAP_PERFMON, CAP_BPF: each reaches around a cover.
 _CAPABILITIES = (2, 16, 17, 19, 21, 27, 38, 39)
 
 
-def close(level: str, folders: Sequence[str]) -> None:
-    """Close `folders` to this process and all it starts, as far as `level` says; raise `OSError` where it fails."""
-    if level == "none" or not folders:
+def close(level: str, closed: Sequence[str], shown: Sequence[str] = ()) -> None:
+    """Close `closed` to this process and all it starts, but for `shown` below; raise `OSError` where `level` fails."""
+    if level == "none" or not closed:
         return
-    folders = [folder for folder in map(os.path.realpath, folders) if os.path.isdir(folder)]  # noqa: PTH112 -- as in _main
+    closed = [path for path in map(os.path.realpath, closed) if os.path.exists(path)]  # noqa: PTH110 -- as in _main
+    folders = [path for path in closed if os.path.isdir(path)]  # noqa: PTH112 -- as in _main
+    parts = {folder: _parts(folder, shown) for folder in folders}
     if level == "landlock":
-        _restrict(_READ_FILE | _WRITE_FILE | _TRUNCATE | _REFER, list(_around(folders)))
+        own = {folder: names for folder, names in parts.items() if not _shared(os.path.dirname(folder))}  # noqa: PTH120 -- as in _main
+        _restrict(_READ_FILE | _WRITE_FILE | _TRUNCATE | _OF_FOLDERS, list(_around(own)))
         with contextlib.suppress(PermissionError):  # who may not give them up does not have them
             _give_up()
         return
@@ -60,8 +66,9 @@ def close(level: str, folders: Sequence[str]) -> None:
     for folder in folders:
         for other in _aliases(folder):
             _cover(other, ())
-        _cover(folder, KEPT)
-    for node in _nodes(devices):
+        _cover(folder, parts[folder])
+    sockets = (path for path in closed if path not in parts)
+    for node in (*_nodes(devices), *sockets):
         _mount("/dev/null", node, None, _MS_BIND)
     os.chdir(os.getcwd())  # noqa: PTH109 -- who stands below a cover must not stay there
     try:
@@ -82,6 +89,16 @@ def _own_users() -> None:
             file.write(text)
 
 
+def _shared(folder: str) -> bool:
+    return bool(os.stat(folder).st_mode & stat.S_ISVTX)  # noqa: PTH116 -- as in _main
+
+
+def _parts(folder: str, shown: Sequence[str]) -> list[str]:
+    """Return the parts of `folder` that show through, relative to it."""
+    below = [os.path.relpath(path, folder) for path in map(os.path.realpath, shown) if _beneath(path, folder)]
+    return [*KEPT, *(path for path in below if path != ".")]
+
+
 def _cover(folder: str, kept: Sequence[str]) -> None:
     """Put an empty read-only folder over `folder`, with the `kept` parts of what is below showing through."""
     held = {}
@@ -92,7 +109,7 @@ def _cover(folder: str, kept: Sequence[str]) -> None:
             )
     _mount("tmpfs", folder, "tmpfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, "mode=0700,size=64k")
     for name, number in held.items():
-        os.mkdir(f"{folder}/{name}", 0o700)  # noqa: PTH102 -- as in _main
+        os.makedirs(f"{folder}/{name}", 0o700)  # noqa: PTH103 -- as in _main
         _mount(f"/proc/self/fd/{number}", f"{folder}/{name}", None, _MS_BIND | _MS_REC)
         os.close(number)
     _mount(None, folder, None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
@@ -170,19 +187,19 @@ def _nodes(devices: set[int]) -> list[str]:
     return found
 
 
-def _around(folders: Sequence[str]) -> Iterator[str]:
-    """Yield everything but `folders` and what is above them, then their kept parts."""
-    spared = {os.path.realpath(folder) for folder in folders}
+def _around(parts: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yield everything but the folders of `parts` and what is above them, then those parts of them."""
+    spared = set(parts)
     above = {"/"}
     for folder in spared:
-        parts = folder.split("/")
-        above |= {"/".join(parts[:count]) or "/" for count in range(1, len(parts))}
+        names = folder.split("/")
+        above |= {"/".join(names[:count]) or "/" for count in range(1, len(names))}
     for folder in sorted(above):
         with contextlib.suppress(OSError):
             names = os.listdir(folder)  # noqa: PTH208 -- as in _main
             inside = (f"{folder.rstrip('/')}/{name}" for name in names)
             yield from (path for path in inside if path not in above | spared)
-    yield from (f"{folder}/{name}" for folder in spared for name in KEPT)
+    yield from (f"{folder}/{name}" for folder, names in parts.items() for name in names)
 
 
 def _restrict(handled: int, paths: Sequence[str]) -> None:
@@ -210,7 +227,7 @@ def _allow(ruleset: int, handled: int, path: str) -> None:
         mode = os.fstat(number).st_mode
         if stat.S_ISLNK(mode):
             return
-        access = handled if stat.S_ISDIR(mode) else handled & ~_REFER
+        access = handled if stat.S_ISDIR(mode) else handled & ~_OF_FOLDERS
         _syscall(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, struct.pack("=Qi", access, number), 0)
     finally:
         os.close(number)

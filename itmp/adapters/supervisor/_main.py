@@ -1,11 +1,12 @@
-"""The supervisor process: `python -I -S _main.py LIFELINE GRACE LEVEL COUNT FOLDER… PROGRAM ARGUMENT…`.
+"""The supervisor process: `python -I -S _main.py LIFELINE GRACE LEVEL COUNT CLOSED… COUNT SHOWN… PROGRAM ARGUMENT…`.
 
 Rules kept here: nothing that the program starts outlives this process's end. It is a subreaper, so a
 descendant that calls `setsid` or loses its parent becomes our child instead of init's; when the program
 ends, when we are told (SIGTERM), or when the executor dies (its end of the lifeline pipe closes), every
 descendant is killed, again and again until none is left. If we are killed ourselves, the program dies
-with us (parent-death signal) and the executor sweeps by token. The COUNT folders are closed to the program and all
-that it starts, as LEVEL says (`_custody`), or the program is not started; this process keeps its own view.
+with us (parent-death signal) and the executor sweeps by token. What is CLOSED is closed to the program and all
+that it starts, but for what is SHOWN, as LEVEL says (`_custody`), or the program is not started; this process keeps its
+own view.
 
 Standard library only, no import of itmp: it starts in some 20 ms and runs in isolated mode.
 """
@@ -48,13 +49,13 @@ def _parent(pid: str) -> int:
         return int(stat.read().rpartition(b")")[2].split()[1])
 
 
-def _start(level: str, folders: list[str], arguments: list[str]) -> int:
+def _start(level: str, closed: list[str], shown: list[str], arguments: list[str]) -> int:
     supervisor = os.getpid()
     pid = os.fork()
     if pid:
         return pid
     try:
-        _close(level, folders)
+        _close(level, closed, shown)
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() == supervisor:
             for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
@@ -65,15 +66,15 @@ def _start(level: str, folders: list[str], arguments: list[str]) -> int:
     os._exit(_NOT_STARTED)
 
 
-def _close(level: str, folders: list[str]) -> None:
+def _close(level: str, closed: list[str], shown: list[str]) -> None:
     if level == "none":
         return
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 -- as above
     import _custody  # type: ignore[import-not-found]  # noqa: PLC0415 -- isolated mode looks nowhere by itself
 
     try:
-        _custody.close(level, folders)
-    except Exception as error:  # noqa: BLE001 -- whatever kept it open, the program must not see the folders
+        _custody.close(level, closed, shown)
+    except Exception as error:  # noqa: BLE001 -- whatever kept it open, the program must not see what is closed
         os.write(2, f"custody cannot be held: {error}\n".encode())
         os._exit(_NOT_CLOSED)
     finally:
@@ -131,13 +132,21 @@ def _watch(program: int, lifeline: int, grace: float) -> int:
     return -signal.SIGKILL if status is None else status
 
 
+def _counted(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Split off as many arguments as the first one says."""
+    end = 1 + int(arguments[0])
+    return arguments[1:end], arguments[end:]
+
+
 def main(arguments: list[str]) -> int:
     """Run the program under supervision; return its exit code, 128 + n when signal n ended it."""
     lifeline, grace = int(arguments[0]), float(arguments[1])
     os.set_inheritable(lifeline, False)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    level, count = arguments[2], int(arguments[3])
-    program = _start(level, arguments[4 : 4 + count], arguments[4 + count :])
+    level, rest = arguments[2], arguments[3:]
+    closed, rest = _counted(rest)
+    shown, rest = _counted(rest)
+    program = _start(level, closed, shown, rest)
     try:
         status = _watch(program, lifeline, grace)
     finally:

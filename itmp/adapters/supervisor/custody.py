@@ -1,8 +1,9 @@
-"""Custody: which folders are closed to child processes, and by what means this machine can close them.
+"""Custody: which folders and sockets are closed to child processes, and by what means this machine can close them.
 
-Rules kept here: once a folder is closed, every child that this process starts is started with it closed, or not at
-all; the means are the strongest that a trial child could be given here, found once; where there are none, children
-run, and whoever asks `means()` is told `none`. Permits carry that word, and evidence repeats it.
+Rules kept here: once something is closed, every child that this process starts is started with it closed, or not at
+all; a child is shown those parts of it that its own work lies in, and no other child's; the means are the strongest
+that a trial child could be given here, found once; where there are none, children run, and whoever asks `means()` is
+told `none`. Permits carry that word, and evidence repeats it.
 
 Who is trusted: this process, which keeps its own view. What a child may still do as our uid outside the closed folders,
 and daemons that act for it, are beyond this: see docs/threat-model.md.
@@ -23,54 +24,68 @@ _TRIAL: Final = 30.0
 
 
 class _Custody:
-    """This process's closed folders and the means found for them."""
+    """What this process has closed and the means found for it."""
 
     def __init__(self) -> None:
-        self.folders: set[str] = set()
+        self.closed: set[str] = set()
+        self.further: set[str] = set()
         self.found: dict[tuple[str, ...], Means] = {}
 
 
 _CUSTODY: Final = _Custody()
 
 
-def close(folder: Path) -> None:
-    """Close `folder`, a workspace's state, to every child that this process starts from now on."""
-    _CUSTODY.folders.add(str(folder.resolve()))
+def close(path: Path) -> None:
+    """Close `path`, a folder or a socket, to every child that this process starts from now on."""
+    _CUSTODY.closed.add(str(path.resolve()))
+
+
+def close_too(path: Path) -> None:
+    """Close `path` as well, wherever anything is closed at all: without a closed state there is no custody."""
+    _CUSTODY.further.add(str(path.resolve()))
 
 
 def means() -> Means:
-    """Return how the closed folders are closed to children: `none` where nothing here can close them."""
-    folders = _present()
-    if not folders:
+    """Return how what is closed is closed to children: `none` where nothing here can close it."""
+    closed = _present()
+    if not closed:
         return "none"
-    if folders not in _CUSTODY.found:
-        able = (level for level in _STRONGEST_FIRST if _holds(level, folders))
-        _CUSTODY.found[folders] = next(able, "none")
-    return _CUSTODY.found[folders]
+    if closed not in _CUSTODY.found:
+        able = (level for level in _STRONGEST_FIRST if _holds(level, closed))
+        _CUSTODY.found[closed] = next(able, "none")
+    return _CUSTODY.found[closed]
 
 
-def supervision(life: int, grace: float, argv: Sequence[str]) -> list[str]:
-    """Return the command line of a supervisor for `argv` that keeps the closed folders closed."""
-    return _command(life, grace, means(), _present(), argv)
+def supervision(life: int, grace: float, argv: Sequence[str], shown: Sequence[Path] = ()) -> list[str]:
+    """Return the command line of a supervisor for `argv` that keeps closed what is, but for the parts `shown`."""
+    return [
+        *_started(life, grace),
+        *(means(), *_list(_present())),
+        *_list([str(path) for path in shown]),
+        *argv,
+    ]
 
 
 def _present() -> tuple[str, ...]:
-    return tuple(folder for folder in sorted(_CUSTODY.folders) if Path(folder).is_dir())
+    closed = {path for path in _CUSTODY.closed if Path(path).exists()}
+    further = {path for path in _CUSTODY.further if closed and Path(path).exists()}
+    return tuple(sorted(closed | further))
 
 
-def _command(
-    life: int, grace: float, level: Means, folders: tuple[str, ...], argv: Sequence[str]
-) -> list[str]:
-    own = [sys.executable, "-I", "-S", MAIN, str(life), str(grace)]
-    return [*own, level, str(len(folders)), *folders, *argv]
+def _started(life: int, grace: float) -> list[str]:
+    return [sys.executable, "-I", "-S", MAIN, str(life), str(grace)]
 
 
-def _holds(level: Means, folders: tuple[str, ...]) -> bool:
-    """Whether a child can be started with `folders` closed by `level`: one is."""
+def _list(texts: Sequence[str]) -> list[str]:
+    return [str(len(texts)), *texts]
+
+
+def _holds(level: Means, closed: tuple[str, ...]) -> bool:
+    """Whether a child can be started with `closed` closed by `level`: one is."""
     life, lifeline = os.pipe()
     try:
         done = subprocess.run(
-            _command(life, 1.0, level, folders, ["true"]),
+            [*_started(life, 1.0), level, *_list(closed), *_list(()), "true"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -85,4 +100,4 @@ def _holds(level: Means, folders: tuple[str, ...]) -> bool:
     return done.returncode == 0
 
 
-__all__ = ["Means", "close", "means", "supervision"]
+__all__ = ["Means", "close", "close_too", "means", "supervision"]

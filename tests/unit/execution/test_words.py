@@ -245,3 +245,104 @@ def test_the_log_failing_while_it_waits_ends_everything() -> None:
     summary = rig.execute()
     assert summary.exit_code == 16
     assert intents(rig) == ["confirm"]
+
+
+def test_a_pause_is_asked_again_when_the_batch_after_it_is_entered_again() -> None:
+    rig = Rig(paused(), script={("drain", "web2"): ["failed", "changed"]})
+    answered(rig, go_at_1="true", go_at_2="true")
+    assert intents(rig)[-3:] == ["go@1", "drain@2", "undrain@2"]
+    assert rig.resume(retry=["failed"]).exit_code == 0
+    later = intents(rig)[6:]
+    assert later[:2] == ["go@1", "drain@2"], "what was answered was about the world before"
+    assert [key for key in later if key.startswith("go")] == ["go@1", "go@2"]
+
+
+def test_a_pause_that_was_answered_after_the_crash_is_not_asked_a_third_time() -> None:
+    rig = Rig(paused(), script={("drain", "web2"): ["failed", "changed"]})
+    answered(rig, go_at_1="true", go_at_2="true")
+
+    def die(event: object) -> None:
+        if getattr(event, "event", "") == "slice.finished" and getattr(event, "slice", "") == "go@1":
+            raise Killed
+
+    rig.listener = die
+    with pytest.raises(Killed):
+        rig.resume(retry=["failed"])
+    assert intents(rig)[-1] == "go@1"
+    rig.listener = id
+    assert rig.resume(retry=["failed"]).exit_code == 0
+    assert intents(rig).count("go@1") == 2
+
+
+def test_a_pause_before_a_batch_that_is_done_is_not_asked_again() -> None:
+    rig = Rig(paused(), script={("drain", "web3"): ["failed", "changed"]})
+    answered(rig, go_at_1="true", go_at_2="true")
+    assert rig.resume(retry=["failed"]).exit_code == 0
+    keys = [key for key in intents(rig) if key.startswith("go")]
+    assert keys == ["go@1", "go@2", "go@2"]
+
+
+def test_a_pause_before_a_batch_with_nothing_left_stays_answered() -> None:
+    rig = Rig(paused(max_failures=1), script={("drain", "web1"): ["failed", "changed"]})
+    rig.answers = {"go@1": "true"}
+    stops: list[int] = []
+    rig.asleep = lambda: stops.append(1)
+    rig.stopping = lambda: bool(stops)
+    assert rig.execute().exit_code == 13  # stopped while it asks go@2
+    rig.stopping, rig.answers = (lambda: False), {"go@1": "true", "go@2": "true"}
+    assert rig.resume(retry=["failed"]).exit_code == 0
+    later = intents(rig)[intents(rig).index("go@2") + 1 :]
+    assert [key for key in later if key.startswith(("drain", "go"))] == ["drain@1", "go@2", "drain@3"]
+
+
+def test_a_wait_begins_anew_where_its_batch_is_passed_again() -> None:
+    inner = [
+        ansible("drain", TWO, tasks=1),
+        wait("settle", seconds=60),
+        ansible("b", TWO, tasks=1),
+        ansible("undrain", TWO, tasks=1, always=True),
+    ]
+    rig = Rig(plan([rolling(TWO, inner, size=1)]), script={("b", "web1"): ["failed", "changed"]})
+    assert rig.execute().exit_code == 13
+    rig.now += timedelta(seconds=600)
+    assert rig.resume(retry=["failed"]).exit_code == 0
+    assert intents(rig)[:8] == [
+        "drain@1", "settle@1", "b@1", "undrain@1", "drain@1", "settle@1", "b@1", "undrain@1",
+    ]  # fmt: skip
+    first, again = [
+        (event.data or {})["until"]
+        for event in rig.journal.events
+        if event.type == "slice.intended" and (event.data or {})["slice"] == "settle@1"
+    ]
+    assert again > first
+
+
+def test_an_answer_whose_slice_never_ended_is_taken_up_with_the_question() -> None:
+    rig = Rig(branches())
+    rig.answers = {"confirm": "true"}
+    rig.arm(Fuse(7))  # the answer is in the log, and the end of its slice is not
+    with pytest.raises(Killed):
+        rig.execute()
+    assert written(rig, "ask.answered") == [("confirm", "ok")]
+    assert not written(rig, "slice.finished")
+    rig.arm(Fuse())
+    assert rig.resume().exit_code == 0
+    assert intents(rig) == ["confirm", "confirm", "yes", "-no", "last"]
+
+
+def test_a_pause_comes_again_where_an_earlier_host_runs_again_after_the_answer() -> None:
+    rig = Rig(paused(max_failures=1), script={("drain", "web1"): ["failed", "changed"]})
+    rig.answers = {"go@1": "true"}
+    told: list[str] = []
+    rig.listener = lambda event: told.append(
+        getattr(event, "slice", "") if event.event == "slice.finished" else ""
+    )
+    rig.stopping = lambda: "go@1" in told
+    assert rig.execute().exit_code == 13  # stopped once go@1 was answered
+    assert intents(rig)[-1] == "go@1"
+    rig.stopping, rig.answers = (lambda: False), {"go@1": "true", "go@2": "true"}
+    assert rig.resume(retry=["failed"]).exit_code == 0
+    later = intents(rig)[intents(rig).index("go@1") + 1 :]
+    assert [key for key in later if key.startswith(("drain", "go"))] == [
+        "drain@1", "go@1", "drain@2", "go@2", "drain@3",
+    ]  # fmt: skip
