@@ -4,12 +4,11 @@ Rules kept here: every problem is reported; a clock behind the log, a head that 
 and a store that cannot take another leaf are grave.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from itmp.audit._integrate import continues
+from itmp.audit._integrate import continues, known_heads
 from itmp.audit._view import View
-from itmp.audit.checkpoint import MAX_NOTE, SignedCheckpoint
 from itmp.audit.doors import Head, LogStore
 from itmp.audit.model import Finding, Health
 from itmp.errors import EvidenceInvalidError, ForkError, LogUnavailableError
@@ -23,11 +22,17 @@ def judge_health(
     store: LogStore, view: View, verifier: NoteVerifier, now: datetime, *, refresh: Callable[[], None]
 ) -> Health:
     """Return all that speaks against going on; `now` is an aware time, `refresh` brings `view` up to date."""
+    heads: Mapping[str, Head] = {}
+    findings = list[Finding]()
+    try:
+        heads = known_heads(store, verifier, history=False)
+    except (EvidenceInvalidError, LogUnavailableError) as error:
+        findings.append(_finding("damaged", error.where or "head", error.what))
     try:
         refresh()
     except (EvidenceInvalidError, LogUnavailableError) as error:
         return Health(findings=(_finding("damaged", error.where or "journal", error.what),))
-    findings = [*_clock(view, now), *_heads(store, view, verifier)]
+    findings = [*_clock(view, now), *findings, *_forked(view, heads)]
     findings += [_finding("store", "the log's folder", complaint) for complaint in store.complaints()]
     return Health(findings=tuple(findings))
 
@@ -46,15 +51,12 @@ def _clock(view: View, now: datetime) -> list[Finding]:
     ]
 
 
-def _heads(store: LogStore, view: View, verifier: NoteVerifier) -> list[Finding]:
+def _forked(view: View, heads: Mapping[str, Head]) -> list[Finding]:
     try:
-        continues(view.tree, store.heads.read())
-        note = store.files.get("checkpoint", MAX_NOTE)
-        if note is not None:
-            seen = SignedCheckpoint.open(note, (verifier,), where="checkpoint").checkpoint
-            continues(view.tree, Head(origin=seen.origin, size=seen.size, root=seen.root), name="checkpoint")
+        for name, head in heads.items():
+            continues(view.tree, head, name=name)
     except ForkError as error:
         return [_finding("rolled-back", error.where or "head", error.what)]
-    except (EvidenceInvalidError, LogUnavailableError) as error:
+    except EvidenceInvalidError as error:
         return [_finding("damaged", error.where or "head", error.what)]
     return []
