@@ -17,7 +17,12 @@ Digest = NewType("Digest", str)
 
 MAX_INT: Final = 2**53 - 1
 _MAX_DEPTH: Final = 64
-_ENCODER: Final = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+_ENCODER: Final = json.JSONEncoder(
+    sort_keys=True,
+    ensure_ascii=False,
+    separators=(",", ":"),
+    check_circular=False,  # what passes here is at most _MAX_DEPTH deep
+)
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}\Z")
 
 
@@ -77,7 +82,9 @@ def _is_plain(value: Any, depth: int) -> bool:
         return bool(-MAX_INT <= value <= MAX_INT)
     if depth < _MAX_DEPTH and kind is dict:
         for key, item in value.items():
-            if type(key) is not str or not key.isascii() or not _is_plain(item, depth + 1):
+            if type(key) is not str or not key.isascii():
+                return False
+            if type(item) is not str and not _is_plain(item, depth + 1):  # most are text: no call for those
                 return False
         return True
     return depth < _MAX_DEPTH and kind is list and all(_is_plain(item, depth + 1) for item in value)

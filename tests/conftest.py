@@ -1,6 +1,7 @@
 """Fixtures of the stories: one loopback fleet for each xdist worker, a fresh workspace for each test."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -23,3 +24,18 @@ def _state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         del os.environ["XDG_STATE_HOME"]
     else:
         os.environ["XDG_STATE_HOME"] = before
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line how much harm was done (what tests recorded as their `tally`), and how much of it was not met."""
+    total = Counter[str]()
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    for report in reports:
+        if getattr(report, "when", None) == "teardown":  # the last of a test's three: it has all properties
+            for name, tally in report.user_properties:
+                total.update(tally if name == "tally" else {})
+    if total:
+        bad = total.pop("bad", 0)
+        terminalreporter.write_line(
+            ", ".join(f"{n:,} {name}" for name, n in sorted(total.items())) + f", {bad:,} bad"
+        )

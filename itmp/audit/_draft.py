@@ -6,112 +6,114 @@ first leaf and only the first is `log.created`; `key.rotated` is the last, and `
 truly.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from itmp import canonical
+from itmp.audit._fact import Fact
 from itmp.audit._view import View
 from itmp.audit.doors import Clock
-from itmp.audit.event import Event, leaf_digest
-from itmp.audit.merkle import root_of
+from itmp.audit.event import Event
+from itmp.audit.merkle import leaf_hash, root_of
 from itmp.audit.model import Expect, HeadMovedError, LogEndedError
 from itmp.canonical import Digest
 from itmp.errors import InvalidInputError
 
-ENDS = "key.rotated"
+ENDS: Final = "key.rotated"
 """The type of a log's last leaf: what comes next stands in the log of another key."""
 
-REVOKES = "key.revoked"
-_FREE = ("log.", "plan.")
-_TIME = 26  # characters of a time in microseconds, before its zone
+REVOKES: Final = "key.revoked"
+_FREE: Final = ("log.", "plan.")
+_TIME: Final = 26  # characters of a time in microseconds, before its zone
 
 
 class Draft:
-    """What one turn is about to write after `view`: `leaves`, in order."""
+    """What one turn is about to write after `view`: `leaves`, in order, with what is known of each and its hash."""
 
-    __slots__ = ("_changes", "_clock", "_closed", "_ids", "_view", "events", "leaves")
+    __slots__ = ("_changes", "_clock", "_closed", "_ids", "_view", "facts", "hashes", "leaves")
 
     def __init__(self, view: View, clock: Clock) -> None:
         self.leaves: list[bytes] = []
-        self.events: list[Event] = []
+        self.facts: list[Fact] = []
+        self.hashes: list[bytes] = []
         self._view, self._clock = view, clock
         self._ids: dict[str, int] = {}
-        self._changes: dict[str, list[Digest]] = {}
+        self._changes: dict[str, list[bytes]] = {}
         self._closed: set[str] = set()
 
     def known(self, event: Event) -> int | None:
         """Return the index where an event of this id stands (or will stand)."""
-        return self._ids[event.id] if event.id in self._ids else self._view.find(event.id)
+        index = self._ids.get(event.id)
+        return self._view.find(event.id) if index is None else index
 
     def add(self, event: Event) -> int:
-        """Complete a new event and take it up; return its index."""
+        """Complete a new event, one that is not `known`, and take it up; return its index."""
         index = self._view.size + len(self.leaves)
         if (event.type == "log.created") != (index == 0):
             raise InvalidInputError(
                 f"{event.type} cannot be leaf {index}: log.created is the first and only it"
             )
         self._check_going(event)
-        event = self._fill(event)
-        leaf = event.to_bytes()
-        self._ids[event.id] = index
-        if event.change:
-            self._changes.setdefault(event.change, []).append(leaf_digest(leaf))
-        if event.type == "change.closed":
-            self._closed.add(event.change)
-        self.leaves.append(leaf)
-        self.events.append(event)
+        count, head = self._join(event) if event.change else (None, "")
+        t, clock = _text_of(self._clock.now()), self._clock
+        stamp = {"t": t, "mono": clock.mono(), "boot": clock.boot(), "cseq": count, "cprev": head}
+        self._take(
+            event, event.to_bytes(stamp), Fact(event.id, event.type, t, event.change, count, head, event.data)
+        )
         return index
 
     def _check_going(self, event: Event) -> None:
-        last = self.events[-1].type if self.events else self._view.last_type
+        last = self.facts[-1].type if self.facts else self._view.last_type
         if last == ENDS or (last == REVOKES and event.type != ENDS):
             raise LogEndedError(
                 f"this log has ended: its last leaf is {last}, and {event.type} cannot follow it",
                 do="Open the workspace anew: its next period goes on where this one stopped.",
             )
 
-    def _fill(self, event: Event) -> Event:
-        self._check_change(event)
-        count, head = self._position(event.change) if event.change else (None, None)
+    def _take(self, event: Event, leaf: bytes, fact: Fact) -> None:
+        hashed = leaf_hash(leaf)
+        self._ids[event.id] = self._view.size + len(self.leaves)
+        if event.change:
+            self._changes.setdefault(event.change, []).append(hashed)
         if event.type == "change.closed":
-            self._check_close(event)
-        return replace(
-            event,
-            t=self._clock.now().astimezone(UTC).isoformat(timespec="microseconds")[:_TIME] + "Z",
-            mono=self._clock.mono(),
-            boot=self._clock.boot(),
-            cseq=count,
-            cprev=head or "",
+            self._closed.add(event.change)
+        self.leaves.append(leaf)
+        self.facts.append(fact)
+        self.hashes.append(hashed)
+
+    def _join(self, event: Event) -> tuple[int, str]:
+        """Return the event's place in its change, and the hash of the one before it."""
+        change, drafted = event.change, self._changes.get(event.change, ())
+        if event.type.startswith(_FREE):
+            raise InvalidInputError(f"{event.type} carries no change", where=change)
+        if change in self._closed or self._view.is_closed(change):
+            raise InvalidInputError("the change is closed; nothing joins it any more", where=change)
+        if event.type == "change.closed":
+            _check_close(event.data or {}, change, commitment(self._view, change, drafted))
+        indexes = self._view.events_of(change)
+        if drafted:
+            return len(indexes) + len(drafted), canonical.of_raw(drafted[-1])
+        return len(indexes), self._view.hash_of(indexes[-1]) if indexes else ""
+
+
+def _text_of(now: datetime) -> str:
+    return now.astimezone(UTC).isoformat(timespec="microseconds")[:_TIME] + "Z"
+
+
+def _check_close(data: Mapping[str, Any], change: str, committed: tuple[int, Digest]) -> None:
+    if (data.get("count"), data.get("root")) != committed:
+        raise HeadMovedError(
+            "the close does not commit the change's events as they stand",
+            where=change,
+            do="Read the change again and close it anew.",
         )
 
-    def _position(self, change: str) -> tuple[int, Digest | None]:
-        drafted = self._changes.get(change, [])
-        count = len(self._view.events_of(change)) + len(drafted)
-        return count, drafted[-1] if drafted else self._view.head_of(change)
 
-    def _check_change(self, event: Event) -> None:
-        if not event.change:
-            return
-        if event.type.startswith(_FREE):
-            raise InvalidInputError(f"{event.type} carries no change", where=event.change)
-        if event.change in self._closed or self._view.is_closed(event.change):
-            raise InvalidInputError("the change is closed; nothing joins it any more", where=event.change)
-
-    def _check_close(self, event: Event) -> None:
-        data = event.data or {}
-        committed = commitment(self._view, event.change, self._changes.get(event.change, ()))
-        if (data.get("count"), data.get("root")) != committed:
-            raise HeadMovedError(
-                "the close does not commit the change's events as they stand",
-                where=event.change,
-                do="Read the change again and close it anew.",
-            )
-
-
-def commitment(view: View, change: str, more: "list[Digest] | tuple[Digest, ...]" = ()) -> tuple[int, Digest]:
-    """Return how many events the change has and the RFC 6962 root over their leaf hashes."""
-    hashes = [view.tree.leaf(index) for index in view.events_of(change)]
-    hashes += [canonical.raw(item) for item in more]
+def commitment(view: View, change: str, more: Sequence[bytes] = ()) -> tuple[int, Digest]:
+    """Return how many events the change has and the RFC 6962 root over their leaf hashes; `more` are yet to come."""
+    hashes = [*(view.tree.leaf(index) for index in view.events_of(change)), *more]
     return len(hashes), canonical.of_raw(root_of(hashes))
 
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from itmp.audit.event import Event
 from itmp.errors import EvidenceInvalidError
 
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\Z", re.ASCII)
@@ -25,11 +24,6 @@ class Fact(NamedTuple):
     cseq: int | None
     cprev: str
     data: Mapping[str, Any] | None
-
-
-def fact_of(event: Event) -> Fact:
-    """Return the facts of an event at hand."""
-    return Fact(event.id, event.type, event.t, event.change, event.cseq, event.cprev, event.data)
 
 
 def read_fact(leaf: bytes, index: int) -> Fact:

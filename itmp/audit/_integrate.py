@@ -6,6 +6,8 @@ proof; (4) the head record moves by compare-and-swap before anything is signed, 
 roots and no size shrinks; (5) a partial tile is removed only when the full one is published.
 """
 
+from typing import Final
+
 from itmp.audit.checkpoint import MAX_NOTE, Checkpoint, SignedCheckpoint
 from itmp.audit.doors import Files, Head, Heads, Journal, LogStore
 from itmp.audit.merkle import (
@@ -30,8 +32,10 @@ from itmp.audit.tiles import (
     encode_bundle,
     tiles_of,
 )
-from itmp.errors import ForkError, LogUnavailableError
-from itmp.signing import LogKey
+from itmp.errors import ForkError, InvalidInputError, LogUnavailableError
+from itmp.signing import LogKey, NoteVerifier
+
+RECORD: Final = "the head record"
 
 
 def integrate(store: LogStore, key: LogKey, tree: Tree, size: int) -> SignedCheckpoint:
@@ -55,7 +59,31 @@ def integrate(store: LogStore, key: LogKey, tree: Tree, size: int) -> SignedChec
     return _sign(store, key, head)
 
 
-def continues(tree: Tree, head: Head, *, name: str = "the head record") -> None:
+def known_heads(store: LogStore, verifier: NoteVerifier, *, history: bool = True) -> dict[str, Head]:
+    """Return every head that was decided or signed, by where it stands; of the history the newest.
+
+    Read them before the leaves that they are held against: others publish meanwhile. `InvalidInputError` when the
+    record is of another log than the key.
+    """
+    heads = {RECORD: store.heads.read()}
+    if heads[RECORD].origin != verifier.name:
+        raise InvalidInputError(f"the key is of {verifier.name}, the log is {heads[RECORD].origin}")
+    for name in ("checkpoint", *(_newest_history(store) if history else ())):
+        note = store.files.get(name, MAX_NOTE)
+        if note is not None:
+            seen = SignedCheckpoint.open(note, (verifier,), where=name).checkpoint
+            heads[name] = Head(origin=seen.origin, size=seen.size, root=seen.root)
+    return heads
+
+
+def _newest_history(store: LogStore) -> list[str]:
+    names = [
+        name for name in store.files.names("history") if name[8:-5].isdecimal() and name.endswith(".note")
+    ]
+    return [max(names, key=lambda name: int(name[8:-5]))] if names else []
+
+
+def continues(tree: Tree, head: Head, *, name: str = RECORD) -> None:
     """Raise `ForkError` unless `tree` is the tree of `head` or continues it, shown by a verified proof."""
     if head.size > tree.size:
         raise ForkError(

@@ -5,13 +5,11 @@ breaks its change's chain is refused, so that no event is ever written on top of
 """
 
 from collections.abc import Sequence
-from itertools import count
 from typing import Final, Protocol
 
 from itmp import canonical
-from itmp.audit._fact import Fact, fact_of, read_fact
-from itmp.audit.event import Event
-from itmp.audit.merkle import Tree, leaf_hash
+from itmp.audit._fact import Fact, read_fact
+from itmp.audit.merkle import Tree, leaf_hashes
 from itmp.canonical import Digest
 from itmp.errors import EvidenceInvalidError
 
@@ -93,15 +91,23 @@ class View:
         """The newest leaf that says who may do what, -1 when there is none."""
         return self.policies[-1] if self.policies else -1
 
-    def extend(self, leaves: Sequence[bytes], events: Sequence[Event] | None = None) -> None:
-        """Add the next leaves; raise `EvidenceInvalidError` at the first that contradicts the log so far.
+    def extend(self, leaves: Sequence[bytes]) -> None:
+        """Add the next leaves; raise `EvidenceInvalidError` at the first that contradicts the log so far."""
+        for index, (leaf, hashed) in enumerate(zip(leaves, leaf_hashes(leaves), strict=True), self.size):
+            fact = read_fact(leaf, index)
+            if self.find(fact.id) is not None:
+                raise EvidenceInvalidError(
+                    "an event whose id stands in the log already", where=f"leaf {index}"
+                )
+            if fact.change:
+                self._check_chain(fact, index)
+            self.take((fact,), (hashed,))
 
-        `events` are the leaves as parsed, where the caller made them.
-        """
-        facts = map(read_fact, leaves, count(self.size)) if events is None else map(fact_of, events)
-        for leaf, fact in zip(leaves, facts, strict=True):
-            self._note(fact, self.size)
-            self.tree.extend((leaf_hash(leaf),))
+    def take(self, facts: Sequence[Fact], hashes: Sequence[bytes]) -> None:
+        """Add the next leaves, which were drafted on this view: their ids are new and their chains go on."""
+        for index, fact in enumerate(facts, self.size):
+            self._note(fact, index)
+        self.tree.extend(hashes)
 
     def hash_of(self, index: int) -> Digest:
         """Return leaf `index`'s hash."""
@@ -137,11 +143,19 @@ class View:
         indexes = self.events_of(change)
         return self.hash_of(indexes[-1]) if indexes else None
 
+    def _check_chain(self, fact: Fact, index: int) -> None:
+        indexes = self.events_of(fact.change)
+        if fact.change in self._closed:
+            raise EvidenceInvalidError(f"an event of {fact.change} after its close", where=f"leaf {index}")
+        previous = self.hash_of(indexes[-1]) if indexes else ""
+        if fact.cseq != len(indexes) or fact.cprev != previous:
+            raise EvidenceInvalidError(
+                f"an event that breaks the chain of {fact.change}", where=f"leaf {index}"
+            )
+
     def _note(self, fact: Fact, index: int) -> None:
-        if self.find(fact.id) is not None:
-            raise EvidenceInvalidError("an event whose id stands in the log already", where=f"leaf {index}")
         if fact.change:
-            self._chain(fact, index)
+            self._link(fact, index)
         self._ids[fact.id] = index
         self.newest = max(self.newest, fact.t)
         self.last_type = fact.type
@@ -151,15 +165,11 @@ class View:
             data = fact.data or {}
             self.recovered.add((str(data.get("size")), str(data.get("blob"))))
 
-    def _chain(self, fact: Fact, index: int) -> None:
-        change, indexes = fact.change, self.events_of(fact.change)
-        if change in self._closed:
-            raise EvidenceInvalidError(f"an event of {change} after its close", where=f"leaf {index}")
-        previous = self.hash_of(indexes[-1]) if indexes else ""
-        if fact.cseq != len(indexes) or fact.cprev != previous:
-            raise EvidenceInvalidError(f"an event that breaks the chain of {change}", where=f"leaf {index}")
-        if not indexes:
+    def _link(self, fact: Fact, index: int) -> None:
+        change = fact.change
+        if not self.events_of(change):
             self._begun.append(change)
-        self._changes.setdefault(change, []).append(index)
+            self._changes[change] = []
+        self._changes[change].append(index)
         if fact.type == "change.closed":
             self._closed.add(change)

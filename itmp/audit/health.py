@@ -4,17 +4,16 @@ Rules kept here: every problem is reported; a clock behind the log, a head that 
 cannot take another leaf, a log that has ended, and a key that cannot sign are grave.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from itmp.audit._draft import ENDS
-from itmp.audit._integrate import continues
+from itmp.audit._integrate import continues, known_heads
 from itmp.audit._view import View
-from itmp.audit.checkpoint import MAX_NOTE, SignedCheckpoint
 from itmp.audit.doors import Head, LogStore
 from itmp.audit.model import Finding, Health
 from itmp.errors import EvidenceInvalidError, ForkError, LogUnavailableError
-from itmp.signing import LogKey, NoteVerifier
+from itmp.signing import LogKey
 
 RULE = 8
 """The gate's number for this check."""
@@ -24,11 +23,17 @@ def judge_health(
     store: LogStore, view: View, key: LogKey, now: datetime, *, refresh: Callable[[], None]
 ) -> Health:
     """Return all that speaks against going on; `now` is an aware time, `refresh` brings `view` up to date."""
+    heads: Mapping[str, Head] = {}
+    findings = list[Finding]()
+    try:
+        heads = known_heads(store, key.verifier, history=False)
+    except (EvidenceInvalidError, LogUnavailableError) as error:
+        findings.append(_finding("damaged", error.where or "head", error.what))
     try:
         refresh()
     except (EvidenceInvalidError, LogUnavailableError) as error:
         return Health(findings=(_finding("damaged", error.where or "journal", error.what),))
-    findings = [*_clock(view, now), *_heads(store, view, key.verifier)]
+    findings = [*_clock(view, now), *findings, *_forked(view, heads)]
     findings += [_finding("store", "the log's folder", complaint) for complaint in store.complaints()]
     if view.last_type == ENDS:
         findings.append(_finding("ended", "the log", "its last leaf is written: open the next period"))
@@ -51,15 +56,12 @@ def _clock(view: View, now: datetime) -> list[Finding]:
     ]
 
 
-def _heads(store: LogStore, view: View, verifier: NoteVerifier) -> list[Finding]:
+def _forked(view: View, heads: Mapping[str, Head]) -> list[Finding]:
     try:
-        continues(view.tree, store.heads.read())
-        note = store.files.get("checkpoint", MAX_NOTE)
-        if note is not None:
-            seen = SignedCheckpoint.open(note, (verifier,), where="checkpoint").checkpoint
-            continues(view.tree, Head(origin=seen.origin, size=seen.size, root=seen.root), name="checkpoint")
+        for name, head in heads.items():
+            continues(view.tree, head, name=name)
     except ForkError as error:
         return [_finding("rolled-back", error.where or "head", error.what)]
-    except (EvidenceInvalidError, LogUnavailableError) as error:
+    except EvidenceInvalidError as error:
         return [_finding("damaged", error.where or "head", error.what)]
     return []

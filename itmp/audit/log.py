@@ -6,12 +6,13 @@ Rules kept here:
 3. An error from the store means "perhaps written"; the same event may be appended again and is found by its
    id.
 4. On open the leaves must continue every head that is known (the record, the checkpoint, the newest history
-   entry, the newest snapshot); otherwise `ForkError`, and nothing is written.
+   entry, the newest snapshot); otherwise `ForkError`, and nothing is written. Heads are read before leaves: what is
+   signed meanwhile is of leaves that are there.
 5. What an authenticated snapshot saves reading is exactly what reading every leaf would give.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -20,7 +21,7 @@ from typing import Final
 from itmp import canonical
 from itmp.audit import snapshot
 from itmp.audit._draft import ENDS, REVOKES, Draft, check_expected, commitment, same_event
-from itmp.audit._integrate import bundled, continues, integrate, prune
+from itmp.audit._integrate import bundled, continues, integrate, known_heads, prune
 from itmp.audit._resume import resume
 from itmp.audit.checkpoint import MAX_NOTE, SignedCheckpoint
 from itmp.audit.doors import Clock, Cut, Head, LogStore, Turn
@@ -54,8 +55,9 @@ class Log:
         self._every = every
         begun = resume(store, key.verifier, self._bytes)
         self._snapshot, self._view, self._low = begun.head, begun.view, begun.low
+        heads = known_heads(store, key.verifier)
         self._refresh()
-        self._check_heads()
+        self._check_heads(heads)
 
     @property
     def origin(self) -> str:
@@ -87,10 +89,14 @@ class Log:
             self._catch_up(turn.size)
             self._record_cut(turn)
             indexes, fresh = self._settle(turn, events, expect)
-            leaves = [Leaf(index=index, data=self._read(index, fresh)) for index in indexes]
+            leaves = [Leaf(index=index, data=fresh.get(index) or self._read(index)) for index in indexes]
+            hashes = [self._view.hash_of(index) for index in indexes]
         if durable and indexes:
             self._store.journal.sync(max(indexes) + 1)
-        return tuple(Receipt(index=leaf.index, hash=leaf.hash, leaf=leaf, durable=durable) for leaf in leaves)
+        return tuple(
+            Receipt(index=leaf.index, hash=hashed, leaf=leaf, durable=durable)
+            for leaf, hashed in zip(leaves, hashes, strict=True)
+        )
 
     def checkpoint(self) -> SignedCheckpoint:
         """Sign and publish the head over all leaves; `ForkError` when they contradict an earlier one."""
@@ -137,7 +143,7 @@ class Log:
         with self._lock:
             self._refresh()
             indexes = tuple(self._view.events_of(change))
-        return tuple(Leaf(index=index, data=self._read(index, {})) for index in indexes)
+        return tuple(Leaf(index=index, data=self._read(index)) for index in indexes)
 
     def head_of(self, change: str) -> Digest | None:
         """Return the hash of the change's newest event, for `Expect`."""
@@ -162,7 +168,7 @@ class Log:
         with self._lock:
             self._refresh()
             indexes = tuple(self._view.policies)
-        return tuple(Leaf(index=index, data=self._read(index, {})) for index in indexes)
+        return tuple(Leaf(index=index, data=self._read(index)) for index in indexes)
 
     def commitment(self, change: str) -> tuple[int, Digest]:
         """Return (count, root) over the change's events so far, as `change.closed` commits them."""
@@ -263,7 +269,7 @@ class Log:
             if not draft.leaves:
                 check_expected(self._view, expect)
             return draft.add(event)
-        old = draft.leaves[known - self._view.size] if known >= self._view.size else self._read(known, {})
+        old = draft.leaves[known - self._view.size] if known >= self._view.size else self._read(known)
         if not same_event(old, event):
             raise InvalidInputError(
                 "the id is taken by another event", where=f"leaf {known}", do="Use a new id."
@@ -276,16 +282,16 @@ class Log:
         except DiskFullError:
             self._record_full(turn)
             raise
-        self._view.extend(draft.leaves, draft.events)
+        self._view.take(draft.facts, draft.hashes)
 
     def _record_full(self, turn: Turn) -> None:
         self._catch_up(turn.size)
         if self._view.last_type in {"log.full", REVOKES} or self._view.size == 0:
             return
         draft = Draft(self._view, self._clock)
-        draft.add(Event(id=self._ids(), type="log.full", actor=_ACTOR))
+        self._place(draft, Event(id=self._ids(), type="log.full", actor=_ACTOR), None)
         turn.write(draft.leaves, last=True)
-        self._view.extend(draft.leaves, draft.events)
+        self._view.take(draft.facts, draft.hashes)
         self._store.journal.sync(self._view.size)
 
     def _record_cut(self, turn: Turn) -> None:
@@ -296,14 +302,12 @@ class Log:
         told = self._view.last_type in {ENDS, REVOKES} or (str(cut.size), blob) in self._view.recovered
         if self._view.size and not told:
             draft = Draft(self._view, self._clock)
-            draft.add(_recovered(self._ids(), cut, blob))
+            self._place(draft, _recovered(self._ids(), cut, blob), None)
             self._write(turn, draft)
             self._store.journal.sync(self._view.size)
         turn.forget_cut()
 
-    def _read(self, index: int, fresh: dict[int, bytes]) -> bytes:
-        if index in fresh:
-            return fresh[index]
+    def _read(self, index: int) -> bytes:
         return next(self._yield(index, index + 1)).data
 
     def _yield(self, start: int, end: int) -> Iterator[Leaf]:
@@ -349,20 +353,10 @@ class Log:
     def _open_note(self, note: bytes, where: str) -> SignedCheckpoint:
         return SignedCheckpoint.open(note, (self._key.verifier,), where=where)
 
-    def _check_heads(self) -> None:
+    def _check_heads(self, heads: Mapping[str, Head]) -> None:
         """Rule 4."""
-        head = self._store.heads.read()
-        if head.origin != self._key.name:
-            raise InvalidInputError(f"the key is of {self._key.name}, the log is {head.origin}")
-        continues(self._view.tree, head)
-        continues(self._view.tree, self._snapshot, name="the snapshot")
-        for name in ("checkpoint", *newest_history(self._store)):
-            note = self._store.files.get(name, MAX_NOTE)
-            if note is not None:
-                seen = self._open_note(note, name).checkpoint
-                continues(
-                    self._view.tree, Head(origin=seen.origin, size=seen.size, root=seen.root), name=name
-                )
+        for name, head in {**heads, "the snapshot": self._snapshot}.items():
+            continues(self._view.tree, head, name=name)
         if self._view.size:
             self._check_genesis()
 
@@ -376,14 +370,6 @@ def blob_path(name: Digest) -> str:
     """Return a blob's path below the log's folder."""
     plain = name.removeprefix("sha256:")
     return f"blobs/sha256/{plain[:2]}/{plain}"
-
-
-def newest_history(store: LogStore) -> Sequence[str]:
-    """Return the name of the history entry with the greatest size, if there is any."""
-    names = [
-        name for name in store.files.names("history") if name[8:-5].isdecimal() and name.endswith(".note")
-    ]
-    return [max(names, key=lambda name: int(name[8:-5]))] if names else []
 
 
 def empty_head(origin: str) -> Head:

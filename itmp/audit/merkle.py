@@ -78,7 +78,7 @@ class Tree:
     and `older(level, start, count)` returns the hashes below them, for which the caller vouches.
     """
 
-    __slots__ = ("_first", "_levels", "_older")
+    __slots__ = ("_first", "_levels", "_older", "_size")
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Tree:
     ) -> None:
         if len(peaks) != size.bit_count():
             raise ValueError(f"a tree of {size} leaves has {size.bit_count()} peaks, not {len(peaks)}")
-        rest, levels = list(peaks), range(max(1, size.bit_length()))
+        rest, levels, self._size = list(peaks), range(max(1, size.bit_length())), size
         self._older = older or _nothing
         self._first = [(size >> level) & ~1 for level in levels]
         self._levels = [bytearray(rest.pop() if size >> level & 1 else b"") for level in levels]
@@ -96,7 +96,7 @@ class Tree:
     @property
     def size(self) -> int:
         """Leaves in the tree."""
-        return self._width(0)
+        return self._size
 
     @property
     def peaks(self) -> list[bytes]:
@@ -110,6 +110,7 @@ class Tree:
         if len(joined) != HASH * len(hashes):
             raise ValueError("a leaf hash that is not 32 bytes")
         self._levels[0] += joined
+        self._size += len(hashes)
         depth = 0
         while (pairs := self._width(depth) // 2) > self._width(depth + 1):
             self._lift(depth, pairs)

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from log_actor import KEY, create
 from log_crowd import SHARED
-from log_faults import KEY, create
 from test_log_crowd import crowd, whole
 from test_log_kills import Writer, check
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,16 @@ def actors(scratch: Path) -> Iterator[Actors]:
     actors = Actors(scratch)
     yield actors
     actors.close()
+
+
+@pytest.fixture(autouse=True)
+def _told(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Iterator[None]:
+    """Tell the end of the run what this test injected."""
+    yield
+    if "actors" in request.fixturenames:
+        tally = request.getfixturevalue("actors").tally
+        record_property("tally", dict(tally))
+        tally.clear()
 
 
 @pytest.fixture(scope="module")

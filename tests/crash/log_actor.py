@@ -4,12 +4,16 @@ A line is `<scenario> <root> <acknowledgements>`. The child prepares, stops itse
 every call counted from there), and then acts. Each promise that the log gives it is written to `acknowledgements` at
 once. An error of the log's own family is answered as a caller must: open anew, ask the same again. Anything else ends
 the child with `BUG`. The forking process prints the child's id, then its wait status.
+
+Times and ids are counted, so that two children that met the same leave the same bytes.
 """
 
 import os
 import signal
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 from itmp.adapters import posix_log
@@ -17,8 +21,16 @@ from itmp.adapters.clock import SystemClock
 from itmp.adapters.posix_log.opening import PosixStore
 from itmp.audit import Event, Log
 from itmp.audit.snapshot import EVERY
-from itmp.errors import Error
+from itmp.errors import Error, NotFoundError
+from itmp.signing import NoteKey
+from itmp.testing.memory_log import counting_ids, genesis
 from itmp.workspace import handing
+
+ORIGIN = "example.com/ops/2026"
+KEY = NoteKey.generate(ORIGIN, bytes(range(32)))
+START = datetime(2026, 11, 22, 5, tzinfo=UTC)
+PREPARED, ACTED = 1, 10**6
+"""Where the counted times of a prepared log, and of what a child does, begin."""
 
 BUG = 70
 TRIES = 3
@@ -38,6 +50,28 @@ def event(n: int) -> Event:
     )
 
 
+class Counted(SystemClock):
+    """This boot, with a time that goes on by a millisecond when it is read."""
+
+    __slots__ = ("_ticks",)
+
+    def __init__(self, ticks: "count[int]") -> None:
+        super().__init__()
+        self._ticks = ticks
+
+    def now(self) -> datetime:
+        return START + timedelta(milliseconds=next(self._ticks))
+
+    def mono(self) -> int:
+        return next(self._ticks)
+
+
+def create(root: Path, ticks: "count[int] | None" = None) -> Log:
+    clock = Counted(count(PREPARED) if ticks is None else ticks)
+    first = genesis(ORIGIN, KEY.vkey)
+    return posix_log.create(root, origin=ORIGIN, genesis=first, key=KEY, clock=clock, ids=counting_ids(1))
+
+
 class Actor:
     """Acts on the log below `root` and says what was promised."""
 
@@ -45,11 +79,17 @@ class Actor:
         self.root = root
         self.log: Log | None = None
         self.every = EVERY
+        self._ticks, self._ids = count(ACTED), counting_ids(2)
         self._said = os.open(acknowledgements, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def open(self) -> Log:
+        """Open the log; found it where there is none."""
         if self.log is None:
-            self.log = posix_log.open_log(self.root, every=self.every)
+            try:
+                clock = Counted(self._ticks)
+                self.log = posix_log.open_log(self.root, clock=clock, ids=self._ids, every=self.every)
+            except NotFoundError:
+                self.log = create(self.root, self._ticks)
         return self.log
 
     def often(self) -> None:
@@ -89,10 +129,11 @@ class Actor:
         self.ask(step)
 
 
-def poison(root: Path) -> None:
+def poison(actor: Actor) -> None:
     """Leave the segment as a failed sync leaves it."""
-    log = posix_log.open_log(root)
+    log, root = actor.open(), actor.root
     log.append(event(800), durable=False)
+    actor.log = None
     store = PosixStore(root, boot=SystemClock().boot())
     store.journal._marks.poisoned = 5
     store.close()
@@ -121,7 +162,8 @@ SCENARIOS: dict[str, tuple[Callable[[Actor], object] | None, Callable[[Actor], o
     ),
     "sign": (Actor.open, lambda actor: actor.publish()),
     "torn": (None, lambda actor: (actor.append(900), actor.publish())),
-    "heal": (lambda actor: poison(actor.root), lambda actor: (actor.append(900), actor.publish())),
+    "heal": (poison, lambda actor: (actor.append(900), actor.publish())),
+    "create": (None, lambda actor: (actor.append(900), actor.publish())),
 }
 """What is done before the child stops itself, and what is done after, call by call under fault."""
 

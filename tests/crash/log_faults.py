@@ -6,6 +6,7 @@ SIGKILL strikes at every call; EIO and ENOSPC at every call that names a file or
 
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -16,23 +17,23 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
-from log_actor import CHANGE, event
+from log_actor import CHANGE, KEY, ORIGIN, Counted, create, event
+from log_state import PROMISES, state_of
 
 from itmp.adapters import posix_log
 from itmp.adapters.clock import SystemClock
 from itmp.adapters.posix_log.opening import PosixStore
 from itmp.audit import Head, Log, verify
 from itmp.audit._integrate import land
-from itmp.signing import NoteKey
-from itmp.testing.memory_log import genesis
+from itmp.errors import NotFoundError
 
-ORIGIN = "example.com/ops/2026"
-KEY = NoteKey.generate(ORIGIN, bytes(range(32)))
 FAULTS = {"kill": "signal=SIGKILL", "EIO": "error=EIO", "ENOSPC": "error=ENOSPC"}
 ACTOR = Path(__file__).with_name("log_actor.py")
 PATIENCE = 30.0
+DECIDED = 10**5
 _CALL = re.compile(r"(\w+)\((.*)", re.DOTALL)
 _NAMES_FILE = re.compile(r'<[^>]+>|"')
 _ID = re.compile(rb'"id":"([0-9a-f]{32})"')
@@ -69,6 +70,8 @@ class Actors:
 
     def __init__(self, scratch: Path) -> None:
         self.scratch, self._count = scratch, 0
+        self.tally = Counter[str]()
+        self.judged = set[bytes]()
         self._errors = (scratch / "errors").open("wb")
         environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
         self._process = subprocess.Popen(
@@ -118,7 +121,7 @@ class Actors:
             _attached(child, strace)
             ready()
             os.kill(child, signal.SIGCONT)
-            strace.wait(PATIENCE)
+            _await_end(strace.pid)
         finally:
             if strace.poll() is None:
                 strace.kill()
@@ -138,6 +141,15 @@ class Actors:
     def _answer(self) -> int:
         assert self._process.stdout
         return int(self._process.stdout.readline())
+
+
+def _await_end(process: int) -> None:
+    """Return when a process has ended, at once: `Popen.wait` with a limit looks again after up to 50 ms."""
+    descriptor = os.pidfd_open(process)
+    try:
+        select.select([descriptor], [], [], PATIENCE)
+    finally:
+        os.close(descriptor)
 
 
 def _attached(child: int, strace: subprocess.Popen[bytes]) -> None:
@@ -178,6 +190,8 @@ def templates(folder: Path) -> dict[str, Path]:
         "open": made["append"],
         "heal": made["append"],
     }
+    made["create"] = folder / "create"
+    made["create"].mkdir()
     for name in ("sign", "torn"):
         made[name] = folder / name
         shutil.copytree(made["append"], made[name])
@@ -189,7 +203,7 @@ def templates(folder: Path) -> dict[str, Path]:
 
 def decide(root: Path) -> None:
     """Leave the log as a publisher does that dies between deciding a head and signing it."""
-    log = posix_log.open_log(root)
+    log = posix_log.open_log(root, clock=Counted(count(DECIDED)))
     log.append(event(700))
     store = PosixStore(root, boot=SystemClock().boot())
     head, size = store.heads.read(), log.size()
@@ -198,31 +212,46 @@ def decide(root: Path) -> None:
     store.close()
 
 
-def create(root: Path) -> Log:
-    return posix_log.create(root, origin=ORIGIN, genesis=lambda vkey: genesis(ORIGIN, vkey), key=KEY)
-
-
 def strike(
     actors: Actors, scenario: str, template: Path, fault: str, *, share: tuple[int, int] = (1, 0)
+) -> list[str]:
+    """Strike at each call (of every `share[0]`, the one at `share[1]`) and return what went wrong."""
+    wrong = list(_strike(actors, scenario, template, fault, share))
+    actors.tally["bad"] += len(wrong)
+    return wrong
+
+
+def _strike(
+    actors: Actors, scenario: str, template: Path, fault: str, share: tuple[int, int]
 ) -> Iterator[str]:
-    """Strike at each call (of every `share[0]`, the one at `share[1]`) and yield what went wrong."""
     root = actors.place(template)
     clean = actors.run(scenario, root)
     assert clean.status == 0, actors.complaint()
-    yield from hold(root, clean.said, "no fault")
+    yield from judge(actors, root, clean.said, "no fault")
     found = [point for point in points(clean.trace) if fault == "kill" or point.file]
     assert len(found) > 10
     for point in found[share[1] :: share[0]]:
         shutil.rmtree(root)
         root = actors.place(template)
-        outcome = actors.run(scenario, root, [f"{point.name}:{FAULTS[fault]}:when={point.nth}"])
+        inject = f"{point.name}:{FAULTS[fault]}:when={point.nth}"
+        outcome = actors.run(scenario, root, [inject], options=("-s", "0", "-e", f"trace={point.name}"))
         where = f"{scenario}, {fault} at {point.line[:200]}"
+        actors.tally["faults injected"] += 1
         if not outcome.struck and point.name not in _UNSTEADY:
             yield f"{where}: did not strike"
         if fault != "kill" and outcome.status != 0:
             yield f"{where}: the child ended with {outcome.status}: {actors.complaint()[-300:]} {outcome.said}"
-        yield from hold(root, outcome.said, where)
+        yield from judge(actors, root, outcome.said, where)
     shutil.rmtree(root)
+
+
+def judge(actors: Actors, root: Path, said: list[list[str]], where: str) -> Iterator[str]:
+    """Let `hold` judge a log, unless it has judged one that is the same to whoever opens it."""
+    state = state_of(root, said)
+    if state not in actors.judged:
+        actors.judged.add(state)
+        actors.tally["states judged"] += 1
+        yield from hold(root, said, where)
 
 
 def hold(root: Path, said: list[list[str]], where: str) -> Iterator[str]:
@@ -234,9 +263,14 @@ def hold(root: Path, said: list[list[str]], where: str) -> Iterator[str]:
 
 
 def _hold(root: Path, said: list[list[str]]) -> Iterator[str]:
-    yield from (f"before recovery: {wrong}" for wrong in grave(root, events=False))
-    yield from undecided(root)
-    log = posix_log.open_log(root)
+    try:
+        yield from (f"before recovery: {wrong}" for wrong in grave(root, events=False))
+        yield from undecided(root)
+        log = posix_log.open_log(root)
+    except NotFoundError:
+        if [words for words in said if words[0] in PROMISES]:
+            raise
+        log = create(root)  # nobody was given a log: it is founded as at first
     known = {_ID.findall(leaf.data)[-1].decode(): leaf.index for leaf in log.leaves()}
     if len(known) != log.size():
         yield "an event stands twice"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from log_faults import Actors, hold
+from log_faults import Actors, judge
 
 PAGE = 4096
 STATES_PER_CALL = 4
@@ -214,8 +214,14 @@ def _apply(disk: Disk, call: str, given: _Arguments, said: list[list[str]]) -> b
     return True
 
 
-def cut(actors: Actors, scenario: str, template: Path, *, share: tuple[int, int] = (1, 0)) -> Iterator[str]:
-    """Cut the power after each call (of every `share[0]`, the one at `share[1]`); yield what went wrong."""
+def cut(actors: Actors, scenario: str, template: Path, *, share: tuple[int, int] = (1, 0)) -> list[str]:
+    """Cut the power after each call (of every `share[0]`, the one at `share[1]`); return what went wrong."""
+    wrong = list(_cut(actors, scenario, template, share))
+    actors.tally["bad"] += len(wrong)
+    return wrong
+
+
+def _cut(actors: Actors, scenario: str, template: Path, share: tuple[int, int]) -> Iterator[str]:
     root = actors.place(template)
     disks: list[Disk] = []
     outcome = actors.run(
@@ -237,7 +243,9 @@ def cut(actors: Actors, scenario: str, template: Path, *, share: tuple[int, int]
                 continue
             seen.add(name)
             _lay_out(target, state, disks[0].folders)
-            yield from hold(target, said, f"{scenario}, power cut after call {moment}, state {number}")
+            actors.tally["power cuts"] += 1
+            where = f"{scenario}, power cut after call {moment}, state {number}"
+            yield from judge(actors, target, said, where)
     if moments <= 2:
         yield f"{scenario}: {moments} calls that change a disk"
     shutil.rmtree(root)

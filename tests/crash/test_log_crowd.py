@@ -8,13 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from log_actor import create
 from log_crowd import SHARED
-from log_faults import create, grave, promises
+from log_faults import grave, promises
+from log_pool import EACH
 
 from itmp.adapters import posix_log
 from itmp.audit import Log
 
 CROWD = Path(__file__).with_name("log_crowd.py")
+POOL = Path(__file__).with_name("log_pool.py")
 PATIENCE = 120
 
 
@@ -100,3 +103,20 @@ def test_a_lock_holder_that_stops_delays_and_harms_nothing(scratch: Path) -> Non
     assert ended(holder) == [["done"]]
     said = [ended(waiting)]
     assert whole(root, said).size() == 5
+
+
+def test_sixty_four_writers_some_killed_two_publishers_and_a_holder_that_stops(scratch: Path) -> None:
+    root = scratch / "pool"
+    create(root)
+    words = [sys.executable, POOL, root, "1", "64"]
+    killed = int(subprocess.run(words, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout)
+    assert killed >= 16
+    said = {
+        path.name: [line.split() for line in path.read_text().splitlines()]
+        for path in (root / "said").iterdir()
+    }
+    log = whole(root, list(said.values()))
+    assert sorted(said, key=str) == sorted(["p0", "p1", *map(str, range(1, 65))])
+    names = [leaf.event.id for leaf in log.leaves() if leaf.event.type == "check.finished"]
+    assert len(names) == len(set(names)) == 64 * EACH
+    assert all(len(words) == EACH for name, words in said.items() if not name.startswith("p"))

@@ -148,7 +148,7 @@ def test_leaves_that_this_boot_saw_written_are_missed(tmp_path: Path, log: Log) 
 def test_a_cut_is_kept_until_it_is_forgotten(tmp_path: Path, log: Log) -> None:
     assert log.size() == 1
     store = posix_log.PosixStore(tmp_path, boot="new")
-    cuts = store.journal._cuts
+    cuts = store.journal.cuts
     cuts.keep(Cut(data=b"torn", size=1))
     cuts.keep(Cut(data=b"torn", size=1))
     assert cuts.pending() == Cut(data=b"torn", size=1)

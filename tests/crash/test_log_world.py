@@ -5,11 +5,12 @@ import resource
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
-from log_actor import event
-from log_faults import Actors, create, grave, hold
+from log_actor import Counted, create, event
+from log_faults import DECIDED, Actors, grave, hold
 
 from itmp.adapters import posix_log
 from itmp.audit import DiskFullError, Log
@@ -70,7 +71,7 @@ def test_a_failed_sync_poisons_the_segment_for_every_process(
     actors: Actors, prepared: dict[str, Path]
 ) -> None:
     root = actors.place(prepared["append"])
-    other = posix_log.open_log(root)
+    other = posix_log.open_log(root, clock=Counted(count(DECIDED)))
     other.append(event(499))
     other.append(event(500), durable=False)
     outcome = actors.run("append", root, ["fdatasync:error=EIO:when=1"])

@@ -79,12 +79,16 @@ def test_the_honest_file_holds() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(MEMBERS.keys() - {"MANIFEST"}))
-def test_no_byte_of_a_member_is_free(name: str) -> None:
-    data = MEMBERS[name]
-    for at in {*range(sum(name.encode()) % STEP, len(data), STEP), 0, len(data) - 1}:
+def test_no_byte_of_a_member_is_free(name: str, record_property: Callable[[str, object], None]) -> None:
+    data, free = MEMBERS[name], list[int]()
+    places = {*range(sum(name.encode()) % STEP, len(data), STEP), 0, len(data) - 1}
+    for at in places:
         flipped = bytearray(data)
         flipped[at] ^= 1
-        assert refused(repacked(HONEST, {name: bytes(flipped)})), (name, at)
+        if not refused(repacked(HONEST, {name: bytes(flipped)})):
+            free.append(at)
+    record_property("tally", {"bytes of evidence flipped": len(places), "bad": len(free)})
+    assert free == []
 
 
 @pytest.mark.parametrize("name", sorted(MEMBERS.keys() - {"MANIFEST"}))
@@ -192,7 +196,9 @@ def grown(sizes: Iterable[int]) -> Iterator[tuple[bytes, dict[str, bytes]]]:
 ODD = [*range(14, 601)] if WHOLE else [15, 16, 257, 600]
 
 
-def test_the_shell_accepts_every_size_up_to_600_and_70000(tmp_path: Path) -> None:
+def test_the_shell_accepts_every_size_up_to_600_and_70000(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     def code(given: tuple[int, tuple[bytes, dict[str, bytes]]]) -> int:
         (folder := tmp_path / str(given[0])).mkdir()
         bundle, trust = given[1]
@@ -201,6 +207,7 @@ def test_the_shell_accepts_every_size_up_to_600_and_70000(tmp_path: Path) -> Non
     sizes = [*ODD, 70_000]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         codes = list(pool.map(code, enumerate(grown(sizes))))
+    record_property("tally", {"sizes checked by the shell": len(sizes), "bad": sum(map(bool, codes))})
     assert dict(zip(sizes, codes, strict=True)) == dict.fromkeys(sizes, 0)
 
 
@@ -216,7 +223,9 @@ def places(number: int, data: bytes) -> Iterable[int]:
     return sorted({*ends, *range(0, len(data), BLOCK)}) if WHOLE else (ends[number % 3],)
 
 
-def test_the_shell_refuses_a_flipped_byte_of_every_member(tmp_path: Path) -> None:
+def test_the_shell_refuses_a_flipped_byte_of_every_member(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     names = sorted(MEMBERS.keys() - {"MANIFEST"})
     flips = [(name, at) for number, name in enumerate(names) for at in places(number, MEMBERS[name])]
 
@@ -231,6 +240,7 @@ def test_the_shell_refuses_a_flipped_byte_of_every_member(tmp_path: Path) -> Non
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         missed = [one for one in pool.map(accepted, range(len(flips))) if one]
+    record_property("tally", {"bytes of evidence flipped for the shell": len(flips), "bad": len(missed)})
     assert missed == []
     assert len(flips) >= len(names)
 

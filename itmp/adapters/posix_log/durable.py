@@ -20,17 +20,30 @@ _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK: Final = 1 << 20
 
 
-@contextmanager
-def unavailable(what: str, place: Path) -> Iterator[None]:
+class Unavailable:
+    """Turns what the system refuses into `LogUnavailableError`. Holds no state: one serves any number of blocks."""
+
+    __slots__ = ("_place", "_what")
+
+    def __init__(self, what: str, place: Path) -> None:
+        self._what, self._place = what, place
+
+    def __enter__(self) -> None:
+        """Begin a block."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Translate an `OSError`; let all else pass."""
+        if isinstance(error, OSError):
+            raise LogUnavailableError(
+                f"cannot be {self._what}: {error.strerror or error}",
+                where=str(self._place),
+                do="Check the disk and its permissions.",
+            ) from error
+
+
+def unavailable(what: str, place: Path) -> Unavailable:
     """Turn what the system refuses into `LogUnavailableError`: `place` cannot be `what`."""
-    try:
-        yield
-    except OSError as error:
-        raise LogUnavailableError(
-            f"cannot be {what}: {error.strerror or error}",
-            where=str(place),
-            do="Check the disk and its permissions.",
-        ) from error
+    return Unavailable(what, place)
 
 
 def temporary(state: Path) -> Path:
@@ -105,7 +118,7 @@ def replace(target: Path, data: bytes, *, mode: int = 0o600) -> None:
 
 def write_all(descriptor: int, data: bytes) -> None:
     """Write all of `data` where the descriptor stands."""
-    view = memoryview(data)
+    view = memoryview(data)[os.write(descriptor, data) :] if data else memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
 

@@ -44,8 +44,8 @@ class Scan:
 
 def encode(leaf: bytes) -> bytes:
     """Return the frame of a leaf."""
-    length = _LENGTH.pack(len(leaf))
-    return length + _LENGTH.pack(zlib.crc32(leaf, zlib.crc32(length))) + leaf
+    size = len(leaf)
+    return HEADER.pack(size, zlib.crc32(leaf, zlib.crc32(_LENGTH.pack(size)))) + leaf
 
 
 def scan(data: bytes, offset: int = 0) -> Scan:

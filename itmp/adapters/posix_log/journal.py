@@ -14,17 +14,16 @@ import errno
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from itmp.adapters.posix_log import durable, frames
 from itmp.adapters.posix_log.cuts import Cuts
 from itmp.adapters.posix_log.durable import unavailable
 from itmp.adapters.posix_log.files import segments
-from itmp.adapters.posix_log.locks import locked
-from itmp.adapters.posix_log.marks import Marks
+from itmp.adapters.posix_log.locks import Lock
+from itmp.adapters.posix_log.marks import Marks, owner_of
 from itmp.adapters.posix_log.reserve import FULL, Reserve, full
 from itmp.adapters.posix_log.segment import Segment
 from itmp.audit import Cut
@@ -42,11 +41,12 @@ class PosixJournal:
         self._state, self._boot, self._signed = state, boot, signed
         self._mine = _identity(state)
         self._mutex = threading.RLock()
-        self._cuts, self._reserve = Cuts(state), Reserve(state / "reserve")
+        self.cuts, self._reserve = Cuts(state), Reserve(state / "reserve")
         self._segments: list[Segment] = []
-        self._indexed, self._low = False, 0
-        self._append_lock, self._sync_lock = state / "append.lock", state / "sync.lock"
-        with unavailable("opened", state), locked(self._append_lock), locked(self._sync_lock):
+        self._indexed, self._low, self._owner = False, 0, b""
+        self._appending, self._syncing = unavailable("appended to", state), unavailable("synced", state)
+        self._append_lock, self._sync_lock = Lock(state / "append.lock"), Lock(state / "sync.lock")
+        with unavailable("opened", state), self._append_lock, self._sync_lock:
             self._marks = Marks(state / "marks")
             self._load()
             if self._marks.poisoned:
@@ -66,22 +66,19 @@ class PosixJournal:
                 segment.close()
             self._segments = []
             self._marks.close()
+        self._append_lock.close()
+        self._sync_lock.close()
 
-    @contextmanager
-    def exclusive(self) -> Iterator["PosixTurn"]:
-        """Wait for the turn; see the module's rules."""
-        with locked(self._append_lock):
-            with self._mutex, unavailable("appended to", self._state):
-                self._begin()
-            yield PosixTurn(size=lambda: self._total, write=self._append, cuts=self._cuts, marks=self._marks)
+    def exclusive(self) -> "PosixTurn":
+        """Wait for the turn, when the block begins; see the module's rules."""
+        return PosixTurn(self)
 
     def sync(self, size: int) -> None:
         """Return once the first `size` leaves are durable."""
         with self._mutex:  # another's sync may have covered us while we came here
-            known = bool(self._segments) and self._marks.owned(self._boot, self._segments[-1].identity)
-            if known and self._marks.synced >= size:
+            if self._segments and self._marks.owned(self._owner) and self._marks.synced >= size:
                 return
-        with locked(self._sync_lock), unavailable("synced", self._state):
+        with self._sync_lock, self._syncing:
             with self._mutex:
                 self._follow()
                 segment = self._segments[-1]  # kept open while it is held here
@@ -101,7 +98,7 @@ class PosixJournal:
         with self._mutex, unavailable("read", self._state):
             self._follow()
             self._segments[-1].index()
-            return self._total
+            return self.total
 
     def read(self, start: int, end: int) -> Sequence[bytes]:
         """Return leaves [start, end)."""
@@ -109,7 +106,7 @@ class PosixJournal:
             if start < self._low:
                 self._load()
             self._index()
-            if not 0 <= start <= end <= self._total:
+            if not 0 <= start <= end <= self.total:
                 raise LogUnavailableError(
                     f"the journal has no leaves {start} to {end}", where=str(self._state)
                 )
@@ -126,7 +123,7 @@ class PosixJournal:
             self._follow()
             last = self._segments[-1]
             low = max((size - 1) // _STRIDE * _STRIDE, last.start + last.skipped)
-            if not low < size <= self._total:
+            if not low < size <= self.total:
                 return ()
             return last.start, low, last.end_of(low - last.start)
 
@@ -141,7 +138,7 @@ class PosixJournal:
                 return None
             last.skip(low - start, offset)
             last.index()
-            if self._total < size:
+            if self.total < size:
                 self._load()
                 return None
             self._indexed, self._low = True, low
@@ -156,18 +153,48 @@ class PosixJournal:
             found.append("the reserve for the last leaf is gone: the disk is or was full")
         return found
 
-    # Inside; the mutex is held.
+    # What a turn does.
 
     @property
-    def _total(self) -> int:
+    def total(self) -> int:
+        """Whole leaves, as far as this process has looked."""
         last = self._segments[-1]
         return last.start + last.count
+
+    def begin(self) -> None:
+        """Wait for the turn."""
+        self._append_lock.__enter__()
+        try:
+            with self._mutex, self._appending:
+                self._begin()
+        except BaseException:
+            self.end()
+            raise
+
+    def end(self) -> None:
+        """Give the turn back."""
+        self._append_lock.__exit__(None, None, None)
+
+    def append(self, leaves: Sequence[bytes], *, last: bool = False) -> None:
+        """Write frames within the turn."""
+        with self._mutex, self._appending:
+            self._write(leaves, last=last)
+
+    def cut(self) -> Cut | None:
+        """Return the oldest cut that the log has not recorded."""
+        if self._marks.settled:
+            return None
+        cut = self.cuts.pending()
+        self._marks.settled = int(cut is None)
+        return cut
+
+    # Inside; the mutex is held.
 
     def _bounds(self) -> list[tuple[Segment, int]]:
         """Each segment with the first leaf that is not its own any more."""
         return [
             *((one, following.start) for one, following in itertools.pairwise(self._segments)),
-            (self._segments[-1], self._total),
+            (self._segments[-1], self.total),
         ]
 
     def _load(self) -> None:
@@ -175,7 +202,8 @@ class PosixJournal:
         if not self._segments or self._segments[0].start != 0:
             raise LogUnavailableError("the journal is missing", where=str(self._state), do=_REPAIR)
         self._indexed, self._low = False, 0
-        self._marks.adopt(self._boot, self._segments[-1].identity)
+        self._owner = owner_of(self._boot, self._segments[-1].identity)
+        self._marks.adopt(self._owner)
 
     def _index(self) -> None:
         """Find every frame, unless `resume` has found those that are needed."""
@@ -203,7 +231,7 @@ class PosixJournal:
                 )
             self._marks.close()
             self._marks = Marks(self._state / "marks")
-        if not self._marks.owned(self._boot, self._segments[-1].identity):
+        if not self._marks.owned(self._owner):
             self._load()
         self._index()
 
@@ -222,33 +250,28 @@ class PosixJournal:
         self._reserve.keep()
         last = self._segments[-1]
         last.check_linked()
-        last.check_last()
-        tail = last.index()
-        if self._total < self._marks.written:
+        tail = last.renew()
+        if self.total < self._marks.written:
             raise LogUnavailableError(
-                f"the journal has {self._total} whole leaves, {self._marks.written} were written",
+                f"the journal has {self.total} whole leaves, {self._marks.written} were written",
                 where=str(last.path),
                 do=_REPAIR,
             )
         if tail != "clean":
             self._cut(tail)
-        self._marks.written = self._total
+        self._marks.written = self.total
 
     def _cut(self, tail: frames.Tail) -> None:
         last = self._segments[-1]
         rest = durable.read_at(last.descriptor, last.end, last.length() - last.end)
-        if tail != "torn" or self._total < self._signed():
+        if tail != "torn" or self.total < self._signed():
             raise LogUnavailableError(
-                f"{len(rest)} damaged bytes after leaf {self._total - 1}", where=str(last.path), do=_REPAIR
+                f"{len(rest)} damaged bytes after leaf {self.total - 1}", where=str(last.path), do=_REPAIR
             )
         self._marks.settled = 0
-        self._cuts.keep(Cut(data=rest, size=self._total))
+        self.cuts.keep(Cut(data=rest, size=self.total))
         os.ftruncate(last.descriptor, last.end)
         os.fsync(last.descriptor)
-
-    def _append(self, leaves: Sequence[bytes], *, last: bool) -> None:
-        with self._mutex, unavailable("appended to", self._state):
-            self._write(leaves, last=last)
 
     def _write(self, leaves: Sequence[bytes], *, last: bool) -> None:
         segment = self._segments[-1]
@@ -261,14 +284,14 @@ class PosixJournal:
             if error.errno in FULL:
                 raise full(error, segment.path) from error
             raise
-        self._marks.written = self._total
+        self._marks.written = self.total
 
     def _keep_whole(self, segment: Segment, error: OSError) -> None:
         """After a failed write: whole frames stay (rule 2), the torn rest goes; else poison."""
         try:
             segment.index()
             os.ftruncate(segment.descriptor, segment.end)
-            self._marks.written = self._total
+            self._marks.written = self.total
         except OSError:
             self._marks.poisoned = error.errno or errno.EIO
         if error.errno not in FULL:
@@ -282,7 +305,7 @@ class PosixJournal:
             raise LogUnavailableError(
                 "a sync failed and the journal is damaged", where=str(last.path), do=_REPAIR
             )
-        keep, total = max(self._marks.synced, last.start), self._total
+        keep, total = max(self._marks.synced, last.start), self.total
         data = b"".join([frames.encode(leaf) for leaf in last.read(keep - last.start, total - last.start)])
         target = self._state / f"journal.{keep}"
         durable.place(target, data, temporary=durable.temporary(self._state))
@@ -303,31 +326,36 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 
 class PosixTurn:
-    """One writer's turn; see `itmp.audit.Turn`."""
+    """The writers' turn, one at a time; see `itmp.audit.Turn`."""
 
-    def __init__(
-        self, *, size: Callable[[], int], write: Callable[..., None], cuts: Cuts, marks: Marks
-    ) -> None:
-        self._size, self._write, self._cuts, self._marks = size, write, cuts, marks
+    __slots__ = ("_journal",)
+
+    def __init__(self, journal: PosixJournal) -> None:
+        self._journal = journal
+
+    def __enter__(self) -> Self:
+        """Wait for the turn."""
+        self._journal.begin()
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        """Give the turn back."""
+        self._journal.end()
 
     @property
     def size(self) -> int:
         """Whole leaves."""
-        return self._size()
+        return self._journal.total
 
     @property
     def cut(self) -> Cut | None:
         """The oldest cut that the log has not recorded."""
-        if self._marks.settled:
-            return None
-        cut = self._cuts.pending()
-        self._marks.settled = int(cut is None)
-        return cut
+        return self._journal.cut()
 
     def write(self, leaves: Sequence[bytes], *, last: bool = False) -> None:
         """Append frames."""
-        self._write(leaves, last=last)
+        self._journal.append(leaves, last=last)
 
     def forget_cut(self) -> None:
         """Drop the oldest pending cut."""
-        self._cuts.forget()
+        self._journal.cuts.forget()

@@ -18,13 +18,18 @@ _SLOT: Final = 16  # the numbers start at byte 128
 _WRITTEN, _SYNCED, _POISONED, _SETTLED = range(_SLOT, _SLOT + 4)
 
 
+def owner_of(boot: str, segment: tuple[int, int, int]) -> bytes:
+    """Return the bytes that name a boot and a segment (device, inode, first leaf)."""
+    return _OWNER.pack(boot.encode()[:64], *segment)
+
+
 class Marks:
     """The shared numbers of one journal. Changed only under the journal's locks."""
 
     __slots__ = ("_identity", "_map", "_numbers", "_path")
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path = os.fspath(path)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             if os.fstat(descriptor).st_size < _FILE:
@@ -36,17 +41,15 @@ class Marks:
             os.close(descriptor)
         self._numbers = memoryview(self._map).cast("Q")
 
-    def adopt(self, boot: str, segment: tuple[int, int, int]) -> None:
-        """Zero the numbers unless they are of this boot and segment (device, inode, first leaf)."""
-        if not self.owned(boot, segment):
-            owner = _OWNER.pack(boot.encode()[:64], *segment)
+    def adopt(self, owner: bytes) -> None:
+        """Zero the numbers unless they are the owner's; see `owner_of`."""
+        if not self.owned(owner):
             self.written = self.synced = self.poisoned = self.settled = 0
             self._map[: len(owner)] = owner
 
-    def owned(self, boot: str, segment: tuple[int, int, int]) -> bool:
-        """Whether the numbers are of this boot and segment."""
-        owner = _OWNER.pack(boot.encode()[:64], *segment)
-        return self._map[: len(owner)] == owner
+    def owned(self, owner: bytes) -> bool:
+        """Whether the numbers are the owner's."""
+        return self._map[: _OWNER.size] == owner
 
     def linked(self) -> bool:
         """Whether other processes still find this file."""

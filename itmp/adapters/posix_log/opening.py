@@ -2,12 +2,13 @@
 
 Rules kept here: the key is a file of its own (0600, beside the log, never inside it), refused when others can
 read it; a log appears at its place only when it is complete; opening never makes anything up for a part that
-is missing.
+is missing. A creator may die at any moment: before the log is at its place, the next one takes back what the
+dead one had put there and begins anew; after that, the next opening makes the log's name durable.
 """
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,8 @@ SNAPSHOT: Final = "snapshot"
 KEY: Final = Path("keys") / "log.key"
 RETIRED: Final = "log.vkey"
 """The public key of a log that has ended: its private key is destroyed then."""
+_STAGING: Final = ".creating"
+_IN_ORDER: Final = (str(KEY), HEAD, LOG)  # the log last: it is there only when all is
 _MAX_KEY: Final = 4096
 _PARTS: Final = "Open it. Remove a lone key or head record only if no log was ever made with it."
 _STALE_SECONDS: Final = 24 * 3600.0
@@ -71,7 +74,7 @@ def create(
     """Make `<root>/{log,head.sqlite,keys/log.key}` with `genesis` (or what it returns for the vkey) first.
 
     Returns the open log with its first checkpoint published. `InvalidInputError` when any part exists
-    already.
+    already. `LogUnavailableError`: perhaps made; open it, and when there is none, create it again.
     """
     if check_origin(origin) != key.name:
         raise InvalidInputError(
@@ -82,20 +85,54 @@ def create(
     with durable.unavailable("made", root):
         durable.make_folder(root, mode=0o700)
     with locked_folder(root), durable.unavailable("made", root):
-        for part in (LOG, HEAD, str(KEY)):
-            if (root / part).exists():
-                raise InvalidInputError(
-                    "a log exists here, or a part of one", where=str(root / part), do=_PARTS
-                )
-        staging = root / ".creating"
-        shutil.rmtree(staging, ignore_errors=True)  # of a creator that died: we hold the lock
+        staging = root / _STAGING
+        _clear(root, staging)
         _build(staging, origin=origin, genesis=first, key=key, clock=clock, ids=ids)
-        durable.make_folder(root / KEY.parent, mode=0o700)
-        for part in (str(KEY), HEAD, LOG):  # the log last: it is there only when all is
-            (staging / part).rename(root / part)
-            durable.sync_folder((root / part).parent)
-        shutil.rmtree(staging)
+        _put_in_place(root, staging)
     return open_log(root, clock=clock, ids=ids)
+
+
+def _clear(root: Path, staging: Path) -> None:
+    """Refuse where a part of a log is; remove what a creator that died had made. We hold the lock on `root`."""
+    if (staging / LOG).exists() and not (root / LOG).exists():
+        _take_back(root, staging)
+    for part in _IN_ORDER:
+        if (root / part).exists():
+            raise InvalidInputError("a log exists here, or a part of one", where=str(root / part), do=_PARTS)
+    shutil.rmtree(staging, ignore_errors=True)
+
+
+def _take_back(root: Path, staging: Path) -> None:
+    """Return key and head record to a dead creator's staging, if that is where they are from: nobody had its log."""
+    placed = [part for part in (HEAD, str(KEY)) if (root / part).exists()]
+    if all(_came_from(staging / part, root / part) for part in placed):
+        for part in placed:
+            (root / part).rename(staging / part)
+            durable.sync_folder((root / part).parent)
+
+
+def _came_from(staged: Path, placed: Path) -> bool:
+    """Whether a part was renamed from `staged`. After a power cut it may have both names."""
+    return not staged.exists() or staged.read_bytes() == placed.read_bytes()
+
+
+def _put_in_place(root: Path, staging: Path) -> None:
+    durable.make_folder(root / KEY.parent, mode=0o700)
+    for part in _IN_ORDER:
+        (staging / part).rename(root / part)
+        durable.sync_folder((root / part).parent)
+    with suppress(PermissionError):  # of a folder that we may not list, as others' are
+        durable.sync_folder(root.parent)
+    shutil.rmtree(staging, ignore_errors=True)  # the log is made; what stays is litter
+
+
+def _settle(root: Path) -> None:
+    """Complete what a creator left that died, or met an error, when its log was at its place."""
+    staging = root / _STAGING
+    if staging.exists():
+        with locked_folder(root), durable.unavailable("opened", root):
+            durable.sync_folder(root)
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def _build(
@@ -136,6 +173,7 @@ def open_log(
     with durable.unavailable("opened", root):
         if not (root / LOG).is_dir():
             raise NotFoundError("there is no log here", where=str(root / LOG), do="Make one: itmp init.")
+        _settle(root)
     clock = clock or SystemClock()
     key = key or key_of(root)
     with durable.unavailable("opened", root):

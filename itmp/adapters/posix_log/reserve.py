@@ -23,13 +23,13 @@ class Reserve:
     """A preallocated file."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self._name = path, os.fspath(path)
 
     @property
     def present(self) -> bool:
         """Whether the room is really allocated."""
         try:
-            blocks = os.stat(self._path, follow_symlinks=False).st_blocks  # noqa: PTH116 - once per turn
+            blocks = os.stat(self._name, follow_symlinks=False).st_blocks  # noqa: PTH116 - once per turn
         except FileNotFoundError:
             return False
         return blocks * _BLOCK >= SIZE

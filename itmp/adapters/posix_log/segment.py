@@ -30,6 +30,7 @@ class Segment:
         "__weakref__",
         "_closing",
         "_last",
+        "_name",
         "descriptor",
         "ends",
         "identity",
@@ -40,7 +41,7 @@ class Segment:
     )
 
     def __init__(self, path: Path, start: int) -> None:
-        self.path, self.start = path, start
+        self.path, self.start, self._name = path, start, os.fspath(path)
         self.ends = array("Q")
         self.skipped = self.offset = 0
         self._last = b""
@@ -81,7 +82,9 @@ class Segment:
 
     def length(self) -> int:
         """Return the file's length in bytes; raise when it lost what was indexed."""
-        length = os.fstat(self.descriptor).st_size
+        length = os.lseek(
+            self.descriptor, 0, os.SEEK_END
+        )  # where it stands says nothing: it appends and reads by place
         if length < self.end:
             raise LogUnavailableError(
                 f"the journal shrank from {self.end} to {length} bytes", where=str(self.path), do=_REPAIR
@@ -113,7 +116,7 @@ class Segment:
             end += len(frame)
             self.ends.append(end)
         self._last = encoded[-1] if encoded else self._last
-        if self.length() != end:
+        if os.lseek(self.descriptor, 0, os.SEEK_END) != end:
             raise LogUnavailableError(
                 "somebody writes the journal without a turn", where=str(self.path), do=_REPAIR
             )
@@ -129,16 +132,23 @@ class Segment:
             )
         return found.leaves
 
-    def check_last(self) -> None:
-        """Raise unless the last indexed frame is still whole and the same."""
-        size = len(self._last)
-        if durable.read_at(self.descriptor, self.end - size, size) != self._last:
+    def renew(self) -> frames.Tail:
+        """Index what was added since; return how the file ends now. Raise when the last frame changed.
+
+        When nothing was added this is one read: of the last frame, and of a byte that must not be there.
+        """
+        size, start = len(self._last), self.end - len(self._last)
+        if os.pread(self.descriptor, size + 1, start) == self._last:
+            return "clean"
+        self.length()
+        if durable.read_at(self.descriptor, start, size) != self._last:
             raise LogUnavailableError("the journal's last frame changed", where=str(self.path), do=_REPAIR)
+        return self.index()
 
     def check_linked(self) -> None:
         """Raise unless the open file is still the one its name means."""
         try:
-            named = os.stat(self.path, follow_symlinks=False)  # noqa: PTH116 - once per turn, and twice as fast
+            named = os.stat(self._name, follow_symlinks=False)  # noqa: PTH116 - once per turn, and twice as fast
         except OSError as error:
             raise LogUnavailableError(
                 f"the journal is gone: {error.strerror}", where=str(self.path), do=_REPAIR

@@ -1,5 +1,6 @@
 """Stores that fail in both ways: the log repeats safely, publishes one root per size, and never lies."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -10,6 +11,7 @@ from itmp.errors import Error, EvidenceInvalidError, ForkError, InvalidInputErro
 from itmp.signing import NoteKey
 from itmp.testing.memory_log import (
     MemoryHeads,
+    MemoryJournal,
     MemoryReader,
     MemoryStore,
     StepClock,
@@ -259,3 +261,41 @@ def test_a_log_has_one_key_and_one_name() -> None:
     Log(foreign, KEY, StepClock(START), counting_ids(1)).append(genesis(ORIGIN, thief.vkey))
     with pytest.raises(ForkError, match="first leaf"):
         again(foreign)
+
+
+class BusyJournal(MemoryJournal):
+    """A journal that others write, and publish, whenever somebody has just looked how long it is."""
+
+    others: Callable[[], object] | None = None
+
+    def size(self) -> int:
+        size, others = super().size(), self.others
+        if others:
+            self.others = None
+            others()
+        return size
+
+
+@pytest.fixture
+def busy() -> tuple[Log, MemoryStore, BusyJournal]:
+    store = MemoryStore(ORIGIN)
+    store.journal = journal = BusyJournal(store.faults)
+    log, _ = memory_log(KEY, start=START, store=store)
+    return log, store, journal
+
+
+def test_a_head_that_is_published_while_a_log_opens_is_no_fork(
+    busy: tuple[Log, MemoryStore, BusyJournal],
+) -> None:
+    log, store, journal = busy
+    journal.others = lambda: (log.append(event(1)), log.checkpoint())
+    assert again(store).size() == 2
+
+
+def test_a_head_that_is_published_while_health_is_judged_is_no_rollback(
+    busy: tuple[Log, MemoryStore, BusyJournal],
+) -> None:
+    log, store, journal = busy
+    other = again(store)
+    journal.others = lambda: (log.append(event(1)), log.checkpoint())
+    assert other.health(START.replace(year=2027)).findings == ()

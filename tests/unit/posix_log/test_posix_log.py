@@ -1,6 +1,7 @@
 """What only the disk has: keys, permissions, locks across forks, room."""
 
 import resource
+import shutil
 import stat
 import subprocess
 import sys
@@ -57,6 +58,47 @@ def test_a_creation_that_died_is_begun_again(tmp_path: Path) -> None:
     (tmp_path / ".creating/log").mkdir(parents=True)
     (tmp_path / ".creating/log/checkpoint").write_text("left over")
     assert create(tmp_path).size() == 1
+    assert not (tmp_path / ".creating").exists()
+
+
+@pytest.mark.parametrize("placed", [["keys/log.key"], ["keys/log.key", "head.sqlite"]])
+@pytest.mark.parametrize("both", [False, True], ids=["moved", "two names"])
+def test_parts_that_a_dead_creator_had_put_in_place_are_taken_back(
+    tmp_path: Path, placed: list[str], *, both: bool
+) -> None:
+    """As after a kill, or a power cut that left a part both names, before the log came to its place."""
+    create(tmp_path)
+    staging = tmp_path / ".creating"
+    (staging / "keys").mkdir(parents=True)
+    for part in ("keys/log.key", "head.sqlite", "log"):
+        if part not in placed:
+            (tmp_path / part).rename(staging / part)
+        elif both:
+            shutil.copy(tmp_path / part, staging / part)
+    with pytest.raises(NotFoundError):
+        posix_log.open_log(tmp_path)
+    other = NoteKey.generate(ORIGIN, bytes(32))
+    first = genesis(ORIGIN, other.vkey)
+    assert posix_log.create(tmp_path, origin=ORIGIN, genesis=first, key=other).vkey == other.vkey
+    assert not staging.exists()
+
+
+def test_a_key_that_no_dead_creator_placed_is_never_taken_away(tmp_path: Path) -> None:
+    create(tmp_path)
+    staging = tmp_path / ".creating"
+    (staging / "keys").mkdir(parents=True)
+    (staging / "keys/log.key").write_text("another")
+    (tmp_path / "log").rename(staging / "log")
+    with pytest.raises(InvalidInputError, match="exists"):
+        create(tmp_path)
+    assert (tmp_path / "keys/log.key").read_text().startswith(KEY.to_text())
+    assert (tmp_path / "head.sqlite").exists()
+
+
+def test_opening_completes_what_a_creator_left_whose_log_is_in_place(tmp_path: Path) -> None:
+    create(tmp_path)
+    (tmp_path / ".creating/keys").mkdir(parents=True)
+    assert posix_log.open_log(tmp_path).append(event()).index == 1
     assert not (tmp_path / ".creating").exists()
 
 
