@@ -18,6 +18,8 @@ To = Annotated[
     str, typer.Option("--to", metavar="TIME", help="Only what happened before this (date or time).")
 ]
 
+Period = Annotated[str, typer.Option("--period", metavar="NAME", help="An earlier period of the log.")]
+
 
 def register(audit: typer.Typer) -> None:
     """Add these commands to `itmp audit`."""
@@ -29,11 +31,13 @@ def register(audit: typer.Typer) -> None:
 
 
 @verb
-def population(start: From = "", end: To = "", json: Json = False) -> Answer:
+def population(start: From = "", end: To = "", period: Period = "", json: Json = False) -> Answer:
     """List every change and run of a period. Example: itmp audit population --from 2026-01-01 --to 2027-01-01"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    found = workspace.audit_population(workspace.Workspace.here(), start=start, end=end)
+    found = workspace.audit_population(
+        workspace.of_period(workspace.Workspace.here(), period), start=start, end=end
+    )
     return Answer(
         data={**_basis(found), "changes": [_data(case) for case in found.cases]},
         lines=(*_table(found.cases), _foot(found)),
@@ -48,12 +52,13 @@ def sample(
     count: Annotated[int, typer.Option("--n", metavar="N", help="How many changes.")] = 25,
     start: From = "",
     end: To = "",
+    period: Period = "",
     json: Json = False,
 ) -> Answer:
     """Draw changes by the auditor's seed. Example: itmp audit sample --seed 'Q4, A. Auditor' --n 25"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    place = workspace.Workspace.here()
+    place = workspace.of_period(workspace.Workspace.here(), period)
     whole, drawn = workspace.audit_sample(place, seed=seed, count=count, start=start, end=end)
     return Answer(
         data={**_basis(whole), "seed": seed, "drawn": [_data(case) for case in drawn]},
@@ -62,11 +67,11 @@ def sample(
 
 
 @verb
-def access(json: Json = False) -> Answer:
+def access(period: Period = "", json: Json = False) -> Answer:
     """Say who may do what, since when, by whose signatures. Example: itmp audit access"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    grants = workspace.audit_access(workspace.Workspace.here())
+    grants = workspace.audit_access(workspace.of_period(workspace.Workspace.here(), period))
     rows = [
         (grant.signer, grant.kind, grant.role, f"{grant.since:%Y-%m-%d}", f"leaf {grant.index}",
          ",".join(grant.by), " ".join(grant.acts))
@@ -94,11 +99,13 @@ def access(json: Json = False) -> Answer:
 
 
 @verb
-def exceptions(start: From = "", end: To = "", json: Json = False) -> Answer:
+def exceptions(start: From = "", end: To = "", period: Period = "", json: Json = False) -> Answer:
     """List where a control did less than usual. Example: itmp audit exceptions --from 2026-01-01"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    found = workspace.audit_exceptions(workspace.Workspace.here(), start=start, end=end)
+    found = workspace.audit_exceptions(
+        workspace.of_period(workspace.Workspace.here(), period), start=start, end=end
+    )
     rows = [
         (item.index, f"{item.at:%Y-%m-%dT%H:%M:%SZ}", item.kind, item.change or "-", item.who, item.why)
         for item in found

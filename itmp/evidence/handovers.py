@@ -3,7 +3,9 @@
 Rules kept here: each log before the change's is judged like it (rules 2 to 6), from `handovers/<n>/`, oldest first; the
 walk begins at the one whose genesis TRUST names and leaves none out; the next log's genesis must continue it by the
 rules of `itmp.change.handover`; what TRUST says of keys (witnesses, quorum, revoked keys) stays as it is. A key that
-was revoked by its people counts for no more leaves than they said.
+was revoked by its people counts for no more leaves than they said. Logs before TRUST's own are held against what the
+next one's genesis says of them: nothing rests on them, and no byte of them is free. A log that continues none and
+brings no handover is left to rules 2 and 4.
 """
 
 import re
@@ -12,12 +14,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from itmp.audit import Leaf
-from itmp.canonical import Digest
 from itmp.change import HandoverError, PolicyHistory, continue_history, policy_history
 from itmp.errors import Error, EvidenceInvalidError, ForkError
 from itmp.evidence.period import Period
 from itmp.evidence.rules import HANDOVERS, RevokedKeyError, RuleBrokenError
-from itmp.evidence.trust import Trust
+from itmp.evidence.trust import LogPolicy, Trust
 
 PREFIX: Final = "handovers/"
 _NAME: Final = re.compile(r"handovers/([1-9][0-9]{0,3})/(.+)\Z", re.ASCII | re.DOTALL)
@@ -39,13 +40,11 @@ class Walked:
 def walk(members: Mapping[str, bytes], trust: Trust) -> Walked:
     """Judge every handover from TRUST's log to the change's own.
 
-    Raise `RuleBrokenError` of rule 21 for the first fault. Logs before TRUST's own are bound and not judged.
+    Raise `RuleBrokenError` of rule 21 for the first fault.
     """
     groups, bound = _groups(members)
     try:
         goal = _genesis(members, "leaves/0")
-        if goal.hash == trust.genesis:
-            return Walked(trust=trust, bound=bound)
         return _walked(groups, goal, trust, bound)
     except (RuleBrokenError, ForkError, RevokedKeyError):
         raise
@@ -54,12 +53,19 @@ def walk(members: Mapping[str, bytes], trust: Trust) -> Walked:
 
 
 def _walked(groups: list[dict[str, bytes]], goal: Leaf, trust: Trust, bound: frozenset[str]) -> Walked:
-    start = _start(groups, trust.genesis)
+    firsts = [*(_genesis(group, "leaves/0") for group in groups), goal]
+    start = next((at for at, first in enumerate(firsts) if first.hash == trust.genesis), None)
     if start is None:
-        raise HandoverError(_unknown(goal, trust), where="leaf 0")
+        before = _before(goal)
+        if not groups and before is None:
+            return Walked(trust=trust, bound=bound)
+        raise HandoverError(_unknown(before, trust), where="leaf 0")
+    for at in reversed(range(start)):
+        _behind(groups[at], firsts[at], firsts[at + 1], f"{PREFIX}{at + 1}/")
     walked, absent = list[str](), ""
-    nexts = [*(_genesis(group, "leaves/0") for group in groups[start + 1 :]), goal]
-    for number, (group, following) in enumerate(zip(groups[start:], nexts, strict=True), start + 1):
+    for number, (group, following) in enumerate(
+        zip(groups[start:], firsts[start + 1 :], strict=True), start + 1
+    ):
         period = _judged(group, trust, f"{PREFIX}{number}/")
         new = policy_history([following])
         continue_history(period.history, period.head, new)
@@ -84,11 +90,14 @@ def _judged(group: Mapping[str, bytes], trust: Trust, prefix: str) -> Period:
     return period
 
 
-def _start(groups: list[dict[str, bytes]], genesis: Digest) -> int | None:
-    for at, group in enumerate(groups):
-        if _genesis(group, "leaves/0").hash == genesis:
-            return at
-    return None
+def _behind(group: Mapping[str, bytes], first: Leaf, following: Leaf, prefix: str) -> None:
+    """Hold a log before TRUST's own against the genesis that continues it."""
+    new = policy_history([following])
+    if new.previous is None:
+        raise HandoverError("period-missing: a handover into a log that continues none", where=prefix)
+    known = Trust(policy=LogPolicy(log=new.previous.key), genesis=first.hash)
+    period = _judged(group, known, prefix)
+    continue_history(period.history, period.head, new)
 
 
 def _genesis(members: Mapping[str, bytes], name: str) -> Leaf:
@@ -109,19 +118,20 @@ def _groups(members: Mapping[str, bytes]) -> tuple[list[dict[str, bytes]], froze
     return [found[number] for number in sorted(found)], frozenset(bound)
 
 
-def _unknown(goal: Leaf, trust: Trust) -> str:
-    """Say which way the periods lie apart, as far as the genesis tells."""
+def _before(first: Leaf) -> PolicyHistory | None:
+    """Return what a genesis says of itself, where it says that it continues another log."""
     try:
-        history: PolicyHistory | None = policy_history([goal])
+        history = policy_history([first])
     except EvidenceInvalidError:
-        history = None
-    before = history.previous if history else None
-    theirs = history.origin if history else "this log"
-    if before is not None:
-        return (
-            f"period-missing: the change is of {theirs}, which continues {before.origin}; no handover leads there"
-            f" from {trust.policy.log.name}, whose genesis TRUST names"
-        )
+        return None
+    return history if history.previous else None
+
+
+def _unknown(history: PolicyHistory | None, trust: Trust) -> str:
+    """Say which way the periods lie apart, as far as the genesis tells."""
+    if history is None or history.previous is None:
+        return "period-missing: the change's log begins with another genesis than TRUST names, and continues no other"
     return (
-        f"period-missing: {theirs} begins with another genesis than TRUST names, and continues no other log"
+        f"period-missing: the change is of {history.origin}, which continues {history.previous.origin}; no handover"
+        f" leads there from {trust.policy.log.name}, whose genesis TRUST names"
     )

@@ -229,10 +229,14 @@ def _revoked(text: str) -> dict[str, int]:
         if not words or words[0].startswith("#"):
             continue
         where = f"TRUST/revoked:{number}"
-        if len(words) != 2 or not words[1].isdecimal() or words[0] in found:  # noqa: PLR2004 - key and size
+        if len(words) != 2 or str(_number(words[1])) != words[1] or words[0] in found:  # noqa: PLR2004 - key and size
             raise InvalidInputError("not a line VKEY SIZE, or one key twice", where=where)
         found[_key(words[0], _NOTE, where).vkey] = int(words[1])
     return found
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else -1  # noqa: PLR2004 - as a size
 
 
 def _key(vkey: str, algorithm: int, where: str) -> NoteVerifier:

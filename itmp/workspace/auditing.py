@@ -89,7 +89,8 @@ def audit_verify(place: Workspace, *, strict: bool = False) -> LogReport:
     findings = [*before, *verify_log(place)]
     log = place.log
     if strict:
-        findings += [finding for leaf in log.leaves() for finding in _strict(place, leaf)]
+        here = (*(periods.of_period(place, name) for name in names(place.state)), place)
+        findings += [finding for one in here for leaf in one.log.leaves() for finding in _strict(one, leaf)]
     signed = log.checkpoint().checkpoint
     found, coverage = anchoring.survey(place)
     return LogReport(
@@ -131,6 +132,10 @@ def evidence(place: Workspace, name: str, output: Path, *, since: Path | None = 
     return Written(digest=digest(data), size=len(data))
 
 
+def _place(place: Workspace, leaf: Leaf) -> str:
+    return f"period {place.period}: leaf {leaf.index}" if place.period else f"leaf {leaf.index}"
+
+
 def _strict(place: Workspace, leaf: Leaf) -> tuple[Finding, ...]:
     """Ask stock ssh-keygen about every statement in a leaf, by the keys of the policy in force there."""
     data: dict[str, Any] = dict(leaf.event.data or {})
@@ -146,6 +151,6 @@ def _strict(place: Workspace, leaf: Leaf) -> tuple[Finding, ...]:
             strict_verify(signed, principal=principal, key=by.key)
         except Error as error:
             found.append(
-                Finding(rule=STRICT_RULE, name="ssh-keygen", place=f"leaf {leaf.index}", message=error.what)
+                Finding(rule=STRICT_RULE, name="ssh-keygen", place=_place(place, leaf), message=error.what)
             )
     return tuple(found)

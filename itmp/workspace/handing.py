@@ -7,7 +7,9 @@ takes its place last; each step is done again harmlessly, so that whoever opens 
 
 import json
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,18 +18,21 @@ from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.posix_log import durable, periods
 from itmp.adapters.posix_log.opening import KEY, LOG
 from itmp.audit import Event, Expect, Log
+from itmp.audit.event import MAX_LEAF
 from itmp.change import (
     Handover,
     Policy,
     PolicyHistoryError,
+    StatementRefusedError,
     check_revocation,
     check_rotation,
     policy_history,
     previous_data,
 )
 from itmp.change.handover import period_of
-from itmp.errors import LogUnavailableError, NotFoundError
-from itmp.signing import LogKey, NoteVerifier, Signed, Statement
+from itmp.change.statements import Writ, verify_writ
+from itmp.errors import InvalidInputError, LogUnavailableError, NotFoundError
+from itmp.signing import NoteVerifier, Signed, Statement
 
 if TYPE_CHECKING:
     from itmp.change.statements import Given
@@ -39,6 +44,8 @@ PLAN: Final = "proposal.json"
 TRUST: Final = "trust"
 REVOKED: Final = "revoked"
 _MOST: Final = 256 * 1024
+_SPAN: Final = timedelta(minutes=1)  # a statement must hold until its leaf is written
+_PREVIOUS: Final = 4096  # bytes that the first leaf needs for the log before, and for what the log fills in
 _EXECUTOR: Final = {"kind": "executor", "id": "itmp"}
 
 
@@ -93,7 +100,7 @@ def settle(state: Path) -> None:
             return
         log = posix_log.open_log(state)
         if log.leaf(log.size() - 1).event.type == "key.revoked":
-            end(log, read(state), state)
+            end(log, read(state), state, size=log.size())
         finish(state, log)
 
 
@@ -106,36 +113,49 @@ def _has_ended(state: Path) -> bool:
         return True
 
 
-def end(log: Log, proposal: Proposal, state: Path) -> None:
-    """Write the log's last leaves, if nobody has appended since it was seen without an open change."""
-    size = log.size()
-    given = {act: [one for one in statements_of(state) if mark_of(one)[0] == act] for act, _ in proposal.acts}
+def counting(log: Log, proposal: Proposal, state: Path) -> dict[str, list[Signed]]:
+    """Return, by act, the statements that count for the proposal now, and a minute from now as well.
+
+    One that expired, or names a policy that was changed since, is passed over: its signer signs again.
+    """
+    history, now = policy_history(log.policy_leaves()), SystemClock().now()
+    found: dict[str, list[Signed]] = {act: [] for act, _ in proposal.acts}
+    for signed in statements_of(state):
+        act = mark_of(signed)[0]
+        writs = [Writ(index=log.size(), leaf=log.policy_head(), at=at) for at in (now, now + _SPAN)]
+        with suppress(StatementRefusedError):
+            for writ in writs:
+                verify_writ(signed, writ=writ, policy=history.latest.policy, origin=log.origin)
+            found.setdefault(act, []).append(signed)
+    return found
+
+
+def end(log: Log, proposal: Proposal, state: Path, *, size: int) -> None:
+    """Write the log's last leaves; `HeadMovedError` when it has not `size` leaves any more, and nothing is written."""
+    given = counting(log, proposal, state)
     revoked = log.leaf(size - 1).event.type == "key.revoked"
     events = []
     if proposal.reason and not revoked:
-        data = {
-            "key": proposal.old,
-            "size": size + 2,
-            "statements": [one.to_data() for one in given["recover"]],
-        }
+        data = {"key": proposal.old, "size": size + 2, "statements": _texts(given["recover"])}
         events.append(Event(id=new_id(), type="key.revoked", actor=dict(_EXECUTOR), data=data))
     data = {
         "from": proposal.old,
         "to": proposal.new,
         "size": size + len(events) + 1,
-        "statements": [one.to_data() for one in given["rotate"]],
+        "statements": _texts(given["rotate"]),
     }
     events.append(Event(id=new_id(), type="key.rotated", actor=dict(_EXECUTOR), data=data))
-    _check_people(log, given, proposal)
+    _check(log, given, proposal)
     log.extend(events, expect=Expect(change=None, head=log.policy_head(), size=size))
 
 
-def _check_people(log: Log, given: dict[str, list[Signed]], proposal: Proposal) -> None:
-    """Raise before anything is written, if the leaves would not count."""
-    from itmp.change.statements import Writ, verify_writ  # noqa: PLC0415 - only here
+def _texts(given: list[Signed]) -> list[dict[str, str]]:
+    return [one.to_data() for one in given]
 
-    history = policy_history(log.policy_leaves())
-    policy = history.latest.policy
+
+def _check(log: Log, given: dict[str, list[Signed]], proposal: Proposal) -> None:
+    """Raise before anything is written, if the last leaves would not count or the next log could not begin."""
+    policy = policy_history(log.policy_leaves()).latest.policy
     writ = Writ(index=log.size(), leaf=log.policy_head(), at=SystemClock().now())
 
     def counted(act: str) -> "tuple[Given, ...]":
@@ -144,6 +164,12 @@ def _check_people(log: Log, given: dict[str, list[Signed]], proposal: Proposal) 
     check_rotation(policy, counted("rotate"), keys=(proposal.old, proposal.new), size=writ.index)
     if proposal.reason:
         check_revocation(policy, counted("recover"), size=writ.index)
+    first = _genesis(proposal.new, policy, {}, _texts(given["rotate"]))
+    if len(first.to_bytes()) + _PREVIOUS > MAX_LEAF:
+        raise InvalidInputError(
+            "policy and statements do not fit into the next log's first leaf",
+            do="Shorten the policy, or rotate with no more signatures than its quorum asks for.",
+        )
 
 
 def finish(state: Path, log: Log) -> None:
@@ -170,7 +196,7 @@ def finish(state: Path, log: Log) -> None:
         note = handover.sign(posix_log.read_key(state / KEY), new)
         data = last.event.data or {}
         genesis = _genesis(
-            new,
+            new.vkey,
             history.latest.policy,
             previous_data(handover, at=last.event.t, note=note),
             data["statements"],
@@ -183,11 +209,11 @@ def finish(state: Path, log: Log) -> None:
     periods.switch(state)
 
 
-def _genesis(new: LogKey, policy: Policy, previous: dict[str, object], given: object) -> Event:
+def _genesis(vkey: str, policy: Policy, previous: dict[str, object], given: object) -> Event:
     data = {
         "schema": "itmp-log/v1",
-        "origin": new.name,
-        "log_key": new.vkey,
+        "origin": NoteVerifier.parse(vkey).name,
+        "log_key": vkey,
         "previous": previous,
         "policy": policy.data.decode(),
         "statements": given,

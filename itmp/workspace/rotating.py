@@ -9,26 +9,31 @@ crash leaves either the old log going on, or a rotation that the next opening of
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from itmp.adapters import posix_log
-from itmp.adapters.clock import SystemClock
 from itmp.adapters.posix_log import durable, periods
 from itmp.audit import HeadMovedError
-from itmp.change import (
-    StatementRefusedError,
-    check_submission,
-)
 from itmp.change.handover import check_successor, period_of, series
 from itmp.errors import BusyError, InvalidInputError, LogUnavailableError, NotFoundError
 from itmp.signing import LogKey, NoteVerifier, Signed, Statement
 from itmp.workspace import anchoring, changes, statements
 from itmp.workspace.founding import log_key_of
-from itmp.workspace.handing import GIVEN, NEW, PLAN, Proposal, end, finish, mark_of, read, statements_of
+from itmp.workspace.handing import (
+    GIVEN,
+    NEW,
+    PLAN,
+    Proposal,
+    counting,
+    end,
+    finish,
+    mark_of,
+    read,
+    statements_of,
+)
+from itmp.workspace.periods import chain_of
 from itmp.workspace.place import Workspace
 
 _TRIES: Final = 20
@@ -134,7 +139,20 @@ def rotation_abandon(place: Workspace) -> bool:
     return True
 
 
-def _refuse_open(place: Workspace) -> None:
+def _end(place: Workspace, proposal: Proposal) -> None:
+    """End the log at a size at which no change was open; look again where somebody was faster."""
+    for _ in range(_TRIES):
+        size = _refuse_open(place)
+        try:
+            return end(place.log, proposal, place.state, size=size)
+        except HeadMovedError:
+            continue
+    raise HeadMovedError("the log kept moving", do="Stop what is writing to it, and try again.")
+
+
+def _refuse_open(place: Workspace) -> int:
+    """Return a size of the log at which no change was open; raise `BusyError` while one is."""
+    size = place.log.size()
     open_now = [record.id for record in changes.records(place) if record.state not in changes.ENDED]
     if open_now:
         raise BusyError(
@@ -142,13 +160,14 @@ def _refuse_open(place: Workspace) -> None:
             where=place.log.origin,
             do="A new period starts with no change open: close or cancel them (itmp change close ID --reason T).",
         )
+    return size
 
 
 def _propose(place: Workspace, period: str, log_key: str, reason: str) -> Proposal:
     """Make the new key and keep the proposal; nothing is written to the log."""
     log = place.log
     origin = f"{series(log.origin)}/{periods.check_period(period) if period else _next_period(place)}"
-    if period_of(origin) in {*periods.names(place.state), period_of(log.origin)}:
+    if period_of(origin) in _taken(place):
         raise InvalidInputError(
             f"there was a period {period_of(origin)} already", do="Name another: --period NAME."
         )
@@ -170,9 +189,8 @@ def _propose(place: Workspace, period: str, log_key: str, reason: str) -> Propos
 
 def _check_unused(place: Workspace, new: LogKey) -> None:
     """One key signs for one log: C2SP tlog-policy forbids it on two, and so do we."""
-    folder = place.state / periods.PERIODS
-    older = {posix_log.key_of(folder / name).verifier.public for name in periods.names(place.state)}
-    if new.verifier.public in {*older, NoteVerifier.parse(place.log.vkey).public}:
+    older = [history.log_key for history, _ in chain_of(place)]
+    if new.verifier.public in {NoteVerifier.parse(vkey).public for vkey in (*older, place.log.vkey)}:
         raise InvalidInputError(
             "this key is, or was, the key of another period",
             where=new.name,
@@ -180,9 +198,13 @@ def _check_unused(place: Workspace, new: LogKey) -> None:
         )
 
 
+def _taken(place: Workspace) -> set[str]:
+    """Return the names of every period so far, packed and dropped ones too."""
+    return {period_of(place.log.origin), *(period_of(history.origin) for history, _ in chain_of(place))}
+
+
 def _next_period(place: Workspace) -> str:
-    taken = {*periods.names(place.state), period_of(place.log.origin)}
-    year = f"{datetime.now(UTC):%Y}"
+    taken, year = _taken(place), f"{datetime.now(UTC):%Y}"
     return next(name for name in _labels(year) if name not in taken)
 
 
@@ -214,22 +236,10 @@ def _keep(place: Workspace, signed: Signed) -> None:
         durable.replace(folder / GIVEN, data)
 
 
-def _counting(place: Workspace, act: str) -> list[Signed]:
-    """Return the kept statements of `act` that would count now."""
-    log, found = place.log, []
-    policy, now = place.history().latest.policy, SystemClock().now()
-    for signed in statements_of(place.state):
-        if mark_of(signed)[0] == act:
-            with suppress(StatementRefusedError):  # it expired, or the policy has changed: it is signed again
-                check_submission(signed, policy=policy, origin=log.origin, now=now, size=log.size())
-                found.append(signed)
-    return found
-
-
 def _go_on(place: Workspace, proposal: Proposal) -> Rotation:
     """End the log when the quorum is complete; else say who has signed."""
     policy = place.history().latest.policy
-    signed = {act: _counting(place, act) for act, _ in proposal.acts}
+    signed = counting(place.log, proposal, place.state)
     signers = tuple(dict.fromkeys(mark_of(one)[1] for one in signed["rotate"]))
     fewest = min(len(given) for given in signed.values())
     state = Rotation(
@@ -242,14 +252,7 @@ def _go_on(place: Workspace, proposal: Proposal) -> Rotation:
     )
     if fewest < policy.amend.count:
         return state
-    for _ in range(_TRIES):
-        try:
-            end(place.log, proposal, place.state)
-            break
-        except HeadMovedError:
-            _refuse_open(place)
-    else:
-        raise HeadMovedError("the log kept moving", do="Stop what is writing to it, and try again.")
+    _end(place, proposal)
     anchoring.checkpoint(place)
     size = place.log.size()
     finish(place.state, place.log)

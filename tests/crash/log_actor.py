@@ -170,7 +170,8 @@ SCENARIOS: dict[str, tuple[Callable[[Actor], object] | None, Callable[[Actor], o
 
 def rotate(actor: Actor) -> None:
     """Pass the log on: its rotation is signed already."""
-    handing.end(actor.open(), handing.read(actor.root), actor.root)
+    log = actor.open()
+    handing.end(log, handing.read(actor.root), actor.root, size=log.size())
     handing.finish(actor.root, actor.open())
 
 

@@ -52,7 +52,7 @@ def template(root: Path, reason: str = "") -> Path:
 def rotate(state: Path) -> None:
     """Do what `itmp audit rotate` does once the quorum has signed."""
     log = posix_log.open_log(state)
-    handing.end(log, handing.read(state), state)
+    handing.end(log, handing.read(state), state, size=log.size())
     handing.finish(state, log)
 
 

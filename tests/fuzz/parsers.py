@@ -8,6 +8,7 @@ import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from itmp.change import Policy
 from itmp.documents import parse
 from itmp.errors import Error
 from itmp.evidence import LogPolicy, Trust, archive, verify
+from itmp.evidence.bundle import manifest_of
 from itmp.evidence.proofs import read_hashes, read_inclusion, write_hashes, write_inclusion
 from itmp.patching import Lock, PatchSchedule, read_lock
 from itmp.patching.simulation import parse_simulation
@@ -35,6 +37,7 @@ from itmp.signing import NoteKey, NoteVerifier, PublicKey, Statement, open_note,
 from itmp.signing.certificates import Certificate
 from itmp.signing.sshsig import armor_of, unarmor
 from itmp.signing.wire import string
+from itmp.testing.periods import NextStory, end, next_key
 from itmp.testing.story import Story, small_plan
 
 ROOT = Path(__file__).parents[2]
@@ -219,6 +222,20 @@ def certificate() -> bytes:
     return body + string(string(b"ssh-ed25519") + string(secret.sign(body)))
 
 
+@cache
+def _later() -> tuple[dict[str, bytes], tuple[bytes, ...]]:
+    """Evidence of the period after the story's, and each member of the handover as `name NUL content`."""
+    before = Story(plan=small_plan(hosts=["web1"]))
+    end(before, next_key())
+    story = NextStory(before)
+    story.tell()
+    members = archive.unpack(story.bundle())
+    given = {
+        name.removeprefix("handovers/1/"): data for name, data in members.items() if name[:9] == "handovers"
+    }
+    return members, tuple(name.encode() + b"\0" + data for name, data in given.items())
+
+
 def _evidence() -> tuple[Parser, ...]:
     story = _story()
     bundle, trust = story.evidence(), story.trust()
@@ -234,6 +251,22 @@ def _evidence() -> tuple[Parser, ...]:
 
     def verdict(data: bytes) -> int:
         return verify(data, trusted).exit_code
+
+    def packed(data: bytes) -> bytes:
+        file, again = BytesIO(data), BytesIO()
+        places = archive.places(file)
+        archive.write(again, ((name, data[at : at + size]) for name, (at, size) in places.items()))
+        return again.getvalue()
+
+    later, handovers = _later()
+    revoked = f"{story.log.vkey} 9\n".encode()
+
+    def handed(data: bytes) -> int:
+        """Put a leaf, proof or note into a handover whose other members are honest; MANIFEST says what is there."""
+        name, _, value = data.partition(b"\0")
+        mine = later | {f"handovers/1/{name.decode('ascii', 'replace')}": value}
+        mine = {name: data for name, data in mine.items() if name != "MANIFEST"}
+        return verify(archive.pack(mine | {"MANIFEST": manifest_of(mine)}), trusted).exit_code
 
     return (
         make(
@@ -254,6 +287,9 @@ def _evidence() -> tuple[Parser, ...]:
         ),
         make("trust", _twice(lambda data: Trust.from_files({**trust, "genesis": data})), trust["genesis"]),
         make("kept checkpoint", _twice(lambda data: Trust.from_files({**trust, "checkpoint": data})), note),
+        make("revoked keys", _twice(lambda data: Trust.from_files({**trust, "revoked": data})), revoked),
+        make("packed log", packed, archive.pack({"a": b"x", "b/c": bytes(600)})),
+        make("handover", _twice(handed), *handovers),
         make("policy", lambda data: Policy.from_bytes(data).data, story.policy_bytes),
         make("evidence", _twice(verdict), bundle),
     )

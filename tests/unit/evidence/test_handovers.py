@@ -85,10 +85,12 @@ def test_a_kept_checkpoint_of_the_new_period_counts(third: NextStory) -> None:
     assert report.exit_code == 40
 
 
-def test_every_member_of_a_handover_is_bound(third: NextStory) -> None:
-    bundle, trust = third.bundle(), first_of(third).trust()
+@pytest.mark.parametrize("age", [0, 1, 2])
+def test_every_member_of_a_handover_is_bound(third: NextStory, age: int) -> None:
+    bundle, trust = third.bundle(), [third, third.before, first_of(third)][age].trust()
     members = [name for name in archive.unpack(bundle) if name.startswith("handovers/1/")]
     assert len(members) > 5
+    assert judged(bundle, trust).exit_code == 0
     for name in members:
         data = archive.unpack(bundle)[name]
         flipped = bytes([data[0] ^ 1]) + data[1:]

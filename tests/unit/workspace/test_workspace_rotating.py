@@ -1,6 +1,8 @@
 """`itmp audit rotate` on a real workspace: one log ends, the next begins, and everything old can still be read."""
 
 import os
+import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,9 @@ from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.posix_log import periods
 from itmp.adapters.ssh_keygen import SshKey
 from itmp.audit import Event, Expect, HeadMovedError, LogEndedError
-from itmp.errors import BusyError, Error, LogUnavailableError, NotFoundError
+from itmp.errors import BusyError, Error, InvalidInputError, LogUnavailableError, NotFoundError
 from itmp.signing import Statement, sign_statement
-from itmp.workspace import rotating
+from itmp.workspace import handing, rotating, statements
 from itmp.workspace.place import EXECUTOR
 
 
@@ -182,3 +184,40 @@ def test_who_appends_meanwhile_is_not_passed_over(place: workspace.Workspace) ->
     with pytest.raises(HeadMovedError, match=f"the log has {seen + 1} leaves, not {seen}"):
         place.log.append(event, expect=Expect(change=None, head=head, size=seen))
     assert place.log.size() == seen + 1
+
+
+def test_a_change_that_opens_in_between_is_not_passed_over(place: workspace.Workspace) -> None:
+    """The log may end only at a size at which no change was open."""
+    proposal = rotating._propose(place, "2031", "", "")
+    signed = rotating._signed(place, *proposal.acts[0], key_of(place))
+    rotating._keep(place, signed)
+    size = rotating._refuse_open(place)
+    keep(again(place), "x")  # somebody opens a change now
+    with pytest.raises(HeadMovedError):
+        handing.end(place.log, proposal, place.state, size=size)
+    with pytest.raises(BusyError, match="1 changes are open"):
+        workspace.rotate(again(place), key=key_of(place))
+    assert again(place).log.origin.endswith("/2026")
+
+
+def test_an_expired_signature_is_given_again(place: workspace.Workspace) -> None:
+    proposal = rotating._propose(place, "2031", "", "")
+    now = SystemClock().now().replace(microsecond=0)
+    act, own = proposal.acts[0]
+    signer = statements.choose_signer(place, place.history().latest.policy, key_of(place))
+    soon = statements.compose(
+        place, act, own, signer=signer.id, role="owner", until=now + timedelta(seconds=30)
+    )
+    rotating._keep(place, statements.sign(soon, signer))
+    assert handing.counting(place.log, proposal, place.state)["rotate"] == []
+    assert workspace.rotate(place, key=key_of(place)).done
+
+
+def test_names_and_keys_of_packed_periods_stay_taken(tmp_path: Path) -> None:
+    place = found(tmp_path / "w", "retention: {hot: 1s, keep: 2s}\n")
+    workspace.rotate(place, period="2031", key=key_of(place))
+    time.sleep(1.1)
+    workspace.audit_archive(again(place), "2026")
+    with pytest.raises(InvalidInputError, match="there was a period 2026 already"):
+        workspace.rotate(again(place), period="2026", key=key_of(place))
+    assert workspace.rotate(again(place), key=key_of(place)).new.endswith("/2026-2")
