@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -45,21 +46,56 @@ def held(place: Workspace, change: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-@contextmanager
-def stopping(place: Workspace, change: str) -> Iterator[Callable[[], bool]]:
-    """Say whether somebody asked to stop: Ctrl-C, SIGTERM, a closed terminal, or a signed stop statement."""
-    asked: list[int] = []
-    watch = _StopWatch(place, change)
+def is_held(place: Workspace, change: str) -> bool:
+    """Whether a process holds the change now; asking takes nothing, so that it keeps nobody from taking it."""
+    try:
+        file = (place.leases / f"{change}.lock").stat()
+        taken = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return False
+    name = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"
+    return any("FLOCK" in line and name in line.split() for line in taken)
 
-    def note(number: int, _frame: FrameType | None) -> None:
-        asked.append(number)
+
+class Stops:
+    """Whether somebody asked to stop: by a signal (`signalled`), or by a signed statement as well (a call)."""
+
+    def __init__(self, watch: Callable[[], bool]) -> None:
+        self.signalled = False
+        self._watch = watch
+
+    def __call__(self) -> bool:
+        """Look whether anybody has asked, in whichever way."""
+        return self.signalled or self._watch()
+
+
+@contextmanager
+def stopping(place: Workspace, change: str) -> Iterator[Stops]:
+    """Say whether somebody asked to stop: Ctrl-C, SIGTERM, a closed terminal, or a signed stop statement."""
+    stops = Stops(_StopWatch(place, change))
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        stops.signalled = True
 
     old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
-        yield lambda: bool(asked) or watch()
+        yield stops
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+def hearing(stops: Stops, tell: Callable[[], None]) -> Callable[[], None]:
+    """Return what calls `tell` once after a signal was heard: a long action may be under way, and its person waits."""
+    told: list[bool] = []
+
+    def look() -> None:
+        if stops.signalled and not told:
+            told.append(True)
+            with suppress(Exception):  # a watcher's trouble is not the run's
+                tell()
+
+    return look
 
 
 class _StopWatch:
@@ -82,13 +118,14 @@ class _StopWatch:
 
 
 @contextmanager
-def publishing(place: Workspace) -> Iterator[None]:
-    """Keep the published checkpoint close behind the log until the block ends."""
+def publishing(place: Workspace, look: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Keep the published checkpoint close behind the log until the block ends; `look` is called now and then."""
     done = threading.Event()
 
     def follow() -> None:
         published = 0
         while not done.wait(PUBLISH):
+            look()
             with suppress(Error):
                 if place.log.size() > published:
                     published = place.log.checkpoint().checkpoint.size

@@ -7,7 +7,7 @@ ended and runs nothing; Ctrl-C and SIGTERM ask the run to stop between actions, 
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,13 +21,13 @@ from itmp.execution import Author, Reprise, RunStory, RunSummary, Wiring, execut
 from itmp.execution import resume as resume_run
 from itmp.execution import undo as undo_run
 from itmp.execution.doors import Room
-from itmp.execution.progress import RunWaiting
+from itmp.execution.progress import RunStopped, RunWaiting
 from itmp.plan import Plan
 from itmp.workspace import anchoring, changes, gatekeeping, planning
 from itmp.workspace.answering import LogPatience, asking, commands, told
 from itmp.workspace.events import watcher
 from itmp.workspace.glancing import ENDED
-from itmp.workspace.holding import ChangeHeldError, held, publishing, stopping
+from itmp.workspace.holding import ChangeHeldError, hearing, held, publishing, stopping
 from itmp.workspace.leases import Held, Leases
 from itmp.workspace.narrowing import chosen_hosts, kept_limit, limit_line
 from itmp.workspace.place import EXECUTOR, Workspace
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from itmp.workspace.gatekeeping import Attempt, Mode
 
 RESUMABLE: Final = frozenset({"admitted", "running", "stopped", "unknown", "failed"})
+HEARD: Final = "asked to stop; what is under way on hosts is awaited"
 NO_WAIT: Final = "0s"
 SOME: Final = 10
 """How many commands a person is offered at once."""
@@ -253,7 +254,10 @@ def _carry(
     attempts = 1 + sum(len(run.permits) for run in start.record.runs if run.id == start.run)
     room = _room(place, start.run, attempts)
     room.folder.mkdir(parents=True, mode=0o700)
-    with stopping(place, start.record.id) as asked, publishing(place):
+    with (
+        stopping(place, start.record.id) as asked,
+        publishing(place, hearing(asked, lambda: progress.on_event(RunStopped(why=HEARD)))),
+    ):
         wiring = Wiring(
             journal=place.log,
             runners=runners,
@@ -280,7 +284,7 @@ def _finished(place: Workspace, start: _Start, summary: RunSummary) -> Result:
     notes = list(summary.notes)
     if summary.cause is not None:
         where = f"{summary.cause.where}: " if summary.cause.where else ""
-        notes.append(f"{where}{summary.cause.what}" + (f" {summary.cause.do}" if summary.cause.do else ""))
+        notes.append(f"{where}{summary.cause.what}" + (f". {summary.cause.do}" if summary.cause.do else ""))
     return Result(
         exit_code=summary.exit_code,
         change=start.record.id,
@@ -289,7 +293,7 @@ def _finished(place: Workspace, start: _Start, summary: RunSummary) -> Result:
         state=summary.state.value,
         hosts={**summary.hosts, **summary.resources},
         asks=told(asked),
-        next=(*commands(start.record.id, asked), *_next(start.record.id, summary)),
+        next=(*commands(start.record.id, asked), *_next(start.record.id, summary, start.plan)),
         notes=(*notes, *_story(place, start.record, start.plan).handlers, *_stale(place, start.plan)),
     )
 
@@ -315,7 +319,7 @@ def _stale(place: Workspace, plan: Plan) -> tuple[str, ...]:
     return tuple(f"{path} was edited after the plan was made; the approved bytes run" for path in changed)
 
 
-def _next(change: str, summary: RunSummary) -> tuple[str, ...]:
+def _next(change: str, summary: RunSummary, plan: Plan) -> tuple[str, ...]:
     match summary.exit_code:
         case 0:
             return (
@@ -329,18 +333,17 @@ def _next(change: str, summary: RunSummary) -> tuple[str, ...]:
             asked = [f"itmp reconcile {change} {name} ok|failed --reason TEXT" for name in lost[:SOME]]
             return (f"itmp status {change}", f"itmp resume {change}", *asked)
         case 13:
-            return failed_next(change)
+            return failed_next(change, {**summary.hosts, **summary.resources}.values(), plan)
         case _:
             return (f"itmp status {change}", f"itmp logs {change}")
 
 
-def failed_next(change: str) -> tuple[str, ...]:
-    """Return what a person would type after a run in which targets failed."""
-    return (
-        f"itmp logs {change} --failed",
-        f"itmp resume {change} --retry failed,unreachable",
-        f"itmp undo {change}",
-    )
+def failed_next(change: str, states: Collection[str], plan: Plan) -> tuple[str, ...]:
+    """Return what a person would type after a run in which targets failed, or that was stopped before any did."""
+    failed = {"failed", "unreachable"} & set(states)
+    on = (f"itmp logs {change} --failed", f"itmp resume {change} --retry failed,unreachable")
+    back = (f"itmp undo {change}",) if plan.manifest.undo else ()
+    return (*(on if failed else (f"itmp resume {change}",)), *back)
 
 
 def _attach(place: Workspace, change: str) -> Result:

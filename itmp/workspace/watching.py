@@ -12,6 +12,7 @@ from itmp.plan import answer_value, meant
 from itmp.workspace import changes, gatekeeping, periods, planning, statements
 from itmp.workspace.answering import asking, commands, role_to_answer, told
 from itmp.workspace.glancing import ENDED, Glances
+from itmp.workspace.holding import is_held
 from itmp.workspace.place import Workspace
 from itmp.workspace.policies import policy_test
 from itmp.workspace.result import Result
@@ -34,7 +35,7 @@ def status(place: Workspace, name: str) -> Result:
         state=f"{record.state}, run {run.state}" if run else record.state,
         hosts=glances.hosts(record, run) if run else {},
         asks=told(asked),
-        next=(*commands(record.id, asked), *_next(record)),
+        next=(*commands(record.id, asked), *_next(place, record)),
         notes=(*_handlers(place, record), *(finding.why for finding in record.findings)),
     )
 
@@ -265,17 +266,15 @@ def _lost(record: ChangeRecord, host: str) -> tuple[RunRecord, SliceRecord]:
     raise NotFoundError(f"{host} is not unknown in {record.id}", do=f"See: itmp status {record.id}")
 
 
-def _next(record: ChangeRecord) -> tuple[str, ...]:
-    match record.state:
-        case "assess" | "authorize":
-            return (f"itmp approve {record.id}",)
-        case "scheduled":
-            return (f"itmp run {record.id}",)
-        case "implement":
-            return (f"itmp resume {record.id}", f"itmp undo {record.id}")
-        case "review" if record.run and record.run.state == "failed":
-            return failed_next(record.id)
-        case "review":
-            return (f"itmp change close {record.id} --reason TEXT",)
-        case _:
-            return ()
+def _next(place: Workspace, record: ChangeRecord) -> tuple[str, ...]:
+    if record.run and record.run.active and is_held(place, record.id):
+        return (f"itmp wait {record.id} --for finished", f"itmp stop {record.id} --reason TEXT")
+    if record.state == "review" and record.run and record.run.state == "failed":
+        plan = planning.logged_plan(place, changes.request_of(record).plan)
+        return failed_next(record.id, record.run.targets.values(), plan)
+    words = {
+        "assess": ("approve",), "authorize": ("approve",), "scheduled": ("run",), "implement": ("resume", "undo"),
+        "review": ("change close",),
+    }.get(record.state, ())  # fmt: skip
+    more = " --reason TEXT" if record.state == "review" else ""
+    return tuple(f"itmp {word} {record.id}{more}" for word in words)

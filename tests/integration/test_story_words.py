@@ -182,7 +182,12 @@ def test_a_batch_that_is_entered_again_after_a_kill_is_asked_about_again(place: 
 
     again = place.start("resume", change, "--retry", "failed", "--key", "alice")
     asked(place, change, "tier-pause@1")
-    assert [one["step"] for one in place.json("status", change)["asks"]] == ["tier-pause@1"]
+    shown = place.json("status", change)
+    assert [one["step"] for one in shown["asks"]] == ["tier-pause@1"]
+    assert shown["next"] == [
+        f"itmp answer {change} tier-pause@1 VALUE", f"itmp wait {change} --for finished",
+        f"itmp stop {change} --reason TEXT",
+    ]  # fmt: skip
     assert place.journal("web2") == did("restart"), "nothing is done before somebody has answered"
     kill(again.pid)
     again.wait()
@@ -198,6 +203,22 @@ def test_a_batch_that_is_entered_again_after_a_kill_is_asked_about_again(place: 
     answer(place, change, "depth", "canary")
     assert place.ended(last).rc == 0
     proved(place, change)
+
+
+def test_ctrl_c_is_heard_while_an_action_is_under_way(place: Place) -> None:
+    change = place.ready(book())
+    place.hold("web1", "restart")
+    process = place.start("run", change, "--key", "alice")
+    place.until("web1", "begin restart")
+    process.send_signal(signal.SIGINT)
+    out = place.root.parent / f"out-{place.running.index(process)}"
+    wait_for(lambda: "asked to stop; what is under way on hosts is awaited" in out.read_text(), "a word")
+    place.let_go("web1", "restart")
+    done = place.ended(process)
+    assert done.rc == 13
+    assert f"itmp resume {change}\n" in done.out
+    assert "--failed" not in done.out, "nothing has failed"
+    assert place.journals() == {"web1": did("restart"), "web2": [], "web3": []}
 
 
 def test_a_stop_while_it_asks_settles_nothing_and_the_wrong_role_is_refused(place: Place) -> None:
