@@ -59,8 +59,13 @@ class _Probers:
 
 
 def runners(place: Workspace, plan: Plan) -> dict[str, "Runner"]:
-    """Return what carries out each kind of step that `plan` has; raise `ToolMissingError` where an extra is missing."""
-    return {kind: _MAKERS[kind](place) for kind in sorted(_kinds(plan)) if kind in _MAKERS}
+    """Return what carries out each kind of step of `plan`; `ToolMissingError` where an extra or an image is missing."""
+    made = {kind: _MAKERS[kind](place) for kind in sorted(_kinds(plan)) if kind in _MAKERS}
+    if "ansible" in made:
+        from itmp.adapters.ansible.runner import image_of  # noqa: PLC0415 - needs the ansible extra
+
+        image_of(plan)
+    return made
 
 
 def _kinds(plan: Plan) -> set[str]:

@@ -29,7 +29,8 @@ class Expect:
     """What `expect.yml` says."""
 
     feature: str
-    playbook: str = "site"
+    playbooks: list[str] = field(default_factory=lambda: ["site"])
+    """Each is a step; bare Ansible gets them in one command."""
     step: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, Any] = field(default_factory=dict)
     set: dict[str, str] = field(default_factory=dict)
@@ -56,7 +57,9 @@ class Expect:
             "risk": "low",
             "inputs": self.inputs,
             "public_vars": self.public_vars,
-            "steps": [{"id": "site", "playbook": self.playbook, **self.step}],
+            "steps": [
+                {"id": f"step-{n}", "playbook": name, **self.step} for n, name in enumerate(self.playbooks)
+            ],
         }
         text: str = yaml.safe_dump({key: value for key, value in document.items() if value}, sort_keys=False)
         for host in place.fleet.hosts:
@@ -77,7 +80,7 @@ def bring(place: Place, name: str, expect: Expect) -> Path:
 def run_bare(place: Place, folder: Path, expect: Expect) -> dict[str, Any]:
     """Run the project as anybody would; return everything that can be compared."""
     story = folder.parent / "bare.json"
-    book = next(folder.glob(f"{expect.playbook}.y*ml"))
+    books = [str(next(folder.glob(f"{name}.y*ml"))) for name in expect.playbooks]
     inventory = place.root / "inventories"
     (folder.parent / "cp").mkdir()
     ssh = f"-F none -o UserKnownHostsFile={inventory}/known_hosts -o ControlMaster=auto -o ControlPersist=5s"
@@ -89,7 +92,7 @@ def run_bare(place: Place, folder: Path, expect: Expect) -> dict[str, Any]:
             "playbook",
             "-i",
             str(inventory / "hosts.yml"),
-            str(book),
+            *books,
             *expect.bare,
         ],
         cwd=folder,

@@ -49,9 +49,15 @@ def means() -> Means:
     return _CUSTODY.found[folders]
 
 
-def supervision(life: int, grace: float, argv: Sequence[str]) -> list[str]:
-    """Return the command line of a supervisor for `argv` that keeps the closed folders closed."""
-    return _command(life, grace, means(), _present(), argv)
+def closed(path: Path) -> bool:
+    """Tell whether `path` lies in a closed folder."""
+    place = path.resolve()
+    return any(place.is_relative_to(folder) for folder in _CUSTODY.folders)
+
+
+def supervision(life: int, grace: float, argv: Sequence[str], *, uncovered: bool = False) -> list[str]:
+    """Return the command line of a supervisor for `argv` that keeps the closed folders closed, unless `uncovered`."""
+    return _command(life, grace, "none" if uncovered else means(), _present(), argv)
 
 
 def _present() -> tuple[str, ...]:
@@ -85,4 +91,4 @@ def _holds(level: Means, folders: tuple[str, ...]) -> bool:
     return done.returncode == 0
 
 
-__all__ = ["Means", "close", "means", "supervision"]
+__all__ = ["Means", "close", "closed", "means", "supervision"]
