@@ -7,7 +7,6 @@ A plan of one slice keeps nothing.
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +16,8 @@ from itmp.execution.doors import Room
 from itmp.plan import AnsibleStep, Plan, RollingStep
 
 _FOLDER: Final = "facts"
+_PAYLOAD: Final = "__payload__"
+"""The one key under which Ansible hands a cache plugin all facts of a host, as JSON."""
 
 
 def environment(plan: Plan, room: Room, short: Path) -> dict[str, str]:
@@ -67,14 +68,11 @@ def _harmless(text: str, masker: Masker) -> str:
     if not text or masker.text(text) == text:
         return text
     try:
-        facts: Any = json.loads(text)
-    except ValueError:
+        facts: Any = json.loads(json.loads(text)[_PAYLOAD])
+        kept = {name: fact for name, fact in facts.items() if masker.value({name: fact}) == {name: fact}}
+    except (ValueError, KeyError, TypeError, AttributeError):
         return ""
-    if not isinstance(facts, Mapping):
-        return ""
-    return json.dumps(
-        {name: value for name, value in facts.items() if masker.value({name: value}) == {name: value}}
-    )
+    return json.dumps({_PAYLOAD: json.dumps(kept)})
 
 
 __all__ = ["environment", "keep", "kept"]

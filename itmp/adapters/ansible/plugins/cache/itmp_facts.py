@@ -1,8 +1,8 @@
 """Ansible fact cache `itmp_facts`: facts of a run's earlier slices, and those that this slice gathers.
 
-Rules kept here: within the process facts stay the objects that they are, as with Ansible's own `memory`; what changes
-is written to one folder, from which the executor takes what may be kept, and never to that of the earlier slices. A
-fact that JSON cannot say is not passed on. An empty file stands for facts that were cleared.
+Rules kept here: what changes is written to one folder, from which the executor takes what may be kept, and never to
+that of the earlier slices. An empty file stands for facts that were cleared. Ansible hands every cache plugin texts: a
+key that begins with its schema, and a mapping with one JSON text, in which values keep their types and tags.
 """
 
 import json
@@ -46,7 +46,7 @@ class CacheModule(BaseCacheModule):  # type: ignore[misc]  # Ansible ships no ty
     def set(self, key: str, value: Any) -> None:
         """Remember a host's facts, here and for later slices."""
         self._facts[key] = value
-        self._write(key, json.dumps(value if _speakable(value) else _spoken(value)))
+        self._write(key, json.dumps(value))
 
     def keys(self) -> list[str]:
         """Return the hosts that have facts."""
@@ -89,15 +89,3 @@ class CacheModule(BaseCacheModule):  # type: ignore[misc]  # Ansible ships no ty
 def _is_name(key: str) -> bool:
     """Whether a host's name can name a file: an odd one has its facts for this slice alone."""
     return bool(key) and "/" not in key and "\0" not in key and key not in {".", ".."}
-
-
-def _spoken(value: Any) -> Any:
-    return {name: fact for name, fact in value.items() if _speakable(fact)} if isinstance(value, dict) else {}
-
-
-def _speakable(value: Any) -> bool:
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError):
-        return False
-    return True
