@@ -64,6 +64,8 @@ def test_a_runbook_names_its_image_and_runs_in_it(contained: Place, tmp_path: Pa
     assert contained.untouched()
     assert "statement.recorded" not in contained.types(change)[-1:]
     contained.run(change)
+    (permit,) = [leaf.event for leaf in contained.leaves(change) if leaf.event.type == "permit.issued"]
+    assert permit.data["permit"]["binaries"]["container"].startswith("podman ")
     assert contained.journal("web1") == ["Linux Linux"]
     assert environments.containers() == []
     assert contained.sound()
