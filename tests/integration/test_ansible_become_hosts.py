@@ -109,8 +109,7 @@ def test_a_wrong_password_fails_the_host_and_does_not_hang(ops: World, method: s
     assert holders(ops.root, "wröng-pass") == []
 
 
-@pytest.mark.parametrize("method", ["sudo", "su"])
-def test_no_password_at_all_fails_the_host_and_does_not_hang(ops: World, method: str) -> None:
-    recorder = ops.play(PLAY.format(method=method).rpartition("    - name: Aloud")[0], timeout=50)
+def test_no_password_at_all_fails_the_host_and_does_not_hang(ops: World) -> None:
+    recorder = ops.play(PLAY.format(method="sudo").rpartition("    - name: Aloud")[0], timeout=50)
     (result,) = recorder.results
     assert result.outcome in {"failed", "unreachable"}

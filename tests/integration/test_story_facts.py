@@ -1,4 +1,4 @@
-"""Facts go from step to step of one run, over its resume, and no further; what holds a secret stays behind."""
+"""Facts go from step to step of one run, over its resume, and no further; what holds a secret, or is no fact, stays."""
 
 from pathlib import Path
 
@@ -24,6 +24,8 @@ GATHER = """\
     tasks:
       - name: Keep
         ansible.builtin.set_fact: {fine: "kept", leak: "x{{ token }}y", deep: [{inner: "{{ token | b64encode }}"}], cacheable: true}
+      - {name: Pass, ansible.builtin.set_fact: {passing: "here"}}
+      - {name: Read, ansible.builtin.command: echo read, register: read}
 """
 USE = """\
   - id: use
@@ -32,7 +34,8 @@ USE = """\
       - name: Tell
         ansible.builtin.shell: >-
           echo "{{ ansible_facts.fine | default('none') }} {{ ansible_facts.leak | default('none') }}
-          {{ ansible_facts.deep | default('none') }}" >> {{ host_root }}/journal
+          {{ ansible_facts.deep | default('none') }} {{ passing | default('gone') }}
+          {{ (read | default({})).stdout | default('gone') }}" >> {{ host_root }}/journal
       - {name: Act, ansible.builtin.raw: "sh {{ host_root }}/act use"}
 """
 
@@ -48,12 +51,12 @@ def kept(place: Place) -> list[Path]:
     return sorted((place.root / ".itmp" / "runs").glob("*/facts/*"))
 
 
-def test_facts_reach_later_steps_and_a_resume_but_no_secret_and_no_other_run(secretive: Place) -> None:
+def test_facts_reach_later_steps_and_a_resume_but_nothing_else_and_no_other_run(secretive: Place) -> None:
     place = secretive
     place.fail("web1", "use")
     change = place.ready(HEAD + GATHER + USE)
     place.run(change, expect=13)
-    assert place.journal("web1")[0] == "kept none none"
+    assert place.journal("web1")[0] == "kept none none gone gone"
     (file,) = kept(place)
     assert file.name.endswith("web1")
     found = [
@@ -62,27 +65,8 @@ def test_facts_reach_later_steps_and_a_resume_but_no_secret_and_no_other_run(sec
     assert found == []
     (place.on("web1") / "fail-use").unlink()
     place.json("resume", change, "--retry", "failed", "--key", "alice")
-    assert place.journal("web1")[-3:] == ["kept none none", "begin use", "end use"]
+    assert place.journal("web1")[-3:] == ["kept none none gone gone", "begin use", "end use"]
     assert kept(place) == []
     place.run(place.ready(HEAD + USE + USE.replace("id: use", "id: again")))
-    assert place.journal("web1")[-3:] == ["none none none", "begin use", "end use"]
+    assert place.journal("web1")[-3:] == ["none none none gone gone", "begin use", "end use"]
     assert place.sound()
-
-
-def test_what_is_no_fact_ends_with_its_step(place: Place) -> None:
-    passing = """\
-  - id: set
-    hosts: web1
-    tasks:
-      - {name: Set, ansible.builtin.set_fact: {passing: "here"}}
-      - {name: Read, ansible.builtin.command: echo read, register: read}
-"""
-    told = """\
-  - id: tell
-    hosts: web1
-    tasks:
-      - name: Tell
-        ansible.builtin.shell: echo "{{ passing | default('gone') }} {{ (read | default({})).stdout | default('gone') }}" >> {{ host_root }}/journal
-"""
-    place.run(place.ready(HEAD + passing + told))
-    assert place.journal("web1") == ["gone gone"]
