@@ -11,6 +11,8 @@ from pathlib import Path
 
 import environments
 import pytest
+import yaml
+from ansible.parsing.vault import VaultLib, VaultSecret
 from conftest import Recorder, World
 
 from itmp.adapters import containers, supervisor
@@ -93,17 +95,39 @@ def test_the_plan_is_made_and_run_by_the_images_own_ansible(inside, image):
     assert environments.containers() == []
 
 
-def test_hosts_are_reached_with_their_pinned_keys_secrets_and_the_inventorys_own_key_file(inside):
-    inside.write("secret", "fröm-the-store")
+def test_hosts_are_reached_with_their_pinned_keys_secrets_and_the_inventorys_own_key_file(inside, tmp_path):
+    for name, text in (("secret", "fröm-the-store"), ("password", "vault-pw")):
+        (tmp_path / name).write_text(text)
+    sealed = VaultLib([("default", VaultSecret(b"vault-pw"))]).encrypt("deep: fröm-a-vault\n").decode()
+    inside.write("playbooks/group_vars/web.yml", sealed)
     recorder = inside.play(
         "- hosts: web\n  gather_facts: true\n  gather_subset: [min]\n  tasks:\n"
-        '    - {name: Put, ansible.builtin.copy: {content: "{{ given }}", dest: "{{ host_root }}/put"}}\n'
-        '    - {name: Aloud, ansible.builtin.debug: {msg: "{{ given }}"}}\n',
-        secrets={"given": f"file:{inside.root}/secret"},
+        '    - {name: Put, ansible.builtin.copy: {content: "{{ given }} {{ deep }}", dest: "{{ host_root }}/put"}}\n'
+        '    - {name: Aloud, ansible.builtin.debug: {msg: "{{ given }} {{ deep }}"}}\n',
+        secrets={"given": f"file:{tmp_path}/secret"},
+        options={"vault_passwords": {"default": f"file:{tmp_path}/password"}},
     )
     assert recorder.outcomes("Put") == {"web1": "changed", "web2": "changed"}
-    assert (inside.fleet.host("web2").root / "put").read_text() == "fröm-the-store"
-    assert recorder.of("Aloud", "web1").message == "********"
+    assert (inside.fleet.host("web2").root / "put").read_text() == "fröm-the-store fröm-a-vault"
+    assert recorder.of("Aloud", "web1").message == "******** ********"
+
+
+def test_keys_named_by_a_home_and_the_users_usual_ones_are_found_inside(inside, tmp_path, monkeypatch):
+    (tmp_path / "home" / ".ssh").mkdir(parents=True)
+    for name in ("named", ".ssh/id_ed25519"):
+        (tmp_path / "home" / name).write_bytes(inside.fleet.login.key.read_bytes())
+        (tmp_path / "home" / name).chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    inventory = inside.root / "inventories" / "lab.yml"
+    tree = yaml.safe_load(inventory.read_text())
+    del tree["all"]["vars"]["ansible_ssh_private_key_file"]
+    tree["all"]["hosts"]["web1"]["ansible_ssh_private_key_file"] = "~/named"
+    inventory.write_text(yaml.safe_dump(tree))
+    recorder = inside.play(
+        "- {hosts: web, gather_facts: false, tasks: [{name: Ping, ansible.builtin.ping: }]}\n"
+    )
+    assert recorder.outcomes("Ping") == {"web1": "ok", "web2": "ok"}
 
 
 def test_a_container_sees_neither_the_state_nor_anything_else_that_it_was_not_given(inside, tmp_path):
