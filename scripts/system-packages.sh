@@ -12,6 +12,8 @@ want mmdebstrap mmdebstrap
 want dpkg-scanpackages dpkg-dev
 want pgrep procps
 want strace strace
+want podman podman
+want runc runc
 for program in "$@"; do want "$program" "$program"; done
 [ ${#need[@]} -eq 0 ] && exit 0
 command_line="apt-get install -y --no-install-recommends ${need[*]}"

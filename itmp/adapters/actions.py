@@ -118,6 +118,10 @@ class ActionClient:
         """Return once the executor masks `values` in every later result (None: withholds them all)."""
         self._ask({"m": "mask", "values": values if values is None else list(values)})
 
+    def fileno(self) -> int:
+        """Return the connection's descriptor: it becomes readable when the executor is gone."""
+        return self._socket.fileno()
+
     def close(self) -> None:
         """Close the connection."""
         self._socket.close()

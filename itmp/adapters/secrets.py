@@ -21,6 +21,8 @@ MASK: Final = "********"
 WITHHELD: Final = "output withheld: it may hold a vaulted value"
 _SHORT: Final = 4  # shorter values are masked in clear only: their encodings are too common
 _MAX: Final = 1024 * 1024
+_HEAD: Final = 8  # by so many characters a form is looked for before the whole of it is compared
+_SOME: Final = 500  # forms up to which looking for each is the faster way
 _MOST: Final = 200_000  # forms that each text is searched for
 _SCHEMES: Final = "env:NAME, file:PATH, ansible-vault:PATH#NAME or aws-secretsmanager:ID#NAME"
 
@@ -161,6 +163,24 @@ class Masker:
             shown += [value[end:first], MASK]
             end = last
         return "".join([*shown, value[end:]])
+
+    def holds(self, value: str) -> bool:
+        """Tell whether `text` would mask anything of `value`, a long one: many secrets do not cost more than some."""
+        if self._all:
+            return bool(value)
+        if len(self._forms) <= _SOME:
+            return any(form in value for form in self._forms)
+        heads: dict[int, dict[str, list[str]]] = {}
+        for form in self._forms:
+            size = min(len(form), _HEAD)
+            heads.setdefault(size, {}).setdefault(form[:size], []).append(form)
+        return any(
+            value.startswith(form, at)
+            for size, known in heads.items()
+            for at in range(len(value) - size + 1)
+            if value[at : at + size] in known
+            for form in known[value[at : at + size]]
+        )
 
     def value(self, value: Any) -> Any:
         """Return a JSON value with every text in it masked, keys included."""

@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from itmp.documents.inputs import InputName, InputSpec, references
 from itmp.documents.problems import Problem, did_you_mean
 from itmp.documents.reading import Node
-from itmp.documents.scalars import Duration, Line, Name, VariableName
+from itmp.documents.scalars import Duration, ImageName, Line, Name, VariableName
 from itmp.documents.secrecy import plaintext, secret_like
 
 Loc = tuple[int | str, ...]
@@ -63,6 +63,12 @@ class MovedRule(Block):
         WithJsonSchema({"type": "string", "pattern": "^(refuse|skip up to [0-9]+)$"}),
     ] = 0
     new: Literal["refuse", "ignore"] = "refuse"
+
+
+class ExecutionEnvironment(Block):
+    """The container image, by digest, in which Ansible reads and runs the document's plays."""
+
+    image: ImageName
 
 
 class Document(Block):

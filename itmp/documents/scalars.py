@@ -22,7 +22,17 @@ REFERENCE: Final = re.compile(r"\$\{inputs\.([a-z][a-z0-9_]*)\}")
 
 _DURATION: Final = re.compile(r"(0|[1-9][0-9]{0,8})([smhd])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_PART: Final = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
+IMAGE: Final = re.compile(
+    rf"(?P<name>(?:[a-z0-9][a-z0-9.-]*(?::[0-9]{{1,5}})?/)?{_PART}(?:/{_PART})*)@(?P<digest>sha256:[0-9a-f]{{64}})"
+)
+"""A container image by digest, without a tag: a tag can move, and beside a digest it says nothing."""
+
+_TAGGED: Final = re.compile(r"(?P<name>[^@\s]*[^@\s/:]):(?P<tag>[^@/\s]+)(?P<digest>@sha256:[0-9a-f]{64})?")
 _PERCENT: Final = re.compile(r"(100|[1-9][0-9]?)%")
+
+_LONGEST_IMAGE: Final = 400
+_DIGEST_OF: Final = "podman image inspect --format '{{{{.Digest}}}}' {}"
 
 T = TypeVar("T")
 
@@ -42,6 +52,19 @@ def parse_percent(text: Any) -> str:
     if not isinstance(text, str) or not _PERCENT.fullmatch(text):
         raise PydanticCustomError("percent", "write a whole number, or a percentage from 1% to 100%")
     return text
+
+
+def parse_image(text: Any) -> str:
+    """Return a container image's name by digest; raise `ValueError` that says what to write instead of a tag."""
+    if isinstance(text, str) and len(text) <= _LONGEST_IMAGE:
+        if IMAGE.fullmatch(text):
+            return text
+        if found := _TAGGED.fullmatch(text):
+            tagged = f"{found['name']}:{found['tag']}"
+            known = found["digest"] or "@sha256:… with what this prints: " + _DIGEST_OF.format(tagged)
+            line = f"a tag can move: write image: {found['name']}{known}"
+            raise PydanticCustomError("image", "{line}", {"line": line})
+    raise PydanticCustomError("image", "write a container image by digest: image: NAME@sha256:DIGEST")
 
 
 class _OrReference:
@@ -71,6 +94,13 @@ Duration = Annotated[
     ),
 ]
 """Whole seconds, written `30s`, `15m`, `4h` or `7d`."""
+
+ImageName = Annotated[
+    str,
+    BeforeValidator(parse_image),
+    WithJsonSchema({"type": "string", "pattern": r"^[a-z0-9][a-z0-9._:/-]*@sha256:[0-9a-f]{64}$"}),
+]
+"""A container image by digest."""
 
 Percent = Annotated[
     str,

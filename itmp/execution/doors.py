@@ -91,11 +91,15 @@ class ActionResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """Where a run may write: `folder` is its own fresh folder, `token` marks its processes' environment."""
+    """Where a run may write: `folder` is its own fresh folder, `token` marks its processes' environment.
+
+    `facts` is a folder that all attempts at one run share (empty: `facts` in its own).
+    """
 
     folder: Path
     token: str
     run: str
+    facts: Path | None = None
 
 
 class Observer(Protocol):

@@ -20,7 +20,7 @@ from itmp.lab import _packages as packages
 from itmp.lab._keeping import LabError
 
 SUITE: Final = "bookworm"
-_INCLUDE: Final = ("openssh-server", "python3-minimal", "python3-apt", "iproute2", "procps")
+_INCLUDE: Final = ("openssh-server", "python3-minimal", "python3-apt", "iproute2", "procps", "sudo")
 _OPTIONS: Final = (
     "--variant=minbase",
     f"--include={','.join(_INCLUDE)}",

@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints, WithJsonSchema
 
 from itmp.documents import Block, Document, Problem
 from itmp.documents.checks import check_findings
-from itmp.documents.model import Loc
+from itmp.documents.model import ExecutionEnvironment, Loc
 from itmp.documents.scalars import BatchSize, Duration, HostPattern, Line, Name, Templated
 from itmp.patching.checks import Check
 from itmp.patching.lock import PackageName
@@ -48,6 +48,7 @@ class PatchSchedule(Document):
     max_failures: Failures = 0
     become: bool = False
     checks: tuple[Check, ...] = ()
+    execution_environment: ExecutionEnvironment | None = None
 
     def host_references(self, loc: Loc) -> bool:
         """Say whether `${host.…}` may stand at `loc`: inside http and tcp checks."""

@@ -24,7 +24,11 @@ def needs(document: PatchSchedule, inputs: Mapping[str, Any], *, lock: bytes) ->
     bound = bind(document, inputs)
     locked = fitting_lock(bound, lock)
     made = [need for index in range(len(bound.rings)) for need in _ring_needs(bound, index, locked)]
-    return Needs(plays=tuple(made), patterns=tuple(dict.fromkeys(ring.hosts for ring in bound.rings)))
+    return Needs(
+        plays=tuple(made),
+        patterns=tuple(dict.fromkeys(ring.hosts for ring in bound.rings)),
+        image=bound.execution_environment.image if bound.execution_environment else "",
+    )
 
 
 def ring_pattern(document: PatchSchedule) -> str:

@@ -72,12 +72,13 @@ class Needs:
     """All that a document needs.
 
     `patterns` are host patterns to resolve. The inventories come from the command line or itmp.yml and are
-    known to the implementation.
+    known to the implementation. `image` is the container image in which Ansible reads the plays (empty: none).
     """
 
     plays: tuple[PlayNeed, ...] = ()
     stacks: tuple[StackNeed, ...] = ()
     patterns: tuple[str, ...] = ()
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 from itmp.documents import Block, Document, Problem
 from itmp.documents.checks import Check, Probe, check_findings
 from itmp.documents.knobs import STACK_TIMEOUT
-from itmp.documents.model import Loc
+from itmp.documents.model import ExecutionEnvironment, Loc
 from itmp.documents.scalars import (
     BatchSize,
     Duration,
@@ -226,6 +226,7 @@ class Runbook(Document):
     itmp: Annotated[Literal["runbook/v1"], WithJsonSchema({"const": "runbook/v1"})]
     steps: Annotated[tuple[_AnyStep, ...], Field(min_length=1)]
     undo: tuple[_UndoStep, ...] = ()
+    execution_environment: ExecutionEnvironment | None = None
 
     def placed(self) -> Iterator[tuple[Loc, FlatStep, RollingStep | None]]:
         """Yield each step that is no block, its place and the rolling block around it; undo steps last."""

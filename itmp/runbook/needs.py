@@ -46,6 +46,7 @@ def needs(document: Runbook, inputs: Mapping[str, Any]) -> Needs:
         plays=tuple(plays),
         stacks=tuple(stack_need(turn) for turn in turns if turn),
         patterns=tuple(dict.fromkeys(patterns)),
+        image=bound.execution_environment.image if bound.execution_environment else "",
     )
 
 

@@ -59,8 +59,23 @@ class _Probers:
 
 
 def runners(place: Workspace, plan: Plan) -> dict[str, "Runner"]:
-    """Return what carries out each kind of step that `plan` has; raise `ToolMissingError` where an extra is missing."""
-    return {kind: _MAKERS[kind](place) for kind in sorted(_kinds(plan)) if kind in _MAKERS}
+    """Return what carries out each kind of step of `plan`; `ToolMissingError` where an extra or an image is missing."""
+    made = {kind: _MAKERS[kind](place) for kind in sorted(_kinds(plan)) if kind in _MAKERS}
+    container(plan)
+    return made
+
+
+def container(plan: Plan) -> dict[str, str]:
+    """Return what a permit says of the plan's container image: its engine and its name there; nothing without one.
+
+    Raises `ToolMissingError` where the image is not here.
+    """
+    if "ansible" not in _kinds(plan):
+        return {}
+    from itmp.adapters.ansible.runner import image_of  # noqa: PLC0415 - needs the ansible extra
+
+    image = image_of(plan)
+    return {"container": f"{image.kind} {image.id}"} if image else {}
 
 
 def _kinds(plan: Plan) -> set[str]:

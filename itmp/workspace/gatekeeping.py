@@ -35,6 +35,7 @@ from itmp.change.gate import NAMES
 from itmp.errors import Error, StaleError
 from itmp.execution.doors import Phase, Slice
 from itmp.plan import AnsibleStep, Host, Manifest, Needs, Plan, PulumiStep, all_steps
+from itmp.workspace.engines import container
 from itmp.workspace.leases import Leases, TargetHeldError, acted_on
 from itmp.workspace.place import EXECUTOR, Workspace
 
@@ -71,7 +72,7 @@ def admit(place: Workspace, attempt: Attempt, leases: Leases) -> tuple[Admission
                 run=attempt.run,
                 manifest=attempt.plan.manifest,
                 actor=EXECUTOR,
-                binaries=binaries(),
+                binaries={**binaries(), **container(attempt.plan)},
             )
             receipt = place.log.append(event, expect=Expect(change=attempt.change, head=head, policy=policy))
         except HeadMovedError:

@@ -71,6 +71,10 @@ class Workspace:
         """One folder per run; nothing in it is evidence."""
         return self.state / "runs"
 
+    def facts(self, run: str) -> Path:
+        """Where the attempts at one run keep the facts of its hosts."""
+        return self.runs / run / "facts"
+
     @property
     def has_log(self) -> bool:
         """Whether `itmp init` has written a genesis here."""

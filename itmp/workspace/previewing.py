@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from shutil import rmtree
 from typing import Any, Final
 
 from itmp.adapters.clock import SystemClock, new_id
@@ -103,6 +104,7 @@ def preview(place: Workspace, plan: Plan, *, key: str | None = None) -> Preview:
     for step in (one for one in all_steps(plan.manifest) if one not in plan.manifest.undo):
         if isinstance(step, AnsibleStep):
             notes += _one(place, plan, step, room=room, eye=eye)
+    rmtree(room.folder, ignore_errors=True)
     made = Preview(
         plan=plan.digest,
         at=SystemClock().now().replace(microsecond=0),

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Final
 
 from itmp.adapters.clock import SystemClock, new_id
@@ -48,6 +49,8 @@ SOME: Final = 10
 """How many commands a person is offered at once."""
 FOLLOW: Final = 0.5
 """Seconds between two looks at a run that another process carries out."""
+OVER: Final = frozenset({0, 20})
+"""Exit codes of runs that nobody takes up again."""
 CODES: Final = {
     "succeeded": 0,
     "failed": 13,
@@ -280,6 +283,8 @@ def _carry(
 
 
 def _finished(place: Workspace, start: _Start, summary: RunSummary) -> Result:
+    if summary.exit_code in OVER:
+        rmtree(place.facts(start.run), ignore_errors=True)
     asked = asking(place, changes.find(place, start.record.id)) if summary.cause else {}
     notes = list(summary.notes)
     if summary.cause is not None:
@@ -380,7 +385,8 @@ def _rooms(place: Workspace, record: ChangeRecord) -> tuple[Room, ...]:
 
 
 def _room(place: Workspace, run: str, attempt: int) -> Room:
-    return Room(folder=place.runs / run / str(attempt), token=f"{run}-{attempt}", run=run)
+    folder = place.runs / run
+    return Room(folder=folder / str(attempt), token=f"{run}-{attempt}", run=run, facts=place.facts(run))
 
 
 def _story(place: Workspace, record: ChangeRecord, plan: Plan) -> RunStory:

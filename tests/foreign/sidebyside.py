@@ -30,6 +30,8 @@ class Expect:
 
     feature: str
     playbook: str = "site"
+    playbooks: list[str] = field(default_factory=list)
+    """Several instead of one: each is a step; bare Ansible gets them in one command."""
     step: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, Any] = field(default_factory=dict)
     set: dict[str, str] = field(default_factory=dict)
@@ -45,6 +47,11 @@ class Expect:
     def read(cls, name: str) -> "Expect":
         return cls(**yaml.safe_load((PROJECTS / name / "expect.yml").read_text()))
 
+    @property
+    def books(self) -> list[str]:
+        """The playbooks to run, in order."""
+        return self.playbooks or [self.playbook]
+
     def runbook(self, place: Place) -> str:
         """Write the runbook; `port of HOST` stands for a port that is known only once the hosts are up."""
         document = {
@@ -56,7 +63,10 @@ class Expect:
             "risk": "low",
             "inputs": self.inputs,
             "public_vars": self.public_vars,
-            "steps": [{"id": "site", "playbook": self.playbook, **self.step}],
+            "steps": [
+                {"id": f"step-{n}" if n else "site", "playbook": name, **self.step}
+                for n, name in enumerate(self.books)
+            ],
         }
         text: str = yaml.safe_dump({key: value for key, value in document.items() if value}, sort_keys=False)
         for host in place.fleet.hosts:
@@ -77,7 +87,7 @@ def bring(place: Place, name: str, expect: Expect) -> Path:
 def run_bare(place: Place, folder: Path, expect: Expect) -> dict[str, Any]:
     """Run the project as anybody would; return everything that can be compared."""
     story = folder.parent / "bare.json"
-    book = next(folder.glob(f"{expect.playbook}.y*ml"))
+    books = [str(next(folder.glob(f"{name}.y*ml"))) for name in expect.books]
     inventory = place.root / "inventories"
     (folder.parent / "cp").mkdir()
     ssh = f"-F none -o UserKnownHostsFile={inventory}/known_hosts -o ControlMaster=auto -o ControlPersist=5s"
@@ -89,7 +99,7 @@ def run_bare(place: Place, folder: Path, expect: Expect) -> dict[str, Any]:
             "playbook",
             "-i",
             str(inventory / "hosts.yml"),
-            str(book),
+            *books,
             *expect.bare,
         ],
         cwd=folder,

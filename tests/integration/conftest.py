@@ -51,6 +51,7 @@ class World:
     fleet: loopback.Fleet
     token: str
     looking: dict[str, Any] = field(default_factory=dict)
+    image: str = ""
 
     def write(self, path: str, text: str) -> Path:
         target = self.root / path
@@ -61,7 +62,7 @@ class World:
     def facts(self, **need: Any) -> Facts:
         values = {"id": "a", "playbook": "play", "mark": "doc.yml:3:5", **need}
         sources = AnsibleSources(self.root, ("inventories/lab.yml",), **self.looking)
-        return sources.gather(Needs(plays=(PlayNeed(**values),)))
+        return sources.gather(Needs(plays=(PlayNeed(**values),), image=self.image))
 
     def plan(self, *, timeout: int = 60, **need: Any) -> Plan:
         facts = self.facts(**need)

@@ -137,3 +137,49 @@ def test_the_same_vars_file_beside_two_sources_must_agree(tmp_path):
         write(tmp_path, f"{place}/group_vars/web.yml", f"x: {place}\n")
     with pytest.raises(DocumentError, match="another inventory has this file too"):
         gather(tmp_path, "one/hosts", "two/hosts")
+
+
+def test_each_plugin_that_ships_with_ansible_core_reads_its_source(tmp_path):
+    """`auto` finds generator and constructed by their own word; advanced_host_list has to be enabled, as bare Ansible asks."""
+    write(
+        tmp_path,
+        "ansible.cfg",
+        "[inventory]\nenable_plugins = advanced_host_list, script, auto, yaml, ini, toml\n",
+    )
+    write(tmp_path, "hosts.toml", '[t]\nvars = {from = "toml"}\n[t.hosts.from-toml]\nansible_port = 2200\n')
+    write(tmp_path, "generated.yml", GENERATOR)
+    write(tmp_path, "zz_constructed.yml", CONSTRUCTED)
+    write(tmp_path, "cloud.sh", SCRIPT)
+    sources = (
+        "web[1:3].example.org,10.0.0.[7:8]:2222,",
+        "hosts.toml",
+        "generated.yml",
+        "cloud.sh",
+        "zz_constructed.yml",
+    )
+    facts = AnsibleSources(tmp_path, sources).gather(Needs(patterns=("all", "shops")))
+    hosts = {host.name: host for host in facts.inventory.hosts}
+    web = {f"web{number}.example.org" for number in (1, 2, 3)}
+    made = {f"{app}-{stage}" for app in ("api", "job") for stage in ("test", "live")}
+    assert hosts.keys() == {*web, *made, "10.0.0.7", "10.0.0.8", "from-toml", "vm1", "vm2"}
+    assert (hosts["10.0.0.7"].port, hosts["from-toml"].port) == (2222, 2200)
+    assert facts.inventory.patterns["shops"] == ("vm1",)
+    assert facts.inventory.sources == sources
+
+
+def test_a_list_of_hosts_needs_no_file_and_takes_no_ranges_by_itself(tmp_path):
+    facts = AnsibleSources(tmp_path, ("a.example.org,192.0.2.7:2222,",)).gather(Needs(patterns=("all",)))
+    assert [(host.name, host.port) for host in facts.inventory.hosts] == [
+        ("a.example.org", 22),
+        ("192.0.2.7", 2222),
+    ]
+    with pytest.raises(DocumentError, match=r"web\[1:3\].*advanced_host_list"):
+        AnsibleSources(tmp_path, ("web[1:3],",)).gather(Needs(patterns=("all",)))
+
+
+def test_vars_beside_a_file_count_also_after_a_list_of_hosts(tmp_path):
+    write(tmp_path, "inv/hosts", "[web]\nweb1\n")
+    write(tmp_path, "inv/group_vars/web.yml", "x: 1\n")
+    facts = AnsibleSources(tmp_path, ("other,", "inv/hosts")).gather(Needs(patterns=("all",)))
+    assert "inventory/group_vars/web.yml" in facts.artifacts
+    assert "inv/group_vars/web.yml" in {source.path for source in facts.sources}

@@ -7,11 +7,12 @@ declares support. `unknown`: it says neither.
 import functools
 import re
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ansible.plugins.loader import module_loader
 
-from itmp.plan.model import CheckMode
+if TYPE_CHECKING:
+    from itmp.plan.model import CheckMode
 
 # These take a command: check mode skips them or (raw, script) cannot know what they would do.
 _NONE: Final = frozenset(
@@ -48,7 +49,7 @@ _DECLARES: Final = re.compile(rb"supports_check_mode\s*=\s*(True|False)")
 
 
 @functools.cache
-def trust(action: str) -> CheckMode:
+def trust(action: str) -> "CheckMode":
     """Return the trust for a resolved action name."""
     if action in _NONE:
         return "none"

@@ -43,7 +43,7 @@ class PlayParser:
     def __init__(
         self, root: str, loader: Loader, inventory: InventoryManager, need: Mapping[str, Any]
     ) -> None:
-        self.problems: list[tuple[str, str, str]] = []
+        self.problems: list[tuple[str, ...]] = []
         self._root, self._loader, self._inventory, self._need = root, loader, inventory, need
         self._variables = VariableManager(loader=loader, inventory=inventory)
         self._variables._extra_vars = {**need["vars"], **dict.fromkeys(need["secrets"], "")}  # noqa: SLF001 -- its property parses the command line
@@ -188,6 +188,8 @@ class PlayParser:
         path, line = _tasks.place(item, self._root)
         self.files.add(path)
         self._acts = True
+        if os.path.isabs(path):  # noqa: PTH117 -- Ansible speaks in texts
+            self._problem(where, "this task stands in no plan: it is not of the project", _FOREIGN)
         no_log = section != "facts" and bool(item.no_log)
         key = (path, line, more["action"], section)
         self._expected.setdefault(
@@ -322,6 +324,7 @@ class PlayParser:
 _SLICED: Final = "Move it out of `rolling`, or set `per_slice: true` to have it once per batch."
 _HOSTS: Final = "Use a host pattern, or a variable that the document or the play sets."
 _DELEGATES: Final = "List the possible hosts under `delegates:` of the step."
+_FOREIGN: Final = "Put its role into the project's roles or collections."
 _NEW: Final = (
     "Name hosts of the inventory, or write {name: NAME, address: ADDRESS, port: PORT} for a new one."
 )

@@ -1,25 +1,27 @@
 """Names what would ask a person while a playbook runs, and says what to write instead.
 
 Runs in the `inspect` child only. Rules kept here: an approved run asks nobody. A prompt whose variable the
-document gives is not asked, which is Ansible's own rule; any other way to wait for a person is refused.
+document gives is not asked, which is Ansible's own rule; any other way to wait for a person is refused. Whether a
+variable's name promises a secret is for the executor to say: both answers are given.
 """
 
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
-from itmp.documents.secrecy import secret_like
-
 _PAUSE_DO: Final = "Give it `seconds` or `minutes`, or end the step here and go on in another one."
 _DEBUGGER_DO: Final = "Remove the keyword: nobody sits at a run."
 
 
-def of_play(play: Any, given: AbstractSet[str]) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong and what to do for each prompt of `play` whose variable is not `given`."""
+def of_play(play: Any, given: AbstractSet[str]) -> Iterator[tuple[str, ...]]:
+    """Yield, for each prompt of `play` whose variable is not `given`, what is wrong and what to do.
+
+    Then, where it depends on that: the variable's name, and what to do if it promises a secret.
+    """
     for prompt in play.vars_prompt or ():
         name = str(prompt.get("name", ""))
         if name not in given:
-            yield f"vars_prompt asks a person for {name} during the run", _declare(name, prompt)
+            yield (f"vars_prompt asks a person for {name} during the run", *_declare(name, prompt))
 
 
 def of_task(task: Any, action: str) -> Iterator[tuple[str, str]]:
@@ -30,11 +32,12 @@ def of_task(task: Any, action: str) -> Iterator[tuple[str, str]]:
         yield "debugger asks a person", _DEBUGGER_DO
 
 
-def _declare(name: str, prompt: Any) -> str:
+def _declare(name: str, prompt: Any) -> tuple[str, ...]:
     secret = f"vars: {{{name}: {{secret: env:{name.upper()}}}}}"
-    if prompt.get("encrypt") or prompt.get("private") is True or secret_like(name):
-        hashed = " (hashed already: nobody is asked, so nothing is hashed)" if prompt.get("encrypt") else ""
-        return f"Give it to the step as a secret{hashed}: {secret}."
+    hashed = " (hashed already: nobody is asked, so nothing is hashed)" if prompt.get("encrypt") else ""
+    as_secret = f"Give it to the step as a secret{hashed}: {secret}."
+    if prompt.get("encrypt") or prompt.get("private") is True:
+        return (as_secret,)
     default = prompt.get("default")
     more = (
         f", default: {str(default).lower() if isinstance(default, bool) else default!r}"
@@ -43,7 +46,8 @@ def _declare(name: str, prompt: Any) -> str:
     )
     declared = f"inputs: {{{name.lower()}: {{type: {_type(default)}{more}}}}}"
     given = f'vars: {{{name}: "${{inputs.{name.lower()}}}"}}'
-    return f"Make it an input, {declared}, and give it to the step: {given}; if it is a secret: {secret}."
+    as_input = f"Make it an input, {declared}, and give it to the step: {given}; if it is a secret: {secret}."
+    return as_input, name, as_secret
 
 
 def _type(default: Any) -> str:

@@ -43,8 +43,11 @@ class LostError(Error):
 class Slicing:
     """One slice: the plan's bytes in `folder`, sockets and scratch in `short`."""
 
-    def __init__(self, plan: Plan, part: Slice, step: AnsibleStep, room: Room) -> None:
+    def __init__(
+        self, plan: Plan, part: Slice, step: AnsibleStep, room: Room, *, contained: bool = False
+    ) -> None:
         self._plan, self._part, self._step, self._room = plan, part, step, room
+        self._contained = contained
 
     def write(
         self, folder: Path, short: Path, vaults: Mapping[str, str], passed: tuple[str, ...]
@@ -68,7 +71,7 @@ class Slicing:
         playbook.append(str(folder / self._step.playbook))
         mark = f"{SESSION_TOKEN}={remote_token(self._room)}"
         return {
-            "command": command(folder, short, vaults, playbook, mark=mark),
+            "command": command(folder, short, vaults, playbook, mark=mark, contained=self._contained),
             "environment": self._environment(folder, short, passed),
             "folder": str(folder / "project" / "playbooks"),
             "data": str(folder / "runner"),
@@ -138,23 +141,32 @@ class Slicing:
 
 
 def command(
-    folder: Path, short: Path, vaults: Mapping[str, str], arguments: list[str], *, mark: str
+    folder: Path,
+    short: Path,
+    vaults: Mapping[str, str],
+    arguments: list[str],
+    *,
+    mark: str,
+    contained: bool = False,
 ) -> list[str]:
     """Return an Ansible command line over the layout in `folder`, with ssh's files copied to `short`.
 
-    `mark` is the variable `NAME=VALUE` that ssh gives each session.
+    `mark` is the variable `NAME=VALUE` that ssh gives each session. `contained`: it will run in a container, which has
+    programs of its own.
     """
+    python = layout.python(contained=contained)
     shutil.copyfile(folder / "known_hosts", short / "known_hosts")
     text = (folder / "ssh_config").read_text().replace(_ssh.FOLDER, str(short)).replace(_ssh.MARK, mark)
     layout.write(short, "ssh_config", text.encode())
-    ssh = _ssh.variables(short / "ssh_config", short / "known_hosts", pinned=_ssh.UNPINNED not in text)
+    pinned = _ssh.UNPINNED not in text
+    ssh = _ssh.variables(short / "ssh_config", short / "known_hosts", pinned=pinned, contained=contained)
     bound = layout.write(short, "ssh.json", json.dumps(ssh).encode())
-    script = f'#!/bin/sh\nexec "{layout.python()}" -m itmp.adapters.ansible.vault_client "$@"\n'
+    script = f'#!/bin/sh\nexec "{python}" -m itmp.adapters.ansible.vault_client "$@"\n'
     client = layout.write(short, "itmp-client", script.encode())
     ids = [part for name in sorted(vaults) for part in ("--vault-id", f"{name}@{client}")]
     kind, *rest = arguments
     return [
-        layout.python(),
+        python,
         "-m",
         "itmp.adapters.ansible.start",
         kind,

@@ -57,10 +57,11 @@ def take(
     root: Path, inventories: tuple[str, ...], *, environment: Mapping[str, str], token: str
 ) -> dict[str, Any]:
     """Return the inventory as Ansible exports it, cleaned; raise `InvalidInputError` if it cannot read it."""
-    for name in inventories:
+    for name in files_of(inventories):
         if not (root / name).exists():
             raise NotFoundError("no such inventory", where=name, do="Name one with -i, or in itmp.yml.")
-    sources = [part for name in inventories for part in ("-i", str(root / name))]
+    places = {name: str(root / name) for name in files_of(inventories)}
+    sources = [part for name in inventories for part in ("-i", places.get(name, name))]
     done = supervisor.run(
         [sys.executable, "-m", "ansible", "inventory", *sources, "--list", "--export"],
         token=token,
@@ -76,6 +77,11 @@ def take(
             do="Correct it: ansible-inventory --list shows the same.",
         )
     return _clean(json.loads(done.stdout))
+
+
+def files_of(inventories: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the sources that are files or folders: one with a comma is a list of hosts, as for Ansible itself."""
+    return tuple(name for name in inventories if "," not in name)
 
 
 def _clean(listed: dict[str, Any]) -> dict[str, Any]:
@@ -107,7 +113,10 @@ def check(snapshot: Mapping[str, Any], sources: str, public: frozenset[str]) -> 
     for host, values in snapshot["_meta"]["hostvars"].items():
         if not (_NAME.match(host) or _is_ipv6(host)):
             message = f"host name {host!r:.80} means something else in a host pattern"
-            yield _name_problem(sources, message, "Rename it; ansible_host may hold the address.")
+            ranged = (
+                " (a range needs advanced_host_list in enable_plugins of ansible.cfg)" if "[" in host else ""
+            )
+            yield _name_problem(sources, message, f"Rename it; ansible_host may hold the address{ranged}.")
         yield from _guards.check_values(f"{sources}: host {host}", values, public)
     for group, body in groups.items():
         yield from _guards.check_values(f"{sources}: group {group}", body.get("vars", {}), public)
@@ -132,7 +141,7 @@ def vars_files(root: Path, inventories: tuple[str, ...]) -> tuple[dict[str, byte
     """Return `inventory/group_vars/…` and `inventory/host_vars/…` that stand beside the inventories."""
     found: dict[str, bytes] = {}
     problems: list[Problem] = []
-    for name in inventories:
+    for name in files_of(inventories):
         beside = root / name if (root / name).is_dir() else (root / name).parent
         for kind in ("group_vars", "host_vars"):
             for file in _files(beside / kind, ()):

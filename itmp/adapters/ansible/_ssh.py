@@ -131,17 +131,21 @@ def arguments(config_file: Path, known_hosts: Path, *, pinned: bool = True) -> s
     return f"-F {config_file} " + " ".join(f"-o {name}={value}" for name, value in options.items())
 
 
-def variables(config_file: Path, known_hosts: Path, *, pinned: bool = True) -> dict[str, object]:
-    """Return the variables that bind Ansible's ssh to the configuration, above any that the project sets."""
+def variables(
+    config_file: Path, known_hosts: Path, *, pinned: bool = True, contained: bool = False
+) -> dict[str, object]:
+    """Return the variables that bind Ansible's ssh to the configuration, above any that the project sets.
+
+    `contained`: ssh is the container's own, by its name.
+    """
+    tools = {name: name if contained else _tool(name) for name in ("ssh", "scp", "sftp")}
     return {
         "ansible_ssh_args": arguments(config_file, known_hosts, pinned=pinned),
         # Any further argument could run a command here (ProxyCommand) or lead to another host.
         **dict.fromkeys(FURTHER, ""),
         "ansible_host_key_checking": True,
         "ansible_ssh_host_key_checking": True,
-        "ansible_ssh_executable": _tool("ssh"),
-        "ansible_scp_executable": _tool("scp"),
-        "ansible_sftp_executable": _tool("sftp"),
+        **{f"ansible_{name}_executable": tool for name, tool in tools.items()},
     }
 
 

@@ -6,9 +6,11 @@ name are not compared. Imports nothing of Ansible: the installed packages' metad
 
 import importlib.metadata
 import json
+import os
 import re
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import yaml
@@ -16,6 +18,11 @@ import yaml
 from itmp.errors import StaleError
 
 _PACKAGES: Final = {"ansible_core": "ansible-core", "jinja2": "jinja2"}
+ENVIRONMENT: Final = "execution_environment"
+"""The name under which a plan's versions hold the image in which its plays are parsed and run."""
+COLLECTIONS_OF_IMAGE: Final = "ITMP_IMAGE_COLLECTIONS"
+"""The variable that says inside a container where the image's own collections lie."""
+
 _COLLECTION: Final = re.compile(
     r"project/(?:playbooks/)?collections/ansible_collections/(\w+)/(\w+)/(MANIFEST\.json|galaxy\.yml)"
 )
@@ -40,8 +47,26 @@ def of_collections(artifacts: Mapping[str, bytes]) -> dict[str, str]:
     return found
 
 
+def of_image(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the version of each collection of the image we are in, as `collection NAMESPACE.NAME of the image`."""
+    found: dict[str, str] = {}
+    folders = filter(None, environment.get(COLLECTIONS_OF_IMAGE, "").split(os.pathsep))
+    for file in (
+        path for folder in folders for path in Path(folder).glob("ansible_collections/*/*/MANIFEST.json")
+    ):
+        name = f"collection {file.parent.parent.name}.{file.parent.name} of the image"
+        if version := _stated(file.read_bytes()):
+            found.setdefault(name, version)
+    return found
+
+
 def moved(planned: Mapping[str, str]) -> list[str]:
-    """Return one line for each version with which the plan was made and which is another one here."""
+    """Return one line for each version with which the plan was made and which is another one here.
+
+    The versions inside an execution environment are those of its image, which has one digest.
+    """
+    if ENVIRONMENT in planned:
+        return []
     here = present()
     return [
         f"{name} is {here[name]} here, the plan was made with {planned[name]}"
@@ -68,4 +93,4 @@ def _stated(data: bytes) -> str:
     return str(version)[:40] if version else ""
 
 
-__all__ = ["moved", "of_collections", "present", "require"]
+__all__ = ["COLLECTIONS_OF_IMAGE", "ENVIRONMENT", "moved", "of_collections", "of_image", "present", "require"]

@@ -87,7 +87,7 @@ def _inspect(request: Mapping[str, Any]) -> dict[str, Any]:
     inventory = InventoryManager(loader=loader, sources=[request["inventory"]])
     addresses = _Addresses(root, loader, inventory)
     plays: dict[str, Any] = {}
-    problems: list[tuple[str, str, str]] = []
+    problems: list[tuple[str, ...]] = []
     files: set[str] = set()
     for need in request["plays"]:
         parser = _parse.PlayParser(root, loader, inventory, need)
@@ -107,7 +107,7 @@ def _inspect(request: Mapping[str, Any]) -> dict[str, Any]:
         "unknown_connections": _unknown({entry["connection"] for entry in hosts}),
         "files": sorted(files),
         "problems": problems,
-        "versions": _versions.present(),
+        "versions": {**_versions.present(), **_versions.of_image(os.environ)},
     }
 
 

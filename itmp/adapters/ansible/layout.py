@@ -30,6 +30,8 @@ BOUNDS: Final = "bounds.json"
 PROJECT_CONFIG: Final = "project/ansible.cfg"
 PLUGINS: Final = Path(__file__).parent / "plugins"
 
+CONTAINED_PYTHON: Final = "python3"
+
 _SCRIPT: Final = '#!/bin/sh\nexec cat "${0%/*}/snapshot.json"\n'
 _EXECUTABLE: Final = (b"#!", b"\x7fELF")
 _MAX_FORKS: Final = 50
@@ -120,6 +122,6 @@ def _searched(project: Path, asked: Mapping[str, tuple[str, ...]]) -> dict[str, 
     return {name: os.pathsep.join(dict.fromkeys(paths)) for name, paths in found.items() if paths}
 
 
-def python() -> str:
-    """Return the interpreter that runs Ansible: our own."""
-    return sys.executable
+def python(*, contained: bool = False) -> str:
+    """Return the interpreter that runs Ansible: our own, or in a container the image's."""
+    return CONTAINED_PYTHON if contained else sys.executable

@@ -17,9 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from itmp.adapters import supervisor
+from itmp.adapters import containers, supervisor
 from itmp.adapters.actions import ActionServer
-from itmp.adapters.ansible import _harmless, _leftovers, _versions, _ways, layout
+from itmp.adapters.ansible import _environments, _facts, _harmless, _leftovers, _versions, _ways, layout
 from itmp.adapters.ansible._lines import one_line
 from itmp.adapters.ansible._results import DATA
 from itmp.adapters.ansible._slicing import (
@@ -33,6 +33,7 @@ from itmp.adapters.ansible._slicing import (
 )
 from itmp.adapters.ansible._ways import Ways
 from itmp.adapters.ansible.vault_client import PREFIX
+from itmp.adapters.containers import Image
 from itmp.adapters.secrets import Masker, resolve
 from itmp.adapters.supervisor import Supervised
 from itmp.errors import InvalidInputError, NotFoundError
@@ -96,28 +97,27 @@ class AnsibleRunner:
     ) -> None:
         if not isinstance(part.step, AnsibleStep):
             raise InvalidInputError(f"not an Ansible step: {part.step.kind}", where=part.key)
+        image = image_of(plan)
         _versions.require(plan.manifest.versions, part.key)
         _ways.require(_frozen_ways(plan, {*part.hosts, *part.step.delegates}))
         values = self._secrets(part.step.secrets)
         masker = Masker(values.values())
         with fresh_folder(room, part) as folder, short_folder(room) as short:
-            request = Slicing(plan, part, part.step, room).write(folder, short, self._vaults, self._passed)
+            slicing = Slicing(plan, part, part.step, room, contained=image is not None)
+            request = slicing.write(folder, short, self._vaults, self._passed)
+            request["environment"] |= _facts.environment(plan, room, short)
             if preview:
                 _harmless.into(request, plan)
             watched = _Masked(observer, masker, _public(plan, part.step))
-            with ActionServer(
-                short,
-                token=secrets.token_hex(16),
-                observer=watched,
-                secret=_only(values),
-                masking=masker.learn,
-            ) as server:
+            with _server(short, watched, values, masker) as server:
                 request["environment"] |= server.environment
+                inside = _environments.contain(request, image, plan, room) if image else None
                 self._server = server
                 try:
-                    answer = self._child(request, server, room, part.step.timeout)
+                    answer = self._child(request, server, room, part.step.timeout, inside)
                 finally:
                     self._server = None
+                    _facts.keep(room, short, masker)
                     if watched.background:
                         (folder / BACKGROUND).touch()
                 _judge(answer, server, watched, masker, part)
@@ -137,6 +137,7 @@ class AnsibleRunner:
         for folder in left_folders(room, part):
             if (folder / "ssh_config").is_file():
                 found += self._ask_targets(folder, room, raw=_has_raw(part))
+            found += [f"here: {line}" for line in _environments.sweep(folder, room)]
             shutil.rmtree(folder, ignore_errors=True)
         return tuple(found)
 
@@ -148,15 +149,9 @@ class AnsibleRunner:
             request = _leftovers.request(
                 folder, short, room, vaults=self._vaults, passed=self._passed, wait=wait
             )
-            with ActionServer(
-                short,
-                token=secrets.token_hex(16),
-                observer=_Nobody(),
-                secret=_only(values),
-                masking=masker.learn,
-            ) as server:
+            with _server(short, _Nobody(), values, masker) as server:
                 request["environment"] |= server.environment
-                self._child(request, server, room, wait + _ASKING)
+                self._child(request, server, room, wait + _ASKING, None)
             return tuple(map(masker.text, _leftovers.read(folder, short, raw=raw)))
 
     def _secrets(self, declared: Mapping[str, str]) -> dict[str, str]:
@@ -164,7 +159,12 @@ class AnsibleRunner:
         return {name: resolve(reference, vaults=self._vaults) for name, reference in wanted.items()}
 
     def _child(
-        self, request: dict[str, Any], server: ActionServer, room: Room, timeout: int
+        self,
+        request: dict[str, Any],
+        server: ActionServer,
+        room: Room,
+        timeout: int,
+        inside: "_environments.Contained | None",
     ) -> dict[str, Any]:
         with (
             tempfile.TemporaryFile(dir=request["scratch"]) as answer,
@@ -175,6 +175,7 @@ class AnsibleRunner:
                 folder=Path(request["folder"]),
                 shown=(room.folder, Path(request["scratch"])),
                 grace=1.0,
+                uncovered=inside is not None,
                 stdin=subprocess.PIPE,
                 stdout=answer.fileno(),
             ) as child,
@@ -182,7 +183,10 @@ class AnsibleRunner:
             child.feed(json.dumps(request).encode())
             server.watch(child.pidfd)
             self._serve(child, server, time.monotonic() + timeout)
+            ended = child.poll() is not None
             rc = child.end()
+            if inside and not ended:
+                inside.end()
             server.drain()
             answer.seek(0)
             text = answer.read()
@@ -204,6 +208,12 @@ class AnsibleRunner:
                     "the step's time was up", do="Find out what hangs."
                 )
                 return
+
+
+def image_of(plan: Plan) -> Image | None:
+    """Return the image in which the plan's plays run, `None` without one; `ToolMissingError` if it is not here."""
+    name = plan.manifest.versions.get(_versions.ENVIRONMENT, "")
+    return containers.find(name) if name else None
 
 
 class _Nobody:
@@ -260,6 +270,16 @@ class _Masked:
 def _has_raw(part: Slice) -> bool:
     expected = part.step.expected if isinstance(part.step, AnsibleStep) else ()
     return any(task.action.rpartition(".")[2] == "raw" for task in expected)
+
+
+def _server(short: Path, observer: Observer, values: Mapping[str, str], masker: Masker) -> ActionServer:
+    return ActionServer(
+        short,
+        token=secrets.token_hex(16),
+        observer=observer,
+        secret=_only(values),
+        masking=masker.learn,
+    )
 
 
 def _frozen_ways(plan: Plan, hosts: set[str]) -> Ways:

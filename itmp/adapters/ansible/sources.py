@@ -6,18 +6,18 @@ reported together. Nothing is changed and nothing of the project is executed, ex
 plugin or script does by being read.
 """
 
-import json
 import re
 import secrets
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from itmp.adapters import supervisor
+from itmp.adapters import containers
 from itmp.adapters.ansible import (
+    _asking,
     _config,
+    _environments,
     _guards,
     _project,
     _requirements,
@@ -30,11 +30,11 @@ from itmp.adapters.ansible._ways import Way, Ways
 from itmp.adapters.known_hosts import PinnedKeys
 from itmp.canonical import digest
 from itmp.documents import DocumentError, Problem
-from itmp.errors import Error, InvalidInputError
+from itmp.documents.secrecy import secret_like
+from itmp.errors import InvalidInputError
 from itmp.plan.model import ExpectedTask, Host, Source
-from itmp.plan.sources import Facts, InventoryFacts, Needs, PlayFacts, PlayNeed
+from itmp.plan.sources import Facts, InventoryFacts, Needs, PlayFacts
 
-_INSPECT_TIMEOUT: Final = 600.0
 _VARS: Final = frozenset({"group_vars", "host_vars"})
 _RESERVED: Final = "itmp_"
 _ALLOWED: Final = (_guards.KEYS, _guards.CONTROL)
@@ -77,9 +77,10 @@ class AnsibleSources:
         """
         if not (needs.plays or needs.patterns):
             return Facts()
+        image = containers.find(needs.image) if needs.image and needs.plays else None
         public = frozenset(name for play in needs.plays for name in play.public_vars)
         artifacts, problems = self._bytes(needs)
-        notes = self._notes(artifacts)
+        notes = (*self._notes(artifacts), *_environments.notes(needs.image if image else ""))
         with tempfile.TemporaryDirectory(prefix="itmp-plan-") as scratch:
             folder, temporary = Path(scratch) / "layout", Path(scratch) / "tmp"
             environment = self._environment(folder, temporary)
@@ -98,7 +99,8 @@ class AnsibleSources:
                 raise DocumentError(problems)
             folder.mkdir(mode=0o700)
             layout.lay_out(folder, artifacts.items())
-            answer = _ask(folder, self._for_parsing(folder, temporary), needs, self._root)
+            environment = self._for_parsing(folder, temporary)
+            answer = _asking.ask(Path(scratch), environment, needs, str(self._root), image)
         _refuse(answer["problems"], self._catalog)
         used = _used(answer, needs)
         ways = self._settle([host for host in answer["hosts"] if host["name"] in used], artifacts)
@@ -154,11 +156,13 @@ class AnsibleSources:
 
     def _bytes(self, needs: Needs) -> tuple[dict[str, bytes], list[Problem]]:
         collected, problems = _project.collect(self._root, self._catalog)
-        rendered = {artifact_path(need): need.rendered for need in needs.plays if need.rendered is not None}
-        asked = {_find(need, collected) or artifact_path(need) for need in needs.plays}
+        rendered = {
+            _asking.artifact_path(need): need.rendered for need in needs.plays if need.rendered is not None
+        }
+        asked = {_asking.find(need, collected) or _asking.artifact_path(need) for need in needs.plays}
         project = _project.prune({**collected, **rendered}, asked)
         for need in needs.plays:
-            if need.rendered is None and _find(need, collected) is None:
+            if need.rendered is None and _asking.find(need, collected) is None:
                 where = f"{self._catalog}/{need.playbook}.yml"
                 problems.append(_at(need.mark, f"no playbook {need.playbook!r:.80}", f"Write {where}."))
         files, wrong = _snapshot.vars_files(self._root, self._inventories)
@@ -222,8 +226,9 @@ class AnsibleSources:
     def _place(self, path: str) -> str:
         if path.startswith("project/playbooks/"):
             return f"{self._catalog}/{path.removeprefix('project/playbooks/')}"
-        if path.startswith("inventory/") and self._inventories:
-            return str(Path(self._inventories[0]).parent / path.removeprefix("inventory/"))
+        beside = _snapshot.files_of(self._inventories)
+        if path.startswith("inventory/") and beside:
+            return str(Path(beside[0]).parent / path.removeprefix("inventory/"))
         return path.removeprefix("project/")
 
     def _facts(
@@ -279,7 +284,7 @@ def inventory_files(root: Path, inventories: tuple[str, ...]) -> dict[str, bytes
     They are read again when a run starts, and a script among them is executed: whoever reads must know it again.
     """
     found: dict[str, bytes] = {}
-    for name in inventories:
+    for name in _snapshot.files_of(inventories):
         place = root / name
         inside = sorted(place.rglob("*")) if place.is_dir() else [place]
         found |= {
@@ -288,13 +293,6 @@ def inventory_files(root: Path, inventories: tuple[str, ...]) -> dict[str, bytes
             if path.is_file() and not _VARS & set(path.relative_to(root).parts)
         }
     return found
-
-
-def artifact_path(need: PlayNeed) -> str:
-    """Return where the playbook of `need` stands among the artifacts."""
-    if need.rendered is not None:
-        return f"project/playbooks/_itmp_{need.id}.yml"
-    return f"project/playbooks/{need.playbook}.yml"
 
 
 def _used(answer: Mapping[str, Any], needs: Needs) -> set[str]:
@@ -314,53 +312,6 @@ def _known(pinned: PinnedKeys, host: Mapping[str, Any], ways: Mapping[str, Way])
     return bool(pinned.of(*end))
 
 
-def _find(need: PlayNeed, collected: Mapping[str, bytes]) -> str | None:
-    stem = f"project/playbooks/{need.playbook}"
-    return next((path for path in (f"{stem}.yml", f"{stem}.yaml", stem) if path in collected), None)
-
-
-def _ask(folder: Path, environment: Mapping[str, str], needs: Needs, root: Path) -> dict[str, Any]:
-    artifacts = {
-        str(path.relative_to(folder)): b"" for path in (folder / "project").rglob("*") if path.is_file()
-    }
-    request = {
-        "root": str(folder),
-        "inventory": str(folder / layout.INVENTORY),
-        "patterns": sorted(set(needs.patterns) | {need.pattern for need in needs.plays if need.pattern}),
-        "plays": [
-            {
-                "id": need.id,
-                "playbook": _find(need, artifacts) if need.rendered is None else artifact_path(need),
-                "mark": need.mark,
-                "pattern": need.pattern,
-                "vars": dict(need.vars),
-                "secrets": sorted(need.secrets),
-                "delegates": list(need.delegates),
-                "sliced": need.sliced,
-                "per_slice": need.per_slice,
-                "tags": list(need.tags),
-                "skip_tags": list(need.skip_tags),
-                "adds": list(need.adds),
-                "new": [one.name for one in need.new],
-            }
-            for need in needs.plays
-        ],
-    }
-    done = supervisor.run(
-        [sys.executable, "-m", "itmp.adapters.ansible.inspect"],
-        token=secrets.token_hex(16),
-        environment=environment,
-        folder=folder,
-        data=json.dumps(request).encode(),
-        timeout=_INSPECT_TIMEOUT,
-    )
-    if done.rc != 0:
-        text = done.stderr.decode(errors="replace").replace(str(folder), "").strip()
-        raise Error(f"Ansible's parser ended with {done.rc}: {text[-800:]}", where=str(root))
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
-
-
 def moved_versions(planned: Mapping[str, str]) -> list[str]:
     """Return one line for each version of Ansible, Jinja or Python that is no longer the plan's."""
     return _versions.moved(planned)
@@ -369,8 +320,13 @@ def moved_versions(planned: Mapping[str, str]) -> list[str]:
 def _refuse(found: list[list[str]], catalog: str) -> None:
     if found:
         raise DocumentError(
-            _at(where.replace("project/playbooks", catalog), what, do) for where, what, do in found
+            _at(where.replace("project/playbooks", catalog), what, _advice(*do)) for where, what, *do in found
         )
+
+
+def _advice(do: str, name: str = "", if_secret: str = "") -> str:
+    """Return what to do about a problem, which can depend on whether a variable's name promises a secret."""
+    return if_secret if name and secret_like(name) else do
 
 
 def _at(mark: str, message: str, do: str) -> Problem:

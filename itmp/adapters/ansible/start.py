@@ -5,6 +5,9 @@ anything can use it, so the executor masks it in every later result. What cannot
 fails. Decryption has one place in Ansible, `VaultLib.decrypt_and_get_vault_id`: group_vars, inline `!vault`,
 vars_files, include_vars, vaulted files and the `unvault` filter all end there. It is wrapped before Ansible reads
 anything; workers are forks and inherit the wrapping.
+
+A slice may have localhost as its one host although no inventory names it, as plays may. Ansible's command line takes
+such a limit for one that leaves no host, and its plays do not.
 """
 
 import hashlib
@@ -57,10 +60,30 @@ def watch_decryption(tell: Callable[[bytes], None]) -> None:
     VaultLib.decrypt_and_get_vault_id = decrypt_and_tell
 
 
+def allow_localhost_alone() -> None:
+    """Let a limit be the implicit localhost alone."""
+    from ansible.cli import CLI  # noqa: PLC0415 -- Ansible is imported in this process's main only
+    from ansible.errors import AnsibleError  # noqa: PLC0415 -- as above
+
+    listed = CLI.get_host_list
+
+    def get_host_list(inventory: Any, subset: Any, pattern: str = "all") -> Any:
+        try:
+            return listed(inventory, subset, pattern)
+        except AnsibleError:
+            found = inventory.get_hosts("localhost")  # within the limit, which is set by now
+            if not found:
+                raise
+            return found
+
+    CLI.get_host_list = staticmethod(get_host_list)
+
+
 def main() -> None:
     """Run the Ansible program that the arguments name."""
     watch_decryption(Teller().tell)
     _preview.hold_if_asked()
+    allow_localhost_alone()
     from ansible.__main__ import main as ansible  # noqa: PLC0415 -- as above
 
     ansible()

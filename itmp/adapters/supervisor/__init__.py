@@ -3,8 +3,9 @@
 Ansible, the engine, stack programs and parsers run under a supervisor. Rules kept here: every child gets
 its own session, an explicit environment that carries the run token, and a supervisor process (`_main`)
 which ends all descendants, also those that called `setsid`, when the child ends, when it is told, or when
-this process dies, however it dies. What `custody.close` has closed is closed to every child. Standard input,
-output and error are the caller's choice. Linux only: it rests on subreapers, parent-death signals, pidfds
+this process dies, however it dies. What `custody.close` has closed is closed to every child, but for one kind: a
+container engine has to mount, and its containers see only what they are given. Standard input, output and error are the
+caller's choice. Linux only: it rests on subreapers, parent-death signals, pidfds
 and /proc.
 
 Who is trusted: processes of our own uid. One that erases its environment and escapes a killed supervisor
@@ -43,7 +44,8 @@ class Supervised:
     """A running child process with its supervisor; a context manager that leaves nothing running.
 
     `grace` is how many seconds the child has after `stop` before everything is killed; `shown` are folders in which it
-    works although what is around them is closed to children.
+    works although what is around them is closed to children. `uncovered` is for container engines alone: what runs in
+    their containers must not be given what is closed.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Supervised:
         folder: Path | None = None,
         shown: Sequence[Path] = (),
         grace: float = 5.0,
+        uncovered: bool = False,
         stdin: int | IO[Any] = subprocess.DEVNULL,
         stdout: int | IO[Any] = subprocess.DEVNULL,
         stderr: int | IO[Any] = subprocess.DEVNULL,
@@ -64,7 +67,7 @@ class Supervised:
         life, self._lifeline = os.pipe()
         try:
             self._process = subprocess.Popen(
-                custody.supervision(life, grace, argv, shown),
+                custody.supervision(life, grace, argv, shown, uncovered=uncovered),
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
@@ -155,6 +158,7 @@ def run(
     folder: Path | None = None,
     data: bytes = b"",
     timeout: float,
+    uncovered: bool = False,
 ) -> Completed:
     """Run `argv` to its end with `data` on its standard input; raise `Error` after `timeout` seconds.
 
@@ -162,8 +166,9 @@ def run(
     """
     pipe = subprocess.PIPE
     with Supervised(
-        argv, token=token, environment=environment, folder=folder, stdin=pipe, stdout=pipe, stderr=pipe
-    ) as child:
+        argv, token=token, environment=environment, folder=folder, uncovered=uncovered,
+        stdin=pipe, stdout=pipe, stderr=pipe,
+    ) as child:  # fmt: skip
         done = child.communicate(data, timeout)
     if done.rc == _NOT_STARTED:
         raise ToolMissingError(f"{argv[0]} cannot be started", do="Install it, or put it on PATH.")

@@ -56,11 +56,22 @@ def means() -> Means:
     return _CUSTODY.found[closed]
 
 
-def supervision(life: int, grace: float, argv: Sequence[str], shown: Sequence[Path] = ()) -> list[str]:
-    """Return the command line of a supervisor for `argv` that keeps closed what is, but for the parts `shown`."""
+def closed(path: Path) -> bool:
+    """Tell whether `path` is closed, or lies in a closed folder."""
+    place = path.resolve()
+    return any(place.is_relative_to(one) for one in _CUSTODY.closed | _CUSTODY.further)
+
+
+def supervision(
+    life: int, grace: float, argv: Sequence[str], shown: Sequence[Path] = (), *, uncovered: bool = False
+) -> list[str]:
+    """Return the command line of a supervisor for `argv` that keeps closed what is, but for the parts `shown`.
+
+    `uncovered`: it closes nothing.
+    """
     return [
         *_started(life, grace),
-        *(means(), *_list(_present())),
+        *("none" if uncovered else means(), *_list(_present())),
         *_list([str(path) for path in shown]),
         *argv,
     ]
@@ -100,4 +111,4 @@ def _holds(level: Means, closed: tuple[str, ...]) -> bool:
     return done.returncode == 0
 
 
-__all__ = ["Means", "close", "close_too", "means", "supervision"]
+__all__ = ["Means", "close", "close_too", "closed", "means", "supervision"]

@@ -77,3 +77,29 @@ def test_when_not_everything_is_known_everything_is_withheld():
     masker.learn(None)
     assert masker.text("an ordinary text") == WITHHELD
     assert masker.text("") == ""
+
+
+@pytest.mark.parametrize("more_secrets", [(), tuple(f"one-of-many-{number}" for number in range(400))])
+@pytest.mark.parametrize(
+    "secret", ["abcd", "pässword", 'with "quotes" and \\', "line one of it\nline two of it", "x" * 40]
+)
+def test_a_text_holds_a_secret_exactly_where_it_would_be_masked(secret, more_secrets):
+    masker = Masker([secret, "another-secret", "abx", *more_secrets])
+    forms = [
+        secret,
+        json.dumps(secret),
+        json.dumps({"deep": json.dumps(secret)}),
+        base64.b64encode(secret.encode()).decode(),
+    ]
+    for text in (f"{form}{more}" for form in forms for more in ("", " and more")):
+        assert masker.holds(text) is (masker.text(text) != text) is True
+        assert masker.holds(f"before {text}") is True
+    for text in ("", "abc", "anothe", "nothing of it", "another-secre", json.dumps({"a": 1})):
+        assert masker.holds(text) is (masker.text(text) != text) is False
+
+
+def test_where_everything_is_withheld_every_text_may_hold_a_secret():
+    masker = Masker()
+    masker.learn(None)
+    assert masker.holds("anything")
+    assert not masker.holds("")

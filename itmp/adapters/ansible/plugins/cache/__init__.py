@@ -1,0 +1,1 @@
+"""Loaded by Ansible, by path."""
