@@ -12,6 +12,7 @@ want mmdebstrap mmdebstrap
 want dpkg-scanpackages dpkg-dev
 want pgrep procps
 want strace strace
+want sudo sudo
 for program in "$@"; do want "$program" "$program"; done
 [ ${#need[@]} -eq 0 ] && exit 0
 command_line="apt-get install -y --no-install-recommends ${need[*]}"

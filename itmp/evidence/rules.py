@@ -1,21 +1,27 @@
 """The numbered rules of evidence, and the stable name of what is found when one does not hold.
 
 Rules kept here: a name is never reused for another meaning; each finding belongs to a rule, except that a
-fork (`forked`) and a rollback (`rolled-back`) are called so whichever rule meets them.
+fork (`forked`) and a rollback (`rolled-back`) are called so whichever rule meets them, and a time that
+others contradict `clock-contradicted`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from itmp.errors import ForkError
+from itmp.errors import EvidenceInvalidError, ForkError
 
 FORKED: Final = "forked"
 ROLLED_BACK: Final = "rolled-back"
+CONTRADICTED: Final = "clock-contradicted"
 
 
 class RolledBackError(ForkError):
     """Somebody knew more leaves than there are now."""
+
+
+class ContradictedError(EvidenceInvalidError):
+    """A leaf's own time is not what witnesses and authorities say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +60,8 @@ TEXTS: Final[Mapping[int, RuleText]] = {
     ),
     6: RuleText(
         name="one history",
-        holds="the checkpoint continues the one that the auditor kept and every one that a signer had seen",
+        holds="the checkpoint continues the one that the auditor kept, every one that a signer had seen, and every "
+        "anchored head",
         broken="consistency-altered",
         absent="consistency-absent",
     ),
@@ -124,7 +131,12 @@ TEXTS: Final[Mapping[int, RuleText]] = {
         broken="close-mismatch",
         absent="not-closed",
     ),
-    17: RuleText(name="clocks", holds="they are monotone within each boot", broken="clock-backwards"),
+    17: RuleText(
+        name="clocks",
+        holds="they are monotone within each boot, and no leaf's time lies ten minutes outside what witnesses and "
+        "authorities say of heads with and without it",
+        broken="clock-backwards",
+    ),
     18: RuleText(
         name="required",
         holds="what `--require` asked for was brought and used",
@@ -155,4 +167,6 @@ def finding_of(n: int, *, error: Exception | None = None) -> str:
         return ROLLED_BACK
     if isinstance(error, ForkError):
         return FORKED
+    if isinstance(error, ContradictedError):
+        return CONTRADICTED
     return TEXTS[n].broken if error else TEXTS[n].absent

@@ -137,12 +137,14 @@ class _Draft:
 class Trust:
     """The auditor's own knowledge.
 
-    `kept` is a checkpoint that they kept, `tsa` the roots of time stamp authorities.
+    `kept` is a checkpoint that they kept, `kept_note` the same with its signatures, `tsa` the roots of time
+    stamp authorities.
     """
 
     policy: LogPolicy
     genesis: Digest
     kept: Checkpoint | None = None
+    kept_note: SignedCheckpoint | None = None
     tsa: bytes | None = None
 
     @classmethod
@@ -158,11 +160,12 @@ class Trust:
         if large := [name for name, data in files.items() if len(data) > _MAX_FILE]:
             raise InvalidInputError(f"TRUST's {large[0]} is larger than {_MAX_FILE} bytes")
         policy = LogPolicy.parse(_text(files, "log.policy"))
-        kept = files.get("checkpoint")
+        kept = _kept(policy, files["checkpoint"]) if "checkpoint" in files else None
         return cls(
             policy=policy,
             genesis=parse_digest(_text(files, "genesis").removesuffix("\n")),
-            kept=_kept(policy, kept) if kept is not None else None,
+            kept=kept.checkpoint if kept else None,
+            kept_note=kept,
             tsa=files.get("tsa.pem"),
         )
 
@@ -177,9 +180,9 @@ class Trust:
         return tuple(name for name, there in present.items() if there)
 
 
-def _kept(policy: LogPolicy, note: bytes) -> Checkpoint:
+def _kept(policy: LogPolicy, note: bytes) -> SignedCheckpoint:
     try:
-        return SignedCheckpoint.open(note, [policy.log], where="TRUST/checkpoint").checkpoint
+        return SignedCheckpoint.open(note, [policy.log], where="TRUST/checkpoint")
     except EvidenceInvalidError as error:
         raise InvalidInputError(f"the kept checkpoint is not of TRUST's log: {error.what}") from error
 

@@ -13,7 +13,8 @@ again with whom a person signed; 12 every intent lies inside plan and permit, in
 run has not done yet, while the approvals stood (`always` and undo steps: whatever they did); 13 every result has one
 earlier intent that covers its target and action, and a reconciliation a person or a probe; 14 every slice ends by
 naming each of its targets; 15 every targeted host ends in exactly one state, which its slices bear; 16 the close
-commits all events before it and is the last; 17 clocks are monotone within each boot; 18 what the auditor demanded by
+commits all events before it and is the last; 17 clocks are monotone within each boot, and
+no leaf's time is contradicted by a witness or an authority; 18 what the auditor demanded by
 `require` was brought and used; 19 with the whole log, it is sound and holds no other event of the change; 20
 questions are answered by statements that count, waits last as long as they said, and guards and jumps were followed.
 
@@ -49,6 +50,7 @@ from itmp.evidence import archive
 from itmp.evidence.bundle import blobs_in, derived, manifest_of, seen_in, signed_in
 from itmp.evidence.conduct import Conduct, RuleBrokenError
 from itmp.evidence.frame import check_clocks, check_close, numbered, read_plan
+from itmp.evidence.moments import ANCHORED, check_moments, heads
 from itmp.evidence.proofs import read_hashes, read_inclusion
 from itmp.evidence.report import Report, Rule, Verdict
 from itmp.evidence.rules import RULES, RolledBackError, finding_of
@@ -124,6 +126,7 @@ class _Verifier:
         self._record: ChangeRecord | None = None
         self._plan: Plan | None = None
         self._conduct: Conduct | None = None
+        self._anchored: dict[int, list[SignedCheckpoint]] = {}
         self._held: list[int] = []
         self._absent: dict[int, str] = {}
         self._bound = {"MANIFEST", "checkpoint"}
@@ -160,7 +163,7 @@ class _Verifier:
         if broken:
             return Report(exit_code=42 if isinstance(error, ForkError) else 40, rules=rules)
         told = (
-            tell(self._history, self._record, self._plan, self._conduct)
+            tell(self._history, self._record, self._plan, self._conduct, self._bounds.moments)
             if self._history and self._record
             else None
         )
@@ -213,9 +216,8 @@ class _Verifier:
 
     def _checkpoint(self) -> None:
         self._head = self._trust.policy.open(self._members["checkpoint"])
-        self._bound |= set(
-            filter(MEMBER.match, self._members)
-        )  # what does not hold is told, and counts for nothing
+        stamps = {name for name in self._members if MEMBER.match(name) or ANCHORED.match(name)}
+        self._bound |= stamps  # what does not hold is told, and counts for nothing
 
     def _inclusion(self) -> None:
         proofs = dict(numbered(self._members, "proofs/", ".tlog-proof"))
@@ -245,7 +247,10 @@ class _Verifier:
 
     def _one_history(self) -> None:
         head, kept = self._head.checkpoint, self._trust.kept
+        self._anchored = heads(self._trust, self._members)
         olds = seen_in(self._leaves.values())
+        for signed in (note.checkpoint for notes in self._anchored.values() for note in notes):
+            olds.setdefault(signed.size, set()).add(signed.root)
         if kept is not None:
             olds.setdefault(kept.size, set()).add(kept.root)
         expected = {f"consistency/{old}-{head.size}" for old in olds if 0 < old < head.size}
@@ -369,9 +374,12 @@ class _Verifier:
 
     def _clocks(self) -> None:
         check_clocks(self._leaves)
+        self._bounds = bounds(
+            self._trust, self._head, self._members, self.stamps, self._anchored, max(self._leaves)
+        )
+        check_moments(self._leaves, self._bounds.moments)
 
     def _required(self) -> None:
-        self._bounds = bounds(self._trust, self._head, self._members, self.stamps)
         used = set(self._trust.brought) - (set() if self._bounds.stamped else {"tsa"})
         missing = [name for name in self._require if name not in used]
         if missing:

@@ -6,7 +6,7 @@ of the code that wrote them; a report names every finding with its rule, place a
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from itmp.adapters import posix_log
 from itmp.adapters.ssh_keygen import strict_verify
@@ -20,9 +20,14 @@ from itmp.workspace import anchoring, changes
 from itmp.workspace.place import Workspace
 from itmp.workspace.planning import write_file
 
+if TYPE_CHECKING:
+    from itmp.adapters.anchors.apart import Separated
+
 DAMAGED: Final = 40
 FORK: Final = 42
 FORKS: Final = frozenset({"forked", "rolled-back"})
+REDACTION_RULE: Final = 16
+"""Our own number: what was destroyed went by enough signatures, or by the policy's retention."""
 STRICT_RULE: Final = 14
 """Our own number for what stock `ssh-keygen` says under `--strict`; 1 to 13 are `itmp.audit.verify`'s."""
 
@@ -86,10 +91,30 @@ def audit_verify(place: Workspace, *, strict: bool = False) -> LogReport:
     if strict:
         findings += [finding for leaf in log.leaves() for finding in _strict(place, leaf)]
     signed = log.checkpoint().checkpoint
+    findings += _unfounded(place)
     found, coverage = anchoring.survey(place)
     return LogReport(
         size=signed.size, root=of_raw(signed.root), findings=(*findings, *found), coverage=coverage
     )
+
+
+def _unfounded(place: Workspace) -> list[Finding]:
+    """Name contents that went without enough signatures and without the policy's retention."""
+    from itmp.workspace.committed import unfounded  # noqa: PLC0415 - only verifying asks
+
+    try:
+        found = unfounded(place)
+    except Error:
+        return []  # a policy history that does not hold is a finding already
+    return [
+        Finding(
+            rule=REDACTION_RULE,
+            name="redaction-unfounded",
+            place=f"leaf {item.redaction.index if item.redaction else item.index}",
+            message=f"{item.pointer} of leaf {item.index}: {item.redaction.unfounded if item.redaction else ''}",
+        )
+        for item in found
+    ]
 
 
 def audit_checkpoint(place: Workspace) -> str:
@@ -101,6 +126,13 @@ def audit_anchor(place: Workspace) -> tuple[anchoring.Anchored, ...]:
     """Publish the newest head and have every configured anchor remember it; say what became of each."""
     place.log.checkpoint()
     return anchoring.anchor(place)
+
+
+def audit_separate(user: str = "") -> "Separated":
+    """As root: have another account keep heads, handed over by `user`; see `itmp.adapters.anchors.apart`."""
+    from itmp.adapters.anchors.apart import separate  # noqa: PLC0415 - only this verb makes accounts
+
+    return separate(user)
 
 
 def log_vkey(place: Workspace) -> str:
