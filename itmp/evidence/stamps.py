@@ -48,6 +48,7 @@ def bounds(
     members: Mapping[str, bytes],
     stamps: Stamps | None,
     others: Mapping[int, list[SignedCheckpoint]],
+    *,
     last: int,
 ) -> Bounds:
     """Return the latest moment by which all of it was in the log, as each of TRUST's witnesses and stamps says.

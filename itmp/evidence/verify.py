@@ -375,7 +375,7 @@ class _Verifier:
     def _clocks(self) -> None:
         check_clocks(self._leaves)
         self._bounds = bounds(
-            self._trust, self._head, self._members, self.stamps, self._anchored, max(self._leaves)
+            self._trust, self._head, self._members, self.stamps, self._anchored, last=max(self._leaves)
         )
         check_moments(self._leaves, self._bounds.moments)
 

@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 DAMAGED: Final = 40
 FORK: Final = 42
 FORKS: Final = frozenset({"forked", "rolled-back"})
-REDACTION_RULE: Final = 16
-"""Our own number: what was destroyed went by enough signatures, or by the policy's retention."""
 STRICT_RULE: Final = 14
-"""Our own number for what stock `ssh-keygen` says under `--strict`; 1 to 13 are `itmp.audit.verify`'s."""
+"""Our own number for what rests on the policy: its history, redactions, and what stock `ssh-keygen` says.
+
+1 to 13 are `itmp.audit.verify`'s.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +109,7 @@ def _unfounded(place: Workspace) -> list[Finding]:
         return []  # a policy history that does not hold is a finding already
     return [
         Finding(
-            rule=REDACTION_RULE,
+            rule=STRICT_RULE,
             name="redaction-unfounded",
             place=f"leaf {item.redaction.index if item.redaction else item.index}",
             message=f"{item.pointer} of leaf {item.index}: {item.redaction.unfounded if item.redaction else ''}",

@@ -326,7 +326,9 @@ def test_a_stamp_of_another_checkpoint_counts_for_nothing(site: Site, tmp_path: 
     report = verify(forged, trust, require=("tsa",), stamps=verify_stamp)
     assert report.exit_code == 0, "the stamp of an earlier head covers the whole change"
     assert any("time stamp anchors/" in line for line in report.assurance)
-    bare = {name: None for name in archive.unpack(forged) if name.startswith("anchors/") and "/" in name[8:]}
+    bare: dict[str, bytes | None] = {
+        name: None for name in archive.unpack(forged) if name.startswith("anchors/") and "/" in name[8:]
+    }
     size = next(iter(bare)).split("/")[1]
     gone = [name for name in archive.unpack(forged) if name.startswith(f"consistency/{size}-")]
     report = verify(
