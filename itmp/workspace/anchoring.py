@@ -155,7 +155,13 @@ def _put(place: Workspace, one: Anchor, head: SignedCheckpoint) -> Anchored:
     from itmp.adapters.anchors import WitnessAnchor  # noqa: PLC0415 - as above
 
     size = head.checkpoint.size
-    files = one.put(head, place.log.prove_consistency)
+    try:
+        files = one.put(head, place.log.prove_consistency)
+    except ForkError:
+        newer = place.log.published()
+        if newer is None or newer.checkpoint.size <= size:
+            raise
+        return _put(place, one, newer)  # another process published and anchored in between: no fork
     for name, data in files.items():
         place.log.keep(f"{size}/{name}", data)
     if isinstance(one, WitnessAnchor):
