@@ -106,7 +106,7 @@ def anchored_heads(trail: Trail, events: Iterable[Leaf], head: Checkpoint) -> di
     """
     files: dict[int, set[str]] = {}
     for size, name in trail.anchored():
-        if 0 < size < head.size and (name.endswith((".note", ".tsr"))):
+        if 0 < size <= head.size and (name.endswith((".note", ".tsr"))):
             files.setdefault(size, set()).add(name)
     wanted = {size for leaf in events for signed in signed_in(leaf) for size in _around(leaf, signed, files)}
     return {

@@ -62,7 +62,7 @@ def bounds(
     moments = [*(one for note in notes for one in cosigned(trust, note)), *stamped]
     covering = [moment for moment in moments if moment.size > last]
     return Bounds(
-        lines=(*map(_line, covering), *void),
+        lines=(*dict.fromkeys(map(_line, covering)), *void),
         moments=tuple(moments),
         timed=bool(covering),
         stamped=any(moment in covering for moment in stamped),
