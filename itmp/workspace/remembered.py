@@ -26,11 +26,11 @@ _DO: Final = "Put the newest copy of the log back; what each anchor holds: itmp 
 def compare(place: Workspace) -> tuple[Finding, ...]:
     """Hold the log against what local anchors remember; grave where it contradicts, or where the policy demands one."""
     demanded = place.history().latest.policy.anchors_demanded
-    return tuple(
-        replace(item, rule=RULE, grave=item.name in _AGAINST or demanded)
-        for one in _local(place)
-        for item in _judged(place, one)
-    )
+    try:
+        found = [item for one in _local(place) for item in _judged(place, one)]
+    except Error as error:  # a key file that is gone, say: it must not keep anybody from a fix
+        found = [_silent("anchor-unreadable", "itmp.yml: anchors", error.what)]
+    return tuple(replace(item, rule=RULE, grave=item.name in _AGAINST or demanded) for item in found)
 
 
 def refuse_rolled_back(place: Workspace) -> None:
@@ -53,9 +53,13 @@ def _judged(place: Workspace, one: LocalAnchor) -> tuple[Finding, ...]:
         log, size = NoteVerifier.parse(place.log.vkey), place.log.size()
         found, heads = judge(where, notes, log, size, place.log.root)
     except Error as error:
-        return (Finding(rule=RULE, name="anchor-unreadable", place=where, message=error.what, grave=False),)
+        return (_silent("anchor-unreadable", where, error.what),)
     known = max((last.size for last in anchoring.last(place) if last.name == one.name), default=0)
     if known and not found and not heads:
         told = f"it holds nothing, and held {known} leaves the last time"
-        return (Finding(rule=RULE, name="anchor-forgot", place=where, message=told, grave=False),)
+        return (_silent("anchor-forgot", where, told),)
     return found
+
+
+def _silent(name: str, place: str, message: str) -> Finding:
+    return Finding(rule=RULE, name=name, place=place, message=message, grave=False)

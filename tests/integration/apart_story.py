@@ -161,6 +161,7 @@ def main() -> None:
     seen["grown"] = site.verify()
     before = held()
     seen["attacks"], seen["forged"] = attacks(site), forged(site)
+    seen["separate"] = site.itmp("audit", "separate")["exit_code"]
     seen["unchanged"] = held() == before
     seen["owners"] = sorted({file.owner() for file in STORE.rglob("*")})
     shutil.rmtree(site.root / ".itmp")

@@ -35,6 +35,7 @@ def test_the_logs_own_account_can_change_nothing_there(seen: dict[str, Any]) -> 
     assert len(seen["attacks"]) == 9
     assert seen["owners"] == ["itmp-anchor"]
     assert seen["unchanged"]
+    assert seen["separate"] == 15
 
 
 @pytest.mark.hosts

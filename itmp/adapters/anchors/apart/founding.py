@@ -43,9 +43,12 @@ def separate(user: str = "", *, name: str = DEFAULT) -> Separated:
     if user and user not in {entry.pw_name for entry in pwd.getpwall()}:
         raise InvalidInputError(f"no account {user!r:.60} on this machine")
     _make_account(name)
-    store = Path(pwd.getpwnam(name).pw_dir) / "anchors"
+    entry = pwd.getpwnam(name)
+    store = Path(entry.pw_dir) / "anchors"
+    if store.is_symlink():  # the account must not lead root elsewhere
+        raise RefusedError("the account's store is a link", where=str(store), do="Remove it, then try again.")
     store.mkdir(exist_ok=True)
-    shutil.chown(store, name, name)
+    os.chown(store, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
     _install_keeper()
     rule = _install_rule(name)
     if user and user != "root":
