@@ -14,6 +14,7 @@ want pgrep procps
 want strace strace
 want podman podman
 want runc runc
+want sudo sudo
 for program in "$@"; do want "$program" "$program"; done
 [ ${#need[@]} -eq 0 ] && exit 0
 command_line="apt-get install -y --no-install-recommends ${need[*]}"

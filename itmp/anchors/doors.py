@@ -6,7 +6,7 @@ witness's own disk: who rolls it back makes the witness sign two histories, so i
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from itmp.audit import SignedCheckpoint
 from itmp.errors import Error
@@ -49,6 +49,14 @@ class Anchor(Protocol):
     @property
     def remark(self) -> str:
         """What a reader must know of its worth; empty for nothing special."""
+
+
+@runtime_checkable
+class LocalAnchor(Anchor, Protocol):
+    """An anchor on this machine: it can be asked before anything is begun, without a network."""
+
+    def newest(self) -> Sequence[bytes]:
+        """Return the newest note or notes that it shows now; within milliseconds. `AnchorError`: unreadable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -201,6 +201,13 @@ class Log:
         """Durably store what an anchor gave, below `anchors/`."""
         self._store.files.put(f"anchors/{path}", data)
 
+    def anchored(self) -> Iterator[tuple[int, str]]:
+        """Yield the size and name of every file that an anchor gave; nothing is read."""
+        for path in self._store.files.names("anchors"):
+            _, size, *name = path.split("/", 2)
+            if name and size.isdecimal():
+                yield int(size), name[0]
+
     def kept(self, size: int | None = None) -> Iterator[tuple[str, bytes]]:
         """Yield what anchors gave (for the head of `size` leaves), as (path below `anchors/`, bytes)."""
         for path in self._store.files.names("anchors" if size is None else f"anchors/{size}"):

@@ -1,7 +1,7 @@
 """Checks 1 to 5, 7 and 8 of the gate, one function each, over one `Question`. The rules stand in `gate`."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -334,8 +334,9 @@ def healthy(health: Health) -> Check:
     name = "log healthy"
     grave = [finding for finding in health.findings if finding.grave]
     if not grave:
-        return _ok(8, name)
-    code = 42 if any(finding.name == "rolled-back" for finding in grave) else 16
+        told = "; ".join(f"{finding.place}: {finding.message}" for finding in health.findings)
+        return replace(_ok(8, name), why=told)
+    code = 42 if any(finding.name in {"rolled-back", "forked"} for finding in grave) else 16
     why = "; ".join(f"{finding.place}: {finding.message}" for finding in grave)
     return _refused(8, name, code, why, "Find out with: itmp audit verify")
 

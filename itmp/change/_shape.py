@@ -190,12 +190,14 @@ class Freeze(_Shape):
 class Limits(_Shape):
     """`approval`: how long an approval may be valid; `permit`: how long a permit may last.
 
-    `unpinned_hosts`: whether a plan may reach hosts without a check of their keys.
+    `unpinned_hosts`: whether a plan may reach hosts without a check of their keys. `anchors`: whether a run is
+    refused where a local anchor cannot be read or has forgotten; one that contradicts the log always refuses.
     """
 
     approval: Duration = timedelta(days=14)
     permit: Duration = timedelta(hours=24)
     unpinned_hosts: Literal["refuse", "allow"] = "refuse"
+    anchors: Literal["tell", "refuse"] = "tell"
 
     @field_validator("approval", "permit")
     @classmethod

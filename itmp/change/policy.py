@@ -91,6 +91,11 @@ class Policy:
         return self.document.limits.unpinned_hosts == "allow"
 
     @property
+    def anchors_demanded(self) -> bool:
+        """Whether a local anchor that cannot be read refuses a run."""
+        return self.document.limits.anchors == "refuse"
+
+    @property
     def retention(self) -> Retention:
         """How long committed contents are kept, and must be at hand."""
         return self.document.retention

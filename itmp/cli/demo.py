@@ -142,6 +142,10 @@ def _stage(say: Callable[[str], None], *, keep: bool) -> Iterator[Stage]:
         shutil.copytree(source / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     environ = {**os.environ, "PATH": path, "NO_COLOR": "1"}
+    environ |= {
+        "XDG_STATE_HOME": str(folder / "state"),
+        "ITMP_ANCHOR_ACCOUNT": "none",
+    }  # a log that is thrown away
     for name in ("ITMP_KEY", "ITMP_WORKSPACE"):
         environ.pop(name, None)
     try:

@@ -124,12 +124,15 @@ def reconcile(
     ],
     start: From = "",
     end: To = "",
+    slack: Annotated[
+        str, typer.Option("--slack", metavar="DURATION", help="How far apart clocks may be; 30s.")
+    ] = "",
     json: Json = False,
 ) -> Answer:
     """Compare the log with the hosts' own records. Example: itmp audit reconcile --records records"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    found = workspace.audit_reconcile(workspace.Workspace.here(), records, start=start, end=end)
+    found = workspace.audit_reconcile(workspace.Workspace.here(), records, start=start, end=end, slack=slack)
     rows = [
         (f"{item.at:%Y-%m-%dT%H:%M:%SZ}", item.place, item.name, item.what) for item in found.disagreements
     ]

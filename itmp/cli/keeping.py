@@ -11,6 +11,7 @@ from itmp.cli.printing import Answer, colour, safe, table, verb
 if TYPE_CHECKING:
     from itmp.workspace import Shown
 
+_NOT_YET = 10
 Name = Annotated[str, typer.Argument(metavar="LEAF", help="Leaf index or leaf hash.")]
 
 
@@ -49,11 +50,19 @@ def redact(
     key: Key = None,
     json: Json = False,
 ) -> Answer:
-    """Destroy one content for good. Example: itmp audit redact 12 /diff --reason 'a password was shown'"""
+    """Sign that one content may go for good. Example: itmp audit redact 12 /diff --reason 'a password was shown'"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     shown = workspace.audit_redact(workspace.Workspace.here(), name, pointer, reason=reason, key=key)
-    return Answer(data=_data(shown), lines=_lines(shown))
+    data = {**_data(shown), "needed": shown.needed or None, "signed": list(shown.signed)}
+    more = (
+        f"  another person signs with: itmp audit redact {shown.content.index} {safe(pointer)} --reason TEXT",
+    )
+    return Answer(
+        data=data,
+        lines=(*_lines(shown), *(more if shown.needed else ())),
+        exit_code=_NOT_YET if shown.needed else 0,
+    )
 
 
 @verb

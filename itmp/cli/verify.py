@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from itmp.errors import Error, InvalidInputError
-from itmp.evidence import REQUIRABLE, Report, Stamps, Trust, verify
+from itmp.evidence import REQUIRABLE, Interval, Report, Stamps, Trust, verify
 from itmp.evidence.archive import MAX_BUNDLE
-from itmp.evidence.rules import FORKED, ROLLED_BACK, TEXTS
+from itmp.evidence.rules import CONTRADICTED, FORKED, ROLLED_BACK, TEXTS
 
 _MARKS: Final = {"holds": "holds", "broken": "BROKEN", "incomplete": "INCOMPLETE", "not judged": "not judged"}
 _RESULTS: Final = {
@@ -76,6 +76,7 @@ class _Rules(argparse.Action):
             found = ", ".join(name for name in (rule.broken, rule.absent) if name)
             print(f"{n:2} {rule.name} [{found}]: {rule.holds}")  # noqa: T201 - the command's result
         print(f"{FORKED}, {ROLLED_BACK}: two histories, whichever rule meets them (42)")  # noqa: T201 - as above
+        print(f"{CONTRADICTED}: a time that a witness or an authority contradicts, at rule 17")  # noqa: T201 - as above
         sys.exit(0)
 
 
@@ -145,9 +146,9 @@ def _story(report: Report) -> list[str]:
         f"  read by the policy as: environment {told.environment}, {told.risk} risk",
     ]
     lines += [f"  external record: {_plain(told.external)}"] if told.external else []
-    lines += [
-        f"  {deed.at:%Y-%m-%dT%H:%M:%SZ} {deed.act} by {deed.who} as {deed.role}" for deed in told.deeds
-    ]
+    for deed in told.deeds:
+        lines.append(f"  {deed.at:%Y-%m-%dT%H:%M:%SZ} {deed.act} by {deed.who} as {deed.role}")
+        lines += [f"    {line}" for line in _made(deed.made)]
     for run in told.runs:
         counts = ", ".join(f"{count} {state}" for state, count in run.counts.items()) or "no hosts"
         alone = ", alone (quorum 0)" if run.quorum == 0 else ""
@@ -155,6 +156,20 @@ def _story(report: Report) -> list[str]:
         lines += [f"    {_plain(host)}: reconciled to {state}" for host, state in run.reconciled.items()]
     lines += [f"  refused attempts: {told.refusals}"] if told.refusals else []
     return lines + [f"  counts for nothing: {_plain(why)}" for why in told.ignored]
+
+
+def _made(made: Interval) -> list[str]:
+    """Say between which moments a statement was made, by whose word."""
+    lines = []
+    if made.after:
+        lines.append(
+            f"after  {made.after.at:%Y-%m-%dT%H:%M:%SZ}, {_plain(made.after.by)} over what its signer had seen"
+        )
+    if made.before:
+        lines.append(
+            f"before {made.before.at:%Y-%m-%dT%H:%M:%SZ}, {_plain(made.before.by)} over a head that holds it"
+        )
+    return lines
 
 
 def _plain(text: str) -> str:

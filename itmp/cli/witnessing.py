@@ -1,4 +1,4 @@
-"""Commands of anchors: audit anchor; and of a witness, which another team runs: witness key, witness serve."""
+"""Commands of anchors (audit anchor, audit separate) and of a witness, which another team runs (witness key, serve)."""
 
 from pathlib import Path
 from typing import Annotated, Final
@@ -20,6 +20,7 @@ _FORK: Final = 42
 def register(app: typer.Typer, audit: typer.Typer) -> None:
     """Add these commands to the program and to `itmp audit`."""
     audit.command("anchor")(anchor)
+    audit.command("separate")(separate)
     app.add_typer(witness_app, name="witness")
 
 
@@ -43,6 +44,29 @@ def anchor(json: Json = False) -> Answer:
         },
         lines=(*lines, *([colour(worst, styles[worst])] if found else [])),
         exit_code={"fork": _FORK, "failed": 16, "ok": 0}[worst],
+    )
+
+
+@verb
+def separate(
+    user: Annotated[
+        str, typer.Option("--for", metavar="ACCOUNT", help="Who runs itmp here, if not root.")
+    ] = "",
+    json: Json = False,
+) -> Answer:
+    """As root, once: have another account keep anchors. Example: itmp audit separate --for deploy"""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    made = workspace.audit_separate(user)
+    who = f"{made.user} and root" if made.user else "root alone"
+    return Answer(
+        data={
+            "account": made.account,
+            "store": str(made.store),
+            "rule": str(made.rule) if made.rule else None,
+            "user": made.user or None,
+        },
+        lines=(f"account {made.account} keeps heads in {made.store}; {who} may hand them over",),
     )
 
 

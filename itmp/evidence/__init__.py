@@ -8,6 +8,7 @@ this file is the same check, as far as a shell can go, for people who run nothin
 
 from itmp.evidence.archive import ArchiveError
 from itmp.evidence.bundle import Trail, build
+from itmp.evidence.moments import Interval
 from itmp.evidence.report import Report, Rule, Told
 from itmp.evidence.rules import RULES
 from itmp.evidence.stamps import Stamps
@@ -18,6 +19,7 @@ __all__ = [
     "REQUIRABLE",
     "RULES",
     "ArchiveError",
+    "Interval",
     "LogPolicy",
     "Report",
     "Rule",

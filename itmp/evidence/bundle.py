@@ -9,6 +9,7 @@ believing:
 | MANIFEST | sha256 of every other member, as sha256sum writes it |
 | VERIFY.md | how to check this file with tools that are not ours |
 | anchors/<name>.tsr | RFC 3161 time stamps over the checkpoint's text |
+| anchors/<size>/<name>.note, .tsr | heads that others cosigned or stamped around statements, and those stamps |
 | allowed_signers | every key of every policy version, for ssh-keygen |
 | blobs/<hex> | host lists that were too long for a leaf |
 | checkpoint | the signed head, with cosignatures |
@@ -28,16 +29,20 @@ from itmp import canonical
 from itmp.audit import STANDING, Checkpoint, Leaf, SignedCheckpoint
 from itmp.canonical import Digest
 from itmp.change import PolicyHistory, policy_history
-from itmp.errors import EvidenceIncompleteError, InvalidInputError, NotFoundError
+from itmp.errors import EvidenceIncompleteError, EvidenceInvalidError, InvalidInputError, NotFoundError
 from itmp.evidence import archive
+from itmp.evidence.moments import ANCHORED
 from itmp.evidence.proofs import write_hashes, write_inclusion
 from itmp.evidence.seen import seen_in, signed_in
 from itmp.evidence.stamps import MEMBER
 from itmp.evidence.text import VERIFY
 from itmp.plan import Plan
+from itmp.signing import NoteVerifier, Signed, Statement
 
 POLICY_ENDS: Final = tuple(f'"type":"{name}","v":1}}'.encode() for name in sorted(STANDING))
 """How a canonical leaf of the policy's history ends."""
+MOST_HEADS: Final = 64
+"""Most anchored heads that one file holds; each time stamp costs its reader a child process."""
 
 
 class Trail(Protocol):
@@ -60,6 +65,13 @@ class Trail(Protocol):
 
     def blob(self, digest: Digest) -> bytes:
         """Return content by its digest."""
+
+    @property
+    def vkey(self) -> str:
+        """The log's public key."""
+
+    def anchored(self) -> Iterable[tuple[int, str]]:
+        """Yield the size and name of every file that an anchor gave; nothing is read."""
 
     def kept(self, size: int | None = None) -> Iterable[tuple[str, bytes]]:
         """Yield what anchors gave for the head of `size`, as (`<size>/<name>`, bytes)."""
@@ -92,7 +104,9 @@ def build(
     members["checkpoint"] = head.note
     members |= {name: data for path, data in trail.kept(size) if MEMBER.match(name := _member(path))}
     members |= _proofs(trail, leaves, head)
-    members |= _consistency(trail, leaves.values(), head.checkpoint, since)
+    others = anchored_heads(trail, events, head.checkpoint)
+    members |= others
+    members |= _consistency(trail, leaves.values(), head.checkpoint, since, sizes_of(others))
     members |= _plan(trail, events[0])
     members |= _blobs(trail, events)
     members |= derived(leaves, history)
@@ -111,7 +125,7 @@ def handover(trail: Trail) -> dict[str, bytes]:
     members = {f"leaves/{index}": leaf.data for index, leaf in leaves.items()}
     members["checkpoint"] = head.note
     members |= _proofs(trail, leaves, head)
-    members |= _consistency(trail, leaves.values(), head.checkpoint, None)
+    members |= _consistency(trail, leaves.values(), head.checkpoint, None, set())
     return members
 
 
@@ -120,7 +134,63 @@ def since_member(trail: Trail, since: bytes) -> dict[str, bytes]:
     head = trail.published()
     if head is None:
         raise EvidenceIncompleteError("a log without a checkpoint", do="itmp audit checkpoint")
-    return _consistency(trail, (), head.checkpoint, since)
+    return _consistency(trail, (), head.checkpoint, since, set())
+
+
+def anchored_heads(trail: Trail, events: Iterable[Leaf], head: Checkpoint) -> dict[str, bytes]:
+    """Return the anchored heads that bound the time of each statement: what its signer saw, and what first covers it.
+
+    Members by name. Only notes that the log's key signed go along, and time stamps of heads that have such a note.
+    """
+    files: dict[int, set[str]] = {}
+    for size, name in trail.anchored():
+        if 0 < size <= head.size and (name.endswith((".note", ".tsr"))):
+            files.setdefault(size, set()).add(name)
+    wanted = {size for leaf in events for signed in signed_in(leaf) for size in _around(leaf, signed, files)}
+    return {
+        name: data
+        for size in sorted(wanted)[:MOST_HEADS]
+        for name, data in _of_size(trail, size, NoteVerifier.parse(trail.vkey))
+    }
+
+
+def _around(leaf: Leaf, signed: Signed, files: Mapping[int, set[str]]) -> Iterable[int]:
+    """Yield the newest anchored sizes that the signer can have seen and the first that cover the leaf, by kind."""
+    try:
+        seen, _ = Statement.parse(signed.text).seen
+    except InvalidInputError:
+        return
+    for ending in (".note", ".tsr"):
+        sizes = [size for size, names in files.items() if any(_gave(name, ending, names) for name in names)]
+        yield from {max((size for size in sizes if size <= seen), default=0)} - {0}
+        yield from {min((size for size in sizes if size > leaf.index), default=0)} - {0}
+
+
+def _gave(name: str, ending: str, names: set[str]) -> bool:
+    """Whether `name` is what an anchor of that kind gave: a stamp's own note is no witness's."""
+    return name.endswith(ending) and (ending == ".tsr" or f"{name.removesuffix('.note')}.tsr" not in names)
+
+
+def _of_size(trail: Trail, size: int, key: NoteVerifier) -> Iterable[tuple[str, bytes]]:
+    given = {f"anchors/{path}": data for path, data in trail.kept(size)}
+    notes = {
+        name: data for name, data in given.items() if name.endswith(".note") and _is_head(data, size, key)
+    }
+    stamps = {name: data for name, data in given.items() if name.endswith(".tsr") and notes}
+    return [(name, data) for name, data in (notes | stamps).items() if ANCHORED.match(name)]
+
+
+def _is_head(note: bytes, size: int, key: NoteVerifier) -> bool:
+    try:
+        return SignedCheckpoint.open(note, [key]).checkpoint.size == size
+    except EvidenceInvalidError:
+        return False
+
+
+def sizes_of(members: Iterable[str]) -> set[int]:
+    """Return the sizes of the anchored heads among members."""
+    found = (ANCHORED.match(name) for name in members)
+    return {int(match[1]) for match in found if match and match[3] == "note"}
 
 
 def _member(path: str) -> str:
@@ -183,10 +253,11 @@ def _proofs(trail: Trail, leaves: Iterable[int], head: SignedCheckpoint) -> dict
 
 
 def _consistency(
-    trail: Trail, leaves: Iterable[Leaf], head: Checkpoint, since: bytes | None
+    trail: Trail, leaves: Iterable[Leaf], head: Checkpoint, since: bytes | None, anchored: set[int]
 ) -> dict[str, bytes]:
     kept = _checkpoint_of(since) if since is not None else None
-    olds = set(seen_in(leaves, head.origin)) | ({kept.size} if kept and kept.origin == head.origin else set())
+    olds = set(seen_in(leaves, head.origin)) | anchored
+    olds |= {kept.size} if kept and kept.origin == head.origin else set()
     return {
         f"consistency/{old}-{head.size}": write_hashes(trail.prove_consistency(old, head.size))
         for old in olds

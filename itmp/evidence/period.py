@@ -6,7 +6,7 @@ by right, and the head continues every head that is known. Used for the change's
 
 from collections.abc import Iterable, Mapping
 
-from itmp.audit import Leaf, ProofError, SignedCheckpoint, verify_consistency, verify_inclusion
+from itmp.audit import Checkpoint, Leaf, ProofError, SignedCheckpoint, verify_consistency, verify_inclusion
 from itmp.canonical import raw
 from itmp.change import PolicyHistory, PolicyHistoryError, policy_history
 from itmp.errors import EvidenceInvalidError, ForkError, InvalidInputError
@@ -80,12 +80,12 @@ class Period:
             )
         self.history = history
 
-    def check_one_history(self) -> None:
-        """Rule 6."""
+    def check_one_history(self, anchored: Iterable[Checkpoint] = ()) -> None:
+        """Rule 6. `anchored` are heads that others cosigned or stamped."""
         head, kept = self.head.checkpoint, self._trust.kept_of(self.head.checkpoint.origin)
         olds = seen_in(self.leaves.values(), head.origin)
-        if kept is not None:
-            olds.setdefault(kept.size, set()).add(kept.root)
+        for one in (*anchored, *((kept,) if kept else ())):
+            olds.setdefault(one.size, set()).add(one.root)
         expected = {f"consistency/{old}-{head.size}" for old in olds if 0 < old < head.size}
         present = {name for name in self._members if name.startswith("consistency/")}
         mine = f"consistency/{kept.size}-{head.size}" if kept else ""

@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
 
+from itmp.evidence.moments import Interval, Moment
+
 Verdict: TypeAlias = Literal["holds", "broken", "incomplete", "not judged"]
 
 
+_UNKNOWN: Final = Interval()
 _RULE: Final = ("n", "name", "verdict", "finding", "place", "why")
 
 
@@ -29,12 +32,16 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deed:
-    """Who did what when, by a signed statement that counts. `at` is the time that the log wrote."""
+    """Who did what when, by a signed statement that counts.
+
+    `at` is the time that the log wrote, `made` the interval that others bear witness to.
+    """
 
     act: str
     who: str
     role: str
     at: datetime
+    made: Interval = _UNKNOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,13 +117,24 @@ class Report:
         }
 
 
+def _moment_data(moment: Moment | None) -> dict[str, Any] | None:
+    return {"t": moment.at.isoformat(), "by": moment.by, "size": moment.size} if moment else None
+
+
 def _told_data(told: Told) -> dict[str, Any]:
     plain = ("type", "title", "plan", "reason", "external", "environment", "risk", "state", "refusals")
     return {
         "id": told.change,
         **{name: getattr(told, name) for name in plain},
         "statements": [
-            {"act": deed.act, "signer": deed.who, "role": deed.role, "t": deed.at.isoformat()}
+            {
+                "act": deed.act,
+                "signer": deed.who,
+                "role": deed.role,
+                "t": deed.at.isoformat(),
+                "after": _moment_data(deed.made.after),
+                "before": _moment_data(deed.made.before),
+            }
             for deed in told.deeds
         ],
         "runs": [

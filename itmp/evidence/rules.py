@@ -1,8 +1,8 @@
 """The numbered rules of evidence, and the stable name of what is found when one does not hold.
 
 Rules kept here: a name is never reused for another meaning; each finding belongs to a rule, except that a
-fork (`forked`), a rollback (`rolled-back`) and a key that was revoked (`key-revoked`) are called so whichever rule
-meets them, and a handover by the rule of its own that is broken.
+fork (`forked`), a rollback (`rolled-back`), a key that was revoked (`key-revoked`) and a time that others contradict
+(`clock-contradicted`) are called so whichever rule meets them, and a handover by the rule of its own that is broken.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from itmp.errors import EvidenceInvalidError, ForkError
 
 FORKED: Final = "forked"
 ROLLED_BACK: Final = "rolled-back"
+CONTRADICTED: Final = "clock-contradicted"
 REVOKED: Final = "key-revoked"
 HANDOVERS: Final = 21
 """The rule of handovers from one period's log to the next."""
@@ -41,6 +42,10 @@ class RevokedKeyError(EvidenceInvalidError):
 
 class RolledBackError(ForkError):
     """Somebody knew more leaves than there are now."""
+
+
+class ContradictedError(EvidenceInvalidError):
+    """A leaf's own time is not what witnesses and authorities say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +84,8 @@ TEXTS: Final[Mapping[int, RuleText]] = {
     ),
     6: RuleText(
         name="one history",
-        holds="the checkpoint continues the one that the auditor kept and every one that a signer had seen",
+        holds="the checkpoint continues the one that the auditor kept, every one that a signer had seen, and every "
+        "anchored head",
         broken="consistency-altered",
         absent="consistency-absent",
     ),
@@ -149,7 +155,12 @@ TEXTS: Final[Mapping[int, RuleText]] = {
         broken="close-mismatch",
         absent="not-closed",
     ),
-    17: RuleText(name="clocks", holds="they are monotone within each boot", broken="clock-backwards"),
+    17: RuleText(
+        name="clocks",
+        holds="they are monotone within each boot, and no leaf's time lies ten minutes outside what witnesses and "
+        "authorities say of heads with and without it",
+        broken="clock-backwards",
+    ),
     18: RuleText(
         name="required",
         holds="what `--require` asked for was brought and used",
@@ -191,4 +202,6 @@ def finding_of(n: int, *, error: Exception | None = None) -> str:
     if n == HANDOVERS and isinstance(error, EvidenceInvalidError):
         name = error.what.partition(":")[0]
         return name if name in HANDED else TEXTS[n].broken
+    if isinstance(error, ContradictedError):
+        return CONTRADICTED
     return TEXTS[n].broken if error else TEXTS[n].absent

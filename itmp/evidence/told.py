@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from itmp.change import ChangeRecord, Given, PermitRecord, PolicyHistory, Reading, RunRecord
 from itmp.evidence.conduct import Conduct
+from itmp.evidence.moments import Moment, interval
 from itmp.evidence.report import Deed, RunTold, Told
 from itmp.evidence.stamps import Bounds
 from itmp.evidence.trust import Trust
@@ -12,8 +13,14 @@ from itmp.plan import Plan
 _NONE = Bounds()
 
 
-def tell(history: PolicyHistory, record: ChangeRecord, plan: Plan | None, conduct: Conduct | None) -> Told:
-    """Return the story of a change whose record has been judged."""
+def tell(
+    history: PolicyHistory,
+    record: ChangeRecord,
+    plan: Plan | None,
+    conduct: Conduct | None,
+    moments: tuple[Moment, ...] = (),
+) -> Told:
+    """Return the story of a change whose record has been judged; `moments` are what others say of its heads."""
     request = record.request
     reading = history.latest.policy.read(plan.manifest) if plan else Reading(environment="", risk="high")
     if conduct and conduct.admissions:
@@ -28,7 +35,7 @@ def tell(history: PolicyHistory, record: ChangeRecord, plan: Plan | None, conduc
         environment=reading.environment,
         risk=reading.risk if plan else "",
         state=record.state,
-        deeds=tuple(_deed(given) for given in sorted(_given(record), key=lambda given: given.index)),
+        deeds=tuple(_deed(given, moments) for given in sorted(_given(record), key=lambda given: given.index)),
         runs=tuple(_run(run, conduct) for run in record.runs),
         refusals=record.refusals,
         ignored=tuple(f"leaf {finding.index}: {finding.why}" for finding in record.findings),
@@ -89,8 +96,9 @@ def _given(record: ChangeRecord) -> Iterable[Given]:
     yield from (given for given in (record.canceled, record.reviewed, record.closed) if given)
 
 
-def _deed(given: Given) -> Deed:
-    return Deed(act=given.act, who=given.signer, role=given.role, at=given.at)
+def _deed(given: Given, moments: tuple[Moment, ...]) -> Deed:
+    made = interval(given.index, given.statement.seen[0], moments)
+    return Deed(act=given.act, who=given.signer, role=given.role, at=given.at, made=made)
 
 
 def _run(run: RunRecord, conduct: Conduct | None) -> RunTold:

@@ -140,13 +140,15 @@ class _Draft:
 class Trust:
     """The auditor's own knowledge.
 
-    `kept` is a checkpoint that they kept of this log, `later` one of a later period (opened when handovers lead there),
-    `tsa` the roots of time stamp authorities, `revoked` how many leaves a revoked key (vkey) still counts for.
+    `kept` is a checkpoint that they kept of this log, `kept_note` the same with its signatures, `later` one of a later
+    period (opened when handovers lead there), `tsa` the roots of time stamp authorities, `revoked` how many leaves a
+    revoked key (vkey) still counts for.
     """
 
     policy: LogPolicy
     genesis: Digest
     kept: Checkpoint | None = None
+    kept_note: SignedCheckpoint | None = None
     tsa: bytes | None = None
     revoked: Mapping[str, int] = field(default_factory=dict)
     later: bytes | None = None
@@ -165,12 +167,14 @@ class Trust:
         if large := [name for name, data in files.items() if len(data) > _MAX_FILE]:
             raise InvalidInputError(f"TRUST's {large[0]} is larger than {_MAX_FILE} bytes")
         policy = LogPolicy.parse(_text(files, "log.policy"))
-        kept = files.get("checkpoint")
-        later = kept if kept is not None and _is_later(policy, kept) else None
+        note = files.get("checkpoint")
+        later = note if note is not None and _is_later(policy, note) else None
+        kept = _kept(policy, note) if note is not None and later is None else None
         return cls(
             policy=policy,
             genesis=parse_digest(_text(files, "genesis").removesuffix("\n")),
-            kept=_kept(policy, kept) if kept is not None and later is None else None,
+            kept=kept.checkpoint if kept else None,
+            kept_note=kept,
             tsa=files.get("tsa.pem"),
             revoked=_revoked(_text(files, "revoked")) if "revoked" in files else {},
             later=later,
@@ -184,11 +188,13 @@ class Trust:
         """Return what the auditor knows of the next log, once its handover has been judged."""
         policy = replace(self.policy, log=NoteVerifier.parse(vkey))
         mine = self.later is not None and _origin(self.later) == policy.log.name
+        kept = _kept(policy, self.later) if mine and self.later is not None else None
         return replace(
             self,
             policy=policy,
             genesis=genesis,
-            kept=_kept(policy, self.later) if mine and self.later is not None else None,
+            kept=kept.checkpoint if kept else None,
+            kept_note=kept,
             later=None if mine else self.later,
             used=self.used or self.kept is not None,
         )
@@ -204,9 +210,9 @@ class Trust:
         return tuple(name for name, there in present.items() if there)
 
 
-def _kept(policy: LogPolicy, note: bytes) -> Checkpoint:
+def _kept(policy: LogPolicy, note: bytes) -> SignedCheckpoint:
     try:
-        return SignedCheckpoint.open(note, [policy.log], where="TRUST/checkpoint").checkpoint
+        return SignedCheckpoint.open(note, [policy.log], where="TRUST/checkpoint")
     except EvidenceInvalidError as error:
         raise InvalidInputError(f"the kept checkpoint is not of TRUST's log: {error.what}") from error
 

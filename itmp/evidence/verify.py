@@ -13,7 +13,8 @@ again with whom a person signed; 12 every intent lies inside plan and permit, in
 run has not done yet, while the approvals stood (`always` and undo steps: whatever they did); 13 every result has one
 earlier intent that covers its target and action, and a reconciliation a person or a probe; 14 every slice ends by
 naming each of its targets; 15 every targeted host ends in exactly one state, which its slices bear; 16 the close
-commits all events before it and is the last; 17 clocks are monotone within each boot; 18 what the auditor demanded by
+commits all events before it and is the last; 17 clocks are monotone within each boot, and
+no leaf's time is contradicted by a witness or an authority; 18 what the auditor demanded by
 `require` was brought and used; 19 with the whole log, it is sound and holds no other event of the change; 20
 questions are answered by statements that count, waits last as long as they said, and guards and jumps were followed; 21
 the change's log is TRUST's, or handovers lead to it from there, each signed by both logs' keys and by the policy's
@@ -38,6 +39,7 @@ from itmp.evidence.bundle import blobs_in, derived, manifest_of
 from itmp.evidence.conduct import Conduct
 from itmp.evidence.frame import check_clocks, check_close, read_plan
 from itmp.evidence.handovers import PREFIX, Walked, walk
+from itmp.evidence.moments import ANCHORED, check_moments, heads
 from itmp.evidence.period import Period
 from itmp.evidence.report import Report, Rule, Verdict
 from itmp.evidence.rules import RULES, RuleBrokenError, finding_of
@@ -116,6 +118,7 @@ class _Verifier:
         self._record: ChangeRecord | None = None
         self._plan: Plan | None = None
         self._conduct: Conduct | None = None
+        self._anchored: dict[int, list[SignedCheckpoint]] = {}
         self._held: list[int] = []
         self._absent: dict[int, str] = {}
         self._bound = {"MANIFEST", "checkpoint"}
@@ -152,7 +155,7 @@ class _Verifier:
         if broken:
             return Report(exit_code=42 if isinstance(error, ForkError) else 40, rules=rules)
         told = (
-            tell(self._history, self._record, self._plan, self._conduct)
+            tell(self._history, self._record, self._plan, self._conduct, self._bounds.moments)
             if self._history and self._record
             else None
         )
@@ -212,9 +215,8 @@ class _Verifier:
         self._period.check_head()
         self._head = self._period.head
         self._bound |= self._walked.bound
-        self._bound |= set(
-            filter(MEMBER.match, self._members)
-        )  # what does not hold is told, and counts for nothing
+        stamps = {name for name in self._members if MEMBER.match(name) or ANCHORED.match(name)}
+        self._bound |= stamps  # what does not hold is told, and counts for nothing
 
     def _inclusion(self) -> None:
         self._period.check_inclusion()
@@ -228,7 +230,8 @@ class _Verifier:
         self._history = self._period.history
 
     def _one_history(self) -> None:
-        self._period.check_one_history()
+        self._anchored = heads(self._trust, self._members)
+        self._period.check_one_history(note.checkpoint for notes in self._anchored.values() for note in notes)
         self._bound |= self._period.bound
         if absent := self._walked.absent or self._period.absent:
             self._absent[6] = absent
@@ -318,9 +321,12 @@ class _Verifier:
 
     def _clocks(self) -> None:
         check_clocks(self._leaves)
+        self._bounds = bounds(
+            self._trust, self._head, self._members, self.stamps, self._anchored, last=max(self._leaves)
+        )
+        check_moments(self._leaves, self._bounds.moments)
 
     def _required(self) -> None:
-        self._bounds = bounds(self._trust, self._head, self._members, self.stamps)
         used = set(self._trust.brought) - (set() if self._bounds.stamped else {"tsa"})
         missing = [name for name in self._require if name not in used]
         if missing:

@@ -135,7 +135,8 @@ sort -c -u names 2> /dev/null || broken 1 "members out of order, or one name twi
 index='(0|[1-9][0-9]{0,17})'
 known="MANIFEST|VERIFY\\.md|allowed_signers|checkpoint|leaves\\/$index|proofs\\/$index\\.tlog-proof|policy\\/$index\\.yml"
 known+="|statements\\/$index(-$index)?\\.(txt|sig)|consistency\\/$index-$index|plan\\/manifest"
-known+="|(blobs|plan\\/artifacts)\\/[0-9a-f]{64}|anchors\\/[a-z0-9][a-z0-9-]{0,30}\\.tsr"
+known+="|(blobs|plan\\/artifacts)\\/[0-9a-f]{64}|anchors\\/([1-9][0-9]{0,17}\\/)?[a-z0-9][a-z0-9-]{0,30}\\.tsr"
+known+="|anchors\\/[1-9][0-9]{0,17}\\/[a-z0-9][a-z0-9-]{0,30}\\.note"
 known+="|handovers\\/[1-9][0-9]{0,3}\\/[a-z]+(\\/[0-9a-z.-]+)?"
 strange=$(sed -nE "/^($known)\$/!p" names)
 [[ -z $strange ]] || broken 1 "a member that does not belong here: ${strange:0:80}"
@@ -156,7 +157,7 @@ handed=0
 for name in handovers/*/*  handovers/*/*/*; do
   if [[ -f $name ]]; then covers "$name"; handed=1; fi
 done
-mapfile -t textual < <(sed -E '/^(plan\/artifacts|blobs|anchors)\//d' ../names)
+mapfile -t textual < <(sed -E '/^(plan\/artifacts|blobs)\/|^anchors\/.*\.tsr$/d' ../names)
 texts "${textual[@]}" || broken 1 "a NUL in a member that is text"
 declare -A member=()
 while read -r sum name; do member[$name]=$sum; done < MANIFEST
@@ -289,7 +290,7 @@ for at in "${!indexes[@]}"; do
   covers "leaves/${indexes[at]}" "proofs/${indexes[at]}.tlog-proof"
 done
 covers checkpoint
-for stamp in in/anchors/*.tsr; do # one that does not hold is told at the end, and counts for nothing
+for stamp in in/anchors/*.tsr in/anchors/*/*.tsr; do # one that does not hold is told at the end, and counts for nothing
   if [[ -f $stamp ]]; then covers "${stamp#in/}"; fi
 done
 holds 3 "${#indexes[@]} leaves are in the tree"
@@ -463,6 +464,13 @@ if [[ -f $trust/checkpoint ]]; then
   kept=$note_size
   ((kept == 0)) || remember "$kept" "$note_root"
 fi
+for note in in/anchors/*/*.note; do # heads that others cosigned or stamped, around statements
+  [[ -f $note ]] || continue
+  open_note "$note" || broken 6 "${note#in/} is not signed by TRUST's log"
+  [[ ${note#in/} == "anchors/$note_size/"* ]] || broken 6 "${note#in/} is of another size"
+  remember "$note_size" "$note_root"
+  covers "${note#in/}"
+done
 : > wanted
 for old in "${!old_root[@]}"; do
   ((old <= size)) || broken 6 "$old leaves were known to somebody, the checkpoint has $size" 42
@@ -641,15 +649,23 @@ for i in "${indexes[@]}"; do
 done
 holds 17 "clocks are monotone in ${#clock[@]} boot(s)"
 
-# Rule 18: time stamps over the checkpoint's three lines, where TRUST holds roots for them.
-head -n 3 in/checkpoint > text
-for stamp in in/anchors/*.tsr; do
+# Rule 18: time stamps over a head's three lines, where TRUST holds roots for them.
+for stamp in in/anchors/*.tsr in/anchors/*/*.tsr; do
   [[ -f $stamp ]] || continue
+  of=in/checkpoint what="all of it"
+  if [[ $stamp == in/anchors/*/* ]]; then
+    at=${stamp#in/anchors/}
+    what="its first ${at%%/*} leaves"
+    notes=("in/anchors/${at%%/*}/"*.note)
+    of=${notes[0]}
+    [[ -f $of ]] || { left_out 18 "${stamp#in/} counts for nothing: the head that it is of is not here"; continue; }
+  fi
+  head -n 3 "$of" > text
   if [[ ! -f $trust/tsa.pem ]]; then
     left_out 18 "${stamp#in/}: TRUST holds no tsa.pem"
   elif openssl ts -verify -data text -in "$stamp" -CAfile "$trust/tsa.pem" > /dev/null 2>&1; then
     stamped=$(openssl ts -reply -in "$stamp" -text 2> /dev/null | sed -nE 's/^Time stamp: //p')
-    holds 18 "${stamp#in/}: all of it was in the log by $stamped"
+    holds 18 "${stamp#in/}: $what was in the log by $stamped"
   else
     left_out 18 "${stamp#in/} counts for nothing: it is not of TRUST's tsa.pem, or over other text"
   fi
@@ -661,6 +677,7 @@ left_out 10 "quorum and separation of duties, windows, freezes, expiry: who appr
 left_out 12 "whether hosts and work lie inside plan and permit; whether approvals still stood"
 left_out 13 "whether actions are those of the plan"
 left_out 14 "slices, and 15 hosts: whether each is accounted for"
+left_out 17 "whether witnesses or stamps contradict a leaf's time"
 left_out 18 "19 and witnesses: that is for itmp-verify"
 left_out 20 "questions, waits and guards: whether answers count and branches were followed"
 left_out 21 "handovers from an earlier period: TRUST must be of the change's own"

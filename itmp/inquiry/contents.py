@@ -1,24 +1,27 @@
 """Contents that leaves commit to, and who destroyed which: read from raw leaves and the policy's versions.
 
 Rules kept here:
-1. A content is destroyed by right when a later leaf holds a signed `redact` statement that counts there and names
-   its leaf and pointer, or when it was older than the `keep` of the policy then in force.
+1. A content is destroyed by right when signed `redact` statements that count name its leaf and pointer, by as many
+   distinct people as its change needed to be run (one who asks, and the policy's quorum), under one policy version and
+   while all of them are valid; or when it was older than the `keep` of the policy then in force. A content of no known
+   plan needs what the strictest environment asks at high risk.
 2. `redaction.done` says that it happened, names what gave the right, and gives none itself: where it names nothing
    that counts, it is an unfounded one, and stands as such.
 3. Nothing here says whether the content is still there: that is the store's word, compared by whoever asks.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from itmp.audit import Leaf
 from itmp.audit.commitments import commitments_of
 from itmp.canonical import Digest
-from itmp.change import PolicyHistory, time_of
+from itmp.change import Policy, PolicyHistory, Reading, time_of
 from itmp.change.statements import Given, verify_given
-from itmp.errors import Error
+from itmp.errors import Error, RefusedError
+from itmp.plan import Manifest
 from itmp.signing import Signed
 
 STATEMENT: Final = "statement"
@@ -43,7 +46,10 @@ class Redaction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """A commitment at `pointer` of leaf `index` (hash `leaf`, written `at`): how it was asked to go, and went."""
+    """A commitment at `pointer` of leaf `index` (hash `leaf`, written `at`): how it was asked to go, and went.
+
+    `asks` are the statements that count, `asked` those that completed a quorum: with them it may go.
+    """
 
     index: int
     leaf: Digest
@@ -51,12 +57,38 @@ class Content:
     commitment: Digest
     at: datetime
     change: str
-    asked: Given | None = None
+    plan: str = ""
+    asks: tuple[Given, ...] = ()
+    asked: tuple[Given, ...] = ()
     redaction: Redaction | None = None
+
+    def standing(self, policy: Policy, now: datetime) -> tuple[Given, ...]:
+        """Return each person's newest statement that still counts under `policy` at `now`."""
+        newest = {
+            given.signer: given
+            for given in self.asks
+            if given.kind == "human" and given.line("policy") == policy.digest and now <= given.until
+        }
+        return tuple(newest.values())
+
+
+def needed(policy: Policy, manifest: Manifest | None) -> int:
+    """Return how many distinct people must sign before a content of this plan (`None`: unknown) may go."""
+    reading = Reading(environment=policy.environment_of(()), risk="high")
+    if manifest is not None:
+        reading = policy.read(manifest)
+    try:
+        return 1 + policy.quorum_for(reading.environment, reading.risk).count
+    except RefusedError:  # no such change could run: then the most that any rule asks for
+        return 1 + max((rule.count for rule in policy.document.quorum), default=1)
+
+
+Plans: TypeAlias = Callable[[str], Manifest | None]
+"""The manifest with this digest, or None where its bytes are not at hand."""
 
 
 def contents(
-    leaves: Iterable[Leaf], history: PolicyHistory, before: Iterable[Content] = ()
+    leaves: Iterable[Leaf], history: PolicyHistory, plans: Plans, before: Iterable[Content] = ()
 ) -> tuple[Content, ...]:
     """Return every content that `leaves` (in order, from the log's first) commit to.
 
@@ -65,11 +97,11 @@ def contents(
     found: dict[tuple[str, str], Content] = {(one.leaf, one.pointer): one for one in before}
     for leaf in leaves:
         if any(mark in leaf.data for mark in _MARKS):
-            _take(found, leaf, history)
+            _take(found, leaf, history, plans)
     return tuple(found.values())
 
 
-def _take(found: dict[tuple[str, str], Content], leaf: Leaf, history: PolicyHistory) -> None:
+def _take(found: dict[tuple[str, str], Content], leaf: Leaf, history: PolicyHistory, plans: Plans) -> None:
     event = leaf.event
     for pointer, commitment in commitments_of(event).items():
         found[leaf.hash, pointer] = Content(
@@ -79,18 +111,19 @@ def _take(found: dict[tuple[str, str], Content], leaf: Leaf, history: PolicyHist
             commitment=commitment,
             at=time_of(leaf),
             change=event.change,
+            plan=event.plan,
         )
     data: dict[str, Any] = dict(event.data or {})
     if event.type == "statement.recorded":
-        _ask(found, leaf, history)
+        _ask(found, leaf, history, plans)
     elif event.type == "redaction.done":
         key = (str(data.get("leaf")), str(data.get("pointer")))
         if key in found and (found[key].redaction is None or found[key].redaction.unfounded):  # type: ignore[union-attr]  # it is not None on the right
             found[key] = replace(found[key], redaction=_done(found[key], leaf, data, history))
 
 
-def _ask(found: dict[tuple[str, str], Content], leaf: Leaf, history: PolicyHistory) -> None:
-    """Rule 1, by statement: what does not count there asks for nothing."""
+def _ask(found: dict[tuple[str, str], Content], leaf: Leaf, history: PolicyHistory, plans: Plans) -> None:
+    """Rule 1, by statements: what does not count there asks for nothing."""
     policy = history.at(leaf.index).policy
     try:
         signed = Signed.from_data(leaf.event.data or {})
@@ -98,21 +131,29 @@ def _ask(found: dict[tuple[str, str], Content], leaf: Leaf, history: PolicyHisto
     except Error:
         return
     key = (given.line("leaf"), given.line("pointer"))
-    if given.act == "redact" and key in found and found[key].asked is None:
-        found[key] = replace(found[key], asked=given)
+    if given.act != "redact" or key not in found or found[key].asked or _used(found[key], given):
+        return
+    content = replace(found[key], asks=(*found[key].asks, given))
+    standing = content.standing(policy, given.at)
+    enough = len(standing) >= needed(policy, plans(content.plan))
+    found[key] = replace(content, asked=standing if enough else ())
+
+
+def _used(content: Content, given: Given) -> bool:
+    """Each statement counts once, however often the log's owner writes it down."""
+    return any((one.signer, one.line("nonce")) == (given.signer, given.line("nonce")) for one in content.asks)
 
 
 def _done(content: Content, leaf: Leaf, data: dict[str, Any], history: PolicyHistory) -> Redaction:
     """Rule 2."""
     at, asked = time_of(leaf), content.asked
-    if data.get("cause") == STATEMENT and asked is not None and data.get("statement") == asked.leaf:
-        return Redaction(
-            index=leaf.index, at=at, cause=STATEMENT, by=asked.signer, reason=asked.line("reason")
-        )
+    if data.get("cause") == STATEMENT and asked and data.get("statements") == [one.leaf for one in asked]:
+        by, reason = ", ".join(one.signer for one in asked), asked[0].line("reason")
+        return Redaction(index=leaf.index, at=at, cause=STATEMENT, by=by, reason=reason)
     version = history.at(leaf.index).policy
     keep = version.retention.keep
     if data.get("cause") == RETENTION and at - content.at >= keep:
         reason = f"older than {keep.days} days"
         return Redaction(index=leaf.index, at=at, cause=RETENTION, by="the policy's retention", reason=reason)
-    why = "no statement that counts asked for it, and the policy's retention did not either"
+    why = "too few people signed for it, and the policy's retention did not ask for it either"
     return Redaction(index=leaf.index, at=at, cause=str(data.get("cause")), by="", reason="", unfounded=why)

@@ -10,7 +10,7 @@ host, and is shown as text.
 | `clock` | `date +%Y-%m-%dT%H:%M:%S%z` at collection | the time of collection and the host's offset; required |
 | `auth.log` | syslog, or `journalctl -o short-iso-precise` | `Accepted …`, `COMMAND=`, `Invoked with` |
 | `dpkg.log` | dpkg | `install upgrade remove purge` |
-| `boots` | `journalctl --list-boots -o short-iso`, or any list | one RFC 3339 time a line |
+| `boots` | `journalctl --list-boots -o short-iso`, `last reboot`, or any list | one RFC 3339 time a line |
 """
 
 import re
@@ -28,6 +28,7 @@ _ISO: Final = re.compile(
     r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d{1,9})?)(Z|[+-]\d\d:?\d\d) \S+ (\S+?)(?:\[\d+\])?: (.*)",
     re.ASCII,
 )
+_BOOT: Final = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(Z|[+-]\d\d:?\d\d)", re.ASCII)
 _OLD: Final = re.compile(
     r"([A-Z][a-z]{2}) {1,2}(\d{1,2}) (\d\d:\d\d:\d\d) \S+ (\S+?)(?:\[\d+\])?: (.*)", re.ASCII
 )
@@ -114,7 +115,8 @@ def _dpkg(line: str, clock: datetime) -> Iterator[tuple[str, datetime, str]]:
 
 def _boots(line: str, clock: datetime) -> Iterator[tuple[str, datetime, str]]:
     del clock
-    at = _moment(line.strip()[:-5], line.strip()[-5:]) or _moment(line.strip()[:-1], line.strip()[-1:])
+    found = _BOOT.fullmatch(line.strip())
+    at = _moment(found[1], found[2]) if found else None
     if at:
         yield "boot", at, "started"
 

@@ -20,7 +20,15 @@ from itmp.lab import _packages as packages
 from itmp.lab._keeping import LabError
 
 SUITE: Final = "bookworm"
-_INCLUDE: Final = ("openssh-server", "python3-minimal", "python3-apt", "iproute2", "procps", "sudo")
+_INCLUDE: Final = (
+    "openssh-server",
+    "inetutils-syslogd",
+    "python3-minimal",
+    "python3-apt",
+    "iproute2",
+    "procps",
+    "sudo",
+)
 _OPTIONS: Final = (
     "--variant=minbase",
     f"--include={','.join(_INCLUDE)}",
@@ -30,6 +38,12 @@ _OPTIONS: Final = (
     '--aptopt=Acquire::Languages "none"',
 )
 _SSHD: Final = "UseDNS no\nUsePAM no\nPasswordAuthentication no\nLogLevel VERBOSE\nMaxStartups 100\n"
+_SYSLOG: Final = """\
+auth,authpriv.*\t/var/log/auth.log
+auth.*\t/var/log/sshd.log
+*.*;auth,authpriv.none\t/var/log/syslog
+"""
+"""As Debian's own, and sshd's lines in a file of their own besides: the lab counts connections there."""
 _KEPT_OFF: Final = "#!/bin/sh\nexit 101\n"  # no package may start a service: there is no service manager
 _HERE: Final = Path(__file__).parent
 _LAST_LINES: Final = 15
@@ -94,6 +108,7 @@ def _furnish(root: Path) -> None:
         source.unlink(missing_ok=True)
     (root / "root/.ssh").mkdir(mode=0o700, exist_ok=True)
     (root / "etc/ssh/sshd_config.d/lab.conf").write_text(_SSHD, encoding="utf-8")
+    (root / "etc/syslog.conf").write_text(_SYSLOG, encoding="utf-8")
     (root / "etc/itmp-lab-host").write_text("", encoding="utf-8")
     _program(root / "usr/sbin/policy-rc.d", _KEPT_OFF)
     _install(root)

@@ -47,6 +47,15 @@ class ForgedLog:
         """Return a consistency proof of the forged tree."""
         return self._tree.consistency(old, new)
 
+    @property
+    def vkey(self) -> str:
+        """The log's public key, which signs the forged head as well."""
+        return self._key.vkey
+
+    def anchored(self) -> tuple[tuple[int, str], ...]:
+        """No anchor gave anything."""
+        return ()
+
     def kept(self, size: int | None = None) -> tuple[tuple[str, bytes], ...]:  # noqa: ARG002 - it has none
         """Return what anchors gave: nothing."""
         return ()

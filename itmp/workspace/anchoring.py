@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 WAIT: Final = 10.0
 """Seconds that all anchors together may take after a checkpoint."""
 
+LOCAL: Final = frozenset({"directory", "git"})
+"""Kinds that are asked without a network."""
+
 RULE: Final = 15
 _TRIES: Final = 3
 _LAST: Final = "anchors.json"
@@ -93,9 +96,10 @@ def survey(place: Workspace) -> tuple[tuple[Finding, ...], tuple[Coverage, ...]]
     return tuple(findings), tuple(coverage)
 
 
-def anchors_of(place: Workspace) -> tuple[Anchor, ...]:
-    """Return the configured anchors; `InvalidInputError` for one that lacks what its kind needs."""
-    made = tuple(_made(place, setting) for setting in place.config.anchors)
+def anchors_of(place: Workspace, *, local: bool = False) -> tuple[Anchor, ...]:
+    """Return the configured anchors, or those on this machine alone; `InvalidInputError` where a kind lacks a key."""
+    settings = [one for one in place.config.anchors if not local or one.kind in LOCAL]
+    made = tuple(_made(place, setting) for setting in settings)
     if len({one.name for one in made}) != len(made):
         raise InvalidInputError(
             "two anchors have one name", where="itmp.yml: anchors", do="Give each a name."
@@ -110,12 +114,7 @@ def _made(place: Workspace, setting: AnchorSetting) -> Anchor:
     setting.check(name)
     match setting.kind:
         case "directory":
-            from itmp.adapters.anchors.folder import default_folder  # noqa: PLC0415 - as above
-
-            folder = (
-                place.root / Path(setting.path).expanduser() if setting.path else default_folder(os.environ)
-            )
-            return anchors.FolderAnchor(name, log=log, folder=folder)
+            return _directory(place, setting, name, log)
         case "witness":
             return anchors.WitnessAnchor(name, url=setting.url, vkey=setting.key)
         case "rfc3161":
@@ -137,12 +136,32 @@ def _made(place: Workspace, setting: AnchorSetting) -> Anchor:
             )
 
 
+def _directory(place: Workspace, setting: AnchorSetting, name: str, log: NoteVerifier) -> Anchor:
+    """Return the folder that is named, else the one of another account where root made one, else this user's own."""
+    from itmp.adapters.anchors import AccountAnchor, FolderAnchor  # noqa: PLC0415 - as above
+    from itmp.adapters.anchors.apart import find_account, named_account  # noqa: PLC0415 - as above
+    from itmp.adapters.anchors.folder import default_folder  # noqa: PLC0415 - as above
+
+    if setting.path:
+        return FolderAnchor(name, log=log, folder=place.root / Path(setting.path).expanduser())
+    account = find_account(named_account(os.environ, setting.account))
+    if account is not None:
+        return AccountAnchor(name, log=log, account=account)
+    return FolderAnchor(name, log=log, folder=default_folder(os.environ))
+
+
 def _put(place: Workspace, one: Anchor, head: SignedCheckpoint) -> Anchored:
     """Anchor one head; what the anchor gives is kept beside the log, cosignatures in the checkpoint too."""
     from itmp.adapters.anchors import WitnessAnchor  # noqa: PLC0415 - as above
 
     size = head.checkpoint.size
-    files = one.put(head, place.log.prove_consistency)
+    try:
+        files = one.put(head, place.log.prove_consistency)
+    except ForkError:
+        newer = place.log.published()
+        if newer is None or newer.checkpoint.size <= size:
+            raise
+        return _put(place, one, newer)  # another process published and anchored in between: no fork
     for name, data in files.items():
         place.log.keep(f"{size}/{name}", data)
     if isinstance(one, WitnessAnchor):

@@ -7,7 +7,7 @@ of the code that wrote them; a report names every finding with its rule, place a
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from itmp.adapters.posix_log.periods import names
 from itmp.adapters.ssh_keygen import strict_verify
@@ -21,11 +21,17 @@ from itmp.workspace.chain import verify_log
 from itmp.workspace.place import Workspace
 from itmp.workspace.planning import write_file
 
+if TYPE_CHECKING:
+    from itmp.adapters.anchors.apart import Separated
+
 DAMAGED: Final = 40
 FORK: Final = 42
 FORKS: Final = frozenset({"forked", "rolled-back"})
 STRICT_RULE: Final = 14
-"""Our own number for what stock `ssh-keygen` says under `--strict`; 1 to 13 are `itmp.audit.verify`'s."""
+"""Our own number for what rests on the policy: its history, redactions, and what stock `ssh-keygen` says.
+
+1 to 13 are `itmp.audit.verify`'s.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +98,7 @@ def audit_verify(place: Workspace, *, strict: bool = False) -> LogReport:
         here = (*(periods.of_period(place, name) for name in names(place.state)), place)
         findings += [finding for one in here for leaf in one.log.leaves() for finding in _strict(one, leaf)]
     signed = log.checkpoint().checkpoint
+    findings += _unfounded(place)
     found, coverage = anchoring.survey(place)
     return LogReport(
         size=signed.size,
@@ -100,6 +107,25 @@ def audit_verify(place: Workspace, *, strict: bool = False) -> LogReport:
         coverage=coverage,
         older=older,
     )
+
+
+def _unfounded(place: Workspace) -> list[Finding]:
+    """Name contents that went without enough signatures and without the policy's retention."""
+    from itmp.workspace.committed import unfounded  # noqa: PLC0415 - only verifying asks
+
+    try:
+        found = unfounded(place)
+    except Error:
+        return []  # a policy history that does not hold is a finding already
+    return [
+        Finding(
+            rule=STRICT_RULE,
+            name="redaction-unfounded",
+            place=f"leaf {item.redaction.index if item.redaction else item.index}",
+            message=f"{item.pointer} of leaf {item.index}: {item.redaction.unfounded if item.redaction else ''}",
+        )
+        for item in found
+    ]
 
 
 def audit_checkpoint(place: Workspace) -> str:
@@ -111,6 +137,13 @@ def audit_anchor(place: Workspace) -> tuple[anchoring.Anchored, ...]:
     """Publish the newest head and have every configured anchor remember it; say what became of each."""
     place.log.checkpoint()
     return anchoring.anchor(place)
+
+
+def audit_separate(user: str = "") -> "Separated":
+    """As root: have another account keep heads, handed over by `user`; see `itmp.adapters.anchors.apart`."""
+    from itmp.adapters.anchors.apart import separate  # noqa: PLC0415 - only this verb makes accounts
+
+    return separate(user)
 
 
 def log_vkey(place: Workspace) -> str:

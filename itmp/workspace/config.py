@@ -56,6 +56,7 @@ class AnchorSetting(_Part):
     kind: Literal["directory", "witness", "rfc3161", "git", "s3"]
     name: str = ""
     path: str = ""
+    account: str = ""
     url: str = ""
     key: str = ""
     roots: str = ""

@@ -1,9 +1,9 @@
 """Verbs of contents that leaves only commit to: open, redact, retention.
 
 Rules kept here: opening is logged before anything is shown, and what was asked to go is never shown again; a content
-goes only by a signed statement that counts or by the policy's retention; intent before effect: the statement is durable
-before the content is destroyed, `redaction.done` is written after it, and whoever was interrupted between finishes when
-asked again; leaves never go.
+goes only by signed statements of enough people or by the policy's retention; intent before effect: the statements are
+durable before the content is destroyed, `redaction.done` is written after it, and whoever was interrupted between
+finishes when asked again; leaves never go.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,9 +16,10 @@ from itmp.adapters.clock import SystemClock, new_id
 from itmp.audit import Event
 from itmp.audit.commitments import commitments_of, open_commitment
 from itmp.errors import InvalidInputError, NotFoundError
-from itmp.inquiry import Content, contents
-from itmp.inquiry.contents import RETENTION, STATEMENT
+from itmp.inquiry import Content
+from itmp.inquiry.contents import RETENTION, STATEMENT, needed
 from itmp.workspace import auditing, changes, packing, statements
+from itmp.workspace.committed import committed, plans
 from itmp.workspace.place import EXECUTOR, Workspace
 
 State: TypeAlias = Literal[
@@ -36,12 +37,17 @@ _BATCH: Final = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """A commitment and its content: `value` where it is here and opens it, else None, and `why` not."""
+    """A commitment and its content: `value` where it is here and opens it, else None, and `why` not.
+
+    `needed` people must sign before it may be destroyed; `signed` are those who have.
+    """
 
     content: Content
     state: State
     value: Any
     why: str
+    needed: int = 0
+    signed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +84,17 @@ def audit_open(place: Workspace, name: str, pointer: str = "") -> tuple[Shown, .
 
 
 def audit_redact(place: Workspace, name: str, pointer: str, *, reason: str, key: str | None = None) -> Shown:
-    """Destroy one content for good, by a signed statement; a second call finishes what was interrupted."""
+    """Sign that one content may go for good, and destroy it once enough people have signed.
+
+    A further call, also by somebody who has signed, finishes what was interrupted.
+    """
     (content,) = _of_leaf(place, name, pointer)
     if content.redaction is None or content.redaction.unfounded:
-        if content.asked is None:
+        if not content.asked:
             _ask(place, content, reason, key)
             (content,) = _of_leaf(place, content.leaf, pointer)
+        if not content.asked:
+            return _awaited(place, content)
         _destroy(place, [content])
     else:
         _store(place).destroy(content.commitment)
@@ -121,7 +132,7 @@ def returned(place: Workspace) -> int:
 
 def _of_leaf(place: Workspace, name: str, pointer: str) -> tuple[Content, ...]:
     leaf = auditing.audit_show(place, name)
-    found = [item for item in _all(place) if item.leaf == leaf.hash]
+    found = [item for item in committed(place) if item.leaf == leaf.hash]
     chosen = tuple(item for item in found if pointer in {"", item.pointer})
     if not chosen:
         there = ", ".join(item.pointer for item in found) or "nothing"
@@ -136,10 +147,25 @@ def _of_leaf(place: Workspace, name: str, pointer: str) -> tuple[Content, ...]:
 def _ask(place: Workspace, content: Content, reason: str, key: str | None) -> None:
     if not reason:
         raise InvalidInputError("a redaction needs a reason", do="Say why: --reason TEXT.")
+    policy, now = place.history().latest.policy, SystemClock().now()
+    signer = statements.choose_signer(place, policy, key)
+    if signer.id in {given.signer for given in content.standing(policy, now)}:
+        return
     own: Mapping[str, str] = {"leaf": content.leaf, "pointer": content.pointer, "reason": reason}
     statement, signed, signer = changes.sign_act(place, "redact", lambda _: own, key)
     statements.check(place, signed)
     statements.record(place, statement, signed, actor=changes.actor(signer))
+
+
+def _awaited(place: Workspace, content: Content) -> Shown:
+    """Say who has signed, and that it is not enough yet; nothing was destroyed."""
+    policy, now = place.history().latest.policy, SystemClock().now()
+    signed = tuple(given.signer for given in content.standing(policy, now))
+    count = needed(policy, plans(place)(content.plan))
+    why = f"{len(signed)} of {count} people have signed ({', '.join(signed)}); nothing was destroyed"
+    return Shown(
+        content=content, state=_state(place, content, now), value=None, why=why, needed=count, signed=signed
+    )
 
 
 def _destroy(place: Workspace, due: Iterable[Content]) -> None:
@@ -157,14 +183,14 @@ def _destroy(place: Workspace, due: Iterable[Content]) -> None:
 
 
 def _done(content: Content) -> Event:
-    cause = {"cause": RETENTION}
-    if content.asked is not None:
-        cause = {"cause": STATEMENT, "statement": content.asked.leaf}
+    cause: dict[str, Any] = {"cause": RETENTION}
+    if content.asked:
+        cause = {"cause": STATEMENT, "statements": [given.leaf for given in content.asked]}
     return Event(
         id=new_id(),
         type="redaction.done",
         actor=dict(EXECUTOR),
-        on_behalf_of=content.asked.signer if content.asked else "",
+        on_behalf_of=content.asked[0].signer if content.asked else "",
         data={
             "leaf": content.leaf,
             "pointer": content.pointer,
@@ -174,16 +200,8 @@ def _done(content: Content) -> Event:
     )
 
 
-def _all(place: Workspace) -> tuple[Content, ...]:
-    """Return the contents of every period that is here: the private store is one for all of them."""
-    found: tuple[Content, ...] = ()
-    for history, leaves in packing.trails(place):
-        found = contents(leaves, history, found)
-    return found
-
-
 def _states(place: Workspace, now: datetime) -> tuple[tuple[Content, State], ...]:
-    found = _all(place)
+    found = committed(place)
     here = {file.commitment for file in _store(place).kept()}
     return tuple((content, _judge(place, content, content.commitment in here, now)) for content in found)
 
@@ -197,7 +215,7 @@ def _judge(place: Workspace, content: Content, here: bool, now: datetime) -> Sta
     policy, age = place.history().latest.policy.retention, now - content.at
     if content.redaction is not None and not content.redaction.unfounded:
         return "returned" if here else "redacted"
-    if content.asked is not None:
+    if content.asked:
         return "asked"
     if age >= policy.keep:
         return "expired"
@@ -213,8 +231,9 @@ def _shown(place: Workspace, content: Content, state: State) -> Shown:
         why = f"redacted by {redaction.by} on {redaction.at:%Y-%m-%dT%H:%M:%SZ}: {redaction.reason}"
         more = "; a copy of it is here again: itmp audit retention --apply" if state == "returned" else ""
         return Shown(content=content, state=state, value=None, why=why + more)
-    if state == "asked" and content.asked is not None:
-        why = f"{content.asked.signer} asked to destroy it; finish that: itmp audit retention --apply"
+    if state == "asked" and content.asked:
+        who = ", ".join(given.signer for given in content.asked)
+        why = f"{who} asked to destroy it; finish that: itmp audit retention --apply"
         return Shown(content=content, state=state, value=None, why=why)
     opening = _store(place).get(content.commitment)
     if opening is None:

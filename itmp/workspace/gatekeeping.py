@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.supervisor import custody
-from itmp.audit import Event, Expect, HeadMovedError
+from itmp.audit import Event, Expect, Finding, HeadMovedError, Health
 from itmp.canonical import Digest, digest
 from itmp.change import (
     Admission,
@@ -35,12 +35,15 @@ from itmp.change.gate import NAMES
 from itmp.errors import Error, StaleError
 from itmp.execution.doors import Phase, Slice
 from itmp.plan import AnsibleStep, Host, Manifest, Needs, Plan, PulumiStep, all_steps
+from itmp.workspace import remembered
 from itmp.workspace.engines import container
 from itmp.workspace.leases import Leases, TargetHeldError, acted_on
 from itmp.workspace.place import EXECUTOR, Workspace
 
 Mode: TypeAlias = Literal["run", "resume", "undo"]
 ATTEMPTS: Final = 20
+_STARTS: Final = frozenset({"run", "resume", "undo"})
+"""Modes that ask what anchors remember; later, the log that stays open finds a rollback by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +182,7 @@ def _input(
     found: World | None,
 ) -> GateInput:
     history, now = place.history(), SystemClock().now()
+    outside = remembered.compare(place) if mode in _STARTS else ()
     leaves = place.log.of_change(attempt.change)
     record = fold(leaves, history, manifest=attempt.plan.manifest, now=now, blob=place.log.blob)
     return GateInput(
@@ -186,11 +190,15 @@ def _input(
         plan=attempt.plan,
         record=record,
         history=history,
-        health=place.log.health(now),
+        health=_with(place.log.health(now), outside),
         now=now,
         start=attempt.start,
         world=found,
     )
+
+
+def _with(health: Health, outside: tuple[Finding, ...]) -> Health:
+    return Health(findings=(*health.findings, *outside)) if outside else health
 
 
 def record_stale(place: Workspace, record: ChangeRecord, act: str, error: StaleError) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from itmp.audit import Leaf
-from itmp.calendars import parse_time
+from itmp.calendars import parse_duration, parse_time
 from itmp.canonical import Digest, of_raw
 from itmp.change import time_of
 from itmp.errors import Error, InvalidInputError, NotFoundError
@@ -30,6 +30,7 @@ from itmp.inquiry import (
     reconcile,
     sample,
 )
+from itmp.inquiry.reconciling import SLACK
 from itmp.workspace import changes, periods
 from itmp.workspace.place import Workspace
 
@@ -152,8 +153,16 @@ def audit_exceptions(place: Workspace, *, start: str = "", end: str = "") -> tup
     )
 
 
-def audit_reconcile(place: Workspace, records: Path, *, start: str = "", end: str = "") -> Reconciled:
-    """Compare the log with what hosts recorded themselves: a folder for each host under `records`."""
+_HERE: Final = "localhost"  # the executor's own machine: plays delegate to it, and it is no host of theirs
+
+
+def audit_reconcile(
+    place: Workspace, records: Path, *, start: str = "", end: str = "", slack: str = ""
+) -> Reconciled:
+    """Compare the log with what hosts recorded themselves: a folder for each host under `records`.
+
+    `slack` is a duration: how far clocks may be apart, 30 seconds where it is empty.
+    """
     traces = dict(_records(records))
     cases = tuple(_cases(place))
     acted = {host for case in cases for run in case.runs for host, _, _ in run.spans}
@@ -162,10 +171,11 @@ def audit_reconcile(place: Workspace, records: Path, *, start: str = "", end: st
         [trace for mine in traces.values() for trace in mine],
         start=moment(start),
         end=moment(end),
+        slack=parse_duration(slack) if slack else SLACK,
     )
     return Reconciled(
         hosts=tuple(sorted(traces)),
-        silent=tuple(sorted(acted - traces.keys())),
+        silent=tuple(sorted(acted - traces.keys() - {_HERE})),
         traces=sum(map(len, traces.values())),
         disagreements=found,
     )

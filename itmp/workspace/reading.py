@@ -14,7 +14,7 @@ from itmp.adapters import posix_log
 from itmp.adapters.index import NAME, Query, SearchIndex
 from itmp.adapters.posix_log import opening
 from itmp.adapters.posix_log.heads import SqliteHeads
-from itmp.audit import Checkpoint, SignedCheckpoint
+from itmp.audit import Checkpoint, LogReader, SignedCheckpoint
 from itmp.audit.checkpoint import MAX_NOTE
 from itmp.audit.log import MAX_BLOB, blob_path
 from itmp.audit.tiled import ProvenHashes
@@ -83,7 +83,7 @@ class Reading:
         return posix_log.key_of(self._state).verifier
 
 
-def read_blob(files: posix_log.PosixReader, digest: Digest) -> bytes:
+def read_blob(files: LogReader, digest: Digest) -> bytes:
     """Return content by its digest, verified; `NotFoundError` when absent."""
     data = files.get(blob_path(canonical.parse_digest(digest)), MAX_BLOB)
     if data is None:

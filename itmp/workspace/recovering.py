@@ -229,6 +229,8 @@ def _returned(log: Path, leaves: "Sequence[Leaf]") -> Iterator[str]:
     here = {file.commitment for file in store.kept()}
     if not here or not leaves:
         return
-    gone = {item.commitment for item in contents(leaves, policy_history(leaves)) if item.redaction}
+    gone = {
+        item.commitment for item in contents(leaves, policy_history(leaves), lambda _: None) if item.redaction
+    }
     if back := len(gone & here):
         yield f"{back} redacted contents lie in this copy: after a restore, itmp audit retention --apply"

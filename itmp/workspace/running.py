@@ -8,7 +8,7 @@ ended and runs nothing; Ctrl-C and SIGTERM ask the run to stop between actions, 
 import secrets
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING, Final
@@ -24,7 +24,7 @@ from itmp.execution import undo as undo_run
 from itmp.execution.doors import Room
 from itmp.execution.progress import RunStopped, RunWaiting
 from itmp.plan import Plan
-from itmp.workspace import anchoring, changes, gatekeeping, planning
+from itmp.workspace import anchoring, changes, gatekeeping, planning, remembered
 from itmp.workspace.answering import LogPatience, asking, commands, told
 from itmp.workspace.events import watcher
 from itmp.workspace.glancing import ENDED
@@ -279,7 +279,13 @@ def _carry(
         )
         summary = start.carry(permit, wiring)
     anchoring.checkpoint(place)
-    return _finished(place, start, summary)
+    said = tuple(
+        f"check {one.n}, {one.name}: {one.why}"
+        for one in admission.checks
+        if one.n == remembered.RULE and one.why
+    )
+    result = _finished(place, start, summary)
+    return replace(result, notes=(*said, *result.notes))
 
 
 def _finished(place: Workspace, start: _Start, summary: RunSummary) -> Result:

@@ -19,7 +19,7 @@ from itmp.canonical import Digest
 from itmp.change.statements import type_of
 from itmp.errors import InvalidInputError, RefusedError
 from itmp.signing import Signed, Statement, sign_statement
-from itmp.workspace import anchoring
+from itmp.workspace import anchoring, remembered
 from itmp.workspace.place import Workspace
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ def compose(
     until: datetime | None = None,
 ) -> Statement:
     """Write the text that `signer` shall sign: `own` are the lines of the act itself."""
+    if act != "stop":  # whatever became of the log, a person may stop a run
+        remembered.refuse_rolled_back(place)
     policy = place.history().latest.policy
     now = SystemClock().now()
     end = until or now + VALID
@@ -133,6 +135,8 @@ def record(
         data={**(data or {}), **signed.to_data()},
         **more,
     )
+    if statement.act != "stop":
+        remembered.refuse_rolled_back(place)
     receipt = place.log.append(event, expect=expect)
     anchoring.checkpoint(place)
     return receipt

@@ -68,9 +68,15 @@ def test_a_diff_with_a_password_is_destroyed_and_the_evidence_holds(place: Place
     assert "+password=none" in shown
     assert [name.partition("/")[0:1] for name in holders(place.root)] == [(".itmp",)]
     words = ("audit", "redact", str(told[0].index), "/diff", "--reason", "a password was shown")
-    place.itmp(*words, "--key", "carol", expect=0)
+    asked = place.itmp(*words, "--key", "carol", expect=10)
+    assert "1 of 2 people have signed (carol@example.com); nothing was destroyed" in asked.out
+    assert holders(place.root), "one person alone destroys nothing"
+    place.itmp(*words, "--key", "bob", expect=0)
     assert holders(place.root.parent) == [], "neither the workspace nor the home and its temporary folder"
-    assert "redacted by carol@example.com" in place.itmp("audit", "open", told[0].hash, expect=0).out
+    assert (
+        "redacted by carol@example.com, bob@example.com"
+        in place.itmp("audit", "open", told[0].hash, expect=0).out
+    )
     place.itmp("change", "close", change, "--reason", "done", "--key", "alice", expect=0)
     place.itmp("evidence", change, "-o", "e.tar", expect=0)
     place.itmp("e.tar", "--trust", "trust", program="itmp-verify", expect=0)

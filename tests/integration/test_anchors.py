@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,13 +19,16 @@ from authority import Authority, serving
 import itmp.evidence
 from itmp.adapters.anchors import verify_stamp
 from itmp.adapters.clock import new_id
-from itmp.audit import Event
+from itmp.audit import Event, Health
+from itmp.change._checks import healthy
+from itmp.errors import ForkError
 from itmp.evidence import Report, Trust, archive, verify
 from itmp.lab.fleet import make_key
 from itmp.testing.cloud import Cloud
 from itmp.testing.forgery import repacked
 from itmp.testing.on_disk import story_on_disk
-from itmp.workspace import Workspace, audit_anchor, audit_verify, evidence
+from itmp.testing.story import Story
+from itmp.workspace import Workspace, audit_anchor, audit_verify, evidence, remembered, statements
 
 BIN = Path(sys.executable).parent
 SCRIPT = Path(itmp.evidence.__file__).with_name("verify.sh")
@@ -64,10 +68,12 @@ def new_witness(state: Path, name: str = "witness.example/w1") -> str:
 class Site:
     """A workspace whose log tells a whole change, with anchors."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, limits: str = "") -> None:
         self.root = root
         root.mkdir()
-        self.story = story_on_disk(root)
+        usual = Story().policy_bytes
+        policy = re.sub(rb"(?m)^limits: .*$", limits.encode(), usual) if limits else usual
+        self.story = story_on_disk(root, policy=policy)
         self.story.tell()
         self.story.log.checkpoint()
         self.backup = root.parent / "backup"
@@ -279,6 +285,58 @@ def test_a_note_that_was_altered_in_the_folder_is_told(site: Site, tmp_path: Pat
     assert "anchor-altered" in {one.name for one in audit_verify(site.place).findings}
 
 
+# Asked before anything is begun.
+
+
+def grave(place: Workspace) -> list[tuple[str, str, bool]]:
+    return [(one.name, one.place, one.grave) for one in remembered.compare(place)]
+
+
+@pytest.mark.parametrize("kind", ["directory", "git"])
+def test_a_local_anchor_refuses_an_old_log_before_anything_is_signed(
+    site: Site, tmp_path: Path, kind: str
+) -> None:
+    key = tmp_path / "anchor_key"
+    make_key(key, "anchor")
+    path = tmp_path / "second" if kind == "directory" else repository(tmp_path)
+    site.anchors({"kind": kind, "path": str(path), "key": str(key)})
+    assert site.states() == [(kind, "ok")]
+    assert grave(site.place) == []
+    site.save()
+    site.grow()
+    assert site.states() == [(kind, "ok")]
+    assert grave(site.place) == []
+    site.put_back()
+    assert grave(site.place) == [("rolled-back", f"anchor {kind}", True)]
+    for act in ("approve", "run", "policy"):
+        with pytest.raises(ForkError, match="rolled-back"):
+            statements.compose(site.place, act, {}, signer="alice@example.com", role="sre")
+    site.grow(9, "mallory@example.com")
+    assert grave(site.place) == [("forked", f"anchor {kind}", True)]
+    health = Health(findings=remembered.compare(site.place))
+    assert healthy(health).code == 42
+
+
+@pytest.mark.parametrize(("word", "code"), [("tell", 0), ("refuse", 16)])
+def test_an_anchor_that_is_silent_is_told_and_refuses_where_the_policy_says_so(
+    tmp_path: Path, word: str, code: int
+) -> None:
+    demanded = bool(code)
+    site = Site(tmp_path / "w", limits=f"limits: {{anchors: {word}}}")
+    site.anchors({"kind": "directory", "path": str(tmp_path / "second")})
+    assert site.states() == [("directory", "ok")]
+    shutil.rmtree(tmp_path / "second")
+    assert grave(site.place) == [("anchor-forgot", "anchor directory", demanded)]
+    (tmp_path / "second").write_text("no folder")
+    assert grave(site.place) == [("anchor-unreadable", "anchor directory", demanded)]
+    check = healthy(Health(findings=remembered.compare(site.place)))
+    assert (check.outcome, check.code) == ("refused" if code else "ok", code)
+    assert "anchor directory" in check.why, "told in either case"
+    site.anchors({"kind": "git", "path": str(tmp_path), "key": "nowhere"})
+    assert grave(site.place) == [("anchor-unreadable", "itmp.yml: anchors", demanded)]
+    remembered.refuse_rolled_back(site.place)  # what is silent contradicts nothing: people may sign
+
+
 # RFC 3161.
 
 
@@ -324,7 +382,17 @@ def test_a_stamp_of_another_checkpoint_counts_for_nothing(site: Site, tmp_path: 
     forged = repacked((site.root / "new.tar").read_bytes(), {"anchors/rfc3161.tsr": stamp})
     trust = Trust.from_files({**trust_of(site), "tsa.pem": authority.roots.read_bytes()})
     report = verify(forged, trust, require=("tsa",), stamps=verify_stamp)
-    assert report.exit_code == 41
+    assert report.exit_code == 0, "the stamp of an earlier head covers the whole change"
+    assert any("time stamp anchors/" in line for line in report.assurance)
+    bare: dict[str, bytes | None] = {
+        name: None for name in archive.unpack(forged) if name.startswith("anchors/") and "/" in name[8:]
+    }
+    size = next(iter(bare)).split("/")[1]
+    gone = [name for name in archive.unpack(forged) if name.startswith(f"consistency/{size}-")]
+    report = verify(
+        repacked(forged, {**bare, **dict.fromkeys(gone)}), trust, require=("tsa",), stamps=verify_stamp
+    )
+    assert report.exit_code == 41, report.broken
     assert any("anchors/rfc3161.tsr counts for nothing" in line for line in report.assurance)
     strange = repacked(
         (site.root / "new.tar").read_bytes(), {"anchors/../x.tsr": stamp, "anchors/X.tsr": stamp}

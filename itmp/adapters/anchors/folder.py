@@ -20,7 +20,11 @@ from itmp.signing import NoteVerifier
 
 KEPT: Final = 64
 _END: Final = ".note"
-_SAME_USER: Final = "same user: shows accidents and restored backups, not an attacker who is this user"
+_SAME_USER: Final = (
+    "same user: shows accidents and restored backups, not an attacker who is this user; "
+    "as root, once, to have another account keep it: itmp audit separate"
+)
+_RECENT: Final = 3
 
 
 def slug(log: NoteVerifier) -> str:
@@ -83,6 +87,10 @@ class FolderAnchor:
     def held(self, kept: Mapping[str, bytes]) -> Sequence[bytes]:  # noqa: ARG002 - all that it knows lies here
         """Return the notes that lie here; an unreadable one as no bytes."""
         return [self._read(size) for size in self._sizes()]
+
+    def newest(self) -> Sequence[bytes]:
+        """Return the newest few notes that lie here, for a quick comparison; an unreadable one as no bytes."""
+        return [self._read(size) for size in self._sizes()[-_RECENT:]]
 
     @property
     def remark(self) -> str:

@@ -56,11 +56,18 @@ class GitAnchor:
 
     def held(self, kept: Mapping[str, bytes]) -> Sequence[bytes]:  # noqa: ARG002 - all that it knows lies there
         """Return the newest notes, newest first; one whose commit is not validly signed as no bytes."""
+        return self._notes(KEPT)
+
+    def newest(self) -> Sequence[bytes]:
+        """Return the newest note, for a quick comparison; no bytes where its commit is not validly signed."""
+        return self._notes(1)
+
+    def _notes(self, count: int) -> Sequence[bytes]:
         tip = self._tip()
         if not tip:
             return []
         listed = self._git(
-            "log", "--first-parent", f"--max-count={KEPT}", "--no-show-signature", "--format=%H %G?", tip
+            "log", "--first-parent", f"--max-count={count}", "--no-show-signature", "--format=%H %G?", tip
         )
         return [
             self._git_bytes("cat-file", "blob", f"{commit}:{_FILE}") if verdict == "G" else b""

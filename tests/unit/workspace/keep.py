@@ -12,6 +12,7 @@ from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.private import PRIVATE, PrivateStore
 from itmp.audit import Event, Leaf
 from itmp.change import starter_policy
+from itmp.testing.story import small_plan
 from itmp.workspace.place import EXECUTOR
 
 SECRET = 'hunter2 "geheim" päss/word\n+tail'
@@ -50,14 +51,19 @@ def store(place: workspace.Workspace) -> PrivateStore:
     return PrivateStore(place.state / PRIVATE)
 
 
-def keep(place: workspace.Workspace, text: str, *, when: datetime | None = None) -> Leaf:
-    """Do what a run does with a diff: keep it, then write the leaf that commits to it."""
+def keep(
+    place: workspace.Workspace, text: str, *, when: datetime | None = None, environment: str = "lab"
+) -> Leaf:
+    """Do what a run does with a diff: keep it, then write the leaf that commits to it; by default in the lab."""
+    plan = small_plan(environment=environment, group=environment)
+    place.log.put_blob(plan.manifest_bytes)
     commitment = store(place).put("/diff", text, now=when or SystemClock().now())
     event = Event(
         id=new_id(),
         type="action.finished",
         actor=dict(EXECUTOR),
         change=CHANGE,
+        plan=plan.digest,
         outcome="changed",
         diff=commitment,
     )

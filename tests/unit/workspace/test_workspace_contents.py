@@ -5,6 +5,7 @@ import shutil
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from keep import SECRET, again, files, forms, found, holders, keep, make_key, store
@@ -14,7 +15,7 @@ from itmp.adapters import private
 from itmp.adapters.clock import SystemClock, new_id
 from itmp.audit import Event
 from itmp.audit.commitments import Opening
-from itmp.change import time_of
+from itmp.change import team_policy, time_of
 from itmp.errors import EvidenceInvalidError, InvalidInputError, NotFoundError, RefusedError
 from itmp.workspace import changes, statements
 from itmp.workspace.contents import Retained
@@ -40,6 +41,10 @@ def states(place: workspace.Workspace) -> list[str]:
 
 def types(place: workspace.Workspace) -> list[str]:
     return [leaf.event.type for leaf in again(place).log.leaves()]
+
+
+def grave(place: workspace.Workspace) -> list[str]:
+    return [one.name for one in workspace.audit_verify(again(place)).findings if one.grave]
 
 
 def test_a_content_opens_and_that_is_logged_first(place: workspace.Workspace) -> None:
@@ -84,7 +89,7 @@ def test_intent_comes_before_effect_and_result_after(place: workspace.Workspace)
     statement, done = list(place.log.leaves())[-2:]
     assert (statement.event.type, done.event.type) == ("statement.recorded", "redaction.done")
     assert "\nact redact\n" in (statement.event.data or {})["text"]
-    assert (done.event.data or {})["statement"] == statement.hash
+    assert (done.event.data or {})["statements"] == [statement.hash]
     assert done.event.on_behalf_of == "alice@example.com"
 
 
@@ -138,6 +143,95 @@ def test_what_is_no_redaction_is_refused(
     assert types(place) == ["log.created", "action.finished"]
 
 
+# How many people it takes.
+
+
+@pytest.fixture
+def team(tmp_path: Path) -> workspace.Workspace:
+    """A log of alice, bob and carol; all three may redact."""
+    folder = tmp_path / "team"
+    folder.mkdir()
+    people = {}
+    for name in ("alice", "bob", "carol"):
+        make_key(folder / name)
+        people[f"{name}@example.com"] = ((folder / f"{name}.pub").read_text(), ("owner", "sre"))
+    (folder / "first.yml").write_bytes(team_policy(people, amend=2))
+    who = {"key": str(folder / "alice"), "organization": "example.com", "signer": "alice@example.com"}
+    workspace.init(folder, policy=folder / "first.yml", **who)  # type: ignore[arg-type]  # all are texts
+    return workspace.Workspace.here(folder)
+
+
+def sign(place: workspace.Workspace, who: str, index: int = 1) -> workspace.Shown:
+    return workspace.audit_redact(
+        again(place), str(index), "/diff", reason="a password", key=str(place.root / who)
+    )
+
+
+def claim(place: workspace.Workspace, leaf: str, statements: list[str]) -> None:
+    """Write what a log's owner writes who destroys without the right."""
+    data = {"leaf": leaf, "pointer": "/diff", "cause": "statement", "statements": statements}
+    place.log.append(Event(id=new_id(), type="redaction.done", actor=dict(EXECUTOR), data=data))
+
+
+def test_one_person_alone_destroys_nothing_of_production(team: workspace.Workspace) -> None:
+    leaf = keep(team, SECRET, environment="production")
+    for _ in range(2):
+        shown = sign(team, "alice")
+        assert (shown.state, shown.needed, shown.signed) == ("hot", 2, ("alice@example.com",))
+    assert types(team).count("statement.recorded") == 1, "signing again adds nothing"
+    assert holders(team.root, SECRET)
+    assert workspace.audit_retention(again(team), apply=True).dropped == 0
+    [statement] = [one for one in again(team).log.leaves() if one.event.type == "statement.recorded"]
+    claim(again(team), leaf.hash, [statement.hash])
+    assert grave(team) == ["redaction-unfounded"]
+    sign(team, "bob")
+    assert holders(team.root, SECRET) == []
+    [shown] = workspace.audit_open(again(team), "1")
+    assert "redacted by alice@example.com, bob@example.com on " in shown.why
+
+
+def test_a_content_of_no_known_plan_needs_what_the_strictest_environment_asks(
+    team: workspace.Workspace,
+) -> None:
+    keep(team, SECRET)
+    for path in (team.state / "log/blobs").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    assert [sign(team, who).needed for who in ("alice", "bob")] == [3, 3]
+    assert holders(team.root, SECRET)
+    sign(team, "carol")
+    assert holders(team.root, SECRET) == []
+
+
+def test_a_statement_written_down_twice_is_one_person(team: workspace.Workspace) -> None:
+    leaf = keep(team, SECRET, environment="production")
+    sign(team, "alice")
+    [statement] = [one for one in again(team).log.leaves() if one.event.type == "statement.recorded"]
+    log = again(team).log
+    log.append(
+        Event(
+            id=new_id(),
+            type="statement.recorded",
+            actor=dict(EXECUTOR),
+            data=dict(statement.event.data or {}),
+        )
+    )
+    twice = [one.hash for one in log.leaves() if one.event.type == "statement.recorded"]
+    claim(again(team), leaf.hash, twice)
+    assert grave(team) == ["redaction-unfounded"]
+
+
+def test_a_signature_under_an_older_policy_no_longer_counts(team: workspace.Workspace) -> None:
+    keep(team, SECRET, environment="production")
+    sign(team, "alice")
+    (team.root / "next.yml").write_bytes(team.history().latest.policy.data + b"# another\n")
+    proposed = workspace.policy_propose(again(team), team.root / "next.yml", key=str(team.root / "alice"))
+    workspace.policy_sign(again(team), proposed.digest, key=str(team.root / "bob"))
+    shown = sign(team, "bob")
+    assert (shown.needed, shown.signed) == (2, ("bob@example.com",))
+    assert holders(team.root, SECRET)
+
+
 # A hostile owner.
 
 
@@ -162,14 +256,15 @@ def test_a_content_that_was_removed_is_missing(place: workspace.Workspace) -> No
     "claim",
     [
         {"cause": "retention"},
-        {"cause": "statement", "statement": "sha256:" + "0" * 64},
+        {"cause": "statement", "statements": ["sha256:" + "0" * 64]},
+        {"cause": "statement", "statements": []},
         {"cause": "statement"},
         {"cause": "because"},
         {},
     ],
 )
 def test_a_redaction_that_nothing_gave_the_right_to_is_unfounded(
-    place: workspace.Workspace, claim: dict[str, str]
+    place: workspace.Workspace, claim: dict[str, Any]
 ) -> None:
     leaf = keep(place, SECRET)
     store(place).destroy(leaf.event.diff)  # type: ignore[arg-type]  # it is a digest
@@ -177,15 +272,17 @@ def test_a_redaction_that_nothing_gave_the_right_to_is_unfounded(
     place.log.append(Event(id=new_id(), type="redaction.done", actor=dict(EXECUTOR), data=data))
     assert states(place) == ["unfounded"]
     [shown] = workspace.audit_open(place, "1")
-    assert "no statement that counts" in shown.why
+    assert "too few people signed" in shown.why
     assert workspace.audit_retention(place).wrong == 1
+    assert grave(place) == ["redaction-unfounded"]
+    assert workspace.audit_verify(again(place)).exit_code == 40
 
 
 def test_a_statement_about_another_leaf_or_by_a_stranger_gives_no_right(place: workspace.Workspace) -> None:
     first, second = keep(place, SECRET), keep(place, "other")
     redact(place, 2)
     [statement] = [leaf for leaf in place.log.leaves() if leaf.event.type == "statement.recorded"]
-    data = {"leaf": first.hash, "pointer": "/diff", "cause": "statement", "statement": statement.hash}
+    data = {"leaf": first.hash, "pointer": "/diff", "cause": "statement", "statements": [statement.hash]}
     place.log.append(Event(id=new_id(), type="redaction.done", actor=dict(EXECUTOR), data=data))
     forged = dict(statement.event.data or {})
     forged["text"] = forged["text"].replace(second.hash, first.hash)

@@ -1,0 +1,61 @@
+"""The contents that leaves of this workspace's periods commit to, and which of them went without a right.
+
+Rules kept here: contents are read from raw leaves, of every period that is here; what a content needs to go is read
+from its own plan's bytes, and a plan that is not at hand counts as the strictest.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from itmp.adapters.posix_log.periods import names
+from itmp.canonical import Digest, parse_digest
+from itmp.errors import Error
+from itmp.inquiry import Content, contents
+from itmp.inquiry.contents import Plans
+from itmp.plan import Manifest, Plan
+from itmp.workspace import packing, periods
+from itmp.workspace.place import Workspace
+from itmp.workspace.reading import read_blob
+
+
+def committed(place: Workspace) -> tuple[Content, ...]:
+    """Return every content that leaves commit to: the private store is one for all periods."""
+    found: tuple[Content, ...] = ()
+    for history, leaves in packing.trails(place):
+        found = contents(leaves, history, plans(place), found)
+    return found
+
+
+def plans(place: Workspace) -> Plans:
+    """Return what finds a manifest by its digest, in whichever period that is here."""
+    known: dict[str, Manifest | None] = {"": None}
+
+    def manifest(digest: str) -> Manifest | None:
+        if digest not in known:
+            found = (_read(blob, digest) for blob in _blobs(place))
+            known[digest] = next((one for one in found if one is not None), None)
+        return known[digest]
+
+    return manifest
+
+
+def unfounded(place: Workspace) -> tuple[Content, ...]:
+    """Return the contents that the log says were destroyed, and that nothing gave the right to destroy."""
+    return tuple(item for item in committed(place) if item.redaction is not None and item.redaction.unfounded)
+
+
+def _read(blob: Callable[[Digest], bytes], digest: str) -> Manifest | None:
+    try:
+        return Plan.from_bytes(blob(parse_digest(digest)), blob).manifest
+    except Error:
+        return None
+
+
+def _blobs(place: Workspace) -> Iterator[Callable[[Digest], bytes]]:
+    yield place.log.blob
+    for name in names(place.state):
+        yield periods.of_period(place, name).log.blob
+    for name in periods.older(place):
+        packed = packing.reader(place, name)
+        if packed is not None:
+            yield partial(read_blob, packed)
