@@ -7,6 +7,7 @@ counts against it, whatever signs for it; TRUST of an earlier period leads to a 
 judged (`after`).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -22,6 +23,7 @@ _MAX_FILE: Final = 64 * 1024
 _NOTE: Final = 1
 _COSIGNATURE: Final = 4
 _NONE: Final = "none"
+_SIZE: Final = re.compile(r"(0|[1-9][0-9]{0,18})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,14 +237,10 @@ def _revoked(text: str) -> dict[str, int]:
         if not words or words[0].startswith("#"):
             continue
         where = f"TRUST/revoked:{number}"
-        if len(words) != 2 or str(_number(words[1])) != words[1] or words[0] in found:  # noqa: PLR2004 - key and size
+        if len(words) != 2 or not _SIZE.fullmatch(words[1]) or words[0] in found:  # noqa: PLR2004 - key and size
             raise InvalidInputError("not a line VKEY SIZE, or one key twice", where=where)
         found[_key(words[0], _NOTE, where).vkey] = int(words[1])
     return found
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else -1  # noqa: PLR2004 - as a size
 
 
 def _key(vkey: str, algorithm: int, where: str) -> NoteVerifier:

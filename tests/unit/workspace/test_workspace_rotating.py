@@ -16,6 +16,7 @@ from itmp.adapters.ssh_keygen import SshKey
 from itmp.audit import Event, Expect, HeadMovedError, LogEndedError
 from itmp.errors import BusyError, Error, InvalidInputError, LogUnavailableError, NotFoundError
 from itmp.signing import Statement, sign_statement
+from itmp.testing.story import small_plan
 from itmp.workspace import handing, rotating, statements
 from itmp.workspace.place import EXECUTOR
 
@@ -159,17 +160,17 @@ def test_an_export_goes_on_within_its_period_alone(place: workspace.Workspace) -
 
 
 def test_contents_of_an_ended_period_are_kept_and_can_go(place: workspace.Workspace) -> None:
-    commitment = store(place).put("/diff", "a diff", now=SystemClock().now())
-    event = Event(
-        id=new_id(), type="action.finished", actor=dict(EXECUTOR), outcome="changed", diff=commitment
-    )
+    small = small_plan(environment="lab", group="lab")  # the starter's policy lets one person destroy there
+    kept = {"plan": place.log.put_blob(small.manifest_bytes)}
+    kept["diff"] = store(place).put("/diff", "a diff", now=SystemClock().now())
+    event = Event(id=new_id(), type="action.finished", actor=dict(EXECUTOR), outcome="changed", **kept)
     leaf = place.log.append(event).leaf
     workspace.rotate(again(place), period="2031", key=key_of(place))
     for path in files(place):
         os.utime(path, (0, 0))
     after = again(place)
-    kept = workspace.audit_retention(after, apply=True)
-    assert (kept.dropped, [state for _, state in kept.contents]) == (0, ["hot"])
+    retained = workspace.audit_retention(after, apply=True)
+    assert (retained.dropped, [state for _, state in retained.contents]) == (0, ["hot"])
     (shown,) = workspace.audit_open(after, leaf.hash, "/diff")
     assert shown.value == "a diff"
     gone = workspace.audit_redact(after, leaf.hash, "/diff", reason="a password", key=key_of(place))
