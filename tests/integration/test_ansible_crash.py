@@ -9,7 +9,7 @@ import pytest
 from conftest import World
 
 from itmp.adapters import supervisor
-from itmp.adapters.ansible import AnsibleRunner
+from itmp.adapters.ansible import AnsibleError, AnsibleRunner
 from itmp.errors import BusyError
 from itmp.execution.doors import Slice
 
@@ -138,3 +138,13 @@ def test_where_a_server_takes_no_mark_a_raw_command_is_said_to_be_unseen(world):
     finally:
         (host / "sshd_config").write_text(config)
     until((world.fleet.host("web1").root / "finished").exists)
+
+
+def test_a_disk_that_takes_nothing_is_said_and_is_no_defect_of_ours(world):
+    world.write(
+        "playbooks/play.yml", "- {hosts: web1, gather_facts: false, tasks: [{ansible.builtin.ping: }]}\n"
+    )
+    plan = world.plan()
+    world.room().folder.write_text("a file where a folder should be made")
+    with pytest.raises(AnsibleError, match="this machine failed: File exists"):
+        world.run(plan)
