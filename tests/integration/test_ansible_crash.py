@@ -9,7 +9,8 @@ import pytest
 from conftest import World
 
 from itmp.adapters import supervisor
-from itmp.adapters.ansible import AnsibleError, AnsibleRunner
+from itmp.adapters.ansible import AnsibleRunner
+from itmp.adapters.ansible.runner import AnsibleError
 from itmp.errors import BusyError
 from itmp.execution.doors import Slice
 
