@@ -17,7 +17,7 @@ from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.private import PRIVATE, PrivateStore
 from itmp.calendars import parse_duration
 from itmp.change import Admission, ChangeRecord, Permit, Refusal, RunRecord
-from itmp.errors import BusyError, InvalidInputError, NotFoundError, StaleError
+from itmp.errors import BusyError, InvalidInputError, LogUnavailableError, NotFoundError, StaleError
 from itmp.execution import Author, Reprise, RunStory, RunSummary, Wiring, execute
 from itmp.execution import resume as resume_run
 from itmp.execution import undo as undo_run
@@ -256,7 +256,14 @@ def _carry(
 ) -> Result:
     attempts = 1 + sum(len(run.permits) for run in start.record.runs if run.id == start.run)
     room = _room(place, start.run, attempts)
-    room.folder.mkdir(parents=True, mode=0o700)
+    try:
+        room.folder.mkdir(parents=True, mode=0o700)
+    except OSError as error:
+        raise LogUnavailableError(
+            f"the run has nowhere to work: {error.strerror}",
+            where=str(room.folder),
+            do="Correct it, then resume.",
+        ) from error
     with (
         stopping(place, start.record.id) as asked,
         publishing(place, hearing(asked, lambda: progress.on_event(RunStopped(why=HEARD)))),

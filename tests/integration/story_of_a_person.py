@@ -49,7 +49,12 @@ def main(top: Path) -> None:
         top / "fleet", 4, names=("web1", "web2", "web3", "lb1"), groups={"web": ["web1", "web2", "web3"]}
     ) as fleet:
         place = Place.found(top / "w", fleet)
-        place.write("playbooks/look.yml", LOOK.format(state=place.root / ".itmp", found=top / "found"))
+        place.write(
+            "playbooks/look.yml", LOOK.format(state=place.root / ".itmp", found=top / "seen" / "found")
+        )
+        (
+            top / "seen"
+        ).mkdir()  # beside what is closed: Landlock alone lets nobody open what is made later above it
         hosts = place.root / "inventories" / "hosts.yml"
         tree = yaml.safe_load(hosts.read_text())
         tree["all"]["hosts"]["localhost"] = {"ansible_connection": "local"}
@@ -68,7 +73,7 @@ def main(top: Path) -> None:
                 {
                     "uid": os.getuid(),
                     "custody": (permit.data or {})["permit"]["binaries"]["custody"],
-                    "found": (top / "found").read_text(),
+                    "found": (top / "seen" / "found").read_text(),
                     "journals": place.journals(),
                     "verified": done.returncode,
                     "report": done.stdout,

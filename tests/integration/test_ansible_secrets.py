@@ -76,7 +76,7 @@ def test_a_secret_reaches_its_task_and_no_disk_argument_environment_or_result(wo
     seen: list[bytes] = []
 
     def look(_):
-        seen.append(processes(world.token) + files(world.root, *MEMORY.glob(f"itmp-{world.token[:12]}-*")))
+        seen.append(processes(world.token) + files(world.root, *MEMORY.glob(f"itmp-*/{world.token[:12]}-*")))
 
     recorder = world.play(PLAY, Recorder(veto=look), secrets={"db_password": "env:DB_PASSWORD"})
     root = world.fleet.host("web1").root

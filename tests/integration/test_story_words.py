@@ -211,8 +211,8 @@ def test_ctrl_c_is_heard_while_an_action_is_under_way(place: Place) -> None:
     process = place.start("run", change, "--key", "alice")
     place.until("web1", "begin restart")
     process.send_signal(signal.SIGINT)
-    out = place.root.parent / f"out-{place.running.index(process)}"
-    wait_for(lambda: "asked to stop; what is under way on hosts is awaited" in out.read_text(), "a word")
+    err = place.root.parent / f"err-{place.running.index(process)}"
+    wait_for(lambda: "asked to stop; what is under way on hosts is awaited" in err.read_text(), "a word")
     place.let_go("web1", "restart")
     done = place.ended(process)
     assert done.rc == 13

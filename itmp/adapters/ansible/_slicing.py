@@ -216,14 +216,15 @@ def _unsafe(value: Any) -> Any:
 def fresh_folder(room: Room, part: Slice) -> Iterator[Path]:
     """Give a fresh folder in the run's room; what may still run on targets leaves it to `left_folders`.
 
-    That is so after a crash, after a run of Ansible that is lost, and where it says `BACKGROUND`.
+    That is so after a crash, after a run of Ansible that is lost, where this machine failed, and where it says
+    `BACKGROUND`.
     """
     room.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder = Path(tempfile.mkdtemp(prefix=_name(part), dir=room.folder))
     lost = False
     try:
         yield folder
-    except LostError:
+    except (LostError, OSError):
         lost = True
         raise
     finally:

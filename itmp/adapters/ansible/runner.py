@@ -12,7 +12,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -82,7 +83,8 @@ class AnsibleRunner:
         Raises the observer's own error, `AnsibleError` when Ansible did not do its part, `StaleError` before
         anything happens when the plan was made with other versions of Ansible, Jinja or Python.
         """
-        self._slice(plan, part, room=room, observer=observer)
+        with _translated(part.key):
+            self._slice(plan, part, room=room, observer=observer)
 
     def preview(self, plan: Plan, part: Slice, *, room: Room, observer: Observer) -> None:
         """Say what `part` would change, by check mode on its hosts, and change nothing (`_preview`).
@@ -133,12 +135,13 @@ class AnsibleRunner:
         Raises `BusyError` when something still runs on a target after the wait.
         """
         found = [f"here: {line}" for line in supervisor.sweep(room.token)]
-        clear_short_folders(room)
-        for folder in left_folders(room, part):
-            if (folder / "ssh_config").is_file():
-                found += self._ask_targets(folder, room, raw=_has_raw(part))
-            found += [f"here: {line}" for line in _environments.sweep(folder, room)]
-            shutil.rmtree(folder, ignore_errors=True)
+        with _translated(part.key):
+            clear_short_folders(room)
+            for folder in left_folders(room, part):
+                if (folder / "ssh_config").is_file():
+                    found += self._ask_targets(folder, room, raw=_has_raw(part))
+                found += [f"here: {line}" for line in _environments.sweep(folder, room)]
+                shutil.rmtree(folder, ignore_errors=True)
         return tuple(found)
 
     def _ask_targets(self, folder: Path, room: Room, *, raw: bool) -> tuple[str, ...]:
@@ -265,6 +268,19 @@ class _Masked:
 
     def _plain(self, name: str) -> str:
         return name if name in self._public else self._masker.text(name)
+
+
+@contextmanager
+def _translated(where: str) -> Iterator[None]:
+    """Say what this machine refuses (a full disk, no process more) as an error of the run, not of ours."""
+    try:
+        yield
+    except OSError as error:
+        raise AnsibleError(
+            f"this machine failed: {error.strerror or error} {error.filename or ''}".rstrip(),
+            where=where,
+            do="Correct it here (`df`, `ulimit -a`), then resume.",
+        ) from error
 
 
 def _has_raw(part: Slice) -> bool:

@@ -41,6 +41,16 @@ class PulumiRunner:
 
     def run(self, permit: Permit, plan: Plan, part: Slice, *, room: Room, observer: Observer) -> None:
         """Carry out `part`; raise `StaleError` before any effect when the world or the engine has moved."""
+        try:
+            self._run(permit, plan, part, room=room, observer=observer)
+        except OSError as error:
+            raise EngineLostError(
+                f"this machine failed: {error.strerror or error} {error.filename or ''}".rstrip(),
+                where=part.key,
+                do="Correct it here (`df`, `ulimit -a`), then resume.",
+            ) from error
+
+    def _run(self, permit: "Permit", plan: Plan, part: Slice, *, room: Room, observer: Observer) -> None:
         step = _step(part)
         made_with = plan.manifest.versions.get("pulumi", "")
         if made_with != VERSION:
