@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from itmp.adapters import supervisor
-from itmp.documents.scalars import IMAGE
+from itmp.documents.scalars import IMAGE, LONGEST_IMAGE
 from itmp.errors import Error, InvalidInputError, StaleError, ToolMissingError
 
 ENGINES: Final = ("podman", "docker")
@@ -70,7 +70,7 @@ def find(name: str) -> Image:
     Raises `ToolMissingError` with the command to type where no engine or no such image is here, `StaleError` when an
     engine answers with another image, `InvalidInputError` for a name that is none.
     """
-    wanted = IMAGE.fullmatch(name)
+    wanted = IMAGE.fullmatch(name) if len(name) <= LONGEST_IMAGE else None
     if wanted is None:
         raise InvalidInputError(f"not an image by digest: {name!r:.120}", do="Write NAME@sha256:DIGEST.")
     engines = [path for kind in ENGINES if (path := shutil.which(kind))]

@@ -31,7 +31,7 @@ IMAGE: Final = re.compile(
 _TAGGED: Final = re.compile(r"(?P<name>[^@\s]*[^@\s/:]):(?P<tag>[^@/\s]+)(?P<digest>@sha256:[0-9a-f]{64})?")
 _PERCENT: Final = re.compile(r"(100|[1-9][0-9]?)%")
 
-_LONGEST_IMAGE: Final = 400
+LONGEST_IMAGE: Final = 400
 _DIGEST_OF: Final = "podman image inspect --format '{{{{.Digest}}}}' {}"
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ def parse_percent(text: Any) -> str:
 
 def parse_image(text: Any) -> str:
     """Return a container image's name by digest; raise `ValueError` that says what to write instead of a tag."""
-    if isinstance(text, str) and len(text) <= _LONGEST_IMAGE:
+    if isinstance(text, str) and len(text) <= LONGEST_IMAGE:
         if IMAGE.fullmatch(text):
             return text
         if found := _TAGGED.fullmatch(text):

@@ -83,7 +83,7 @@ def contain(request: dict[str, Any], image: Image, plan: Plan, room: Room) -> Co
     folder, short = Path(request["environment"]["ITMP_LAYOUT"]), Path(request["scratch"])
     home = short / "home"
     inside = _variables(request["environment"], home)
-    keys = {text: key for text, key in _keys(plan) if key.is_file() and not custody.closed(key)}
+    keys = {text: key for text, key in _keys(plan) if _may_be_seen(key)}
     kept = Path(inside.get("ITMP_FACTS_KEPT") or "/nowhere")
     also = {home / text.removeprefix("~/"): key for text, key in keys.items() if text.startswith("~/")}
     usual = set(_usual_keys())
@@ -145,6 +145,11 @@ def _keys(plan: Plan) -> Iterator[tuple[str, Path]]:
     yield from ((text, Path(text).expanduser()) for text in sorted(named))
     if _some_host_has_none(plan):
         yield from ((str(key), key) for key in _usual_keys())
+
+
+def _may_be_seen(key: Path) -> bool:
+    """Whether a key file is there, under a plain path, and none of the state: a plan may name any file as a key."""
+    return ".." not in key.parts and key.is_file() and not custody.closed(key)
 
 
 def _identities(value: Any) -> Iterable[str]:

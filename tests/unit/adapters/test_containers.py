@@ -77,7 +77,9 @@ def test_another_digest_than_the_asked_one_is_refused(path: Path) -> None:
         containers.find(NAME)
 
 
-@pytest.mark.parametrize("name", ["ee", "ee:v1", f"ee:v1@{DIGEST}", f"--x@{DIGEST}", f"ee@{DIGEST}\n"])
+@pytest.mark.parametrize(
+    "name", ["ee", "ee:v1", f"ee:v1@{DIGEST}", f"--x@{DIGEST}", f"ee@{DIGEST}\n", f"{'a' * 400}@{DIGEST}"]
+)
 def test_a_plan_that_names_no_image_by_digest_is_refused(name: str) -> None:
     with pytest.raises(InvalidInputError, match="not an image by digest"):
         containers.find(name)
