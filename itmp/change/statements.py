@@ -27,6 +27,7 @@ TYPE_OF: Final = {
     "review": "change.reviewed",
     "close": "change.closed",
     "reconcile": "action.reconciled",
+    "preview": "plan.previewed",
 }
 """Acts that have an event type of their own; the others land as `statement.recorded`."""
 _YEARS: Final = (2000, 9000)  # far enough from the calendar's ends that any policy's durations can be added

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from itmp.cli.options import Json
-from itmp.cli.printing import Answer, safe, say, verb
+from itmp.cli.printing import Answer, count, safe, say, verb
 from itmp.errors import InvalidInputError
 
 
@@ -53,7 +53,7 @@ def export(
     done = workspace.audit_export(
         workspace.Workspace.here(), form=form, target=target, start=start, token=token
     )
-    text = f"{done.end - done.start} events, {done.start} to {done.end}, as {done.format}"
+    text = f"{count(done.end - done.start, 'event')}, {done.start} to {done.end}, as {done.format}"
     if not targets:
         say(text)
         return Answer()

@@ -17,7 +17,8 @@ _HOME: Final = {
     "revoke": "changes",
     "cancel": "changes", "review": "changes", "close": "changes", "records": "changes",
     "listed": "changes", "find": "changes",
-    "waiting_for": "changes", "statement_text": "changes", "add_statement": "changes",
+    "waiting_for": "changes",
+    "statement_text": "offline", "add_statement": "offline", "Words": "offline", "Added": "offline",
     "OnEvent": "events", "RunEvent": "events", "event_json": "events", "outline": "events",
     "run": "running", "resume": "running", "undo": "running",
     "answer": "watching",
@@ -30,7 +31,7 @@ _HOME: Final = {
     "audit_population": "inquiries", "audit_sample": "inquiries", "audit_access": "inquiries",
     "audit_exceptions": "inquiries", "audit_reconcile": "inquiries",
     "audit_open": "contents", "audit_redact": "contents", "audit_retention": "contents", "Shown": "contents",
-    "audit_restore": "recovering", "audit_health": "recovering",
+    "audit_restore": "recovering", "audit_health": "recovering", "alert_test": "recovering", "Sent": "alerting",
     "audit_export": "exporting", "STREAM": "exporting",
     "Account": "inquiries", "audit_account": "inquiries", "audit_cases": "inquiries", "moment": "inquiries",
     "read_trust": "inquiries", "write_file": "planning",
@@ -41,6 +42,7 @@ _HOME: Final = {
     "engine_install": "tooling", "engine_status": "tooling", "hosts_scan": "tooling", "hosts_list": "tooling",
     "patch_resolve": "patches",
     "Preview": "previewing", "preview": "previewing", "previewed": "previewing", "preview_lines": "previewing",
+    "Case": "values", "Population": "values", "ToolFinding": "tooling",
     "ChangeRecord": "values", "DocumentError": "values", "Plan": "values", "Trust": "values", "Window": "values",
     "parse_duration": "values", "parse_time": "values",
 }  # fmt: skip
@@ -50,21 +52,28 @@ __all__ = [
     "SUFFIX",
     "Account",
     "Acted",
+    "Added",
+    "Case",
     "ChangeRecord",
     "DocumentError",
     "Entry",
     "Founded",
     "OnEvent",
     "Plan",
+    "Population",
     "Preview",
     "Proposed",
     "Result",
     "RunEvent",
+    "Sent",
     "Shown",
+    "ToolFinding",
     "Trust",
     "Window",
+    "Words",
     "Workspace",
     "add_statement",
+    "alert_test",
     "answer",
     "approve",
     "audit_access",
@@ -149,6 +158,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from itmp.workspace.alerting import Sent
     from itmp.workspace.auditing import (
         audit_anchor,
         audit_checkpoint,
@@ -159,7 +169,6 @@ if TYPE_CHECKING:
     )
     from itmp.workspace.changes import (
         Acted,
-        add_statement,
         approve,
         cancel,
         close,
@@ -171,7 +180,6 @@ if TYPE_CHECKING:
         reject,
         review,
         revoke,
-        statement_text,
         waiting_for,
     )
     from itmp.workspace.contents import Shown, audit_open, audit_redact, audit_retention
@@ -191,6 +199,7 @@ if TYPE_CHECKING:
         moment,
         read_trust,
     )
+    from itmp.workspace.offline import Added, Words, add_statement, statement_text
     from itmp.workspace.patches import patch_resolve
     from itmp.workspace.place import Workspace
     from itmp.workspace.planning import (
@@ -213,10 +222,11 @@ if TYPE_CHECKING:
         signers_remove,
     )
     from itmp.workspace.previewing import Preview, preview, preview_lines, previewed
-    from itmp.workspace.recovering import audit_health, audit_restore
+    from itmp.workspace.recovering import alert_test, audit_health, audit_restore
     from itmp.workspace.result import Result
     from itmp.workspace.running import resume, run, undo
     from itmp.workspace.tooling import (
+        ToolFinding,
         doctor,
         engine_install,
         engine_status,
@@ -230,9 +240,11 @@ if TYPE_CHECKING:
         write_schemas,
     )
     from itmp.workspace.values import (
+        Case,
         ChangeRecord,
         DocumentError,
         Plan,
+        Population,
         Trust,
         Window,
         parse_duration,

@@ -16,7 +16,7 @@ from itmp.audit.verify import verify
 from itmp.canonical import Digest, digest, of_raw
 from itmp.errors import Error, EvidenceInvalidError, NotFoundError
 from itmp.signing import NoteVerifier, SignatureError, Signed, verify_signed
-from itmp.workspace import anchoring, changes
+from itmp.workspace import alerting, anchoring, changes
 from itmp.workspace.place import Workspace
 from itmp.workspace.planning import write_file
 
@@ -61,7 +61,8 @@ def audit_show(place: Workspace, name: str) -> Leaf:
     if name.isdigit():
         if int(name) >= place.log.size():
             raise NotFoundError(
-                f"the log has {place.log.size()} leaves, numbered from 0", do="itmp audit list"
+                f"the log has no leaf {name}; its last is {place.log.size() - 1}",
+                do="List them: itmp audit list",
             )
         return place.log.leaf(int(name))
     for leaf in place.log.leaves():
@@ -87,9 +88,14 @@ def audit_verify(place: Workspace, *, strict: bool = False) -> LogReport:
         findings += [finding for leaf in log.leaves() for finding in _strict(place, leaf)]
     signed = log.checkpoint().checkpoint
     found, coverage = anchoring.survey(place)
-    return LogReport(
+    report = LogReport(
         size=signed.size, root=of_raw(signed.root), findings=(*findings, *found), coverage=coverage
     )
+    wrong = {0: (), FORK: ("rolled-back",)}.get(report.exit_code, ("verify-failed",))
+    alerting.settle(place, {"verify-failed", "rolled-back"}, still=wrong)
+    for incident in wrong:
+        alerting.tell(place, incident)
+    return report
 
 
 def audit_checkpoint(place: Workspace) -> str:

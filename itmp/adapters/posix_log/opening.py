@@ -114,11 +114,16 @@ def _build(
 
 
 def open_log(
-    root: Path, *, clock: Clock | None = None, ids: Callable[[], str] = new_id, every: int = EVERY
+    root: Path,
+    *,
+    clock: Clock | None = None,
+    ids: Callable[[], str] = new_id,
+    every: int = EVERY,
+    make: Callable[..., Log] = Log,
 ) -> Log:
     """Open the log below `root` with its key: from the newest snapshot on, else from the first leaf.
 
-    A new snapshot is kept at the first checkpoint `every` leaves after the last.
+    A new snapshot is kept at the first checkpoint `every` leaves after the last. `make` is `Log`, or what adds to it.
 
     `NotFoundError`: there is none. `LogUnavailableError`: a part is missing or damaged. `ForkError`: it is
     older than, or different from, a head that is known.
@@ -130,7 +135,7 @@ def open_log(
     key = read_key(root / KEY)
     with durable.unavailable("opened", root):
         durable.sweep(root / LOG / STATE / "tmp", older=_STALE_SECONDS)
-    return Log(PosixStore(root, boot=clock.boot()), key, clock, ids, every=every)
+    return make(PosixStore(root, boot=clock.boot()), key, clock, ids, every=every)
 
 
 def open_reader(log_dir: Path) -> PosixReader:
