@@ -157,11 +157,20 @@ def load(root: Path) -> Config:
         raise InvalidInputError(
             f"{key}: {first['msg']}", where=FILE, do="Known keys: " + ", ".join(Config.model_fields)
         ) from error
+    _check(config)
+    return config
+
+
+def _check(config: Config) -> None:
+    """Raise `InvalidInputError` for what must not be found out on the day on which it is needed."""
+    from itmp.calendars import parse_duration  # noqa: PLC0415 - the command line's help starts faster
+
+    for anchor in config.anchors:
+        parse_duration(anchor.lag)
     for alert in config.alerts:
         alert.check()
     if len({alert.name for alert in config.alerts}) != len(config.alerts):
         raise InvalidInputError("two alerts have one name", where=FILE, do="Give each its own.")
-    return config
 
 
 def _read(path: Path) -> dict[str, Any]:

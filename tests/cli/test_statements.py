@@ -10,7 +10,9 @@ from places import Place, carriers, kill, wait_for
 from itmp.workspace.offline import ACTS
 
 pytestmark = pytest.mark.fleet
-ALICE, BOB, CAROL = (f"{name}@example.com" for name in ("alice", "bob", "carol"))
+ALICE = "alice@example.com"
+WITHOUT_HOSTS = {"open", "approve", "reject", "revoke", "cancel", "policy", "redact"}
+"""These need no host: tests/unit/workspace/test_offline.py."""
 
 
 def act(name: str, hosts: str = "web1:web2") -> dict[str, Any]:
@@ -82,43 +84,19 @@ def told(place: Place, change: str, act: str) -> Any:
     return events[-1]
 
 
-def voted(away: Elsewhere) -> str:
-    """Open, cancel, reject, revoke and approve by texts; return the change that may run."""
-    place = away.place
-    place.write("runbooks/r.yml", BOOK)
-    place.itmp("plan", "runbooks/r.yml", "-o", "r.plan.tar", expect=0)
-    opened = away.sign("r.plan.tar", "open", "alice", "--reason", "leak", "--external", "REF-1")
-    assert opened["state"] == "assess"
-    gone = away.sign("r.plan.tar", "open", "alice", "--reason", "leak", "--external", "REF-2")["change"]
-    assert away.sign(gone, "cancel", "alice", "--reason", "twice")["state"] == "canceled"
-    away.text(gone, "approve", "bob", expect=18)
-    change = str(away.sign("r.plan.tar", "open", "alice", "--reason", "leak")["change"])
-
-    assert away.sign(change, "reject", "carol")["state"] == "authorize"
-    place.itmp("run", change, "--key", "alice", expect=18)
-    away.sign(change, "revoke", "carol")
-    text = away.text(change, "approve", "carol")
-    assert away.sign(change, "approve", "carol")["state"] == "scheduled"
-    assert told(place, change, "approve").actor["key"].startswith("SHA256:")
-    assert away.add(text.replace(CAROL, BOB), "approve", "bob")["state"] == "scheduled"
-    again = away.add(text.replace(CAROL, BOB), "approve", "bob", refused=True)
-    assert "bob@example.com has used this nonce before" in again["error"]["what"]
-
-    return change
-
-
-def test_every_act_of_a_change_can_be_signed_elsewhere(place: Place) -> None:
+def test_every_act_of_a_run_can_be_signed_elsewhere(place: Place) -> None:
     away = Elsewhere(place)
-    change = voted(away)
+    change = place.ready(BOOK)
     away.sign(change, "preview", "alice")
     assert told(place, change, "preview").type == "plan.previewed"
     assert place.json("show", change)["preview"]["by"] == ALICE
 
-    place.itmp("run", change, "--recorded", expect=2)
-    assert place.journals()["web1"] == []
-    started = away.sign(change, "run", "bob", "--limit", "web1,web2")
+    place.itmp("revoke", change, "--key", "bob", expect=0)
+    place.itmp("run", change, "--key", "alice", expect=18)
+    place.approve(change)
+    place.itmp("run", change, "--recorded", expect=2)  # a start signed here and refused was for then
+    started = away.sign(change, "run", "alice", "--limit", "web1,web2")
     assert started["next"] == [f"itmp run {change} --recorded"]
-    place.itmp("run", change, "--recorded", "--key", "bob", expect=2)
     process = place.start("run", change, "--recorded", "--json")
     assert place.json("wait", change, "--for", "asked")["asks"][0]["step"] == "confirm"
     run = str(place.json("status", change)["run"])
@@ -127,7 +105,6 @@ def test_every_act_of_a_change_can_be_signed_elsewhere(place: Place) -> None:
     place.hold("web1", "two")
     away.sign(change, "answer", "bob", "--step", "confirm", "--value", "true")
     place.until("web1", "begin two")
-    away.text(change, "review", "alice", "--reason", "x", expect=19)
     away.text(change, "close", "alice", "--reason", "x", expect=14)
     away.sign(change, "stop", "alice", "--reason", "errors rise")
     place.let_go("web1", "two")
@@ -137,21 +114,17 @@ def test_every_act_of_a_change_can_be_signed_elsewhere(place: Place) -> None:
         "web2": ["begin two", "end two"],
         "web3": [],
     }
-    away.text(change, "stop", "alice", "--reason", "x", expect=2)
 
     killed(away, change, run)
     for host in ("web1", "web2"):  # that the slice never ended leaves both open
         away.sign(change, "reconcile", "carol", "--host", host, "--outcome", "ok", "--reason", "looked")
     assert told(place, change, "reconcile").outcome == "ok"
-    away.text(change, "reconcile", "carol", "--host", "web1", "--outcome", "ok", "--reason", "x", expect=2)
     away.sign(change, "undo", "alice")
     assert place.json("undo", change, "--recorded")["hosts"] == {"web1": "changed", "web2": "changed"}
     assert place.journal("web2")[-1] == "end back"
     assert away.sign(change, "review", "carol", "--reason", "undone")["state"] == "review"
     assert away.sign(change, "close", "alice", "--reason", "undone")["state"] == "closed"
-    assert away.acts == set(ACTS) - {"policy", "redact"}, (
-        "these two stand in tests/unit/workspace/test_offline.py"
-    )
+    assert away.acts == set(ACTS) - WITHOUT_HOSTS
     assert place.json("change", "show", change)["findings"] == []
     assert place.sound()
     place.itmp("evidence", change, "-o", "e.tar", expect=0)
@@ -163,8 +136,6 @@ def wrong_answers(away: Elsewhere, change: str, run: str) -> None:
     told = away.text
     told(change, "answer", "bob", "--step", "confirm", "--value", "perhaps", expect=2)
     told(change, "answer", "bob", "--step", "nothing", "--value", "true", expect=2)
-    told(change, "answer", "bob", "--step", "confirm", expect=2)
-    told(change, "answer", "bob", "--step", "confirm", "--value", "true", "--reason", "x", expect=2)
     text = told(change, "answer", "bob", "--step", "confirm", "--value", "true")
     for old, new, word in (
         (f"run {run}", "run 00000000000000000000000000000000", "run"),

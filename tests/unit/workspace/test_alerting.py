@@ -4,6 +4,7 @@ import http.server
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -306,11 +307,35 @@ def test_an_address_that_is_none_fails_its_route(place: workspace.Workspace, rou
     assert sent.why
 
 
+def test_a_receiver_whose_certificate_nobody_vouches_for_is_told_nothing(
+    place: workspace.Workspace, receiver: Any, tmp_path: Path
+) -> None:
+    argv = "openssl req -x509 -newkey ed25519 -nodes -days 1 -subj /CN=localhost -keyout key.pem -out crt.pem"
+    subprocess.run(argv.split(), cwd=tmp_path, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "crt.pem", tmp_path / "key.pem")
+    receiver.socket = context.wrap_socket(receiver.socket, server_side=True)
+    (sent,) = workspace.alert_test(
+        alerted(place, {"name": "x", "url": f"https://localhost:{receiver.server_port}/"})
+    )
+    assert "CERTIFICATE_VERIFY_FAILED" in sent.why
+    assert receiver.got == []
+
+
 def test_two_routes_of_one_name_and_a_test_without_routes_are_refused(place: workspace.Workspace) -> None:
     with pytest.raises(InvalidInputError, match="no route"):
         workspace.alert_test(place)
     with pytest.raises(InvalidInputError, match="one name"):
         alerted(place, {"name": "x", "command": ["true"]}, {"name": "x", "command": ["true"]})
+
+
+def test_a_lag_that_is_no_duration_is_refused_when_the_workspace_is_opened(
+    place: workspace.Workspace,
+) -> None:
+    file = place.root / "itmp.local.yml"
+    file.write_text(file.read_text() + "anchors: [{kind: directory, lag: soon}]\n")
+    with pytest.raises(InvalidInputError, match="not a duration"):
+        again(place)
 
 
 def test_an_anchor_that_lags_for_too_long_is_told_and_one_that_lags_shortly_is_not(

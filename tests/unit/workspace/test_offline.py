@@ -70,6 +70,64 @@ def test_a_policy_signed_elsewhere_by_its_quorum_comes_into_force(place: workspa
     assert place.history().latest.policy.data == third.read_bytes()
 
 
+def test_every_act_of_the_record_is_signed_elsewhere_and_counts(tmp_path: Path) -> None:
+    folder = tmp_path / "w"
+    folder.mkdir()
+    roles = {"alice": ("sre", "owner"), "bob": ("approver",), "carol": ("approver",)}
+    for name in roles:
+        make_key(folder / name)
+    people = {
+        f"{name}@example.com": ((folder / f"{name}.pub").read_text(), held) for name, held in roles.items()
+    }
+    (folder / "first.yml").write_bytes(team_policy(people, amend=1))
+    workspace.init(
+        folder,
+        key=str(folder / "alice"),
+        organization="example.com",
+        signer=ALICE,
+        policy=folder / "first.yml",
+    )
+    place = workspace.Workspace.here(folder)
+    workspace.write_plan(small_plan(), folder / "p.plan.tar")
+
+    def by(who: str, name: str, act: str, **words: str) -> workspace.Added:
+        said = workspace.statement_text(
+            place, name, act, signer=f"{who}@example.com", words=Words(**words) if words else None
+        )
+        done = add(place, said.text, act, who)
+        assert done.act == act
+        texts.append(said.text)
+        return done
+
+    def state(done: workspace.Added) -> str:
+        assert done.change is not None
+        return done.change.state
+
+    texts: list[str] = []
+    opened = by("alice", str(folder / "p.plan.tar"), "open", reason="leak", external="REF-1")
+    assert opened.change is not None
+    change = opened.change.id
+    assert state(opened) == "assess"
+    assert state(by("carol", change, "reject")) == "authorize"
+    with pytest.raises(NotFoundError, match="has no vote"):
+        by("bob", change, "revoke")
+    revoked = by("carol", change, "revoke")
+    assert revoked.change is not None
+    assert [one.voter for one in revoked.change.revocations] == ["carol@example.com"]
+    assert state(by("carol", change, "approve")) == "scheduled"
+    with pytest.raises(StatementRefusedError, match="has used this nonce before"):
+        add(place, texts[-1], "approve", "carol")
+    with pytest.raises(StatementRefusedError, match="not a key of"):
+        add(place, texts[-1], "approve", "bob")
+    with pytest.raises(StatementRefusedError, match="namespace"):
+        add(place, texts[-1], "reject", "carol")
+    assert state(by("bob", change, "approve")) == "scheduled"
+    assert state(by("alice", change, "cancel", reason="twice")) == "canceled"
+    with pytest.raises(RejectedError):
+        by("bob", change, "approve")
+    assert workspace.find(again(place), change).findings == ()
+
+
 def test_the_event_names_the_signer_s_kind_and_key(tmp_path: Path) -> None:
     folder = tmp_path / "w"
     folder.mkdir()
