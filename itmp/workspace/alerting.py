@@ -281,8 +281,12 @@ def _parsed(data: bytes) -> dict[str, Any]:
         memory = json.loads(data)
         parts = {name: dict(memory[name]) for name in ("incidents", "routes")}
         for known in parts["incidents"].values():
-            parse_time(known["since"])
-            dict(known["tried"]), list(known["told"])
-    except (ValueError, KeyError, TypeError, AttributeError, Error):
+            for moment in (known["since"], *known["tried"].values()):
+                parse_time(moment)
+            if not isinstance(known["told"], list):
+                raise TypeError  # noqa: TRY301 - one place says what a foreign memory is worth
+        for route in parts["routes"].values():
+            _ = route["at"], route["why"]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, Error):
         return {"incidents": {}, "routes": {}}
     return parts

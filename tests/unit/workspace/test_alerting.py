@@ -322,6 +322,29 @@ def test_a_receiver_whose_certificate_nobody_vouches_for_is_told_nothing(
     assert receiver.got == []
 
 
+@pytest.mark.parametrize(
+    "memory",
+    [
+        b"", b"[]", b"{", b"null", b"\xff" * 40, b'{"incidents": [], "routes": {}}', b"[" * 30_000,
+        b'{"incidents": {"log-full": 1}, "routes": {}}',
+        b'{"incidents": {"log-full": {"since": "x", "tried": {}, "told": []}}, "routes": {}}',
+        b'{"incidents": {"log-full": {"since": 7, "tried": {}, "told": []}}, "routes": {}}',
+        b'{"incidents": {"log-full": {"since": "2026-11-28T00:00:00Z", "tried": {"web": "x"}, "told": []}}, "routes": {}}',
+        b'{"incidents": {"log-full": {"since": "2026-11-28T00:00:00Z", "tried": {}, "told": 7}}, "routes": {}}',
+        b'{"incidents": {}, "routes": {"web": 7}}',
+    ],
+)  # fmt: skip
+def test_a_memory_that_somebody_spoilt_hides_no_incident(
+    place: workspace.Workspace, receiver: Any, memory: bytes
+) -> None:
+    here = alerted(place, web(receiver))
+    (here.state / alerting.NAME).write_bytes(memory)
+    workspace.audit_health(here)
+    alerting.settle(here, {"log-full"})
+    alerting.tell(here, "log-full")
+    assert names(receiver) == ["log-full"]
+
+
 def test_two_routes_of_one_name_and_a_test_without_routes_are_refused(place: workspace.Workspace) -> None:
     with pytest.raises(InvalidInputError, match="no route"):
         workspace.alert_test(place)
