@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from threading import Event
 from typing import IO, TYPE_CHECKING, Final, Literal, assert_never
@@ -106,6 +106,12 @@ def _reason(error: Exception) -> str:
     inner = getattr(error, "reason", error)
     text = getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
     return f"no answer: {text}".replace("\n", " ")[:300]
+
+
+def verdicts(step: CheckStep) -> Mapping[str, str]:
+    """Ask each host of a check once, side by side; "" where its answer is right now, else what is wrong with it."""
+    with ThreadPoolExecutor(max_workers=min(_AT_ONCE, max(1, len(step.probes)))) as pool:
+        return dict(zip(step.probes, pool.map(ask, step.probes.values()), strict=True))
 
 
 class CheckRunner:

@@ -24,7 +24,7 @@ from itmp.export import SinkError
 
 TIMEOUT: Final = 30.0
 TRIES: Final = 4
-_PRIORITY: Final = 13 * 8 + 6  # facility "log audit", severity informational
+_FACILITY: Final = 13 * 8  # "log audit"; severity 6 is informational, 2 critical
 _TAIL: Final = 1024 * 1024  # longer than any record
 _GOOD: Final = range(200, 300)
 _LATER: Final = frozenset({408, 429, 500, 502, 503, 504})
@@ -89,16 +89,16 @@ class FileSink:
 class SyslogSink:
     """Sends records as RFC 5424 messages over TCP or TLS: `tcp://HOST:PORT` or `tls://HOST:PORT`."""
 
-    def __init__(self, url: str, *, host: str) -> None:
+    def __init__(self, url: str, *, host: str, severity: int = 6, timeout: float = TIMEOUT) -> None:
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in {"tcp", "tls"} or not parts.hostname or not parts.port or "@" in parts.netloc:
             raise InvalidInputError(
                 f"not a syslog receiver: {url!r:.80}", do="Write tcp://HOST:PORT or tls://HOST:PORT."
             )
-        self._url = url
+        self._url, self._priority = url, _FACILITY + severity
         self._host = "".join(char for char in host if "!" <= char <= "~")[:255] or "-"
         try:
-            plain = socket.create_connection((parts.hostname, parts.port), TIMEOUT)
+            plain = socket.create_connection((parts.hostname, parts.port), timeout)
             self._socket = _tls(plain, parts.hostname) if parts.scheme == "tls" else plain
         except OSError as error:
             raise SinkError(f"cannot be reached: {error}", where=url) from error
@@ -106,7 +106,7 @@ class SyslogSink:
     def send(self, records: Sequence[bytes]) -> None:
         """Write the messages to the connection."""
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        head = f"<{_PRIORITY}>1 {moment} {self._host} itmp {os.getpid()} audit - ".encode()
+        head = f"<{self._priority}>1 {moment} {self._host} itmp {os.getpid()} audit - ".encode()
         framed = [head + record for record in records]
         try:
             self._socket.sendall(b"".join(b"%d %b" % (len(message), message) for message in framed))
@@ -132,7 +132,9 @@ class HttpsSink:
             raise InvalidInputError(
                 "a receiver's URL may hold no password", do="Give a token: --token env:NAME."
             )
-        if not parts.hostname or not (self._secure or (parts.scheme == "http" and _loopback(parts.hostname))):
+        if not parts.hostname or not (
+            self._secure or (parts.scheme == "http" and is_loopback(parts.hostname))
+        ):
             raise InvalidInputError(
                 f"not an HTTPS receiver: {url!r:.80}",
                 do="Write https://HOST/PATH; plain HTTP goes to loopback alone.",
@@ -182,7 +184,8 @@ def _tls(plain: socket.socket, name: str) -> socket.socket:
     return ssl.create_default_context().wrap_socket(plain, server_hostname=name)
 
 
-def _loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host's name is this machine's own."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -6,7 +6,7 @@ door).
 """
 
 from itmp.change._checks import Check, retries, select
-from itmp.change._world import World
+from itmp.change._world import World, moved_since
 from itmp.change.external import ExternalRecord, ExternalState, Note
 from itmp.change.fold import Folding, RecordDamagedError, fold
 from itmp.change.gate import Admission, GateInput, Judgement, NeedsWorld, Refusal, judge
@@ -70,6 +70,7 @@ __all__ = [
     "glance",
     "hosts_digest",
     "judge",
+    "moved_since",
     "period_of",
     "permit_body",
     "permit_event",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from itmp.change._checks import Check, Question
 from itmp.change.external import ExternalState
-from itmp.plan import Host, Inventory, Operation, Present, PulumiStep
+from itmp.plan import Host, Inventory, Manifest, Operation, Present, PulumiStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +32,16 @@ class World:
 def judge_world(question: Question, world: World) -> Check:
     """Check 6."""
     name = "starting state unmoved"
-    moved = [*world.problems, *_hosts(question, world), *_stacks(question, world)]
+    moved = moved_since(question.plan.manifest, world, again=question.mode == "resume")
     if moved:
         do = "Compile a new plan and compare: itmp plan FILE; itmp diff OLD NEW"
         return Check(n=6, name=name, outcome="refused", why="; ".join(moved), do=do, code=12)
     return Check(n=6, name=name, outcome="ok")
+
+
+def moved_since(manifest: Manifest, world: World, *, again: bool = False) -> tuple[str, ...]:
+    """Say what of the world is not as the plan found it; `again`: parts of it may be done already (a resume)."""
+    return (*world.problems, *_hosts(manifest, world), *_stacks(manifest, world, again=again))
 
 
 def unskipped(hosts: tuple[str, ...], frozen: Inventory | None, world: World | None) -> tuple[str, ...]:
@@ -50,8 +55,7 @@ def unskipped(hosts: tuple[str, ...], frozen: Inventory | None, world: World | N
     return tuple(host for host in hosts if host not in gone)
 
 
-def _hosts(question: Question, world: World) -> Iterator[str]:
-    manifest = question.plan.manifest
+def _hosts(manifest: Manifest, world: World) -> Iterator[str]:
     if manifest.inventory is None:
         return
     if world.hosts is None:
@@ -71,9 +75,8 @@ def _hosts(question: Question, world: World) -> Iterator[str]:
         yield f"address, groups or variables changed: {_some(other)}"
 
 
-def _stacks(question: Question, world: World) -> Iterator[str]:
-    again = question.mode == "resume"
-    for step in (*question.plan.manifest.steps, *question.plan.manifest.undo):
+def _stacks(manifest: Manifest, world: World, *, again: bool) -> Iterator[str]:
+    for step in (*manifest.steps, *manifest.undo):
         if not isinstance(step, PulumiStep):
             continue
         for value in step.present:

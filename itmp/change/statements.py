@@ -29,6 +29,7 @@ TYPE_OF: Final = {
     "reconcile": "action.reconciled",
     "rotate": "key.rotated",
     "recover": "key.revoked",
+    "preview": "plan.previewed",
 }
 """Acts that have an event type of their own; the others land as `statement.recorded`."""
 _YEARS: Final = (2000, 9000)  # far enough from the calendar's ends that any policy's durations can be added

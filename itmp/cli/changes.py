@@ -1,23 +1,42 @@
-"""Commands of the change record: propose, change …, approve, reject, revoke, statement …."""
+"""Commands of the change record: propose, change …, approve, reject, revoke."""
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from itmp.cli.documents import given
-from itmp.cli.options import Diff, Document, Id, Inventory, Json, Key, PlanName, Preview, Reason, Set, Yes
+from itmp.cli.options import (
+    Diff,
+    Document,
+    Id,
+    Inventory,
+    Json,
+    Key,
+    PlanName,
+    Preview,
+    Reason,
+    Set,
+    Yes,
+    window,
+)
 from itmp.cli.printing import Answer, colour, safe, say, table, verb
-from itmp.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from itmp.workspace import Acted
-    from itmp.workspace.values import ChangeRecord, Window
+    from itmp.workspace.values import ChangeRecord
 
 change_app = typer.Typer(
     help="The change record: open, list, show, cancel, review, close.", no_args_is_help=True
 )
+
+_NEXT = {
+    "assess": ("itmp show {}", "itmp approve {}"),
+    "authorize": ("itmp approve {}",),
+    "scheduled": ("itmp run {}",),
+    "review": ("itmp change close {} --reason TEXT",),
+}
+"""What a person would type next, by the change's state."""
 
 Type = Annotated[str, typer.Option("--type", help="standard, normal or emergency.")]
 From = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Start of the window (RFC 3339).")]
@@ -32,20 +51,9 @@ def register(app: typer.Typer) -> None:
         ("approve", approve),
         ("reject", reject),
         ("revoke", revoke),
-        ("statement", statement),
     ):
         app.command(name)(function)
     app.add_typer(change_app, name="change")
-
-
-def _window(start: str | None, end: str | None) -> "Window | None":
-    from itmp.workspace.values import Window, parse_time  # noqa: PLC0415 - help stays fast
-
-    if not start and not end:
-        return None
-    if not start or not end:
-        raise InvalidInputError("a window needs both ends", do="Give --from TIME and --to TIME.")
-    return Window(start=parse_time(start), end=parse_time(end))
 
 
 def _facts(record: "ChangeRecord") -> dict[str, Any]:
@@ -60,6 +68,7 @@ def _acted(done: "Acted", word: str) -> Answer:
             f"{colour(record.id, 'bold')}  {word}  ({record.state})",
             f"  plan  {record.plan}",
             f"  leaf  {done.leaf}",
+            *(f"  next: {command.format(record.id)}" for command in _NEXT.get(record.state, ())),
         ),
     )
 
@@ -98,7 +107,7 @@ def propose(
     for line in workspace.preview_lines(seen) if seen else ():
         say(safe(line))
     done = workspace.open_change(
-        place, plan, reason=reason, kind=type_, window=_window(start, end), external=external, key=key
+        place, plan, reason=reason, kind=type_, window=window(start, end), external=external, key=key
     )
     return _opened(done)
 
@@ -118,7 +127,7 @@ def open_(
         workspace.read_plan(place, name),
         reason=reason,
         kind=type_,
-        window=_window(start, end),
+        window=window(start, end),
         external=external,
         key=key,
     )
@@ -164,7 +173,7 @@ def show(name: Id, diff: Diff = False, json: Json = False) -> Answer:
     found = (
         ("  preview", *(f"    {line}" for line in workspace.preview_lines(seen, diffs=diff))) if seen else ()
     )
-    preview = {**seen.to_json(diffs=diff), "moved": seen.moved} if seen else None
+    preview = seen.to_json(diffs=diff) if seen else None
     return Answer(
         data={**story.to_json(), "preview": preview}, lines=tuple(map(safe, (*story.lines, *found)))
     )
@@ -241,38 +250,3 @@ def revoke(name: Id, key: Key = None, json: Json = False) -> Answer:
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     return _acted(workspace.revoke(workspace.Workspace.here(), name, key=key), "vote revoked")
-
-
-@verb
-def statement(
-    words: Annotated[
-        list[str], typer.Argument(metavar="ID | add TEXT SIG", help="A change, or two files to record.")
-    ],
-    act: Annotated[
-        str, typer.Option("--act", metavar="ACT", help="approve, reject, cancel, review or close.")
-    ] = "approve",
-    signer: Annotated[str, typer.Option("--signer", metavar="ID", help="Who will sign it.")] = "",
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT")] = "",
-    json: Json = False,
-) -> Answer:
-    """Print the text to sign on another machine, or record it. Example: itmp statement CHG-7f3a90c21b --signer bob
-
-    itmp statement add approve.txt approve.txt.sig records what was signed elsewhere.
-    """
-    from itmp import workspace  # noqa: PLC0415 - help stays fast
-
-    place = workspace.Workspace.here()
-    match words:
-        case ["add", text_file, signature_file]:
-            done = workspace.add_statement(
-                place, Path(text_file).read_text(), Path(signature_file).read_text()
-            )
-            return _acted(done, "recorded")
-        case [name]:
-            composed = workspace.statement_text(place, name, act, signer=signer, reason=reason)
-            say(f"sign with: ssh-keygen -Y sign -n {composed.namespace} -f KEY FILE")
-            return Answer(
-                data={"text": composed.text, "namespace": composed.namespace},
-                lines=(composed.text.rstrip("\n"),),
-            )
-    raise InvalidInputError("neither ID nor `add TEXT SIG`", do="See itmp statement --help.")

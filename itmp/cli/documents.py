@@ -204,7 +204,7 @@ def show(name: PlanName, diff: Diff = False, json: Json = False) -> Answer:
                 }
                 for s in sections
             ],
-            "preview": {**seen.to_json(diffs=diff), "moved": seen.moved} if seen else None,
+            "preview": seen.to_json(diffs=diff) if seen else None,
         },
         lines=(*lines[1:], *_preview(seen, diffs=diff)),
     )

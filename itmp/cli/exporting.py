@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from itmp.cli.options import Json
-from itmp.cli.printing import Answer, safe, say, verb
+from itmp.cli.printing import Answer, count, safe, say, verb
 from itmp.errors import InvalidInputError
 
 
@@ -55,7 +55,7 @@ def export(
     target = targets[0] if targets else workspace.STREAM
     place = workspace.of_period(workspace.Workspace.here(), period)
     done = workspace.audit_export(place, form=form, target=target, start=start, token=token)
-    text = f"{done.end - done.start} events, {done.start} to {done.end}, as {done.format}"
+    text = f"{count(done.end - done.start, 'event')}, {done.start} to {done.end}, as {done.format}"
     if not targets:
         say(text)
         return Answer()

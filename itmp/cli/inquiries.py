@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from itmp.cli.options import Json
-from itmp.cli.printing import Answer, colour, safe, table, verb
+from itmp.cli.printing import Answer, colour, count, safe, table, verb
 
 if TYPE_CHECKING:
-    from itmp.inquiry import Case, Population
+    from itmp.workspace import Case, Population
 
 From = Annotated[
     str, typer.Option("--from", metavar="TIME", help="Only what happened from here on (date or time).")
@@ -113,7 +113,7 @@ def exceptions(start: From = "", end: To = "", period: Period = "", json: Json =
     header = ("LEAF", "TIME", "KIND", "CHANGE", "WHO", "WHY")
     return Answer(
         data={"exceptions": [dict(zip(map(str.lower, header), row, strict=True)) for row in rows]},
-        lines=(*table(rows, header), f"{len(rows)} exceptions"),
+        lines=(*table(rows, header), count(len(rows), "exception")),
     )
 
 
@@ -173,7 +173,12 @@ def _type(case: "Case") -> str:
 
 
 def _foot(found: "Population") -> str:
-    return f"{len(found.cases)} changes, {found.runs} runs; rests on {found.size} events, root {found.root}"
+    cases, runs, size = (
+        count(len(found.cases), "change"),
+        count(found.runs, "run"),
+        count(found.size, "event"),
+    )
+    return f"{cases}, {runs}; rests on {size}, root {found.root}"
 
 
 def _basis(found: "Population") -> dict[str, Any]:

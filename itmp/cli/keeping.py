@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from itmp.cli.options import Json, Key
-from itmp.cli.printing import Answer, colour, safe, table, verb
+from itmp.cli.printing import Answer, colour, count, safe, table, verb
 
 if TYPE_CHECKING:
-    from itmp.workspace import Shown
+    from itmp.workspace import Sent, Shown
 
 _NOT_YET = 10
 Name = Annotated[str, typer.Argument(metavar="LEAF", help="Leaf index or leaf hash.")]
@@ -148,14 +148,22 @@ def restore(
 
 
 @verb
-def health(json: Json = False) -> Answer:
+def health(
+    test: Annotated[
+        bool,
+        typer.Option("--test-alert", help="Send a test by every route of alerts, and say what became of it."),
+    ] = False,
+    json: Json = False,
+) -> Answer:
     """Say in one line whether the log is fit, for a monitor. Example: itmp audit health"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
+    if test:
+        return _tested(workspace.alert_test(workspace.Workspace.here()))
     fitness = workspace.audit_health(workspace.Workspace.here())
     faults = "; ".join(f"{name}: {message}" for name, message in fitness.faults)
     word = colour("unfit", "failed") if fitness.faults else colour("healthy", "ok")
-    said = safe(faults.replace("\n", " ")) or f"{fitness.size} events"
+    said = safe(faults.replace("\n", " ")) or count(fitness.size, "event")
     return Answer(
         data={
             "size": fitness.size,
@@ -163,6 +171,18 @@ def health(json: Json = False) -> Answer:
         },
         lines=(f"{word}  {said}",),
         exit_code=fitness.exit_code,
+    )
+
+
+def _tested(sent: "tuple[Sent, ...]") -> Answer:
+    lines = [
+        f"{colour('failed', 'failed') if one.why else colour('ok    ', 'ok')}  {one.route}  {safe(one.why)}".rstrip()
+        for one in sent
+    ]
+    return Answer(
+        data={"alerts": [{"route": one.route, "at": one.at, "why": one.why} for one in sent]},
+        lines=lines,
+        exit_code=16 if any(one.why for one in sent) else 0,
     )
 
 

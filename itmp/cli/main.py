@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from itmp.cli import changes, documents, people, proof, runs, tools
+from itmp.cli import changes, documents, offline, people, proof, runs, tools
 from itmp.cli.printing import refuse_usage, say
 
 app = typer.Typer(
@@ -39,12 +39,18 @@ def _root(
     """Accept the options that stand before the verb."""
 
 
-for room in (documents, changes, runs, proof, people, tools):
+for room in (documents, changes, offline, runs, proof, people, tools):
     room.register(app)
 
 
 _UsageError: Final[type[Any]] = typer.BadParameter.__bases__[0]
 """What a wrong command line raises; typer keeps it in click, or in a click of its own, by version."""
+
+
+def _example(error: Any) -> str:
+    """Return the example that the command's help gives."""
+    words = (getattr(getattr(error.ctx, "command", None), "help", "") or "").partition("\n")[0]
+    return str(words.partition("Example: ")[2])
 
 
 def main() -> None:
@@ -56,5 +62,5 @@ def main() -> None:
         code = 1
     except _UsageError as error:
         error.show()
-        code = refuse_usage(error.format_message(), machine="--json" in sys.argv)
+        code = refuse_usage(error.format_message(), machine="--json" in sys.argv, example=_example(error))
     sys.exit(code if isinstance(code, int) else 0)

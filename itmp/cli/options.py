@@ -1,9 +1,14 @@
 """Options that several commands share, each with one meaning."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from itmp.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from itmp.workspace import Window
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Key = Annotated[
@@ -34,3 +39,21 @@ Preview = Annotated[
 ]
 Diff = Annotated[bool, typer.Option("--diff", help="Print the preview's differences too.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Sign without asking on a terminal.")]
+Recorded = Annotated[
+    bool,
+    typer.Option(
+        "--recorded",
+        help="Start by the newest statement that was signed elsewhere and recorded; no key is used.",
+    ),
+]
+
+
+def window(start: str | None, end: str | None) -> "Window | None":
+    """Read `--from` and `--to`; both or neither."""
+    from itmp.workspace.values import Window, parse_time  # noqa: PLC0415 - help stays fast
+
+    if not start and not end:
+        return None
+    if not start or not end:
+        raise InvalidInputError("a window needs both ends", do="Give --from TIME and --to TIME.")
+    return Window(start=parse_time(start), end=parse_time(end))

@@ -96,6 +96,11 @@ def columns(rows: Iterable[Sequence[object]], header: Sequence[str]) -> Iterator
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
+def count(number: int, noun: str) -> str:
+    """Return `1 event`, `2 events`."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
 def say(line: str) -> None:
     """Tell progress on stderr."""
     print(line, file=sys.stderr, flush=True)  # noqa: T201 - the command line's own voice
@@ -124,9 +129,14 @@ def verb(function: Callable[P, Answer]) -> Callable[P, None]:
     return command
 
 
-def refuse_usage(message: str, *, machine: bool) -> int:
-    """Answer a command line that names no command or not its arguments; return its exit code."""
-    error = InvalidInputError(message, do="See --help.")
+def refuse_usage(message: str, *, machine: bool, example: str = "") -> int:
+    """Answer a command line that names no command or not its arguments; return its exit code.
+
+    `example` is a command line that would do.
+    """
+    error = InvalidInputError(message, do=f"For example: {example}" if example else "See --help.")
+    if example:
+        say(error.do)
     answer = _of_error(error, machine=True)
     if machine:
         _print(answer, machine=True)

@@ -7,7 +7,7 @@ import typer
 
 from itmp.cli import exporting, inquiries, keeping, periods, viewing, witnessing
 from itmp.cli.options import Id, Json
-from itmp.cli.printing import Answer, colour, columns, safe, verb
+from itmp.cli.printing import Answer, colour, columns, count, safe, verb
 
 Period = Annotated[str, typer.Option("--period", metavar="NAME", help="An earlier period of the log.")]
 audit_app = typer.Typer(help="The audit trail: read it, verify it, ask it.", no_args_is_help=True)
@@ -58,8 +58,8 @@ def reindex(json: Json = False) -> Answer:
     """Make the search index anew; nothing is proven by it. Example: itmp audit reindex"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    count = workspace.reindex(workspace.Workspace.here())
-    return Answer(data={"events": count}, lines=(f"{count} events can be found by the index",))
+    found = workspace.reindex(workspace.Workspace.here())
+    return Answer(data={"events": found}, lines=(f"the index leads to {count(found, 'event')}",))
 
 
 @audit_app.command("show")
@@ -117,7 +117,12 @@ def verify(
                 for c in report.coverage
             ],
         },
-        lines=(f"{word}  {report.size} events  root {report.root}", *before, *covered, *findings),
+        lines=(
+            f"{word}  {count(report.size, 'event')}  root {report.root}",
+            *before,
+            *covered,
+            *findings,
+        ),
         exit_code=report.exit_code,
     )
 

@@ -6,7 +6,7 @@ import typer
 
 from itmp.cli.live import watching
 from itmp.cli.narration import summary
-from itmp.cli.options import Id, Json, Key, Reason
+from itmp.cli.options import Id, Json, Key, Reason, Recorded
 from itmp.cli.printing import Answer, columns, verb
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def run(
     ] = None,
     wait: Wait = "0s",
     key: Key = None,
+    recorded: Recorded = False,
     verbose: Verbose = False,
     stream: Stream = False,
     json: Json = False,
@@ -53,7 +54,9 @@ def run(
 
     place = workspace.Workspace.here()
     with watching(lambda: workspace.outline(place, name), verbose=verbose, stream=stream) as told:
-        return _answer(workspace.run(place, name, limit=limit, wait=wait, key=key, on_event=told))
+        return _answer(
+            workspace.run(place, name, limit=limit, wait=wait, key=key, recorded=recorded, on_event=told)
+        )
 
 
 @verb
@@ -68,6 +71,7 @@ def resume(
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why hosts are skipped.")] = "",
     wait: Wait = "0s",
     key: Key = None,
+    recorded: Recorded = False,
     verbose: Verbose = False,
     stream: Stream = False,
     json: Json = False,
@@ -87,6 +91,7 @@ def resume(
                 reason=reason,
                 wait=wait,
                 key=key,
+                recorded=recorded,
                 on_event=told,
             )
         )
@@ -106,6 +111,7 @@ def undo(
     hosts: Annotated[str | None, typer.Option("--hosts", metavar="HOSTS", help="Only these hosts.")] = None,
     wait: Wait = "0s",
     key: Key = None,
+    recorded: Recorded = False,
     verbose: Verbose = False,
     stream: Stream = False,
     json: Json = False,
@@ -115,7 +121,9 @@ def undo(
 
     place = workspace.Workspace.here()
     with watching(lambda: workspace.outline(place, name), verbose=verbose, stream=stream) as told:
-        return _answer(workspace.undo(place, name, hosts=hosts, wait=wait, key=key, on_event=told))
+        return _answer(
+            workspace.undo(place, name, hosts=hosts, wait=wait, key=key, recorded=recorded, on_event=told)
+        )
 
 
 @verb

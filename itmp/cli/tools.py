@@ -1,12 +1,15 @@
 """Commands around the work: doctor, hosts, patch, engine, lab, demo."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from itmp.cli.options import Document, Inventory, Json, Set
-from itmp.cli.printing import Answer, colour, say, table, verb
+from itmp.cli.printing import Answer, colour, safe, say, table, verb
+
+if TYPE_CHECKING:
+    from itmp.workspace import ToolFinding
 
 hosts_app = typer.Typer(help="Host keys: scan and list.", no_args_is_help=True)
 patch_app = typer.Typer(help="Patch schedules: resolve versions.", no_args_is_help=True)
@@ -30,13 +33,29 @@ def doctor(json: Json = False) -> Answer:
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     findings = workspace.doctor()
-    rows = [
-        (colour("ok", "ok") if f.ok else colour("missing", "failed"), f.name, f.what, f.do) for f in findings
+    width = max(len(f.name) for f in findings)
+    lines = [
+        f"{_word(f)}  {safe(f.name.ljust(width))}  {safe(f.what)}" + (f"  ({safe(f.do)})" if f.do else "")
+        for f in findings
     ]
+    lacking = [f.name for f in findings if not (f.ok or f.optional)]
     return Answer(
         data={"findings": [{"name": f.name, "ok": f.ok, "what": f.what, "do": f.do} for f in findings]},
-        lines=tuple("  ".join(part for part in row if part) for row in rows),
-        exit_code=0 if all(f.ok or f.optional for f in findings) else 17,
+        lines=(
+            *lines,
+            f"every use needs {', '.join(lacking)}" if lacking else "what every use needs is here",
+        ),
+        exit_code=17 if lacking else 0,
+    )
+
+
+def _word(finding: "ToolFinding") -> str:
+    """Say how it stands: what is not here, and what is here and failed the last time."""
+    if finding.ok:
+        return colour("ok     ", "ok")
+    failed = finding.name.startswith(("anchor ", "alert "))
+    return colour(
+        "failed " if failed else "missing", "failed" if not finding.optional or failed else "skipped"
     )
 
 

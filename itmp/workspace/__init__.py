@@ -17,7 +17,8 @@ _HOME: Final = {
     "revoke": "changes",
     "cancel": "changes", "review": "changes", "close": "changes", "records": "changes",
     "listed": "changes", "find": "changes",
-    "waiting_for": "changes", "statement_text": "changes", "add_statement": "changes",
+    "waiting_for": "changes",
+    "statement_text": "offline", "add_statement": "offline", "Words": "offline", "Added": "offline",
     "OnEvent": "events", "RunEvent": "events", "event_json": "events", "outline": "events",
     "run": "running", "resume": "running", "undo": "running",
     "answer": "watching",
@@ -30,7 +31,7 @@ _HOME: Final = {
     "audit_population": "inquiries", "audit_sample": "inquiries", "audit_access": "inquiries",
     "audit_exceptions": "inquiries", "audit_reconcile": "inquiries",
     "audit_open": "contents", "audit_redact": "contents", "audit_retention": "contents", "Shown": "contents",
-    "audit_restore": "recovering", "audit_health": "recovering",
+    "audit_restore": "recovering", "audit_health": "recovering", "alert_test": "recovering", "Sent": "alerting",
     "Rotation": "rotating", "rotate": "rotating", "rotation_text": "rotating", "rotation_seal": "rotating",
     "rotation_abandon": "rotating",
     "Shard": "packing", "audit_archive": "packing", "audit_periods": "packing", "of_period": "periods",
@@ -45,6 +46,7 @@ _HOME: Final = {
     "engine_install": "tooling", "engine_status": "tooling", "hosts_scan": "tooling", "hosts_list": "tooling",
     "patch_resolve": "patches",
     "Preview": "previewing", "preview": "previewing", "previewed": "previewing", "preview_lines": "previewing",
+    "Case": "values", "Population": "values", "ToolFinding": "tooling",
     "ChangeRecord": "values", "DocumentError": "values", "Plan": "values", "Trust": "values", "Window": "values",
     "parse_duration": "values", "parse_time": "values",
 }  # fmt: skip
@@ -54,23 +56,30 @@ __all__ = [
     "SUFFIX",
     "Account",
     "Acted",
+    "Added",
+    "Case",
     "ChangeRecord",
     "DocumentError",
     "Entry",
     "Founded",
     "OnEvent",
     "Plan",
+    "Population",
     "Preview",
     "Proposed",
     "Result",
     "Rotation",
     "RunEvent",
+    "Sent",
     "Shard",
     "Shown",
+    "ToolFinding",
     "Trust",
     "Window",
+    "Words",
     "Workspace",
     "add_statement",
+    "alert_test",
     "answer",
     "approve",
     "audit_access",
@@ -164,6 +173,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from itmp.workspace.alerting import Sent
     from itmp.workspace.auditing import (
         audit_anchor,
         audit_checkpoint,
@@ -174,7 +184,6 @@ if TYPE_CHECKING:
     )
     from itmp.workspace.changes import (
         Acted,
-        add_statement,
         approve,
         cancel,
         close,
@@ -186,7 +195,6 @@ if TYPE_CHECKING:
         reject,
         review,
         revoke,
-        statement_text,
         waiting_for,
     )
     from itmp.workspace.contents import Shown, audit_open, audit_redact, audit_retention
@@ -206,6 +214,7 @@ if TYPE_CHECKING:
         moment,
         read_trust,
     )
+    from itmp.workspace.offline import Added, Words, add_statement, statement_text
     from itmp.workspace.packing import Shard, audit_archive, audit_periods
     from itmp.workspace.patches import patch_resolve
     from itmp.workspace.periods import in_its_period, of_period
@@ -230,7 +239,7 @@ if TYPE_CHECKING:
         signers_remove,
     )
     from itmp.workspace.previewing import Preview, preview, preview_lines, previewed
-    from itmp.workspace.recovering import audit_health, audit_restore
+    from itmp.workspace.recovering import alert_test, audit_health, audit_restore
     from itmp.workspace.result import Result
     from itmp.workspace.rotating import (
         Rotation,
@@ -241,6 +250,7 @@ if TYPE_CHECKING:
     )
     from itmp.workspace.running import resume, run, undo
     from itmp.workspace.tooling import (
+        ToolFinding,
         doctor,
         engine_install,
         engine_status,
@@ -254,9 +264,11 @@ if TYPE_CHECKING:
         write_schemas,
     )
     from itmp.workspace.values import (
+        Case,
         ChangeRecord,
         DocumentError,
         Plan,
+        Population,
         Trust,
         Window,
         parse_duration,

@@ -9,15 +9,17 @@ import json
 import os
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from itmp.adapters.clock import SystemClock
 from itmp.anchors import Anchor, Coverage, cover, judge
 from itmp.audit import Finding, SignedCheckpoint
+from itmp.calendars import format_time, parse_duration, parse_time
 from itmp.errors import Error, ForkError, InvalidInputError
 from itmp.signing import NoteVerifier
+from itmp.workspace import alerting
 from itmp.workspace.config import AnchorSetting
 from itmp.workspace.place import Workspace
 from itmp.workspace.planning import write_file
@@ -40,13 +42,14 @@ _LAST: Final = "anchors.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anchored:
-    """What became of one anchor: `state` is ok, failed or fork."""
+    """What became of one anchor: `state` is ok, failed or fork; `since` when it has not been ok any more."""
 
     name: str
     kind: str
     state: str
     size: int
     why: str = ""
+    since: str = ""
 
 
 def checkpoint(place: Workspace) -> SignedCheckpoint:
@@ -224,5 +227,30 @@ def _finding(answer: Anchored) -> Finding:
     return Finding(rule=RULE, name="anchor-failed", place=place, message=answer.why, grave=False)
 
 
+def overdue(place: Workspace) -> tuple[Anchored, ...]:
+    """Return the anchors that have not remembered a head for longer than their `lag`; nothing is contacted."""
+    now = SystemClock().now()
+    lags = {setting.name or setting.kind: setting.lag for setting in place.config.anchors}
+    return tuple(
+        one
+        for one in last(place)
+        if one.name in lags and one.since and now - parse_time(one.since) > parse_duration(lags[one.name])
+    )
+
+
 def _write(place: Workspace, found: Sequence[Anchored]) -> None:
+    """Write down what became of each, and have somebody told of what has gone on for too long."""
+    before = {one.name: one.since for one in last(place)}
+    now = format_time(SystemClock().now().replace(microsecond=0))
+    found = [one if one.state == "ok" else replace(one, since=before.get(one.name) or now) for one in found]
+    _remember(place, found)
+    late = {f"anchor-behind {one.name}" for one in overdue(place)}
+    alerting.settle(place, {"anchor-behind"}, still=late)
+    for incident in sorted(late):
+        alerting.tell(place, incident)
+    if any(one.state == "fork" for one in found):
+        alerting.tell(place, "rolled-back")
+
+
+def _remember(place: Workspace, found: Sequence[Anchored]) -> None:
     write_file(place.state / _LAST, json.dumps([asdict(one) for one in found]).encode())

@@ -5,15 +5,16 @@ the person who asks where things stand, and for the verifier; an answer that wou
 it is signed.
 """
 
-import time
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 from itmp.adapters.clock import SystemClock
 from itmp.change import ChangeRecord, RunRecord, fold
-from itmp.errors import RefusedError
+from itmp.errors import BusyError, InvalidInputError, NotFoundError, RefusedError
 from itmp.execution.doors import Answer, Slice
-from itmp.plan import AskStep, Plan, meant, questions
+from itmp.plan import AskStep, Plan, answer_value, meant, questions
 from itmp.workspace import changes, planning
+from itmp.workspace.noticing import Notice
 from itmp.workspace.place import Workspace
 
 if TYPE_CHECKING:
@@ -23,12 +24,25 @@ if TYPE_CHECKING:
 
 
 class LogPatience:
-    """Waits over the log (door: `itmp.execution.doors.Patience`); it looks only when the change has moved."""
+    """Waits over the log (door: `itmp.execution.doors.Patience`); it looks only when the change has moved.
+
+    It is entered for as long as the run goes on, and wakes when the log grows.
+    """
 
     def __init__(self, place: Workspace, change: str, run: str, plan: Plan) -> None:
         self._place, self._change, self._run, self._plan = place, change, run, plan
         self._head: Digest | None = None
         self._found: dict[str, Answer] = {}
+        self._notice: Notice | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._notice is not None:
+            self._notice.__exit__(kind, error, trace)
 
     def answer(self, part: Slice) -> Answer | None:
         """Return the first answer that counts; see the door's contract."""
@@ -39,8 +53,9 @@ class LogPatience:
         return self._found.get(part.key)
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass."""
-        time.sleep(seconds)
+        """Let time pass, until something is written to the log."""
+        self._notice = self._notice or Notice(self._place)  # most runs never wait
+        self._notice.wait(seconds)
 
     def _read(self) -> dict[str, Answer]:
         place, now = self._place, SystemClock().now()
@@ -65,6 +80,19 @@ def role_to_answer(place: Workspace, signer: str, question: AskStep) -> str:
             do="Ask somebody in one of these roles to answer.",
         )
     return str(roles[0])
+
+
+def to_answer(place: Workspace, record: ChangeRecord, step: str, value: str) -> tuple[RunRecord, AskStep]:
+    """Return the newest run and its question `step`, which `value` answers; raise for any other step or value."""
+    run, asked = record.run, asking(place, record)
+    if run is None or step not in asked:
+        others = f"It asks: {', '.join(asked)}." if asked else f"See: itmp status {record.id}"
+        if run and step in run.answers:
+            raise BusyError(f"{run.answers[step].signer} has answered {step} already", do=others)
+        raise NotFoundError(f"{record.id} does not ask {step!r:.60} now", do=others)
+    if answer_value(asked[step], value) is None:
+        raise InvalidInputError(f"{value!r:.60} does not answer {step}", do=f"Allowed: {meant(asked[step])}.")
+    return run, asked[step]
 
 
 def asking(place: Workspace, record: ChangeRecord) -> dict[str, AskStep]:

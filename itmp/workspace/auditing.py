@@ -16,7 +16,7 @@ from itmp.audit import Finding, Leaf
 from itmp.canonical import Digest, digest, of_raw
 from itmp.errors import Error, NotFoundError
 from itmp.signing import SignatureError, Signed, verify_signed
-from itmp.workspace import anchoring, chain, changes, periods
+from itmp.workspace import alerting, anchoring, chain, changes, periods
 from itmp.workspace.chain import verify_log
 from itmp.workspace.place import Workspace
 from itmp.workspace.planning import write_file
@@ -72,7 +72,8 @@ def audit_show(place: Workspace, name: str) -> Leaf:
     if name.isdigit():
         if int(name) >= place.log.size():
             raise NotFoundError(
-                f"the log has {place.log.size()} leaves, numbered from 0", do="itmp audit list"
+                f"the log has no leaf {name}; its last is {place.log.size() - 1}",
+                do="List them: itmp audit list",
             )
         return place.log.leaf(int(name))
     for leaf in place.log.leaves():
@@ -100,13 +101,18 @@ def audit_verify(place: Workspace, *, strict: bool = False) -> LogReport:
     signed = log.checkpoint().checkpoint
     findings += _unfounded(place)
     found, coverage = anchoring.survey(place)
-    return LogReport(
+    report = LogReport(
         size=signed.size,
         root=of_raw(signed.root),
         findings=(*findings, *found),
         coverage=coverage,
         older=older,
     )
+    wrong = {0: (), FORK: ("rolled-back",)}.get(report.exit_code, ("verify-failed",))
+    alerting.settle(place, {"verify-failed", "rolled-back"}, still=wrong)
+    for incident in wrong:
+        alerting.tell(place, incident)
+    return report
 
 
 def _unfounded(place: Workspace) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""Verbs of the change record: open, approve, reject, revoke, cancel, close, list, show; offline statements.
+"""Verbs of the change record: open, approve, reject, revoke, cancel, close, list, show.
 
 Rules kept here: every act is a signed statement in one leaf, appended against the change's head, so that two people
 acting at once never overwrite each other; opening the same plan with the same reference again returns the same
@@ -92,8 +92,15 @@ def read_plan(place: Workspace, name: str) -> Plan:
         return periods.anywhere(place, lambda one: planning.logged_plan(one, parse_digest(name)))
     if name.endswith(planning.SUFFIX) or "/" in name:
         raise NotFoundError(f"no plan file {name}", do="Write one with `itmp plan FILE`.")
-    place = periods.in_its_period(place, name)
-    return planning.logged_plan(place, request_of(find(place, name)).plan)
+    try:
+        there = periods.in_its_period(place, name)
+        record = find(there, name)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"no plan file, no plan of this log and no change is called {name!r:.60}",
+            do="Name a file (itmp plan FILE writes one), a digest sha256:…, or a change: itmp change list",
+        ) from error
+    return planning.logged_plan(there, request_of(record).plan)
 
 
 def _folded(place: Workspace, leaves: tuple[Leaf, ...]) -> ChangeRecord:
@@ -144,18 +151,10 @@ def open_change(
     key: str | None = None,
 ) -> Acted:
     """Keep the plan and open a change over its digest, signed by the requester."""
-    same = _already_open(place, plan, external)
+    same = already_open(place, plan, external)
     if same:
         return Acted(change=same, leaf=request_of(same).leaf, text="")
-    planning.keep_plan(place, plan)
-    planning.record_compiled(place, plan)
-    own = {
-        "plan": plan.digest,
-        "type": kind,
-        "reason": reason,
-        "external": external or "-",
-        "window": interval(window),
-    }
+    own = open_lines(place, plan, kind=kind, reason=reason, external=external, window=window)
     statement, signed, signer = sign_act(place, "open", lambda _: own, key)
     change = change_id(signed)
     first = Expect(change=change, head=None)
@@ -163,6 +162,21 @@ def open_change(
         place, statement, signed, actor=actor(signer), change=change, plan=plan.digest, expect=first
     )
     return Acted(change=find(place, change), leaf=receipt.hash, text=statement.text)
+
+
+def open_lines(
+    place: Workspace, plan: Plan, *, kind: str, reason: str, external: str, window: Window | None
+) -> Mapping[str, str]:
+    """Keep the plan's bytes in the log; return the own lines of a statement that opens a change over them."""
+    planning.keep_plan(place, plan)
+    planning.record_compiled(place, plan)
+    return {
+        "plan": plan.digest,
+        "type": kind,
+        "reason": reason,
+        "external": external or "-",
+        "window": interval(window),
+    }
 
 
 def approve(
@@ -188,16 +202,19 @@ def reject(place: Workspace, name: str, *, key: str | None = None, confirm: "Con
 def revoke(place: Workspace, name: str, *, key: str | None = None) -> Acted:
     """Take back one's own newest vote on this change."""
     record = find(place, name)
+    return _act(
+        place, "revoke", record, lambda who: {"change": record.id, "of": standing_vote(record, who)}, key
+    )
 
-    def own(signer: str) -> Mapping[str, str]:
-        word = record.standing().get(signer)
-        if not isinstance(word, Vote):
-            raise NotFoundError(
-                f"{signer} has no vote on {record.id}", do=f"See who voted: itmp change show {record.id}"
-            )
-        return {"change": record.id, "of": word.given.leaf}
 
-    return _act(place, "revoke", record, own, key)
+def standing_vote(record: ChangeRecord, signer: str) -> str:
+    """Return the leaf of the vote that `signer` could take back; raise `NotFoundError` when there is none."""
+    word = record.standing().get(signer)
+    if not isinstance(word, Vote):
+        raise NotFoundError(
+            f"{signer} has no vote on {record.id}", do=f"See who voted: itmp change show {record.id}"
+        )
+    return word.given.leaf
 
 
 def cancel(place: Workspace, name: str, *, reason: str, key: str | None = None) -> Acted:
@@ -208,51 +225,29 @@ def cancel(place: Workspace, name: str, *, reason: str, key: str | None = None) 
 def review(place: Workspace, name: str, *, reason: str, key: str | None = None) -> Acted:
     """Record the review of a change after it ran."""
     record = find(place, name)
-    if any(run.active for run in record.runs):
-        raise BusyError(f"{name} is still running", do=f"Wait: itmp wait {name} --for finished")
+    refuse_running(record, "review")
     return _with_reason(place, "review", record, reason, key)
 
 
 def close(place: Workspace, name: str, *, reason: str, key: str | None = None) -> Acted:
     """Close a change: its last leaf commits how many events it has and their tree hash."""
     record = find(place, name)
+    refuse_running(record, "close")
+    return _with_reason(place, "close", record, reason, key)
+
+
+def refuse_running(record: ChangeRecord, act: str) -> None:
+    """Raise when a run has not ended that must have ended before this `act`."""
     active = [run for run in record.runs if run.active]
-    if active:
+    if active and act == "review":
+        raise BusyError(f"{record.id} is still running", do=f"Wait: itmp wait {record.id} --for finished")
+    if active and act == "close":
         open_slices = [part.key for run in active for part in run.open_slices]
         raise UnknownOutcomeError(
             f"{record.id} has a run that has not ended"
             + (f" (open: {', '.join(open_slices)})" if open_slices else ""),
             do=f"Resume it (itmp resume {record.id}) or reconcile by hand (itmp reconcile …), then close.",
         )
-    return _with_reason(place, "close", record, reason, key)
-
-
-def statement_text(place: Workspace, name: str, act: str, *, signer: str, reason: str = "") -> Statement:
-    """Write the text of an act for signing on another machine."""
-    record = find(place, name)
-    policy = place.history().latest.policy
-    if act in {"approve", "reject"}:
-        own = _ballot(place, record)
-    elif act in {"cancel", "review", "close"}:
-        own = {"change": record.id, "reason": reason}
-    else:
-        raise InvalidInputError(
-            f"`{act}` is not signed offline", do="Acts: approve, reject, cancel, review, close."
-        )
-    until = _until(place, record, None) if act in {"approve", "reject"} else None
-    role = statements.role_for(policy, signer, act)
-    return statements.compose(place, act, own, signer=signer, role=role, until=until)
-
-
-def add_statement(place: Workspace, text: str, armor: str) -> Acted:
-    """Record a statement that was signed elsewhere, after checking that it would count."""
-    statement, signed = statements.parse_offline(text, armor)
-    record = find(place, statement.fields["change"])
-    refuse_ended(record)
-    statements.check(place, signed)
-    who = {"kind": "human", "id": statement.fields["signer"]}
-    receipt = append_act(place, statement, signed, who, record)
-    return Acted(change=find(place, record.id), leaf=receipt.hash, text=statement.text)
 
 
 def actor(signer: "Signer") -> dict[str, str]:
@@ -285,15 +280,17 @@ def append_act(
     signed: Signed,
     who: Mapping[str, str],
     record: ChangeRecord,
+    *,
+    data: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Receipt:
     """Append against the change's head; when somebody else was faster, look again and retry.
 
-    `more` are further fields of the event (a reconciliation names intent, target and outcome).
+    `data` stands beside text and signature; `more` are further fields of the event (a reconciliation names intent,
+    target and outcome).
     """
     for _ in range(ATTEMPTS):
         head = place.log.head_of(record.id)
-        data = None
         if statement.act == "close":
             count, root = place.log.commitment(record.id)
             data = {"count": count, "root": root}
@@ -324,11 +321,11 @@ def _vote(
     valid: timedelta | None = None,
 ) -> Acted:
     record = find(place, name)
-    until = _until(place, record, valid)
-    return _act(place, act, record, lambda _: _ballot(place, record), key, confirm=confirm, until=until)
+    until = until_of(place, record, valid)
+    return _act(place, act, record, lambda _: ballot(place, record), key, confirm=confirm, until=until)
 
 
-def _until(place: Workspace, record: ChangeRecord, valid: timedelta | None) -> datetime:
+def until_of(place: Workspace, record: ChangeRecord, valid: timedelta | None) -> datetime:
     """Return until when a vote counts: as asked, else to the window's end within the policy's limit, else a day."""
     now, window = SystemClock().now().replace(microsecond=0), request_of(record).window
     if valid is not None:
@@ -338,7 +335,8 @@ def _until(place: Workspace, record: ChangeRecord, valid: timedelta | None) -> d
     return min(window.end, now + place.history().latest.policy.approval_limit)
 
 
-def _ballot(place: Workspace, record: ChangeRecord) -> Mapping[str, str]:
+def ballot(place: Workspace, record: ChangeRecord) -> Mapping[str, str]:
+    """Return the own lines of a vote: what exactly is approved or rejected."""
     request = request_of(record)
     plan = planning.logged_plan(place, request.plan)
     return {
@@ -370,7 +368,8 @@ def _act(
     return Acted(change=find(place, record.id), leaf=receipt.hash, text=statement.text)
 
 
-def _already_open(place: Workspace, plan: Plan, external: str) -> ChangeRecord | None:
+def already_open(place: Workspace, plan: Plan, external: str) -> ChangeRecord | None:
+    """Return the change that is open over this plan with this reference, if there is one."""
     for record in records(place):
         if (
             record.plan == plan.digest

@@ -48,6 +48,7 @@ _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "directory": (), "witness": ("url", "key"), "rfc3161": ("url", "roots"), "git": ("path",), "s3": ("bucket",),
 }  # fmt: skip
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,30}\Z")
+_TOKEN: Final = re.compile(r"env:ITMP_ALERT_[A-Z0-9_]{1,60}\Z")
 
 
 class AnchorSetting(_Part):
@@ -62,6 +63,7 @@ class AnchorSetting(_Part):
     roots: str = ""
     bucket: str = ""
     days: int = Field(default=400, ge=1, le=36500)
+    lag: str = "24h"
 
     def check(self, name: str) -> None:
         """Raise `InvalidInputError` unless everything that its kind needs is said, and `name` can name files."""
@@ -75,8 +77,30 @@ class AnchorSetting(_Part):
             )
 
 
+class AlertSetting(_Part):
+    """One route of alerts: a program (`command`, its words) or a receiver (`url`), which may ask for a `token`."""
+
+    name: str
+    command: tuple[str, ...] = ()
+    url: str = ""
+    token: str = ""
+
+    def check(self) -> None:
+        """Raise `InvalidInputError` for a name that is none, or a token that a committed file could misuse."""
+        if not _NAME.match(self.name):
+            raise InvalidInputError(
+                f"{self.name!r:.60} cannot name an alert", where=FILE, do="Use a-z, 0-9 and -."
+            )
+        if self.token and not _TOKEN.match(self.token):
+            raise InvalidInputError(
+                f"alert {self.name}: its token is no variable that is meant for alerts",
+                where=FILE,
+                do="Name one that begins so: env:ITMP_ALERT_TOKEN",
+            )
+
+
 class Config(_Part):
-    """`itmp.yml`: organization (a domain), log name, inventories, outside systems, anchors, who I am.
+    """`itmp.yml`: organization (a domain), log name, inventories, outside systems, anchors, alerts, who I am.
 
     `custody: none` lets child processes see the state folder; permits say so, and evidence repeats it. `agent_keys` are
     the fingerprints of those keys of the ssh-agent that children may log in with; unset: all, an empty list: none.
@@ -93,6 +117,7 @@ class Config(_Part):
     agent_keys: tuple[str, ...] | None = None
     backends: Backends = Backends()
     anchors: tuple[AnchorSetting, ...] = ()
+    alerts: tuple[AlertSetting, ...] = ()
     me: Me = Me()
 
 
@@ -128,13 +153,27 @@ def load(root: Path) -> Config:
     """Read `itmp.yml` and what `itmp.local.yml` overrides; raise `InvalidInputError` with file and key."""
     merged = _merge(_read(root / FILE), _read(root / LOCAL) if (root / LOCAL).is_file() else {})
     try:
-        return Config.model_validate(merged, strict=False)
+        config = Config.model_validate(merged, strict=False)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise InvalidInputError(
             f"{key}: {first['msg']}", where=FILE, do="Known keys: " + ", ".join(Config.model_fields)
         ) from error
+    _check(config)
+    return config
+
+
+def _check(config: Config) -> None:
+    """Raise `InvalidInputError` for what must not be found out on the day on which it is needed."""
+    from itmp.calendars import parse_duration  # noqa: PLC0415 - the command line's help starts faster
+
+    for anchor in config.anchors:
+        parse_duration(anchor.lag)
+    for alert in config.alerts:
+        alert.check()
+    if len({alert.name for alert in config.alerts}) != len(config.alerts):
+        raise InvalidInputError("two alerts have one name", where=FILE, do="Give each its own.")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ finishes when asked again; leaves never go.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal, TypeAlias
 
 from itmp.adapters import private
@@ -29,6 +29,8 @@ DUE: Final = frozenset({"expired", "asked", "returned"})
 """States of contents that may be dropped: too old, asked to go, or put back after they went."""
 WRONG: Final = frozenset({"missing", "unfounded"})
 """States that need an explanation: nothing in the log says why the content is gone."""
+GRACE: Final = timedelta(days=7)
+"""How long after the policy's `keep` a content may still be here until somebody is told."""
 _STRAY: Final = (
     24 * 3600.0
 )  # seconds; a content is kept just before its leaf, so a young one may still get it
@@ -89,10 +91,23 @@ def audit_redact(place: Workspace, name: str, pointer: str, *, reason: str, key:
     A further call, also by somebody who has signed, finishes what was interrupted.
     """
     (content,) = _of_leaf(place, name, pointer)
+    if (content.redaction is None or content.redaction.unfounded) and not content.asked:
+        _ask(place, content, reason, key)
+    return redact_asked(place, content.leaf, content.pointer)
+
+
+def redact_lines(place: Workspace, name: str, pointer: str, reason: str) -> Mapping[str, str]:
+    """Return the own lines of a statement that asks to destroy one content."""
+    if not reason:
+        raise InvalidInputError("a redaction needs a reason", do="Say why: --reason TEXT.")
+    (content,) = _of_leaf(place, name, pointer)
+    return {"leaf": content.leaf, "pointer": pointer, "reason": reason}
+
+
+def redact_asked(place: Workspace, name: str, pointer: str) -> Shown:
+    """Destroy one content that a recorded statement asks to destroy."""
+    (content,) = _of_leaf(place, name, pointer)
     if content.redaction is None or content.redaction.unfounded:
-        if not content.asked:
-            _ask(place, content, reason, key)
-            (content,) = _of_leaf(place, content.leaf, pointer)
         if not content.asked:
             return _awaited(place, content)
         _destroy(place, [content])
@@ -125,9 +140,21 @@ def audit_retention(place: Workspace, *, apply: bool = False) -> Retained:
     )
 
 
-def returned(place: Workspace) -> int:
-    """Return how many contents are here although they were redacted: a backup was put back."""
-    return sum(state == "returned" for _, state in _states(place, SystemClock().now()))
+def owed(place: Workspace) -> Mapping[str, int]:
+    """Return how many contents are here although they should not be, by what is owed.
+
+    `redacted-content`: they were redacted, and a backup was put back; `redaction-overdue`: somebody asked to destroy
+    them; `retention-overdue`: they are older than the policy's `keep` by more than `GRACE`.
+    """
+    now, keep = SystemClock().now(), place.history().latest.policy.retention.keep
+    here = {file.commitment for file in _store(place).kept()}
+    found = {"redacted-content": 0, "redaction-overdue": 0, "retention-overdue": 0}
+    for content, state in _states(place, now):
+        found["redacted-content"] += state == "returned"
+        found["redaction-overdue"] += state == "asked"
+        late = state == "expired" and content.commitment in here
+        found["retention-overdue"] += late and now - content.at >= keep + GRACE
+    return {name: count for name, count in found.items() if count}
 
 
 def _of_leaf(place: Workspace, name: str, pointer: str) -> tuple[Content, ...]:
@@ -145,13 +172,11 @@ def _of_leaf(place: Workspace, name: str, pointer: str) -> tuple[Content, ...]:
 
 
 def _ask(place: Workspace, content: Content, reason: str, key: str | None) -> None:
-    if not reason:
-        raise InvalidInputError("a redaction needs a reason", do="Say why: --reason TEXT.")
     policy, now = place.history().latest.policy, SystemClock().now()
     signer = statements.choose_signer(place, policy, key)
     if signer.id in {given.signer for given in content.standing(policy, now)}:
         return
-    own: Mapping[str, str] = {"leaf": content.leaf, "pointer": content.pointer, "reason": reason}
+    own = redact_lines(place, content.leaf, content.pointer, reason)
     statement, signed, signer = changes.sign_act(place, "redact", lambda _: own, key)
     statements.check(place, signed)
     statements.record(place, statement, signed, actor=changes.actor(signer))
@@ -257,4 +282,14 @@ def _store(place: Workspace) -> private.PrivateStore:
     return private.PrivateStore(place.state / private.PRIVATE)
 
 
-__all__ = ["DUE", "Retained", "Shown", "audit_open", "audit_redact", "audit_retention", "returned"]
+__all__ = [
+    "DUE",
+    "Retained",
+    "Shown",
+    "audit_open",
+    "audit_redact",
+    "audit_retention",
+    "owed",
+    "redact_asked",
+    "redact_lines",
+]

@@ -4,7 +4,6 @@ Rules kept here: reading starts at once however long the log is, because entries
 one by one; each is read from the log's own bytes and looked at again before it is shown.
 """
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,14 +14,14 @@ from itmp.audit import Leaf
 from itmp.calendars import parse_duration, parse_time
 from itmp.errors import InvalidInputError, NotFoundError
 from itmp.workspace import periods
+from itmp.workspace.noticing import Notice, is_held
 from itmp.workspace.place import Workspace
 from itmp.workspace.reading import Reading
 
 SHOWN: Final = ("action.finished", "check.finished", "action.reconciled")
 BAD: Final = ("failed", "unreachable", "denied", "unknown")
 _RUNS: Final = ("run.started", "run.resumed", "run.finished")
-POLL: Final = 0.5
-"""Seconds between two looks at a log that is followed."""
+_LONG: Final = 3600.0
 
 
 class Entry(NamedTuple):
@@ -144,19 +143,20 @@ def _found(reading: Reading, query: Query) -> Iterator[Leaf]:
 
 
 def _followed(place: Workspace, reading: Reading, query: Query) -> Iterator[Entry]:
-    """Yield what is there, then what comes, until no run is going on."""
-    while True:
-        going = _going(reading, query.change)
-        last = -1
-        for entry in _entries(reading, query):
-            last = entry.leaf
-            yield entry
-        query = replace(query, after=max(last, query.after), limit=0)
-        if not going:
-            return
-        time.sleep(POLL)
-        reading.close()
-        reading = place.reading()
+    """Yield what is there, then what comes, until no run is going on or its process is gone."""
+    with Notice(place) as notice:
+        while True:
+            going = _going(reading, query.change) and is_held(place, query.change or "")
+            reading.close()
+            reading = place.reading()  # what came before the last look at whether it goes on is in it
+            last = -1
+            for entry in _entries(reading, query):
+                last = entry.leaf
+                yield entry
+            query = replace(query, after=max(last, query.after), limit=0)
+            if not going:
+                return
+            notice.wait(_LONG)
 
 
 def _going(reading: Reading, change: str | None) -> bool:

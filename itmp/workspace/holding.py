@@ -11,7 +11,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -44,17 +43,6 @@ def held(place: Workspace, change: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def is_held(place: Workspace, change: str) -> bool:
-    """Whether a process holds the change now; asking takes nothing, so that it keeps nobody from taking it."""
-    try:
-        file = (place.leases / f"{change}.lock").stat()
-        taken = Path("/proc/locks").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return False
-    name = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"
-    return any("FLOCK" in line and name in line.split() for line in taken)
 
 
 class Stops:

@@ -7,11 +7,22 @@ before anybody signs it.
 
 import glob
 from collections.abc import Collection
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from itmp.change import RunRecord, select
+from itmp.change import RunRecord, retries, select
 from itmp.errors import InvalidInputError
 from itmp.plan import Plan, targets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A `limit` line read back: the `hosts` of the start (none: all), who is skipped, whose states are tried again."""
+
+    line: str
+    hosts: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    retry: tuple[str, ...] = ()
 
 
 def chosen_hosts(plan: Plan, limit: str | None) -> tuple[str, ...]:
@@ -49,3 +60,24 @@ def limit_line(
             do="Name hosts that no group is called like.",
         )
     return line or "-"
+
+
+def read_limit(plan: Plan, line: str, kept: tuple[str, ...] = ()) -> Limit:
+    """Read a signed `limit` line; `kept` is the limit under which the run began, for a resume (none: all hosts).
+
+    Raises `InvalidInputError` for a line that selects no host of a plan that has some.
+    """
+    everyone = targets(plan.manifest)
+    inventory = plan.manifest.inventory
+    groups = {host.name: host.groups for host in inventory.hosts} if inventory else {}
+    hosts = everyone if line in {"", "-"} else tuple(select(line, everyone, groups))
+    if everyone and not hosts:
+        raise InvalidInputError(
+            f"limit {line!r:.80} selects none of the plan's hosts", do="See its hosts: itmp show PLAN"
+        )
+    return Limit(
+        line=line or "-",
+        hosts=() if hosts == everyone else hosts,
+        skip=tuple(host for host in kept or everyone if host not in hosts),
+        retry=tuple(sorted(retries(line))) if line else (),
+    )

@@ -89,11 +89,11 @@ class Workspace:
     @cached_property
     def log(self) -> "Log":
         """The log, recovered and checked against every head known."""
-        from itmp.adapters import posix_log  # noqa: PLC0415 - commands without a log start faster
+        from itmp.workspace.watched import open_watched  # noqa: PLC0415 - commands without a log start faster
 
         if not self.has_log:
             raise NotFoundError("this workspace has no log yet", where=str(self.root), do="Run `itmp init`.")
-        return posix_log.open_log(self.shard)
+        return open_watched(self)
 
     def _settle(self) -> None:
         if not self.period and (self.state / "rotation").is_dir():
@@ -104,10 +104,12 @@ class Workspace:
     def reading(self) -> "Reading":
         """Return the log as people read it: by its search index, brought up to date; nothing is judged by it."""
         from itmp.workspace.reading import Reading  # noqa: PLC0415 - as above
+        from itmp.workspace.watched import telling  # noqa: PLC0415 - as above
 
         if not self.has_log:
             raise NotFoundError("this workspace has no log yet", where=str(self.root), do="Run `itmp init`.")
-        return Reading(self.shard)
+        with telling(self):
+            return Reading(self.shard)
 
     def history(self) -> "PolicyHistory":
         """Every policy version so far, each verified against the one before; walked again only when one is added."""

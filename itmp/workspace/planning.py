@@ -187,4 +187,6 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise NotFoundError(f"cannot be read: {error.strerror}", where=str(path)) from error
+        raise NotFoundError(
+            f"cannot be read: {error.strerror}", where=str(path), do="Name a file that is there."
+        ) from error

@@ -19,7 +19,7 @@ from itmp.canonical import Digest, parse_digest
 from itmp.change import Policy, PolicyHistoryError
 from itmp.errors import InvalidInputError, NotFoundError, RefusedError
 from itmp.plan import Plan
-from itmp.signing import PublicKey, Signed
+from itmp.signing import PublicKey, Signed, Statement
 from itmp.workspace import anchoring, changes, statements
 from itmp.workspace.place import EXECUTOR, Workspace
 
@@ -41,7 +41,11 @@ def policy_propose(place: Workspace, file: Path, *, key: str | None = None) -> P
     try:
         data = file.read_bytes()
     except OSError as error:
-        raise NotFoundError(f"cannot be read: {error.strerror}", where=str(file)) from error
+        raise NotFoundError(
+            f"cannot be read: {error.strerror}",
+            where=str(file),
+            do="Name a policy file: itmp policy show > FILE",
+        ) from error
     proposal = Policy.from_bytes(data)
     if proposal.digest == place.history().latest.policy.digest:
         raise InvalidInputError("this is the policy in force", where=str(file))
@@ -53,14 +57,24 @@ def policy_propose(place: Workspace, file: Path, *, key: str | None = None) -> P
 
 def policy_sign(place: Workspace, digest: str, *, key: str | None = None) -> Proposed:
     """Sign a proposal; write `policy.changed` once the old policy's quorum is complete."""
-    folder, name = place.state / PROPOSALS, parse_digest(digest)
-    if not (folder / _name(name, "yml")).is_file():
-        raise NotFoundError(f"no proposal {digest}", do="Propose it first: itmp policy propose FILE")
-    new = Policy.from_bytes((folder / _name(name, "yml")).read_bytes())
-    head, old = place.log.policy_head(), place.history().latest.policy
-    own = {"from": old.digest, "to": new.digest}
+    own = policy_lines(place, digest)
     _, signed, _ = changes.sign_act(place, "policy", lambda _: own, key)
+    return policy_take(place, signed)
+
+
+def policy_lines(place: Workspace, digest: str) -> Mapping[str, str]:
+    """Return the own lines of a statement for a kept proposal."""
+    return {"from": place.history().latest.policy.digest, "to": _proposal(place, digest).digest}
+
+
+def policy_take(place: Workspace, signed: Signed) -> Proposed:
+    """Take a signature for a kept proposal; the one that completes the quorum writes `policy.changed`."""
     statements.check(place, signed)
+    folder, fields = place.state / PROPOSALS, Statement.parse(signed.text).fields
+    name = parse_digest(fields["to"])
+    head, old, new = place.log.policy_head(), place.history().latest.policy, _proposal(place, name)
+    if fields["from"] != old.digest:
+        raise InvalidInputError("it changes another policy than the one in force", where="from")
     given = _collect(folder / _name(name, "json"), signed, old.digest)
     signers = tuple(dict.fromkeys(_signer(item) for item in given))
     if len(signers) < old.amend.count:
@@ -107,7 +121,9 @@ def signers_add(
     try:
         key = PublicKey.parse(public_key.read_text())
     except OSError as error:
-        raise NotFoundError(f"cannot be read: {error.strerror}", where=str(public_key)) from error
+        raise NotFoundError(
+            f"cannot be read: {error.strerror}", where=str(public_key), do="Name a public key file, FILE.pub."
+        ) from error
     known = next((entry for entry in document["signers"] if entry["id"] == signer), None)
     if known:
         known["keys"].append({"key": key.line})
@@ -140,6 +156,13 @@ def _write(document: dict[str, Any], output: Path) -> Policy:
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_bytes(data)
     return policy
+
+
+def _proposal(place: Workspace, digest: str) -> Policy:
+    file = place.state / PROPOSALS / _name(parse_digest(digest), "yml")
+    if not file.is_file():
+        raise NotFoundError(f"no proposal {digest}", do="Propose it first: itmp policy propose FILE")
+    return Policy.from_bytes(file.read_bytes())
 
 
 def _collect(file: Path, signed: Signed, old: Digest) -> tuple[Signed, ...]:

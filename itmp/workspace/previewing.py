@@ -1,10 +1,11 @@
 """Previews: what a plan would change on its real hosts, by check mode, for those who decide about it.
 
 Rules kept here: a preview has no effect and needs no permit; it is never part of the plan, and nothing is judged by
-it. What it found (file contents may be in it) lies in `.itmp/private/`, where it can be deleted; the log gets counts
+it. Steps are asked by check mode, undo steps too (from the present state, so before the run), checks by asking once.
+What it found (file contents may be in it) lies in `.itmp/private/`, where it can be deleted; the log gets counts
 and a salted commitment, whose salt lies beside the content. With a signer's key a signed `preview` statement stands in
-the event; without, it is the executor's word alone, and says so. Its age, and whether the inventory moved since, are
-shown.
+the event; without, it is the executor's word alone, and says so. Its age is shown, and whether hosts, variables or
+present values moved since.
 """
 
 import hashlib
@@ -12,9 +13,8 @@ import json
 import os
 import re
 import secrets
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from shutil import rmtree
 from typing import Any, Final
@@ -22,18 +22,20 @@ from typing import Any, Final
 from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.private import PRIVATE
 from itmp.audit import Event
-from itmp.calendars import format_time, parse_time
 from itmp.canonical import Digest, digest, dumps
+from itmp.change import World, moved_since
 from itmp.errors import Error, EvidenceInvalidError
 from itmp.execution import conform
-from itmp.execution.doors import Action, ActionResult, Room, Slice
-from itmp.plan import AnsibleStep, AskStep, Host, Plan, PulumiStep, WaitStep, all_steps
-from itmp.workspace import changes, gatekeeping
+from itmp.execution.doors import Action, ActionResult, Phase, Room, Slice
+from itmp.plan import AnsibleStep, AskStep, CheckStep, Host, Plan, PulumiStep, WaitStep, all_steps
+from itmp.signing import Signed, Statement
+from itmp.workspace import changes, foreseen, gatekeeping
+from itmp.workspace.foreseen import Preview, Seen, WorldSeen, some
 from itmp.workspace.place import EXECUTOR, Workspace
 
-SCHEMA: Final = "itmp-preview/v1"
+__all__ = ["Preview", "Seen", "WorldSeen", "preview", "preview_lines", "previewed", "signed_lines"]
+
 _ID: Final = re.compile(r"[0-9a-f]{32}\Z", re.ASCII)
-_SOME: Final = 8
 MAX_DIFF: Final = 20_000
 """Characters kept of one task's difference on one host."""
 _DOMAIN: Final = b"itmp/commit/v1\0"
@@ -41,75 +43,27 @@ _OUTCOMES: Final = {"ok": "unchanged", "changed": "changed", "skipped": "skipped
 _MAX_WHY: Final = 500
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What a task would do on a host: `changed`, `unchanged`, `cannot know` (and `why`), `skipped` by its condition."""
+def preview(place: Workspace, plan: Plan, *, key: str | None = None, given: Signed | None = None) -> Preview:
+    """Ask every step's hosts what it would change, and every check how it finds them; keep and log what they say.
 
-    step: str
-    host: str
-    name: str
-    action: str
-    path: str
-    line: int
-    outcome: str
-    why: str = ""
-    diff: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preview:
-    """One preview of one plan. `by` is who signed for it, empty for the executor's word alone."""
-
-    plan: str
-    at: datetime
-    by: str
-    world: str
-    seen: tuple[Seen, ...]
-    notes: tuple[str, ...] = ()
-    moved: str = field(default="")
-
-    def counts(self) -> dict[str, int]:
-        """Return how many (host, task) pairs would end how."""
-        counted = Counter(one.outcome for one in self.seen)
-        return {
-            name: counted[name]
-            for name in ("changed", "unchanged", "cannot know", "skipped")
-            if counted[name]
-        }
-
-    def to_json(self, *, diffs: bool = False) -> dict[str, Any]:
-        """Return it as data, the differences only where they are asked for."""
-        seen = [{k: v for k, v in asdict(one).items() if diffs or k != "diff"} for one in self.seen]
-        return {
-            "schema": SCHEMA,
-            "plan": self.plan,
-            "at": format_time(self.at),
-            "by": self.by,
-            "world": self.world,
-            "notes": list(self.notes),
-            "seen": seen,
-        }
-
-
-def preview(place: Workspace, plan: Plan, *, key: str | None = None) -> Preview:
-    """Ask every Ansible step's hosts what it would change; keep and log what they say.
-
-    With `key` a `preview` statement is signed first. Undo steps and checks are not previewed; a stack's operations
+    With `key` a `preview` statement is signed first; `given` is one that was signed elsewhere. A stack's operations
     stand in the plan itself. Hosts that cannot be reached are told as such.
     """
-    given, signer = _signed(place, plan, key)
+    given = given or (_sign(place, plan, key) if key is not None else None)
+    signer = Statement.parse(given.text).fields["signer"] if given else ""
     eye = _Eye(plan)
     room = Room(folder=place.runs / f"preview-{new_id()}", token=secrets.token_hex(16), run="preview")
     notes = list(_beforehand(plan))
-    for step in (one for one in all_steps(plan.manifest) if one not in plan.manifest.undo):
-        if isinstance(step, AnsibleStep):
-            notes += _one(place, plan, step, room=room, eye=eye)
+    for step, phase in _steps(plan):
+        notes += _one(
+            place, plan, Slice(key=step.id, step=step, hosts=step.hosts, phase=phase), room=room, eye=eye
+        )
     rmtree(room.folder, ignore_errors=True)
     made = Preview(
         plan=plan.digest,
         at=SystemClock().now().replace(microsecond=0),
         by=signer,
-        world=_world(place, plan),
+        world=_world(gatekeeping.world(place, plan)),
         seen=tuple(eye.seen),
         notes=tuple(notes),
     )
@@ -118,10 +72,8 @@ def preview(place: Workspace, plan: Plan, *, key: str | None = None) -> Preview:
 
 
 def previewed(place: Workspace, plan: Plan) -> Preview | None:
-    """Return the newest preview of this plan that is still kept, and whether the inventory moved since."""
-    from dataclasses import replace  # noqa: PLC0415 - one caller
-
-    from itmp.adapters.index import Query  # noqa: PLC0415 - as above
+    """Return the newest preview of this plan that is still kept, and whether the world moved since."""
+    from itmp.adapters.index import Query  # noqa: PLC0415 - one caller
 
     reading = place.reading()
     newest = Query(few=True, types=("plan.previewed",), newest=True)
@@ -129,27 +81,26 @@ def previewed(place: Workspace, plan: Plan) -> Preview | None:
         if leaf.event.plan == plan.digest:
             found = _kept(place, leaf.event)
             if found is not None:
-                return replace(found, moved=_moved(place, plan, found))
+                return _compared(place, plan, found)
     return None
 
 
 def preview_lines(found: Preview, *, diffs: bool = False, now: datetime | None = None) -> Iterator[str]:
-    """Yield the preview for an approver: age, counts, then tasks by step, hosts that agree on one line."""
-    age = int(((now or SystemClock().now()) - found.at).total_seconds() // 60)
-    word = f"signed by {found.by}" if found.by else "self-attested"
-    counts = "  ".join(f"{name} {count}" for name, count in found.counts().items())
-    yield f"{counts or 'nothing was asked'}  ({age} minutes old, {word}{', ' + found.moved if found.moved else ''})"
-    groups: dict[tuple[str, str, str, str], list[Seen]] = {}
-    for one in found.seen:
-        groups.setdefault((one.step, one.name or one.action, one.outcome, one.why), []).append(one)
-    for (step, name, outcome, why), members in groups.items():
-        if outcome == "unchanged" and not diffs:
-            continue
-        hosts = _some([one.host for one in members])
-        yield f"  {outcome:<12} {step}: {name}  {hosts}" + (f"  ({why})" if why else "")
-        for one in members if diffs else ():
-            yield from (f"      {one.host}: {line}" for line in one.diff.splitlines())
-    yield from (f"  note: {note}" for note in found.notes)
+    """Yield the preview for an approver: age, what moved, counts, then tasks by step, hosts that agree on one line."""
+    return foreseen.lines(found, now=now or SystemClock().now(), diffs=diffs)
+
+
+def signed_lines(plan: Plan) -> Mapping[str, str]:
+    """Return the own lines of a `preview` statement: it names the plan and no change."""
+    return {"change": "-", "plan": plan.digest, "request": "-", "limit": "-"}
+
+
+def _steps(plan: Plan) -> Iterator[tuple[AnsibleStep | CheckStep, Phase]]:
+    """Yield the steps that can be asked, in order."""
+    undo = {id(step) for step in plan.manifest.undo}
+    for step in all_steps(plan.manifest):
+        if isinstance(step, AnsibleStep | CheckStep):
+            yield step, "undo" if id(step) in undo else "do"
 
 
 class _Eye:
@@ -183,26 +134,45 @@ class _Eye:
                 outcome=outcome,
                 why=why[:_MAX_WHY],
                 diff=str(result.data.get("diff", ""))[:MAX_DIFF],
+                phase=self.part.phase,
             )
         )
 
+    def found(self, step: CheckStep, host: str, wrong: str) -> None:
+        """Keep how a check finds a host."""
+        assert self.part is not None  # noqa: S101 - as above
+        self.seen.append(
+            Seen(
+                step=step.id, host=host, name=step.title, action=f"itmp.check.{step.probes[host].kind}", path="",
+                line=0, outcome="fails" if wrong else "passes", why=wrong[:_MAX_WHY], phase=self.part.phase,
+            )
+        )  # fmt: skip
 
-def _one(place: Workspace, plan: Plan, step: AnsibleStep, *, room: Room, eye: _Eye) -> tuple[str, ...]:
-    from itmp.workspace.engines import previewer  # noqa: PLC0415 - needs the ansible extra
 
-    eye.part = Slice(key=step.id, step=step, hosts=step.hosts)
+def _one(place: Workspace, plan: Plan, part: Slice, *, room: Room, eye: _Eye) -> tuple[str, ...]:
+    eye.part, step, before = part, part.step, len(eye.seen)
     try:
-        previewer(place).preview(plan, eye.part, room=room, observer=eye)
+        if isinstance(step, CheckStep):
+            _check(plan, part, step, eye)
+        else:
+            from itmp.workspace.engines import previewer  # noqa: PLC0415 - needs the ansible extra
+
+            previewer(place).preview(plan, part, room=room, observer=eye)
     except Error as error:
         return (f"{step.id}: cannot know: {error.what}",)
-    heard = {one.host for one in eye.seen if one.step == step.id}
-    silent = [host for host in step.hosts if host not in heard]
-    return (f"{step.id}: cannot know: no answer from {_some(silent)}",) if silent else ()
+    heard = {one.host for one in eye.seen[before:]}
+    silent = [host for host in part.hosts if host not in heard]
+    return (f"{step.id}: cannot know: no answer from {some(silent)}",) if silent else ()
 
 
-def _some(hosts: list[str]) -> str:
-    left = len(hosts) - _SOME
-    return " ".join(hosts[:_SOME]) + (f" and {left} more" if left > 0 else "")
+def _check(plan: Plan, part: Slice, step: CheckStep, eye: _Eye) -> None:
+    """Ask once from here what the check will ask; each question is held against the plan first."""
+    from itmp.adapters.probes import verdicts  # noqa: PLC0415 - only plans with checks need it
+
+    for host, probe in step.probes.items():
+        conform(plan, part, Action(id=f"{step.id}@{host}", host=host, action=f"itmp.check.{probe.kind}"))
+    for host, wrong in verdicts(step).items():
+        eye.found(step, host, wrong)
 
 
 def _beforehand(plan: Plan) -> Iterator[str]:
@@ -216,46 +186,41 @@ def _beforehand(plan: Plan) -> Iterator[str]:
         elif isinstance(step, AskStep | WaitStep):
             yield f"{step.id}: {step.kind}s during the run; a preview does not"
     yield from (f"{name}: only where {guard}" for name, guard in plan.manifest.guards.items())
+    if any(isinstance(step, AnsibleStep) for step in plan.manifest.undo):
+        yield "undo: told from the present state, not from what the run will leave"
 
 
-def _moved(place: Workspace, plan: Plan, found: Preview) -> str:
-    """Say whether the inventory has moved since a preview; empty when it has not."""
+def _compared(place: Workspace, plan: Plan, found: Preview) -> Preview:
+    """Look at the world again: what has moved since the preview, and what is no longer as the plan has it."""
     from itmp.workspace.engines import need  # noqa: PLC0415 - only where there is a preview
 
     try:
-        need("ansible_runner", "ansible")
-        now = _world(place, plan)
+        if plan.manifest.inventory is not None:
+            need("ansible_runner", "ansible")
+        now = gatekeeping.world(place, plan)
     except Error as error:
-        now = error.what
-    if now == found.world:
-        return ""
-    return (
-        "the inventory has moved since" if now.startswith("sha256:") else f"not known whether it moved: {now}"
+        now = World(problems=(error.what,))
+    return replace(found, moved=found.world.moved_to(_world(now)), stale=moved_since(plan.manifest, now))
+
+
+def _world(found: World) -> WorldSeen:
+    return WorldSeen(
+        hosts={host.name: digest(dumps(_host(host))) for host in found.hosts or ()},
+        present={" ".join(key): value for key, value in found.present.items()},
+        problems=found.problems,
     )
-
-
-def _world(place: Workspace, plan: Plan) -> str:
-    """Return the digest of the plan's hosts as the inventory has them now; what went wrong where it cannot be read."""
-    found = gatekeeping.world(place, plan)
-    if found.problems or found.hosts is None:
-        return "; ".join(found.problems) or "no inventory"
-    return digest(dumps([_host(host) for host in found.hosts]))
 
 
 def _host(host: Host) -> list[Any]:
     return [host.name, host.address, host.port, list(host.groups), host.vars]
 
 
-def _signed(place: Workspace, plan: Plan, key: str | None) -> tuple[dict[str, str], str]:
-    """Have the preview signed for; without a key nothing, and nobody."""
-    if key is None:
-        return {}, ""
-    own = {"change": "-", "plan": plan.digest, "request": "-", "limit": "-"}
-    _, signed, signer = changes.sign_act(place, "preview", lambda _: own, key)
-    return dict(signed.to_data()), signer.id
+def _sign(place: Workspace, plan: Plan, key: str) -> Signed:
+    _, signed, _ = changes.sign_act(place, "preview", lambda _: signed_lines(plan), key)
+    return signed
 
 
-def _keep(place: Workspace, made: Preview, given: dict[str, str]) -> None:
+def _keep(place: Workspace, made: Preview, given: Signed | None) -> None:
     name, salt = new_id(), secrets.token_bytes(32)
     content = json.dumps(made.to_json(diffs=True), sort_keys=True).encode()
     private = place.state / PRIVATE
@@ -264,7 +229,7 @@ def _keep(place: Workspace, made: Preview, given: dict[str, str]) -> None:
     with os.fdopen(descriptor, "wb") as file:
         file.write(salt + content)
     counts = {key.replace(" ", "_"): count for key, count in made.counts().items()}
-    data = {"preview": _commitment(salt, content), **counts, **given}
+    data = {"preview": _commitment(salt, content), **counts, **(given.to_data() if given else {})}
     data |= {} if made.by else {"assurance": "self-attested"}
     place.log.append(
         Event(
@@ -293,14 +258,7 @@ def _kept(place: Workspace, event: Event) -> Preview | None:
             do="Make a new one: itmp plan --preview.",
         )
     value = json.loads(content)
-    return Preview(
-        plan=value["plan"],
-        at=parse_time(value["at"]),
-        by=value["by"],
-        world=value["world"],
-        seen=tuple(Seen(**one) for one in value["seen"]),
-        notes=tuple(value["notes"]),
-    )
+    return Preview.from_json(value) if value.get("schema") == foreseen.SCHEMA else None
 
 
 def _commitment(salt: bytes, content: bytes) -> Digest:

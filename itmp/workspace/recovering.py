@@ -24,8 +24,8 @@ from itmp.change import policy_history, time_of
 from itmp.errors import Error, EvidenceInvalidError, ForkError, InvalidInputError, NotFoundError
 from itmp.inquiry import Drill, contents, drill
 from itmp.signing import NoteVerifier
-from itmp.workspace import chain, inquiries, periods
-from itmp.workspace.contents import returned
+from itmp.workspace import alerting, anchoring, chain, inquiries, periods
+from itmp.workspace.contents import owed
 from itmp.workspace.place import Workspace
 
 if TYPE_CHECKING:
@@ -37,6 +37,20 @@ HEAD: Final = "head.sqlite"
 BEHIND: Final = timedelta(seconds=60)
 """How old the oldest leaf may be that no published checkpoint covers."""
 _ROLLED_BACK: Final = frozenset({"rolled-back", "ForkError"})
+_NAMED: Final = {
+    "ForkError": "rolled-back",
+    "LogUnavailableError": "log-unavailable",
+    "EvidenceInvalidError": "damaged",
+    "DiskFullError": "log-full",
+    "store": "log-unavailable",
+    "log-unwritable": "log-unavailable",
+}
+"""The incident that a fault belongs to, where it has another name."""
+_JUDGED: Final = frozenset(
+    ("log-unavailable", "log-full", "damaged", "rolled-back", "checkpoint-behind", "clock-behind",
+     "redacted-content", "redaction-overdue", "retention-overdue", "anchor-behind")
+)  # fmt: skip
+"""What a look at the log's health finds out, and so may call over."""
 _UNFIT: Final = 16
 _FORK: Final = 42
 
@@ -120,14 +134,45 @@ def audit_health(place: Workspace) -> Fitness:
         faults += [(finding.name, finding.message) for finding in log.health(now).findings if finding.grave]
         faults += [*_last(log), *_behind(log, now)]
         place.history()
-        if back := returned(place):
-            faults.append(
-                ("redacted-content", f"{back} redacted contents are here: itmp audit retention --apply")
-            )
-        return Fitness(size=log.size(), faults=tuple(faults))
+        faults += [
+            (name, f"{count} contents: itmp audit retention --apply") for name, count in owed(place).items()
+        ]
+        size = log.size()
     except Error as error:
         where = f"{error.where}: " if error.where else ""
-        return Fitness(size=0, faults=(*faults, (type(error).__name__, where + error.what)))
+        faults.append((type(error).__name__, where + error.what))
+        size = 0
+    faults += [*_late(place)]
+    _tell(place, faults, whole=bool(size))
+    return Fitness(size=size, faults=(*faults, *_untold(place)))
+
+
+def alert_test(place: Workspace) -> tuple[alerting.Sent, ...]:
+    """Send a test alert by every route that is configured, and say what became of each."""
+    return alerting.test(place)
+
+
+def _late(place: Workspace) -> Iterator[tuple[str, str]]:
+    for one in anchoring.overdue(place):
+        yield "anchor-behind", f"anchor {one.name} since {one.since}: {one.why}"
+
+
+def _untold(place: Workspace) -> Iterator[tuple[str, str]]:
+    for one in alerting.outcomes(place):
+        if one.why:
+            yield "alert-failed", f"route {one.route} at {one.at}: {one.why}"
+
+
+def _tell(place: Workspace, faults: Sequence[tuple[str, str]], *, whole: bool) -> None:
+    """Have somebody told of each fault; those that are over may be told anew when they come back."""
+    late = {f"anchor-behind {one.name}" for one in anchoring.overdue(place)}
+    found = {_NAMED.get(name, name) for name, _ in faults if name != "anchor-behind"} | late
+    if "log-full" in found:
+        found.discard("log-unavailable")  # it is why
+    if whole:
+        alerting.settle(place, _JUDGED, still=found)
+    for incident in sorted(found):
+        alerting.tell(place, incident)
 
 
 def _writable(place: Workspace) -> Iterator[tuple[str, str]]:

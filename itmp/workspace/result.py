@@ -6,6 +6,16 @@ from typing import Any, Final
 
 SCHEMA: Final = "itmp-result/v1"
 RETRYABLE: Final = frozenset({10, 11, 19})
+CODES: Final[Mapping[str, int]] = {
+    "succeeded": 0,
+    "failed": 13,
+    "unknown": 14,
+    "stopped": 13,
+    "undone": 20,
+    "running": 14,
+    "admitted": 14,
+}
+"""The exit code of each state of a run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

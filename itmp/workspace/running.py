@@ -6,7 +6,6 @@ ended and runs nothing; Ctrl-C and SIGTERM ask the run to stop between actions, 
 """
 
 import secrets
-import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.private import PRIVATE, PrivateStore
 from itmp.calendars import parse_duration
-from itmp.change import Admission, ChangeRecord, Permit, Refusal, RunRecord
-from itmp.errors import BusyError, InvalidInputError, LogUnavailableError, NotFoundError, StaleError
+from itmp.change import Admission, ChangeRecord, Given, Permit, Refusal
+from itmp.errors import BusyError, InvalidInputError, LogUnavailableError, StaleError
 from itmp.execution import Author, Reprise, RunStory, RunSummary, Wiring, execute
 from itmp.execution import resume as resume_run
 from itmp.execution import undo as undo_run
@@ -27,39 +26,28 @@ from itmp.plan import Plan
 from itmp.workspace import anchoring, changes, gatekeeping, planning, remembered
 from itmp.workspace.answering import LogPatience, asking, commands, told
 from itmp.workspace.events import watcher
+from itmp.workspace.following import attach, replayed
 from itmp.workspace.glancing import ENDED
 from itmp.workspace.holding import ChangeHeldError, hearing, held, publishing, stopping
 from itmp.workspace.leases import Held, Leases
-from itmp.workspace.narrowing import chosen_hosts, kept_limit, limit_line
+from itmp.workspace.narrowing import Limit, chosen_hosts, kept_limit, limit_line
 from itmp.workspace.place import EXECUTOR, Workspace
 from itmp.workspace.result import Result
+from itmp.workspace.starting import Asked, limit_of, recorded_start, refuse_start, sign_start
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from itmp.execution import Progress
     from itmp.execution.doors import Prober, Runner
     from itmp.workspace.events import OnEvent
     from itmp.workspace.gatekeeping import Attempt, Mode
 
-RESUMABLE: Final = frozenset({"admitted", "running", "stopped", "unknown", "failed"})
 HEARD: Final = "asked to stop; what is under way on hosts is awaited"
 NO_WAIT: Final = "0s"
 SOME: Final = 10
 """How many commands a person is offered at once."""
-FOLLOW: Final = 0.5
-"""Seconds between two looks at a run that another process carries out."""
 OVER: Final = frozenset({0, 20})
 """Exit codes of runs that nobody takes up again."""
-CODES: Final = {
-    "succeeded": 0,
-    "failed": 13,
-    "unknown": 14,
-    "stopped": 13,
-    "undone": 20,
-    "running": 14,
-    "admitted": 14,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +59,9 @@ class _Start:
     plan: Plan
     run: str
     limit: str
-    patience: float
+    asked: Asked
     carry: Callable[[Permit, Wiring], RunSummary]
+    given: Given | None = None
 
 
 def run(
@@ -82,32 +71,33 @@ def run(
     limit: str | None = None,
     wait: str = NO_WAIT,
     key: str | None = None,
+    recorded: bool = False,
     on_event: "OnEvent | None" = None,
 ) -> Result:
     """Run an approved change: exit code 0 done, 10 not yet approved, … (docs/formats/cli.md).
 
     `wait` is a duration: how long to wait for another change that holds a host or stack of this one (else 19);
-    `on_event` is called with each thing that happens while it runs (`itmp.workspace.events`).
+    `recorded` starts it by the newest `run` statement that was signed elsewhere and recorded, instead of signing one;
+    `on_event` is called with each thing that happens while it runs (`itmp.workspace.events`), also when another process
+    carries the run out.
     """
-    change, patience = changes.resolve(place, name), parse_duration(wait).total_seconds()
+    change, asked = changes.resolve(place, name), _asked(wait, key, on_event, recorded=recorded)
+    asked.refuse_words(limit)
     try:
         with held(place, change):
-            return _run_held(place, change, limit, patience, key=key, progress=watcher(on_event))
+            return _run_held(place, change, limit, asked)
     except ChangeHeldError:
-        return _attach(place, change)
+        return attach(place, change, asked.progress)
 
 
-def _run_held(
-    place: Workspace,
-    change: str,
-    limit: str | None,
-    patience: float,
-    *,
-    key: str | None,
-    progress: "Progress",
-) -> Result:
+def _asked(wait: str, key: str | None, on_event: "OnEvent | None", *, recorded: bool) -> Asked:
+    patience = parse_duration(wait).total_seconds()
+    return Asked(key=key, recorded=recorded, patience=patience, progress=watcher(on_event))
+
+
+def _run_held(place: Workspace, change: str, limit: str | None, asked: Asked) -> Result:
     record = changes.find(place, change)
-    changes.refuse_ended(record)
+    refuse_start(record, "run")
     plan = _approved(place, record, "run")
     chosen = chosen_hosts(plan, limit)
     if record.run and record.run.state in ENDED:
@@ -118,12 +108,15 @@ def _run_held(
             where=record.run.id,
             do=f"Take it up with: itmp resume {record.id}",
         )
+    given = recorded_start(place, record, "run") if asked.recorded else None
+    if given:
+        chosen = limit_of(plan, given).hosts
     start = _Start(
-        mode="run", record=record, plan=plan, run=secrets.token_hex(16),
-        limit=limit_line(plan, chosen), patience=patience,
+        mode="run", record=record, plan=plan, run=secrets.token_hex(16), asked=asked, given=given,
+        limit="" if given else limit_line(plan, chosen),
         carry=lambda permit, wiring: execute(permit, plan, wiring=wiring, limit=chosen or None),
     )  # fmt: skip
-    return _begin(place, start, key, progress)
+    return _begin(place, start)
 
 
 def resume(
@@ -135,39 +128,48 @@ def resume(
     reason: str = "",
     wait: str = NO_WAIT,
     key: str | None = None,
+    recorded: bool = False,
     on_event: "OnEvent | None" = None,
 ) -> Result:
-    """Take up what a dead, stopped or failed run left; needs the gate again."""
-    if skip and not reason:
-        raise InvalidInputError("skipping a host needs a reason", do="Add --reason TEXT.")
-    change = changes.resolve(place, name)
+    """Take up what a dead, stopped or failed run left; needs the gate again. `recorded` as in `run`."""
+    change, asked = changes.resolve(place, name), _asked(wait, key, on_event, recorded=recorded)
+    asked.refuse_words(retry, skip)
     with held(place, change):
         record = changes.find(place, change)
-        changes.refuse_ended(record)
-        dead = record.run
-        if dead is None or dead.state not in RESUMABLE:
-            raise NotFoundError(f"{record.id} has nothing to resume", do=f"See: itmp status {record.id}")
+        refuse_start(record, "resume")
         plan = _approved(place, record, "resume")
-        reprise = Reprise(
-            retry=frozenset(retry),
-            skip=frozenset(skip),
-            reason=reason,
-            dead=_rooms(place, record),
+        start = _resumed(
+            place, record, plan, asked=asked, limit=Limit(line="", skip=skip, retry=retry), reason=reason
         )
-        start = _Start(
-            mode="resume", record=record, plan=plan, run=dead.id,
-            limit=limit_line(plan, kept_limit(plan, dead), skip=skip, retry=retry),
-            patience=parse_duration(wait).total_seconds(),
-            carry=lambda permit, wiring: resume_run(
-                permit,
-                plan,
-                wiring=wiring,
-                story=_story(place, record, plan),
-                prober=_prober(place, plan),
-                reprise=reprise,
-            ),
-        )  # fmt: skip
-        return _begin(place, start, key, watcher(on_event))
+        return _begin(place, start)
+
+
+def _resumed(
+    place: Workspace, record: ChangeRecord, plan: Plan, *, asked: Asked, limit: Limit, reason: str
+) -> _Start:
+    dead = record.run
+    assert dead is not None  # noqa: S101 - `refuse_start` has made sure
+    kept = kept_limit(plan, dead)
+    given = recorded_start(place, record, "resume") if asked.recorded else None
+    if given:
+        limit = limit_of(plan, given, kept)
+    if limit.skip and not reason:
+        raise InvalidInputError("skipping a host needs a reason", do="Add --reason TEXT.")
+    reprise = Reprise(
+        retry=frozenset(limit.retry), skip=frozenset(limit.skip), reason=reason, dead=_rooms(place, record)
+    )
+    return _Start(
+        mode="resume", record=record, plan=plan, run=dead.id, asked=asked, given=given,
+        limit="" if given else limit_line(plan, kept, skip=limit.skip, retry=limit.retry),
+        carry=lambda permit, wiring: resume_run(
+            permit,
+            plan,
+            wiring=wiring,
+            story=_story(place, record, plan),
+            prober=_prober(place, plan),
+            reprise=reprise,
+        ),
+    )  # fmt: skip
 
 
 def undo(
@@ -177,67 +179,50 @@ def undo(
     hosts: str | None = None,
     wait: str = NO_WAIT,
     key: str | None = None,
+    recorded: bool = False,
     on_event: "OnEvent | None" = None,
 ) -> Result:
-    """Carry out the plan's undo steps where something was begun."""
-    change = changes.resolve(place, name)
+    """Carry out the plan's undo steps where something was begun. `recorded` as in `run`."""
+    change, asked = changes.resolve(place, name), _asked(wait, key, on_event, recorded=recorded)
+    asked.refuse_words(hosts)
     with held(place, change):
         record = changes.find(place, change)
-        changes.refuse_ended(record)
-        if record.run is None:
-            raise NotFoundError(f"{record.id} has never run: there is nothing to undo")
+        refuse_start(record, "undo")
+        assert record.run is not None  # noqa: S101 - as above
         plan = _approved(place, record, "undo")
-        chosen = chosen_hosts(plan, hosts)
+        given = recorded_start(place, record, "undo") if recorded else None
+        chosen = limit_of(plan, given).hosts if given else chosen_hosts(plan, hosts)
         start = _Start(
-            mode="undo", record=record, plan=plan, run=record.run.id, limit=limit_line(plan, chosen),
-            patience=parse_duration(wait).total_seconds(),
+            mode="undo", record=record, plan=plan, run=record.run.id, asked=asked, given=given,
+            limit="" if given else limit_line(plan, chosen),
             carry=lambda permit, wiring: undo_run(
                 permit, plan, wiring=wiring, story=_story(place, record, plan), hosts=chosen or None,
                 dead=_rooms(place, record),
             ),
         )  # fmt: skip
-        return _begin(place, start, key, watcher(on_event))
+        return _begin(place, start)
 
 
-def replayed(record: ChangeRecord, ended: RunRecord) -> Result:
-    """Return how a run that had already finished ended; nothing ran now."""
-    return Result(
-        exit_code=CODES[ended.state],
-        change=record.id,
-        plan=record.plan or "",
-        run=ended.id,
-        state=ended.state,
-        hosts=dict(ended.targets),
-        replayed=True,
-        notes=("this run had already finished; nothing ran now",),
-    )
-
-
-def _begin(place: Workspace, start: _Start, key: str | None, progress: "Progress") -> Result:
-    """Have the start signed, ask the gate, and carry it out under its permit."""
-    record, runners = start.record, _runners(place, start.plan)
-    own = {
-        "change": record.id,
-        "plan": start.plan.digest,
-        "request": changes.request_of(record).leaf,
-        "limit": start.limit,
-    }
-    statement, signed, signer = changes.sign_act(place, start.mode, lambda _: own, key)
-    receipt = changes.append_act(place, statement, signed, changes.actor(signer), record)
+def _begin(place: Workspace, start: _Start) -> Result:
+    """Have the start signed where it is not yet, ask the gate, and carry it out under its permit."""
+    record, asked, runners = start.record, start.asked, _runners(place, start.plan)
+    given = start.given
+    leaf = given.leaf if given else sign_start(place, record, start.mode, start.limit, asked.key)
     attempt = gatekeeping.Attempt(
-        mode=start.mode, change=record.id, plan=start.plan, start=receipt.hash, run=start.run
+        mode=start.mode, change=record.id, plan=start.plan, start=leaf, run=start.run
     )
     with Leases(
-        place, record.id, start.run, patience=start.patience, tell=lambda it: progress.on_event(_waits(it))
+        place,
+        record.id,
+        start.run,
+        patience=asked.patience,
+        tell=lambda it: asked.progress.on_event(_waits(it)),
     ) as leases:
         answer = gatekeeping.admit(place, attempt, leases)
         if isinstance(answer, Refusal):
             return _refused(place, start, answer)
         admission, permit = answer
-        return _carry(
-            place, start, attempt=attempt, admission=admission, permit=permit, runners=runners,
-            progress=progress,
-        )  # fmt: skip
+        return _carry(place, start, attempt=attempt, admission=admission, permit=permit, runners=runners)
 
 
 def _waits(held: Held) -> RunWaiting:
@@ -252,7 +237,6 @@ def _carry(
     admission: Admission,
     permit: Permit,
     runners: "Mapping[str, Runner]",
-    progress: "Progress",
 ) -> Result:
     attempts = 1 + sum(len(run.permits) for run in start.record.runs if run.id == start.run)
     room = _room(place, start.run, attempts)
@@ -264,17 +248,19 @@ def _carry(
             where=str(room.folder),
             do="Correct it, then resume.",
         ) from error
+    progress, patience = start.asked.progress, LogPatience(place, start.record.id, start.run, start.plan)
     with (
         stopping(place, start.record.id) as asked,
         publishing(place, hearing(asked, lambda: progress.on_event(RunStopped(why=HEARD)))),
+        patience,
     ):
         wiring = Wiring(
             journal=place.log,
             runners=runners,
             recheck=gatekeeping.Recheck(place, attempt),
-            patience=LogPatience(place, start.record.id, start.run, start.plan),
+            patience=patience,
             room=room,
-            progress=progress,
+            progress=start.asked.progress,
             stopping=asked,
             ids=new_id,
             now=SystemClock().now,
@@ -362,23 +348,6 @@ def failed_next(change: str, states: Collection[str], plan: Plan) -> tuple[str, 
     on = (f"itmp logs {change} --failed", f"itmp resume {change} --retry failed,unreachable")
     back = (f"itmp undo {change}",) if plan.manifest.undo else ()
     return (*(on if failed else (f"itmp resume {change}",)), *back)
-
-
-def _attach(place: Workspace, change: str) -> Result:
-    """Follow the run that another process carries out; return how it ended."""
-    while True:
-        try:
-            with held(place, change):
-                record = changes.find(place, change)
-                break
-        except ChangeHeldError:
-            time.sleep(FOLLOW)
-    if record.run and record.run.state in ENDED:
-        return replayed(record, record.run)
-    raise BusyError(
-        f"the run of {change} that this attached to did not finish",
-        do=f"Take it up with: itmp resume {change}",
-    )
 
 
 def _approved(place: Workspace, record: ChangeRecord, act: str) -> Plan:

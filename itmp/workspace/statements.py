@@ -17,7 +17,7 @@ from itmp.audit import Event, Expect, Receipt
 from itmp.calendars import format_time
 from itmp.canonical import Digest
 from itmp.change.statements import type_of
-from itmp.errors import InvalidInputError, RefusedError
+from itmp.errors import RefusedError
 from itmp.signing import Signed, Statement, sign_statement
 from itmp.workspace import anchoring, remembered
 from itmp.workspace.place import Workspace
@@ -148,14 +148,3 @@ def check(place: Workspace, signed: Signed) -> None:
 
     policy, now = place.history().latest.policy, SystemClock().now()
     check_submission(signed, policy=policy, origin=place.log.origin, now=now, size=place.log.size())
-
-
-def parse_offline(text: str, armor: str) -> tuple[Statement, Signed]:
-    """Read what an approver signed elsewhere; raise `InvalidInputError` for any other byte."""
-    statement = Statement.parse(text)
-    if statement.act in {"enrol", "policy", "rotate", "recover"}:
-        raise InvalidInputError(
-            f"`{statement.act}` statements are not added one by one",
-            do="See `itmp policy sign` and `itmp audit rotate --seal`.",
-        )
-    return statement, Signed(text=text, signature=armor)

@@ -101,6 +101,27 @@ def doctor() -> tuple[ToolFinding, ...]:
             optional=True,
         ),
         *_anchors(),
+        *_alerts(),
+    )
+
+
+def _alerts() -> tuple[ToolFinding, ...]:
+    """Say which route of alerts failed the last time, where this is a workspace that has some."""
+    from itmp.workspace.alerting import outcomes  # noqa: PLC0415 - only a workspace has alerts
+
+    try:
+        found = outcomes(Workspace.here())
+    except Error:
+        return ()
+    return tuple(
+        ToolFinding(
+            name=f"alert {one.route}",
+            ok=not one.why,
+            what=one.why or "tells when auditing fails",
+            do="" if not one.why else "itmp audit health --test-alert",
+            optional=True,
+        )
+        for one in found
     )
 
 
@@ -118,7 +139,7 @@ def _anchors() -> tuple[ToolFinding, ...]:
             name=f"anchor {one.name}",
             ok=one.state == "ok",
             what=one.why or "remembers heads",
-            do=do,
+            do="" if one.state == "ok" else do,
             optional=True,
         )
         for one in found

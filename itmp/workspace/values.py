@@ -4,6 +4,17 @@ from itmp.calendars import Window, parse_duration, parse_time
 from itmp.change import ChangeRecord
 from itmp.documents import DocumentError
 from itmp.evidence import Trust
+from itmp.inquiry import Case, Population
 from itmp.plan import Plan
 
-__all__ = ["ChangeRecord", "DocumentError", "Plan", "Trust", "Window", "parse_duration", "parse_time"]
+__all__ = [
+    "Case",
+    "ChangeRecord",
+    "DocumentError",
+    "Plan",
+    "Population",
+    "Trust",
+    "Window",
+    "parse_duration",
+    "parse_time",
+]

@@ -1,24 +1,22 @@
 """Verbs that look at a run or speak to it without starting anything: status, wait, stop, answer, reconcile."""
 
 import time
-from typing import Any, Final
+from typing import Any
 
-from itmp.calendars import format_time, parse_duration
+from itmp.adapters.clock import SystemClock
+from itmp.calendars import format_time, parse_duration, parse_time
 from itmp.change import ChangeRecord, Refusal, RunRecord, SliceRecord, Vote, judge
 from itmp.change.statements import Given
 from itmp.errors import BusyError, InvalidInputError, NotFoundError, RejectedError
 from itmp.execution import RunStory
-from itmp.plan import answer_value, meant
 from itmp.workspace import changes, gatekeeping, periods, planning, statements
-from itmp.workspace.answering import asking, commands, role_to_answer, told
+from itmp.workspace.answering import asking, commands, role_to_answer, to_answer, told
 from itmp.workspace.glancing import ENDED, Glances
-from itmp.workspace.holding import is_held
+from itmp.workspace.noticing import Notice, is_held
 from itmp.workspace.place import Workspace
 from itmp.workspace.policies import policy_test
-from itmp.workspace.result import Result
-from itmp.workspace.running import CODES, failed_next
-
-POLL: Final = 1.0
+from itmp.workspace.result import CODES, Result
+from itmp.workspace.running import failed_next
 
 
 def status(place: Workspace, name: str) -> Result:
@@ -41,52 +39,64 @@ def status(place: Workspace, name: str) -> Result:
 
 
 def wait(place: Workspace, name: str, *, what: str, timeout: str) -> Result:
-    """Wait until the gate would admit a run (`runnable`), it asks something (`asked`), or it has ended (`finished`)."""
+    """Wait until the gate would admit a run (`runnable`), it asks something (`asked`), or it has ended (`finished`).
+
+    It looks when the log has grown, when a window opens, and when the run's process ends; a run whose process is gone
+    has ended, with exit code 14.
+    """
     look = {"runnable": _runnable, "asked": _asked, "finished": _finished}.get(what)
     if look is None:
-        raise InvalidInputError(f"--for {what!r:.20}: neither runnable, asked nor finished")
+        raise InvalidInputError(
+            f"--for {what!r:.20}: neither runnable, asked nor finished", do=f"itmp wait {name} --for finished"
+        )
     end = time.monotonic() + parse_duration(timeout).total_seconds()
-    while True:
-        result = look(place, name)
-        if result is not None and (what != "runnable" or result.exit_code == 0 or not result.retryable):
-            return result
-        if time.monotonic() >= end:
-            if result is not None:
+    with Notice(place) as notice:
+        while True:
+            result = look(place, name)
+            if result is not None and (what != "runnable" or result.exit_code == 0 or not result.retryable):
                 return result
-            raise BusyError(f"{name} is not {what} within {timeout}", do=f"See: itmp status {name}")
-        time.sleep(POLL)
+            left = end - time.monotonic()
+            if left <= 0:
+                if result is not None:
+                    return result
+                raise BusyError(f"{name} is not {what} within {timeout}", do=f"See: itmp status {name}")
+            notice.wait(min(left, _until_it_opens(result)))
+
+
+def _until_it_opens(result: Result | None) -> float:
+    """Return in how many seconds the window opens; for ever where no window is what we wait for."""
+    if result is None or not result.retry_at:
+        return float("inf")
+    return max(0.0, (parse_time(result.retry_at) - SystemClock().now()).total_seconds())
 
 
 def stop(place: Workspace, name: str, *, reason: str, key: str | None = None) -> Result:
     """Record a signed request to stop; the run stops before its next action."""
     record = changes.find(place, name)
-    if record.run is None or not record.run.active:
-        raise NotFoundError(f"{record.id} is not running", do=f"See: itmp status {record.id}")
+    refuse_idle(record)
     own = {"change": record.id, "reason": reason}
     statement, signed, signer = changes.sign_act(place, "stop", lambda _: own, key)
     changes.append_act(place, statement, signed, changes.actor(signer), record)
     return status(place, record.id)
 
 
+def refuse_idle(record: ChangeRecord) -> None:
+    """Raise `NotFoundError` unless a run is going on."""
+    if record.run is None or not record.run.active:
+        raise NotFoundError(f"{record.id} is not running", do=f"See: itmp status {record.id}")
+
+
 def answer(place: Workspace, name: str, step: str, value: str, *, key: str | None = None) -> Result:
     """Sign and record the answer to a question of the newest run: `step` is its id, or `ID@N` after batch N."""
     record = changes.find(place, name)
     changes.refuse_ended(record)
-    run, asked = record.run, asking(place, record)
-    if run is None or step not in asked:
-        others = f"It asks: {', '.join(asked)}." if asked else f"See: itmp status {record.id}"
-        if run and step in run.answers:
-            raise BusyError(f"{run.answers[step].signer} has answered {step} already", do=others)
-        raise NotFoundError(f"{record.id} does not ask {step!r:.60} now", do=others)
-    if answer_value(asked[step], value) is None:
-        raise InvalidInputError(f"{value!r:.60} does not answer {step}", do=f"Allowed: {meant(asked[step])}.")
+    run, question = to_answer(place, record, step, value)
     signer = statements.choose_signer(place, place.history().latest.policy, key)
-    role = role_to_answer(place, signer.id, asked[step])
+    role = role_to_answer(place, signer.id, question)
     own = {"change": record.id, "run": run.id, "step": step, "value": value}
     statement = statements.compose(place, "answer", own, signer=signer.id, role=role)
     signed = statements.sign(statement, signer)
-    more = {"run": run.id, "step": asked[step].id}
-    changes.append_act(place, statement, signed, changes.actor(signer), record, **more)
+    changes.append_act(place, statement, signed, changes.actor(signer), record, run=run.id, step=question.id)
     return status(place, record.id)
 
 
@@ -95,9 +105,11 @@ def reconcile(
 ) -> Result:
     """Record what a person found out about a target whose outcome is unknown."""
     if outcome not in {"ok", "failed"}:
-        raise InvalidInputError(f"{outcome!r:.20} is neither ok nor failed")
+        raise InvalidInputError(
+            f"{outcome!r:.20} is neither ok nor failed", do=f"itmp reconcile {name} {host} ok --reason TEXT"
+        )
     record = changes.find(place, name)
-    run, part = _lost(record, host)
+    run, part = lost(record, host)
     own = {"change": record.id, "run": run.id, "host": host, "outcome": outcome, "reason": reason}
     statement, signed, signer = changes.sign_act(place, "reconcile", lambda _: own, key)
     changes.append_act(
@@ -233,8 +245,9 @@ def _finished(place: Workspace, name: str) -> Result | None:
         raise RejectedError(
             f"{record.id} is {record.state} and never ran", do="Open a new change over a new plan."
         )
-    if run is None or run.active:
+    if run is None or (run.active and not _is_gone(place, record)):
         return None
+    gone = "the process that carried it out is gone; what it left is not known"
     return Result(
         exit_code=CODES[run.state],
         change=record.id,
@@ -242,7 +255,17 @@ def _finished(place: Workspace, name: str) -> Result | None:
         run=run.id,
         state=run.state,
         hosts=glances.hosts(record, run),
+        next=_next(place, record) if run.active else (),
+        notes=(gone,) if run.active else (),
     )
+
+
+def _is_gone(place: Workspace, record: ChangeRecord) -> bool:
+    """Whether nobody carries out the run that has not ended: nobody holds it, and then it still has not ended."""
+    if is_held(place, record.id):
+        return False
+    again = Glances(place.reading()).record(record.id)
+    return bool(again.run and again.run.active and not is_held(place, record.id))
 
 
 def _handlers(place: Workspace, record: ChangeRecord) -> tuple[str, ...]:
@@ -255,7 +278,7 @@ def _handlers(place: Workspace, record: ChangeRecord) -> tuple[str, ...]:
     return RunStory.from_leaves(leaves, plan=plan, blob=place.log.blob, run=run.id).handlers
 
 
-def _lost(record: ChangeRecord, host: str) -> tuple[RunRecord, SliceRecord]:
+def lost(record: ChangeRecord, host: str) -> tuple[RunRecord, SliceRecord]:
     """Return the newest slice in which `host` (or resource) is unknown."""
     for run in reversed(record.runs):
         for part in reversed(run.slices):

@@ -22,6 +22,20 @@ steps:
       - name: Touch
         ansible.builtin.raw: "touch {{ host_root }}/touched"
         check_mode: false
+  - id: listens
+    hosts: web1:web2
+    check: {tcp: {host: "${host.address}", port: "${host.port}"}}
+    within: 5s
+  - id: deaf
+    hosts: web1
+    check: {tcp: {host: 127.0.0.1, port: 1}}
+    within: 5s
+undo:
+  - id: back
+    hosts: web1:web2
+    tasks:
+      - name: Remove
+        ansible.builtin.file: {path: "{{ host_root }}/motd", state: absent}
 """
 
 
@@ -36,16 +50,24 @@ def test_an_approver_sees_what_would_change_and_how_old_that_is(place: Place) ->
     told = {(one["host"], one["name"]): (one["outcome"], one["why"]) for one in seen["seen"]}
     assert told["web1", "Write"] == told["web2", "Write"] == ("changed", "")
     assert told["web1", "Touch"] == ("cannot know", "it says `check_mode: false`")
-    assert (seen["by"], seen["moved"]) == ("alice@example.com", "")
+    assert told["web1", "Check listens"] == told["web2", "Check listens"] == ("passes", "")
+    assert told["web1", "Check deaf"] == ("fails", "no answer: Connection refused")
+    assert told["web1", "Remove"] == ("changed", "")
+    assert told["web2", "Remove"] == ("unchanged", "")
+    assert {one["phase"] for one in seen["seen"] if one["name"] == "Remove"} == {"undo"}
+    assert {one["phase"] for one in seen["seen"] if one["name"] != "Remove"} == {"do"}
+    assert (seen["by"], seen["moved"], seen["stale"]) == ("alice@example.com", [], [])
     assert not any("diff" in one for one in seen["seen"])
     shown = place.itmp("change", "show", change, "--diff", expect=0).out
     assert "-before" in shown
     assert "+secret-looking" in shown
     assert "signed by alice@example.com" in shown
+    assert "undo, if it were run now:" in shown
 
     (event,) = [leaf.event for leaf in place.leaves() if leaf.event.type == "plan.previewed"]
     assert event.data is not None
-    assert (event.data["changed"], event.data["cannot_know"]) == (2, 2)
+    assert (event.data["changed"], event.data["cannot_know"]) == (3, 2)
+    assert (event.data["passes"], event.data["fails"]) == (2, 1)
     assert "act preview" in event.data["text"]
     kept = list((place.root / ".itmp/private").iterdir())
     assert [(path.name, path.stat().st_mode & 0o777) for path in kept] == [(f"preview-{event.id}", 0o600)]
@@ -53,9 +75,10 @@ def test_an_approver_sees_what_would_change_and_how_old_that_is(place: Place) ->
     assert b"before\\n" not in log
 
     place.inventory(web3={"note": "moved"})
-    assert place.json("show", change)["preview"]["moved"] == ""
+    assert place.json("show", change)["preview"]["moved"] == []
     place.inventory(web1={"note": "moved"})
-    assert place.json("show", change)["preview"]["moved"] == "the inventory has moved since"
+    now = place.json("change", "show", change)["preview"]
+    assert now["moved"] == now["stale"] == ["address, groups or variables changed: web1"]
     data = bytearray(kept[0].read_bytes())
     data[-5] ^= 1
     kept[0].write_bytes(data)
@@ -75,7 +98,8 @@ def test_without_a_key_it_is_self_attested_and_unreachable_hosts_are_named(place
     assert done.rc == 0, done
     seen = json.loads(done.out)["preview"]
     assert seen["by"] == ""
-    assert {one["outcome"] for one in seen["seen"]} <= {"cannot know"}
+    asked = [one for one in seen["seen"] if not one["action"].startswith("itmp.check.")]
+    assert {one["outcome"] for one in asked} <= {"cannot know"}
     (event,) = [leaf.event for leaf in place.leaves() if leaf.event.type == "plan.previewed"]
     assert event.data is not None
     assert event.data["assurance"] == "self-attested"

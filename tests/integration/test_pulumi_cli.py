@@ -55,7 +55,7 @@ class Workspace:
         )
 
     def itmp(self, *words: str, expect: int = 0) -> Any:
-        signed = [] if words[0] == "plan" else ["--key", "key"]
+        signed = [] if words[0] in {"plan", "show"} else ["--key", "key"]
         program = Path(sys.executable).with_name("itmp")
         done = subprocess.run(
             [program, *words, *signed, "--json"], cwd=self.folder, capture_output=True, text=True, check=False
@@ -70,10 +70,18 @@ def test_from_document_to_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         for name, value in cloud.environ.items():
             monkeypatch.setenv(name, value)
         place = Workspace(tmp_path)
-        place.itmp("plan", "wide.yml", "-o", "wide.plan.tar")
+        place.itmp("plan", "wide.yml", "-o", "wide.plan.tar", "--preview")
         change = place.itmp("change", "open", "wide.plan.tar", "--reason", "sale")["change"]
 
+        seen = place.itmp("show", change)["preview"]
+        assert (seen["world"]["present"], seen["moved"], seen["stale"]) == (
+            {"aws:autoscaling:Group web-asg desired": 4}, [], [],
+        )  # fmt: skip
+
         cloud.set_desired("web-asg", 6)
+        seen = place.itmp("show", change)["preview"]
+        assert seen["moved"] == ["aws:autoscaling:Group web-asg desired is 6, was 4"]
+        assert seen["stale"] == ["aws:autoscaling:Group web-asg: desired is 6, the plan rests on 4"]
         refused = place.itmp("run", change, expect=12)
         assert [check["n"] for check in refused["checks"] if check["outcome"] == "refused"] == [6]
         assert cloud.desired("web-asg") == 6

@@ -160,12 +160,13 @@ def open_log(
     ids: Callable[[], str] = new_id,
     every: int = EVERY,
     key: LogKey | None = None,
+    make: Callable[..., Log] = Log,
 ) -> Log:
     """Open the log below `root` with `key`, else its own: from the newest snapshot on, else from the first leaf.
 
     A log that has ended has none any more: it can be read, and no head is signed.
 
-    A new snapshot is kept at the first checkpoint `every` leaves after the last.
+    A new snapshot is kept at the first checkpoint `every` leaves after the last. `make` is `Log`, or what adds to it.
 
     `NotFoundError`: there is none. `LogUnavailableError`: a part is missing or damaged. `ForkError`: it is
     older than, or different from, a head that is known.
@@ -178,7 +179,7 @@ def open_log(
     key = key or key_of(root)
     with durable.unavailable("opened", root):
         durable.sweep(root / LOG / STATE / "tmp", older=_STALE_SECONDS)
-    return Log(PosixStore(root, boot=clock.boot()), key, clock, ids, every=every)
+    return make(PosixStore(root, boot=clock.boot()), key, clock, ids, every=every)
 
 
 def open_reader(log_dir: Path) -> PosixReader:

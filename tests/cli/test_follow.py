@@ -1,0 +1,35 @@
+"""A run that another process carries out: followed as it goes, by its events, and told from the log alone."""
+
+import json
+
+import pytest
+from places import Place, rolling, wait_for
+
+pytestmark = pytest.mark.fleet
+
+
+def test_a_second_run_attaches_and_tells_the_same_events(place: Place) -> None:
+    change = place.ready(rolling("one", "two", hosts="web1:web2", batches=(2,)))
+    place.hold("web1", "two")
+    first = place.start("run", change, "--key", "alice", "--stream")
+    place.until("web1", "begin two")
+    second = place.start("run", change, "--key", "alice", "--stream")
+    shown = place.root.parent / f"out-{place.running.index(second)}"
+    wait_for(lambda: "slice.started" in shown.read_text(), "the second to attach")
+    third = place.start("logs", change, "--follow", "--json")
+    follower = place.start("wait", change, "--for", "finished", "--json")
+    place.let_go("web1", "two")
+    outs = [[json.loads(line) for line in place.ended(one).out.splitlines()] for one in (first, second)]
+    (*own, mine), (*told, theirs) = outs
+    assert (mine["replayed"], theirs["replayed"]) == (False, True)
+    assert theirs["hosts"] == mine["hosts"] == {"web1": "changed", "web2": "changed"}
+    kinds = ("run.started", "slice.started", "action.finished", "slice.finished", "run.finished")
+    for kind in kinds:
+        assert [one for one in told if one["event"] == kind] == [
+            one for one in own if one["event"] == kind
+        ], kind
+    assert {one["event"] for one in told} == set(kinds)
+    assert len(place.ended(third).json["entries"]) == len(
+        [one for one in own if one["event"] == "action.finished"]
+    )
+    assert place.ended(follower).json["exit_code"] == 0
