@@ -1,12 +1,13 @@
 """Commands of an auditor's questions: audit population, sample, access, exceptions, reconcile."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from itmp.cli.options import Json
-from itmp.cli.printing import Answer, colour, safe, table, verb
+from itmp.cli.printing import Answer, colour, columns, safe, table, verb
 
 if TYPE_CHECKING:
     from itmp.inquiry import Case, Population
@@ -34,10 +35,7 @@ def population(start: From = "", end: To = "", json: Json = False) -> Answer:
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     found = workspace.audit_population(workspace.Workspace.here(), start=start, end=end)
-    return Answer(
-        data={**_basis(found), "changes": [_data(case) for case in found.cases]},
-        lines=(*_table(found.cases), _foot(found)),
-    )
+    return Answer(data={**_basis(found), "changes": map(_data, found.cases)}, lines=_listed(found))
 
 
 @verb
@@ -54,10 +52,11 @@ def sample(
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     place = workspace.Workspace.here()
-    whole, drawn = workspace.audit_sample(place, seed=seed, count=count, start=start, end=end)
+    drawn = workspace.audit_sample(place, seed=seed, count=count, start=start, end=end)
+    of = f"{len(drawn.cases)} drawn by seed {safe(seed)!r} of:"
     return Answer(
-        data={**_basis(whole), "seed": seed, "drawn": [_data(case) for case in drawn]},
-        lines=(*_table(drawn), f"{len(drawn)} drawn by seed {safe(seed)!r} of:", _foot(whole)),
+        data={**_basis(drawn.whole), "seed": seed, "of": drawn.of, "drawn": [*map(_data, drawn.cases)]},
+        lines=(*_table(drawn.cases), of, f"{drawn.of} changes; {_rests(drawn.whole)}"),
     )
 
 
@@ -145,14 +144,28 @@ def reconcile(
     )
 
 
-def _table(cases: "tuple[Case, ...]") -> tuple[str, ...]:
-    rows = [
+def _listed(found: "Population") -> Iterator[str]:
+    """Yield a line a change as the log is read, then what it comes to."""
+    changes = runs = 0
+
+    def counted() -> "Iterator[Case]":
+        nonlocal changes, runs
+        for case in found.cases:
+            changes, runs = changes + 1, runs + len(case.runs)
+            yield case
+
+    yield from _table(counted())
+    yield f"{changes} changes, {runs} runs; {_rests(found)}"
+
+
+def _table(cases: "Iterable[Case]") -> Iterator[str]:
+    rows = (
         (case.id, f"{case.first:%Y-%m-%dT%H:%M:%SZ}", _type(case), case.environment, case.risk,
          case.record.request.requester if case.record.request else "-", ",".join(case.approvers) or "-",
          " ".join(run.state for run in case.runs) or "-", case.record.state)
         for case in cases
-    ]  # fmt: skip
-    return table(
+    )  # fmt: skip
+    return columns(
         rows,
         ("CHANGE", "OPENED", "TYPE", "ENVIRONMENT", "RISK", "REQUESTED BY", "APPROVED BY", "RUNS", "STATE"),
     )
@@ -162,8 +175,8 @@ def _type(case: "Case") -> str:
     return case.record.request.type if case.record.request else "-"
 
 
-def _foot(found: "Population") -> str:
-    return f"{len(found.cases)} changes, {found.runs} runs; rests on {found.size} events, root {found.root}"
+def _rests(found: "Population") -> str:
+    return f"rests on {found.size} events, root {found.root}"
 
 
 def _basis(found: "Population") -> dict[str, Any]:

@@ -33,6 +33,7 @@ _HOME: Final = {
     "audit_restore": "recovering", "audit_health": "recovering",
     "audit_export": "exporting", "STREAM": "exporting",
     "Account": "inquiries", "audit_account": "inquiries", "audit_cases": "inquiries", "moment": "inquiries",
+    "browse": "browsing", "browse_exceptions": "browsing", "browse_one": "browsing",
     "read_trust": "inquiries", "write_file": "planning",
     "Proposed": "policies", "policy_propose": "policies", "policy_sign": "policies", "policy_test": "policies",
     "signers_add": "policies", "signers_remove": "policies",
@@ -85,6 +86,9 @@ __all__ = [
     "audit_sample",
     "audit_show",
     "audit_verify",
+    "browse",
+    "browse_exceptions",
+    "browse_one",
     "cancel",
     "change_story",
     "close",
@@ -157,6 +161,7 @@ if TYPE_CHECKING:
         evidence,
         log_vkey,
     )
+    from itmp.workspace.browsing import browse, browse_exceptions, browse_one
     from itmp.workspace.changes import (
         Acted,
         add_statement,
