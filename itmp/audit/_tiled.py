@@ -52,14 +52,15 @@ class TiledHashes:
 
     def _row(self, height: int, n: int, inner: int) -> list[bytes]:
         """Return the hashes within tile `n` that are `inner` levels above its own; proofs ask for them in turn."""
-        rows = self._rows.get((height, n))
-        if rows is None:
+        rows = self._rows.get((height, n), [])
+        if len(rows) <= inner:
+            rows = [*rows] or [self._tile(height, n)]  # a list of our own: threads may ask at once
+            while len(rows) <= inner:
+                below = rows[-1]
+                rows.append([node_hash(*below[at : at + 2]) for at in range(0, len(below) // 2 * 2, 2)])
             if len(self._rows) >= _ROWS:
                 self._rows = {}
-            rows = self._rows[height, n] = [self._tile(height, n)]
-        while len(rows) <= inner:
-            below = rows[-1]
-            rows.append([node_hash(*below[at : at + 2]) for at in range(0, len(below) // 2 * 2, 2)])
+            self._rows[height, n] = rows
         return rows[inner]
 
     def _whole_tiles(self, height: int, start: int, end: int) -> Iterator[bytes]:
@@ -73,7 +74,7 @@ class TiledHashes:
     def _tile(self, height: int, n: int) -> list[bytes]:
         if (height, n) not in self._tiles:
             if len(self._tiles) >= _KEPT:
-                self._tiles.pop(next(iter(self._tiles)))
+                self._tiles.pop(next(iter(self._tiles)), None)
             self._tiles[height, n] = self._verified(height, n)
         return self._tiles[height, n]
 

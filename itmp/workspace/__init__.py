@@ -24,8 +24,8 @@ _HOME: Final = {
     "status": "watching", "logs": "entries", "Entry": "entries",
     "wait": "watching", "stop": "watching", "reconcile": "watching",
     "change_story": "watching",
-    "audit_list": "entries", "reindex": "entries",
-    "audit_show": "auditing", "audit_verify": "auditing", "audit_checkpoint": "auditing",
+    "audit_list": "entries", "audit_show": "entries", "reindex": "entries",
+    "audit_verify": "auditing", "audit_checkpoint": "auditing",
     "audit_anchor": "auditing", "log_vkey": "auditing", "evidence": "auditing",
     "audit_population": "inquiries", "audit_sample": "inquiries", "audit_access": "inquiries",
     "audit_exceptions": "inquiries", "audit_reconcile": "inquiries",
@@ -156,7 +156,6 @@ if TYPE_CHECKING:
     from itmp.workspace.auditing import (
         audit_anchor,
         audit_checkpoint,
-        audit_show,
         audit_verify,
         evidence,
         log_vkey,
@@ -180,7 +179,7 @@ if TYPE_CHECKING:
         waiting_for,
     )
     from itmp.workspace.contents import Shown, audit_open, audit_redact, audit_retention
-    from itmp.workspace.entries import Entry, audit_list, logs, reindex
+    from itmp.workspace.entries import Entry, audit_list, audit_show, logs, reindex
     from itmp.workspace.events import OnEvent, RunEvent, event_json, outline
     from itmp.workspace.exporting import STREAM, audit_export
     from itmp.workspace.founding import Founded, init, init_roots, seal

@@ -1,33 +1,28 @@
-"""Verbs of the trail: list, show, verify, checkpoint, evidence.
+"""Verbs of the trail: verify, checkpoint, anchor, evidence (`entries` lists and shows events).
 
 Rules kept here: nothing that is shown or proven is an index's word; verifying recomputes everything from the raw
 entries and asks nothing of the code that wrote them; a report names every finding with its rule, place and reason.
 """
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from itmp.adapters import posix_log
 from itmp.adapters.ssh_keygen import strict_verify
 from itmp.anchors import Coverage
 from itmp.audit import Finding, Leaf
 from itmp.audit.verify import verify
-from itmp.canonical import Digest, digest, of_raw, parse_digest
-from itmp.errors import Error, EvidenceInvalidError, NotFoundError
+from itmp.canonical import Digest, digest, of_raw
+from itmp.errors import Error, EvidenceInvalidError
 from itmp.signing import NoteVerifier, SignatureError, Signed, verify_signed
 from itmp.workspace import anchoring, changes
 from itmp.workspace.place import Workspace
 from itmp.workspace.planning import write_file
 
-if TYPE_CHECKING:
-    from itmp.workspace.reading import Reading
-
 DAMAGED: Final = 40
 FORK: Final = 42
 FORKS: Final = frozenset({"forked", "rolled-back"})
-_NUMBER: Final = re.compile(r"[0-9]{1,15}\Z", re.ASCII)
 STRICT_RULE: Final = 14
 """Our own number for what stock `ssh-keygen` says under `--strict`; 1 to 13 are `itmp.audit.verify`'s."""
 
@@ -59,35 +54,6 @@ class Written:
 
     digest: Digest
     size: int
-
-
-def audit_show(place: Workspace, name: str) -> Leaf:
-    """Return one leaf by index or leaf hash: proven by the tiles where it is signed, else as the log opens it."""
-    reading = place.reading()
-    try:
-        index = int(name) if _NUMBER.match(name) else _by_hash(place, reading, name)
-        leaf = reading.signed_leaf(index)
-    finally:
-        reading.close()
-    return leaf or _beyond(place, index)
-
-
-def _by_hash(place: Workspace, reading: "Reading", name: str) -> int:
-    index = reading.find_hash(parse_digest(name)) if name.startswith("sha256:") else None
-    if index is None:
-        beyond = (leaf.index for leaf in place.log.leaves(reading.signed) if leaf.hash == name)
-        index = next(beyond, None)
-    if index is None:
-        raise NotFoundError(
-            f"no leaf {name!r:.80}", do="Name an index or a leaf hash; list them: itmp audit list"
-        )
-    return index
-
-
-def _beyond(place: Workspace, index: int) -> Leaf:
-    if index >= place.log.size():
-        raise NotFoundError(f"the log has {place.log.size()} leaves, numbered from 0", do="itmp audit list")
-    return place.log.leaf(index)
 
 
 def audit_verify(place: Workspace, *, strict: bool = False) -> LogReport:

@@ -18,7 +18,7 @@ from itmp.audit.commitments import commitments_of, open_commitment
 from itmp.errors import InvalidInputError, NotFoundError
 from itmp.inquiry import Content, contents
 from itmp.inquiry.contents import RETENTION, STATEMENT
-from itmp.workspace import auditing, changes, statements
+from itmp.workspace import changes, entries, statements
 from itmp.workspace.place import EXECUTOR, Workspace
 
 State: TypeAlias = Literal[
@@ -120,7 +120,7 @@ def returned(place: Workspace) -> int:
 
 
 def _of_leaf(place: Workspace, name: str, pointer: str) -> tuple[Content, ...]:
-    leaf = auditing.audit_show(place, name)
+    leaf = entries.audit_show(place, name)
     found = [item for item in contents(place.log.leaves(), place.history()) if item.index == leaf.index]
     chosen = tuple(item for item in found if pointer in {"", item.pointer})
     if not chosen:

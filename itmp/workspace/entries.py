@@ -1,9 +1,11 @@
 """What happened, entry by entry: `logs` of a change, the log's events, and the index that finds them.
 
 Rules kept here: reading starts at once however long the log is, because entries are found by the search index and read
-one by one; each is read from the log's own bytes and looked at again before it is shown.
+one by one; each is read from the log's own bytes and looked at again before it is shown. One event is proven by the
+tiles, or, where no checkpoint covers it yet, read as the log opens it.
 """
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +15,7 @@ from typing import Final, NamedTuple
 from itmp.adapters.index import NAME, Query, micros, what
 from itmp.audit import Leaf
 from itmp.calendars import parse_duration, parse_time
+from itmp.canonical import parse_digest
 from itmp.errors import InvalidInputError, NotFoundError
 from itmp.workspace.place import Workspace
 from itmp.workspace.reading import Reading
@@ -20,6 +23,7 @@ from itmp.workspace.reading import Reading
 SHOWN: Final = ("action.finished", "check.finished", "action.reconciled")
 BAD: Final = ("failed", "unreachable", "denied", "unknown")
 _RUNS: Final = ("run.started", "run.resumed", "run.finished")
+_NUMBER: Final = re.compile(r"[0-9]{1,15}\Z", re.ASCII)
 POLL: Final = 0.5
 """Seconds between two looks at a log that is followed."""
 
@@ -80,6 +84,35 @@ def audit_list(place: Workspace, change: str = "", *, kind: str = "", limit: int
         limit=limit,
     )
     return _found(reading, query)
+
+
+def audit_show(place: Workspace, name: str) -> Leaf:
+    """Return one leaf by index or leaf hash: proven by the tiles where it is signed, else as the log opens it."""
+    reading = place.reading()
+    try:
+        index = int(name) if _NUMBER.match(name) else _by_hash(place, reading, name)
+        leaf = reading.signed_leaf(index)
+    finally:
+        reading.close()
+    return leaf or _beyond(place, index)
+
+
+def _by_hash(place: Workspace, reading: Reading, name: str) -> int:
+    index = reading.find_hash(parse_digest(name)) if name.startswith("sha256:") else None
+    if index is None:
+        beyond = (leaf.index for leaf in place.log.leaves(reading.signed) if leaf.hash == name)
+        index = next(beyond, None)
+    if index is None:
+        raise NotFoundError(
+            f"no leaf {name!r:.80}", do="Name an index or a leaf hash; list them: itmp audit list"
+        )
+    return index
+
+
+def _beyond(place: Workspace, index: int) -> Leaf:
+    if index >= place.log.size():
+        raise NotFoundError(f"the log has {place.log.size()} leaves, numbered from 0", do="itmp audit list")
+    return place.log.leaf(index)
 
 
 def reindex(place: Workspace) -> int:
