@@ -1,13 +1,14 @@
 """The audit trail: event schema, Merkle tree, tiles, checkpoint, proofs, append and verify logic.
 
 Rules kept here: this room judges and never touches a disk or a clock itself; its doors are `LogStore` and
-`Clock`.
+`Clock`. What writes the log loads when it is first used: who reads does without.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from itmp.audit.checkpoint import Checkpoint, CheckpointError, SignedCheckpoint, check_origin
 from itmp.audit.doors import Clock, Cut, Files, Head, Heads, Journal, LogReader, LogStore, Turn
 from itmp.audit.event import Event, leaf_digest
-from itmp.audit.log import Log, empty_head
 from itmp.audit.merkle import ProofError, verify_consistency, verify_inclusion
 from itmp.audit.model import DiskFullError, Expect, Finding, HeadMovedError, Health, Leaf, Receipt
 from itmp.audit.verify import verify
@@ -42,3 +43,14 @@ __all__ = [
     "verify_consistency",
     "verify_inclusion",
 ]
+
+if TYPE_CHECKING:
+    from itmp.audit.log import Log, empty_head
+
+
+def __getattr__(name: str) -> Any:
+    if name not in {"Log", "empty_head"}:
+        raise AttributeError(name)
+    from itmp.audit import log  # noqa: PLC0415 - as the docstring says
+
+    return getattr(log, name)

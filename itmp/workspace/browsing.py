@@ -16,7 +16,7 @@ from itmp.adapters.index import ChangeQuery, Freeze
 from itmp.change import time_of
 from itmp.errors import InvalidInputError, NotFoundError
 from itmp.inquiry import Case, Exceptional, exceptions
-from itmp.workspace.inquiries import audit_cases, moment, within
+from itmp.workspace.inquiries import audit_cases, moment, read_cases, within
 from itmp.workspace.place import Workspace
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -67,8 +67,10 @@ def browse_exceptions(
     begin, until = moment(start), moment(end)
     query = ChangeQuery(touched=(_micros(begin), _micros(until)), marked=True, freezes=_freezes(place))
     names, count, size = _found(place, query, skip=skip, limit=limit)
-    leaves = (leaf for name in names for leaf in place.log.of_change(name) if b'"run.resumed"' in leaf.data)
-    found = exceptions(audit_cases(place, names), place.history(), leaves, time_of(place.log.leaf(0)))
+    told = list(read_cases(place, names))
+    resumed = [leaf for _, leaves in told for leaf in leaves if b'"run.resumed"' in leaf.data]
+    cases = [case for case, _ in told]
+    found = exceptions(cases, place.history(), resumed, time_of(place.log.leaf(0)))
     shown = [item for item in within(found, begin, until) if item.change or not skip]
     return BrowsedExceptions(found=tuple(reversed(shown)), count=count, size=size)
 
@@ -93,12 +95,12 @@ def browse_one(place: Workspace, name: str) -> str:
 
 
 def _found(place: Workspace, query: ChangeQuery, *, skip: int, limit: int) -> tuple[Sequence[str], int, int]:
-    """Return some ids that fit (none that the log lacks), how many fit, and how many leaves were looked at."""
+    """Return some ids that fit (the log may not know them), how many fit, and how many leaves were looked at."""
     reading = place.reading()
     try:
         names = reading.index.changes(query, limit=limit, skip=skip)
-        known = [name for name in names if place.log.head_of(name) is not None]
-        return known, reading.index.count(query), reading.index.size
+        whole = not skip and len(names) < limit
+        return names, len(names) if whole else reading.index.count(query), reading.index.size
     finally:
         reading.close()
 

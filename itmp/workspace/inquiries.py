@@ -103,7 +103,15 @@ def audit_account(place: Workspace, name: str, *, trust: "Trust | None" = None) 
 
 def audit_cases(place: Workspace, names: "Sequence[str]") -> tuple[Case, ...]:
     """Return the cases of the changes with these ids."""
-    return tuple(_cases(place, names, size=place.log.size()))
+    return tuple(case for case, _ in read_cases(place, names))
+
+
+def read_cases(place: Workspace, names: Iterable[str]) -> Iterator[tuple[Case, tuple[Leaf, ...]]]:
+    """Yield the case of each change with these ids, and the leaves it was folded from; unknown ids are left out."""
+    told = _Manifests(place)
+    for leaves in map(place.log.of_change, names):
+        if leaves:
+            yield told.case(leaves), leaves
 
 
 def read_trust(folder: Path) -> "Trust":

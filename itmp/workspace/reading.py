@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from itmp import canonical
 from itmp.adapters import posix_log
 from itmp.adapters.index import NAME, ChangeQuery, Query, SearchIndex
-from itmp.adapters.posix_log import opening
 from itmp.adapters.posix_log.heads import SqliteHeads
+from itmp.adapters.posix_log.reading import HEAD, KEY, LOG
 from itmp.audit import Checkpoint, Leaf, SignedCheckpoint
 from itmp.audit.checkpoint import MAX_NOTE
 from itmp.audit.log import MAX_BLOB, blob_path
@@ -33,7 +33,7 @@ class Reading:
     """The log below `state`, opened for reading by its index."""
 
     def __init__(self, state: Path) -> None:
-        self._state, self._files = state, posix_log.open_reader(state / opening.LOG)
+        self._state, self._files = state, posix_log.open_reader(state / LOG)
         self.index = self._open()
 
     def blob(self, digest: Digest) -> bytes:
@@ -82,7 +82,7 @@ class Reading:
                 if left and self._head() != head:
                     continue
                 raise
-            return SearchIndex(self._state / NAME, self._state / opening.LOG, self._proven)
+            return SearchIndex(self._state / NAME, self._state / LOG, self._proven)
         raise LogUnavailableError("the published tiles kept moving", do="Try again in a moment.")
 
     def _head(self) -> Checkpoint:
@@ -91,7 +91,7 @@ class Reading:
         if note is None:
             raise LogUnavailableError("the checkpoint is missing", do="itmp audit verify")
         signed = SignedCheckpoint.open(note, (self._verifier,), where="checkpoint").checkpoint
-        known = SqliteHeads(self._state / opening.HEAD).read()
+        known = SqliteHeads(self._state / HEAD).read()
         if known.size < signed.size or (known.size == signed.size and known.root != signed.root):
             raise ForkError(
                 f"the checkpoint has {signed.size} leaves, the head record knows {known.size}",
@@ -101,7 +101,7 @@ class Reading:
 
     @cached_property
     def _verifier(self) -> "NoteVerifier":
-        return posix_log.read_key(self._state / opening.KEY).verifier
+        return posix_log.read_key(self._state / KEY).verifier
 
 
 def read_blob(files: posix_log.PosixReader, digest: Digest) -> bytes:

@@ -76,11 +76,14 @@ class Rows:
     def marks(self) -> Mapping[str, str]:
         """Return what the rows were read from and how far; empty for no index of this layout."""
         marks = dict(self._db.execute("SELECT key, value FROM mark"))
-        rows = self._db.execute("SELECT count(*), coalesce(max(n), -1) FROM leaf").fetchone()
+        count = self._db.execute("SELECT count(*) FROM leaf").fetchone()[
+            0
+        ]  # alone it reads pages' heads, not rows
+        last = self._db.execute("SELECT coalesce(max(n), -1) FROM leaf").fetchone()[0]
         for table in ("word", "claim"):
             self._db.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()  # noqa: S608 - fixed words
         size = int(marks.get("size", "-1"))
-        return marks if marks.get("layout") == LAYOUT and rows == (size, size - 1) else {}
+        return marks if marks.get("layout") == LAYOUT and (count, last) == (size, size - 1) else {}
 
     def add(self, found: Sequence[tuple[Spot, Facts]], marks: Mapping[str, str]) -> None:
         """Add the next leaves, those that another reader has added meanwhile left out."""
