@@ -15,6 +15,7 @@ ORDER = (
     "pulumi_loop.py",
     "run_overhead.py",
     "logs_view.py",
+    "viewer_pages.py",
 )
 
 

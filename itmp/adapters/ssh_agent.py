@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from itmp.errors import InvalidInputError, LogUnavailableError, NotFoundError
 from itmp.signing import NoteVerifier
+from itmp.signing.ed25519 import SignatureError, verify_ed25519
 from itmp.signing.notes import NOTE, signed_note
-from itmp.signing.signatures import SignatureError, verify_ed25519
 from itmp.signing.wire import string
 
 AGENT: Final = "SSH-AGENT+KEY+"

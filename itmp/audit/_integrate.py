@@ -146,30 +146,6 @@ def root_from_files(files: Files, size: int) -> bytes:
     return EMPTY_ROOT if acc is None else acc
 
 
-def bundled(files: Files, tree: Tree, start: int, end: int) -> list[bytes]:
-    """Return published leaves [start, end); `TileError` when a bundle is missing or holds other leaves."""
-    leaves: list[bytes] = []
-    for n in range(start // WIDTH, -(-end // WIDTH)):
-        low, high = max(start - n * WIDTH, 0), min(end - n * WIDTH, WIDTH)
-        found = _bundle(files, n)[low:high]
-        if b"".join(leaf_hashes(found)) != tree.hashes(0, n * WIDTH + low, high - low):
-            raise TileError("a bundle holds other leaves", where=Tile(level=ENTRIES, n=n).path)
-        leaves += found
-    return leaves
-
-
-def _bundle(files: Files, n: int) -> list[bytes]:
-    """Return the widest bundle `n` there is."""
-    full = Tile(level=ENTRIES, n=n)
-    widths = sorted((int(name.rpartition("/")[2]) for name in files.names(full.path + ".p")), reverse=True)
-    for width in (WIDTH, *widths):
-        tile = Tile(level=ENTRIES, n=n, width=width)
-        data = files.get(tile.path, MAX_BUNDLE)
-        if data is not None:
-            return decode_bundle(data, width, where=tile.path)
-    raise TileError("missing", where=full.path)
-
-
 def prune(files: Files, *, since: int, size: int) -> None:
     """Remove partial tiles and bundles whose full ones became part of the published `size`."""
     for tile in tiles_of(size, since=since):

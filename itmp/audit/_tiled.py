@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from itmp.audit.doors import Files
-from itmp.audit.merkle import HASH, Tree, perfect_parts, root_of
+from itmp.audit.merkle import HASH, Tree, node_hash, perfect_parts, root_of
 from itmp.audit.tiles import HEIGHT, WIDTH, Tile, TileError, decode_tile
 from itmp.errors import EvidenceInvalidError
 
 _KEPT: Final = 256
 """Tiles that stay in memory: two megabytes."""
+_ROWS: Final = 32
+"""Tiles of which the levels within stay in memory too."""
 
 
 class TiledHashes:
@@ -24,6 +26,7 @@ class TiledHashes:
         levels = [level for level in range(size.bit_length() - 1, -1, -1) if size >> level & 1]
         self._peaks = dict(zip(levels, peaks, strict=True))
         self._tiles: dict[tuple[int, int], list[bytes]] = {}
+        self._rows: dict[tuple[int, int], list[list[bytes]]] = {}
         self._whole: Tree | None = None
 
     def __call__(self, level: int, start: int, count: int) -> bytes:
@@ -37,19 +40,41 @@ class TiledHashes:
 
     def _nodes(self, level: int, start: int, count: int) -> Iterator[bytes]:
         height, inner = divmod(level, HEIGHT)
+        if not inner:
+            yield from self._whole_tiles(height, start, start + count)
+            return
         per_tile = WIDTH >> inner
         for at in range(start, start + count):
-            tile = self._tile(height, at // per_tile)
-            first = (at % per_tile) << inner
-            part = tile[first : first + (1 << inner)]
-            if len(part) != 1 << inner:
+            row = self._row(height, at // per_tile, inner)
+            if at % per_tile >= len(row):
                 raise TileError("a subtree that is not complete")
-            yield root_of(part) if inner else part[0]
+            yield row[at % per_tile]
+
+    def _row(self, height: int, n: int, inner: int) -> list[bytes]:
+        """Return the hashes within tile `n` that are `inner` levels above its own; proofs ask for them in turn."""
+        rows = self._rows.get((height, n), [])
+        if len(rows) <= inner:
+            rows = [*rows] or [self._tile(height, n)]  # a list of our own: threads may ask at once
+            while len(rows) <= inner:
+                below = rows[-1]
+                rows.append([node_hash(*below[at : at + 2]) for at in range(0, len(below) // 2 * 2, 2)])
+            if len(self._rows) >= _ROWS:
+                self._rows = {}
+            self._rows[height, n] = rows
+        return rows[inner]
+
+    def _whole_tiles(self, height: int, start: int, end: int) -> Iterator[bytes]:
+        for n in range(start // WIDTH, -(-end // WIDTH)):
+            low, high = max(start - n * WIDTH, 0), min(end - n * WIDTH, WIDTH)
+            part = self._tile(height, n)[low:high]
+            if len(part) != high - low:
+                raise TileError("a subtree that is not complete")
+            yield from part
 
     def _tile(self, height: int, n: int) -> list[bytes]:
         if (height, n) not in self._tiles:
             if len(self._tiles) >= _KEPT:
-                self._tiles.pop(next(iter(self._tiles)))
+                self._tiles.pop(next(iter(self._tiles)), None)
             self._tiles[height, n] = self._verified(height, n)
         return self._tiles[height, n]
 

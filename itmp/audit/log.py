@@ -16,18 +16,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from itertools import count
 from typing import Final
 
 from itmp import canonical
 from itmp.audit import snapshot
+from itmp.audit._bundles import Bundles
 from itmp.audit._draft import ENDS, REVOKES, Draft, check_expected, commitment, same_event
-from itmp.audit._integrate import bundled, continues, integrate, known_heads, prune
+from itmp.audit._integrate import continues, integrate, known_heads, prune
 from itmp.audit._resume import resume
 from itmp.audit.checkpoint import MAX_NOTE, SignedCheckpoint
 from itmp.audit.doors import Clock, Cut, Head, LogStore, Turn
 from itmp.audit.event import Event
 from itmp.audit.health import judge_health
-from itmp.audit.merkle import EMPTY_ROOT
+from itmp.audit.merkle import EMPTY_ROOT, leaf_hashes
 from itmp.audit.model import DiskFullError, Expect, Health, Leaf, Receipt
 from itmp.canonical import Digest
 from itmp.errors import EvidenceInvalidError, ForkError, InvalidInputError, LogUnavailableError, NotFoundError
@@ -52,7 +54,7 @@ class Log:
     ) -> None:
         self._store, self._key, self._clock, self._ids = store, key, clock, ids
         self._lock = threading.RLock()
-        self._every = every
+        self._every, self._bundles = every, Bundles(store.files)
         begun = resume(store, key.verifier, self._bytes)
         self._snapshot, self._view, self._low = begun.head, begun.view, begun.low
         heads = known_heads(store, key.verifier)
@@ -319,11 +321,12 @@ class Log:
 
     def _yield(self, start: int, end: int) -> Iterator[Leaf]:
         for low in range(start, end, _CHUNK):
-            for index, data in enumerate(self._raw(low, min(end, low + _CHUNK)), low):
-                leaf = Leaf(index=index, data=data)
-                if leaf.hash != self._view.hash_of(index):
-                    raise EvidenceInvalidError("a leaf is not what it was", where=f"leaf {index}")
-                yield leaf
+            chunk = self._raw(low, min(end, low + _CHUNK))
+            if b"".join(leaf_hashes(chunk)) != self._view.tree.hashes(0, low, len(chunk)):
+                found = zip(leaf_hashes(chunk), count(low), strict=False)
+                wrong = next(index for hashed, index in found if hashed != self._view.tree.leaf(index))
+                raise EvidenceInvalidError("a leaf is not what it was", where=f"leaf {wrong}")
+            yield from (Leaf(index=index, data=data) for index, data in enumerate(chunk, low))
 
     def _raw(self, start: int, end: int) -> Sequence[bytes]:
         """Read leaves from bundles where the journal was not read, else from the journal."""
@@ -331,7 +334,7 @@ class Log:
             return self._store.journal.read(start, end)
         early: Sequence[bytes]
         try:
-            early = bundled(self._store.files, self._view.tree, start, min(end, self._low))
+            early = self._bundles.read(self._view.tree, start, min(end, self._low))
         except EvidenceInvalidError:
             early = self._store.journal.read(start, min(end, self._low))
         return [*early, *self._store.journal.read(self._low, end)] if end > self._low else early

@@ -5,6 +5,7 @@ tile above it, which is proven in the same way. A hash that is handed out is the
 is said about leaves beyond the signed size.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -40,6 +41,22 @@ class ProvenHashes:
         if not 0 <= index < self._size:
             raise IndexError(f"the signed tree has {self._size} leaves, not leaf {index}")
         return self._tile(0, index // WIDTH)[index % WIDTH]
+
+    def find(self, hashed: bytes) -> int | None:
+        """Return the first leaf with this hash; None when the signed tree has no such leaf."""
+        count = -(-self._size // WIDTH)
+        near = (n for n in range(count) if self._seems(n, hashed))
+        for n in itertools.chain(
+            near, range(count)
+        ):  # an unproven look first: proving every tile takes a while
+            hashes = self._tile(0, n)
+            if hashed in hashes:
+                return n * WIDTH + hashes.index(hashed)
+        return None
+
+    def _seems(self, n: int, hashed: bytes) -> bool:
+        width = min(WIDTH, self._size - n * WIDTH)
+        return hashed in (self._get(Tile(level=0, n=n, width=width).path, WIDTH * HASH) or b"")
 
     def _tile(self, level: int, n: int) -> list[bytes]:
         found = self._edge.get((level, n)) or self._proven.get((level, n))

@@ -1,6 +1,7 @@
 """Commands of the change record: propose, change …, approve, reject, revoke."""
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,7 +21,7 @@ from itmp.cli.options import (
     Yes,
     window,
 )
-from itmp.cli.printing import Answer, colour, safe, say, table, verb
+from itmp.cli.printing import Answer, colour, columns, safe, say, verb
 
 if TYPE_CHECKING:
     from itmp.workspace import Acted
@@ -149,15 +150,20 @@ def list_(
     place = workspace.Workspace.here()
     found = workspace.waiting_for(place, key) if waiting else workspace.listed(place)
     header = ("CHANGE", "STATE", "TYPE", "REQUESTER", "REASON")
-    rows = [
+    rows = (
         (r.id, r.state, r.request.type, r.request.requester, r.request.given.line("reason"))
         for r in found
         if r.request
-    ]
-    return Answer(
-        data={"changes": [dict(zip(map(str.lower, header), row, strict=True)) for row in rows]},
-        lines=table(rows, header) or ("no changes",),
     )
+    if json:
+        return Answer(data={"changes": (dict(zip(map(str.lower, header), row, strict=True)) for row in rows)})
+    return Answer(lines=_or_none(columns(rows, header)), paged=True)
+
+
+def _or_none(lines: Iterator[str]) -> Iterator[str]:
+    first = next(lines, "no changes")
+    yield first
+    yield from lines
 
 
 @change_app.command("show")

@@ -1,12 +1,13 @@
 """Commands of an auditor's questions: audit population, sample, access, exceptions, reconcile."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from itmp.cli.options import Json
-from itmp.cli.printing import Answer, colour, count, safe, table, verb
+from itmp.cli.printing import Answer, colour, columns, count, safe, table, verb
 
 if TYPE_CHECKING:
     from itmp.workspace import Case, Population
@@ -35,13 +36,9 @@ def population(start: From = "", end: To = "", period: Period = "", json: Json =
     """List every change and run of a period. Example: itmp audit population --from 2026-01-01 --to 2027-01-01"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    found = workspace.audit_population(
-        workspace.of_period(workspace.Workspace.here(), period), start=start, end=end
-    )
-    return Answer(
-        data={**_basis(found), "changes": [_data(case) for case in found.cases]},
-        lines=(*_table(found.cases), _foot(found)),
-    )
+    place = workspace.of_period(workspace.Workspace.here(), period)
+    found = workspace.audit_population(place, start=start, end=end)
+    return Answer(data={**_basis(found), "changes": map(_data, found.cases)}, lines=_listed(found))
 
 
 @verb
@@ -59,10 +56,11 @@ def sample(
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     place = workspace.of_period(workspace.Workspace.here(), period)
-    whole, drawn = workspace.audit_sample(place, seed=seed, count=count, start=start, end=end)
+    drawn = workspace.audit_sample(place, seed=seed, count=count, start=start, end=end)
+    of = f"{len(drawn.cases)} drawn by seed {safe(seed)!r} of:"
     return Answer(
-        data={**_basis(whole), "seed": seed, "drawn": [_data(case) for case in drawn]},
-        lines=(*_table(drawn), f"{len(drawn)} drawn by seed {safe(seed)!r} of:", _foot(whole)),
+        data={**_basis(drawn.whole), "seed": seed, "of": drawn.of, "drawn": [*map(_data, drawn.cases)]},
+        lines=(*_table(drawn.cases), of, f"{_changes(drawn.of)}; {_rests(drawn.whole)}"),
     )
 
 
@@ -155,14 +153,28 @@ def reconcile(
     )
 
 
-def _table(cases: "tuple[Case, ...]") -> tuple[str, ...]:
-    rows = [
+def _listed(found: "Population") -> Iterator[str]:
+    """Yield a line a change as the log is read, then what it comes to."""
+    changes = runs = 0
+
+    def counted() -> "Iterator[Case]":
+        nonlocal changes, runs
+        for case in found.cases:
+            changes, runs = changes + 1, runs + len(case.runs)
+            yield case
+
+    yield from _table(counted())
+    yield f"{_changes(changes)}, {count(runs, 'run')}; {_rests(found)}"
+
+
+def _table(cases: "Iterable[Case]") -> Iterator[str]:
+    rows = (
         (case.id, f"{case.first:%Y-%m-%dT%H:%M:%SZ}", _type(case), case.environment, case.risk,
          case.record.request.requester if case.record.request else "-", ",".join(case.approvers) or "-",
          " ".join(run.state for run in case.runs) or "-", case.record.state)
         for case in cases
-    ]  # fmt: skip
-    return table(
+    )  # fmt: skip
+    return columns(
         rows,
         ("CHANGE", "OPENED", "TYPE", "ENVIRONMENT", "RISK", "REQUESTED BY", "APPROVED BY", "RUNS", "STATE"),
     )
@@ -172,13 +184,12 @@ def _type(case: "Case") -> str:
     return case.record.request.type if case.record.request else "-"
 
 
-def _foot(found: "Population") -> str:
-    cases, runs, size = (
-        count(len(found.cases), "change"),
-        count(found.runs, "run"),
-        count(found.size, "event"),
-    )
-    return f"{cases}, {runs}; rests on {size}, root {found.root}"
+def _rests(found: "Population") -> str:
+    return f"rests on {count(found.size, 'event')}, root {found.root}"
+
+
+def _changes(number: int) -> str:
+    return count(number, "change")
 
 
 def _basis(found: "Population") -> dict[str, Any]:

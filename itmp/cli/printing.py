@@ -39,7 +39,10 @@ STYLES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a command has to say: `data` for machines, `lines` for people (`paged` on a terminal), its exit code."""
+    """What a command has to say: `data` for machines, `lines` for people (`paged` on a terminal), its exit code.
+
+    An iterator among `data` is read once, and printed as a list.
+    """
 
     data: Mapping[str, Any] = field(default_factory=dict)
     lines: Iterable[str] = ()
@@ -114,8 +117,10 @@ def verb(function: Callable[P, Answer]) -> Callable[P, None]:
         machine = bool(kwargs.get("json") or kwargs.get("stream"))
         try:
             answer = function(*args, **kwargs)
+            _print(answer, machine=machine)  # what is read while it is printed fails in here as well
         except Error as error:
             answer = _of_error(error, machine=machine)
+            _print(answer, machine=machine)
         except KeyboardInterrupt:
             say("interrupted")
             raise typer.Exit(130) from None
@@ -123,7 +128,7 @@ def verb(function: Callable[P, Answer]) -> Callable[P, None]:
             raise
         except Exception as error:  # noqa: BLE001 - the one place where a bug becomes exit code 70
             answer = _of_bug(error)
-        _print(answer, machine=machine)
+            _print(answer, machine=machine)
         raise typer.Exit(answer.exit_code)
 
     return command
@@ -144,16 +149,49 @@ def refuse_usage(message: str, *, machine: bool, example: str = "") -> int:
 
 
 def _print(answer: Answer, *, machine: bool) -> None:
-    body = {"schema": RESULT_SCHEMA, "exit_code": answer.exit_code, **answer.data}
-    lines = (json.dumps(body, ensure_ascii=True, sort_keys=True),) if machine else answer.lines
-    if answer.paged and not machine and page(lines):
+    if not machine and answer.paged and page(answer.lines):
         return
     try:
-        for line in lines:
-            print(line, flush=sys.stdout.isatty())  # noqa: T201 - the result itself
+        if machine:
+            _print_object({"schema": RESULT_SCHEMA, "exit_code": answer.exit_code, **answer.data})
+        else:
+            for line in answer.lines:
+                print(line, flush=sys.stdout.isatty())  # noqa: T201 - the result itself
         sys.stdout.flush()
     except BrokenPipeError:  # a reader that has seen enough; what is still buffered must not fail at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _print_object(body: Mapping[str, Any]) -> None:
+    if not any(isinstance(value, Iterator) for value in body.values()):
+        print(_json(body))  # noqa: T201 - the result itself
+        return
+    import tempfile  # noqa: PLC0415 - few answers are this long
+
+    with tempfile.TemporaryFile("w+", encoding="ascii") as whole:  # it may fail before its end, and be long
+        whole.writelines(_pieces(body))
+        whole.seek(0)
+        shutil.copyfileobj(whole, sys.stdout)
+        print()  # noqa: T201 - as above
+
+
+def _pieces(body: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the text of an object in parts, a list's items one by one."""
+    for key, before in zip(sorted(body), itertools.chain("{", itertools.repeat(", ")), strict=False):
+        value = body[key]
+        yield f"{before}{_json(key)}: "
+        if isinstance(value, Iterator):
+            yield "["
+            for item, comma in zip(value, itertools.chain(("",), itertools.repeat(", ")), strict=False):
+                yield comma + _json(item)
+            yield "]"
+        else:
+            yield _json(value)
+    yield "}"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=True, sort_keys=True)
 
 
 def page(lines: Iterable[str]) -> bool:

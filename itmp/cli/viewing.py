@@ -40,12 +40,13 @@ def serve(
     _require()
     import uvicorn  # noqa: PLC0415 - needs the view extra
 
-    from itmp.viewer.serving import application, check_address  # noqa: PLC0415 - as above
+    from itmp.viewer.serving import application, listening  # noqa: PLC0415 - as above
 
-    host, port = check_address(listen)
-    app = application(workspace.Workspace.here(), trust=_trust(trust))
-    say(f"http://{listen}/  (Ctrl-C ends it)")
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+    with listening(listen) as (socket, address):
+        app = application(workspace.Workspace.here(), trust=_trust(trust))
+        say(f"http://{address}/  (Ctrl-C ends it)")
+        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+        uvicorn.Server(config).run(sockets=[socket])
     return Answer()
 
 

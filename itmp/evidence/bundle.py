@@ -51,8 +51,8 @@ class Trail(Protocol):
     def published(self) -> SignedCheckpoint | None:
         """Return the newest signed head."""
 
-    def leaves(self, start: int = 0, end: int | None = None) -> Iterable[Leaf]:
-        """Yield leaves [start, end)."""
+    def policy_leaves(self) -> Iterable[Leaf]:
+        """Return leaf 0 and every later leaf that changed the policy, in order."""
 
     def of_change(self, change: str) -> tuple[Leaf, ...]:
         """Return the change's events in order."""
@@ -241,7 +241,7 @@ def blobs_in(events: Iterable[Leaf]) -> set[Digest]:
 
 
 def _policy_leaves(trail: Trail, size: int) -> list[Leaf]:
-    return [leaf for leaf in trail.leaves(0, size) if leaf.data.endswith(POLICY_ENDS)]
+    return [leaf for leaf in trail.policy_leaves() if leaf.index < size]
 
 
 def _proofs(trail: Trail, leaves: Iterable[int], head: SignedCheckpoint) -> dict[str, bytes]:

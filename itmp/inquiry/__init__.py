@@ -11,7 +11,7 @@ from itmp.inquiry.access import Grant, access
 from itmp.inquiry.cases import Case, RunCase
 from itmp.inquiry.contents import Content, Redaction, contents
 from itmp.inquiry.exceptions import Exceptional, exceptions
-from itmp.inquiry.population import Population, population, sample
+from itmp.inquiry.population import Population, sample, touches
 from itmp.inquiry.reconciling import Disagreement, reconcile
 from itmp.inquiry.restoring import FORKS, Drill, drill
 from itmp.inquiry.traces import Trace, TraceError, read_traces
@@ -33,8 +33,8 @@ __all__ = [
     "contents",
     "drill",
     "exceptions",
-    "population",
     "read_traces",
     "reconcile",
     "sample",
+    "touches",
 ]

@@ -8,10 +8,11 @@ that host, or could delegate to it, was under way, give or take the slack that c
 A disagreement is a question and no verdict: people log in to hosts for good reasons.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeAlias
 
 from itmp.calendars import format_time
 from itmp.inquiry.cases import Case
@@ -26,6 +27,7 @@ _NAMES: Final = {
     "package": "package-outside-run",
     "boot": "boot-outside-run",
 }
+_Span: TypeAlias = tuple[datetime, datetime]
 _ACTED: Final = frozenset({"ok", "changed", "failed", "unknown"})
 
 
@@ -40,49 +42,76 @@ class Disagreement:
 
 
 def reconcile(
-    cases: Sequence[Case],
+    cases: Iterable[Case],
     traces: Iterable[Trace],
     *,
     start: datetime | None = None,
     end: datetime | None = None,
     slack: timedelta = SLACK,
 ) -> tuple[Disagreement, ...]:
-    """Return every disagreement within [start, end), oldest first."""
+    """Return every disagreement within [start, end), oldest first. Each case is read once, and not kept."""
     told = tuple(traces)
-    found = [
-        *_uncovered(cases, told, slack),
-        *_unseen(cases, told, slack),
-        *(item for case in cases for item in _of_log(case)),
-    ]
+    logins, spans = _logins(told), {trace.host: list[_Span]() for trace in told}
+    found = list[Disagreement]()
+    for case in cases:
+        found += (*_unseen(case, logins, slack), *_of_log(case))
+        for run in case.runs:
+            for host, begin, until in run.spans:
+                if host in spans:
+                    spans[host].append((begin - slack, (until or case.last) + slack))
+    found += _uncovered(told, spans)
     inside = [
         item for item in found if (start is None or item.at >= start) and (end is None or item.at < end)
     ]
     return tuple(sorted(inside, key=lambda item: (item.at, item.place, item.name)))
 
 
-def _uncovered(cases: Sequence[Case], traces: Sequence[Trace], slack: timedelta) -> Iterator[Disagreement]:
-    spans = _spans(cases, slack)
-    for trace in traces:
-        if not any(begin <= trace.at <= end for begin, end in spans.get(trace.host, ())):
-            yield Disagreement(name=_NAMES[trace.kind], place=trace.host, at=trace.at, what=trace.what)
-
-
-def _unseen(cases: Sequence[Case], traces: Sequence[Trace], slack: timedelta) -> Iterator[Disagreement]:
+def _logins(traces: Iterable[Trace]) -> dict[str, list[datetime]]:
     logins: dict[str, list[datetime]] = {}
     for trace in traces:
         if trace.kind == "login":
             logins.setdefault(trace.host, []).append(trace.at)
-    for case in cases:
-        for run in case.runs:
-            acted = _acted(case, run.id)
-            for host, begin, end in run.spans:
-                until = (end or case.last) + slack
-                seen = any(begin - slack <= at <= until for at in logins.get(host, ()))
-                if host in logins and host in acted and not seen:
-                    what = (
-                        f"{case.id} has results from {format_time(begin)} on, and the host knows of no login"
-                    )
-                    yield Disagreement(name="results-without-login", place=host, at=begin, what=what)
+    return {host: sorted(times) for host, times in logins.items()}
+
+
+def _uncovered(traces: Iterable[Trace], spans: Mapping[str, list[_Span]]) -> Iterator[Disagreement]:
+    """Rule 1: traces and, for each host, the times in which it was acted on, both in order."""
+    covers = {host: _Cover(sorted(times)) for host, times in spans.items()}
+    for trace in sorted(traces, key=lambda trace: trace.at):
+        if not covers[trace.host].reaches(trace.at):
+            yield Disagreement(name=_NAMES[trace.kind], place=trace.host, at=trace.at, what=trace.what)
+
+
+class _Cover:
+    """How far those of `spans` (sorted) that have begun reach, as time goes on."""
+
+    def __init__(self, spans: list[_Span]) -> None:
+        self._spans, self._next = spans, 0
+        self._reach: datetime | None = None
+
+    def reaches(self, at: datetime) -> bool:
+        """Whether a span covers `at`; asked in the order of time."""
+        while self._next < len(self._spans) and self._spans[self._next][0] <= at:
+            end = self._spans[self._next][1]
+            self._reach = end if self._reach is None else max(self._reach, end)
+            self._next += 1
+        return self._reach is not None and at <= self._reach
+
+
+def _unseen(case: Case, logins: Mapping[str, list[datetime]], slack: timedelta) -> Iterator[Disagreement]:
+    """Rule 2."""
+    for run in case.runs:
+        acted = _acted(case, run.id) if any(host in logins for host, _, _ in run.spans) else frozenset()
+        for host, begin, end in run.spans:
+            until = (end or case.last) + slack
+            if host in acted and host in logins and not _between(logins[host], begin - slack, until):
+                what = f"{case.id} has results from {format_time(begin)} on, and the host knows of no login"
+                yield Disagreement(name="results-without-login", place=host, at=begin, what=what)
+
+
+def _between(times: list[datetime], begin: datetime, end: datetime) -> bool:
+    at = bisect_left(times, begin)
+    return at < len(times) and times[at] <= end
 
 
 def _acted(case: Case, run: str) -> frozenset[str]:
@@ -95,15 +124,6 @@ def _acted(case: Case, run: str) -> frozenset[str]:
         for result in part.results
         if result.type == "action.finished" and result.outcome in _ACTED
     )
-
-
-def _spans(cases: Sequence[Case], slack: timedelta) -> dict[str, list[tuple[datetime, datetime]]]:
-    found: dict[str, list[tuple[datetime, datetime]]] = {}
-    for case in cases:
-        for run in case.runs:
-            for host, begin, end in run.spans:
-                found.setdefault(host, []).append((begin - slack, (end or case.last) + slack))
-    return found
 
 
 def _of_log(case: Case) -> Iterator[Disagreement]:

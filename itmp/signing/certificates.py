@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from itmp.signing.ed25519 import SignatureError
 from itmp.signing.keys import PublicKey, WeakKeyError, read_fields
-from itmp.signing.signatures import SignatureError, check_signature
+from itmp.signing.signatures import check_signature
 from itmp.signing.wire import Reader, WireError, string
 
 _SUFFIX: Final = "-cert-v01@openssh.com"

@@ -47,6 +47,7 @@ _OWN: Final = {
 ACTS: Final = frozenset(_OWN)
 """Everything that a person can sign."""
 
+_UNPRINTABLE: Final = re.compile(r"[^ -~]")
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z")
 _NUMBER: Final = r"(?:0|[1-9][0-9]{0,15})"
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -70,9 +71,8 @@ def check(act: str, name: str, value: str) -> None:
     """Raise `ValueError` with the reason unless `value` may stand in line `name` of `act`."""
     if not value or len(value) > MAX_VALUE:
         raise ValueError(f"a value of {len(value)} characters; allowed are 1 to {MAX_VALUE}")
-    for character in value:
-        if not " " <= character <= "~":
-            raise ValueError(f"the character U+{ord(character):04X}; only printable ASCII is signed")
+    if found := _UNPRINTABLE.search(value):
+        raise ValueError(f"the character U+{ord(found[0]):04X}; only printable ASCII is signed")
     if value != value.strip(" "):
         raise ValueError("a space at the beginning or the end")
     if value == NONE and (name in _MAY_BE_NONE or (act == "preview" and name in _ABSENT_IN_PREVIEW)):
@@ -95,7 +95,8 @@ def time_of(value: str) -> datetime:
     """Return the time that `2026-11-22T22:00:00Z` names; raise `ValueError` for any other form."""
     if not _TIME.match(value):
         raise ValueError(f"{value!r:.40} is no time of the form 2026-11-22T22:00:00Z")
-    return datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    year, month, day = int(value[:4]), int(value[5:7]), int(value[8:10])
+    return datetime(year, month, day, int(value[11:13]), int(value[14:16]), int(value[17:19]), tzinfo=UTC)
 
 
 def interval_of(value: str) -> tuple[datetime, datetime]:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from itmp.errors import EvidenceInvalidError, InvalidInputError
 from itmp.signing import points
-from itmp.signing.signatures import SignatureError, verify_ed25519
+from itmp.signing.ed25519 import SignatureError, verify_ed25519
 from itmp.signing.wire import WireError, rebase64, unbase64
 
 NOTE: Final = 1

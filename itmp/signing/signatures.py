@@ -17,8 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAlgorithm
 
-from itmp.errors import EvidenceInvalidError
-from itmp.signing import points
+from itmp.signing.ed25519 import SignatureError, verify_ed25519
 from itmp.signing.keys import RSA, PublicKey
 from itmp.signing.wire import Reader
 
@@ -31,11 +30,6 @@ _EC_ORDERS: Final = {  # SP 800-186, 3.2.1
 }
 _TOUCHED: Final = 0x01
 _VERIFIED: Final = 0x04
-_ED25519_SIZE: Final = 64
-
-
-class SignatureError(EvidenceInvalidError):
-    """A signature that does not hold: malformed, another key's or text's, or by a refused method."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +56,6 @@ def check_signature(key: PublicKey, blob: bytes, data: bytes) -> Presence:
     except InvalidSignature as error:
         raise SignatureError(f"the signature is not {key.fingerprint}'s over this text") from error
     return presence
-
-
-def verify_ed25519(key: Ed25519PublicKey, raw: bytes, data: bytes) -> None:
-    """Verify without cofactor and with strict encodings; raise `SignatureError` or `InvalidSignature`."""
-    if len(raw) != _ED25519_SIZE:
-        raise SignatureError(f"an Ed25519 signature of {len(raw)} bytes instead of {_ED25519_SIZE}")
-    if reason := points.encoding_fault(raw[:32]) or points.scalar_fault(raw[32:]):
-        raise SignatureError(f"an Ed25519 signature with {reason}")
-    key.verify(raw, data)
 
 
 def _presence(flags: int) -> Presence:

@@ -9,11 +9,13 @@ signature holds, with touch for hardware keys. Whose key it is, is the caller's 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal, Protocol
 
 from itmp.signing.certificates import Certificate, is_certificate
+from itmp.signing.ed25519 import SignatureError
 from itmp.signing.keys import PublicKey, WeakKeyError
-from itmp.signing.signatures import SignatureError, check_signature
+from itmp.signing.signatures import check_signature
 from itmp.signing.wire import Reader, WireError, rebase64, string, unbase64
 
 MAX_ARMOR: Final = 32 * 1024
@@ -22,6 +24,8 @@ _END: Final = "-----END SSH SIGNATURE-----\n"
 _COLUMNS: Final = 70
 _MAGIC: Final = b"SSHSIG"
 _VERSION: Final = 1
+_key_of: Final = lru_cache(256)(PublicKey.from_blob)
+"""A key's own checks take longer than one verification, and few people sign very often."""
 _HASHES: Final[dict[str, Callable[[bytes], bytes]]] = {
     "sha256": lambda data: hashlib.sha256(data).digest(),
     "sha512": lambda data: hashlib.sha512(data).digest(),
@@ -83,7 +87,7 @@ def _verify(blob: bytes, message: bytes, namespace: str) -> SignedBy:
     if name not in _HASHES:  # 5
         raise SignatureError(f"hash {name!r:.40} is not accepted; accepted: {', '.join(_HASHES)}")
     certificate = Certificate.from_blob(key_blob) if is_certificate(key_blob) else None  # 6
-    key = certificate.key if certificate else PublicKey.from_blob(key_blob)
+    key = certificate.key if certificate else _key_of(key_blob)
     presence = check_signature(key, signature, signed_bytes(message, namespace, name))  # 7
     return SignedBy(key=key, touched=presence.touched, pin=presence.pin, hash=name, certificate=certificate)
 

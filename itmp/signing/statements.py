@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from itmp.errors import InvalidInputError
 from itmp.signing import fields as grammar
+from itmp.signing.ed25519 import SignatureError
 from itmp.signing.keys import PublicKey
-from itmp.signing.signatures import SignatureError
 from itmp.signing.sshsig import PersonalKey, SignedBy, unarmor, verify_sshsig
 from itmp.signing.wire import WireError
 

@@ -11,7 +11,7 @@ from itmp.audit import Checkpoint, Event, Leaf, SignedCheckpoint
 from itmp.audit.merkle import Tree, leaf_hashes
 from itmp.canonical import Digest
 from itmp.evidence import archive, build
-from itmp.evidence.bundle import manifest_of
+from itmp.evidence.bundle import POLICY_ENDS, manifest_of
 from itmp.signing import NoteKey
 from itmp.testing.story import Story
 
@@ -30,9 +30,9 @@ class ForgedLog:
         head = Checkpoint(origin=self._key.name, size=len(self._leaves), root=self._tree.root())
         return SignedCheckpoint.sign(head, self._key)
 
-    def leaves(self, start: int = 0, end: int | None = None) -> Iterable[Leaf]:
-        """Return leaves [start, end)."""
-        return self._leaves[start:end]
+    def policy_leaves(self) -> Iterable[Leaf]:
+        """Return the leaves that set the policy."""
+        return [leaf for leaf in self._leaves if leaf.data.endswith(POLICY_ENDS)]
 
     def of_change(self, change: str) -> tuple[Leaf, ...]:
         """Return the change's leaves."""

@@ -12,7 +12,7 @@ from itmp.adapters.posix_log import durable as files
 from itmp.adapters.posix_log.files import STATE
 from itmp.adapters.posix_log.heads import SqliteHeads
 from itmp.adapters.posix_log.journal import PosixJournal
-from itmp.adapters.posix_log.opening import HEAD, KEY, LOG
+from itmp.adapters.posix_log.reading import HEAD, KEY, LOG
 from itmp.audit import empty_head
 from itmp.testing.story import ORIGIN, Story
 

@@ -1,7 +1,7 @@
 """The auditor's view: the trail as pages, read-only, for a browser or as one file.
 
-Where to look: `account` (one change with each proof judged on the spot), `shelf` (which changes there are), `rendering`
-(pages to text, nothing untrusted unescaped), `serving` (the web application).
+Where to look: `account` (one change with each proof judged on the spot), `rendering` (pages to text, nothing untrusted
+unescaped), `serving` (the web application).
 """
 
 from itmp.viewer.rendering import report

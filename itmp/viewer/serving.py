@@ -6,8 +6,9 @@ page that says what to do, and shows no more than an `Error` does.
 """
 
 import ipaddress
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Final
 
 from fastapi import FastAPI, Query, Request, Response
@@ -15,18 +16,17 @@ from fastapi import Path as PathParameter
 from fastapi.responses import HTMLResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from itmp.errors import Error, InvalidInputError, NotFoundError
+from itmp.errors import BusyError, Error, InvalidInputError, NotFoundError
 from itmp.evidence import Trust
 from itmp.viewer.account import Account, account, line
 from itmp.viewer.rendering import page, report, style, values_of
-from itmp.viewer.shelf import PAGE, Shelf
 from itmp.workspace import (
     Workspace,
     audit_access,
-    audit_cases,
-    audit_exceptions,
     audit_show,
-    moment,
+    browse,
+    browse_exceptions,
+    browse_one,
 )
 
 HEADERS: Final = {
@@ -39,6 +39,8 @@ HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+PAGE: Final = 50
+"""Changes on one page."""
 NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 _LONGEST: Final = 200
 _MOST_PORT: Final = 65535
@@ -52,7 +54,9 @@ def application(place: Workspace, *, trust: Trust | None = None) -> FastAPI:
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(NAMES), www_redirect=False)
     app.middleware("http")(_guarded)
     app.exception_handler(Error)(_explained)
-    _Pages(place, trust).register(app)
+    pages = _Pages(place, trust)
+    pages.warm()
+    pages.register(app)
     return app
 
 
@@ -68,6 +72,22 @@ def check_address(listen: str) -> tuple[str, int]:
             do="Pages are served here without a login. Put a proxy with one in front, or forward the port by ssh.",
         )
     return host, int(port)
+
+
+@contextmanager
+def listening(listen: str) -> Iterator[tuple[socket.socket, str]]:
+    """Listen on `HOST:PORT`; yield the socket and the address, whose port is the one that was free for port 0."""
+    host, port = check_address(listen)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        opened = socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise BusyError(
+            f"cannot listen there: {error.strerror}", where=listen, do="Choose another: --listen 127.0.0.1:0"
+        ) from error
+    with opened:
+        shown = f"[{host}]" if ":" in host else host
+        yield opened, f"{shown}:{opened.getsockname()[1]}"
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -92,7 +112,13 @@ class _Pages:
     """One method a page; each runs in a thread of its own, reads, and returns text."""
 
     def __init__(self, place: Workspace, trust: Trust | None) -> None:
-        self._place, self._trust, self._shelf = place, trust, Shelf(place)
+        self._place, self._trust = place, trust
+
+    def warm(self) -> None:
+        """Open the log and bring the search index up to date, so that no page waits for that."""
+        self._place.history()
+        self._place.log.changes()
+        self._place.reading().close()
 
     def register(self, app: FastAPI) -> None:
         """Bind each page to its path."""
@@ -111,19 +137,9 @@ class _Pages:
 
     def population(self, q: Text = "", start: Text = "", end: Text = "", at: Number = 0) -> str:
         """List changes, newest first; the rows shown are folded from their raw leaves."""
-        rows = self._shelf.find(q, start=_text(moment(start)), end=_text(moment(end)))
-        cases = audit_cases(self._place, [row.change for row in rows[at : at + PAGE]])
-        return page(
-            "population.html",
-            base="",
-            cases=cases,
-            count=len(rows),
-            at=at,
-            size=PAGE,
-            q=q,
-            start=start,
-            end=end,
-        )
+        found = browse(self._place, words=q, opened=(start, end), skip=at, limit=PAGE)
+        asked = {"q": q, "start": start, "end": end}
+        return page("population.html", base="", found=found, at=at, size=PAGE, asked=asked)
 
     def change(self, name: str, at: Number = 0) -> str:
         """Tell one change."""
@@ -140,10 +156,11 @@ class _Pages:
         found = audit_show(self._place, str(index))
         return page("leaf.html", base="", leaf=found, line=line(found), text=found.data.decode())
 
-    def exceptions(self, start: Text = "", end: Text = "") -> str:
-        """List where a control did less than usual."""
-        found = audit_exceptions(self._place, start=start, end=end)
-        return page("exceptions.html", base="", found=found, start=start, end=end)
+    def exceptions(self, start: Text = "", end: Text = "", at: Number = 0) -> str:
+        """List where a control did less than usual, newest first."""
+        found = browse_exceptions(self._place, start=start, end=end, skip=at, limit=PAGE)
+        asked = {"start": start, "end": end}
+        return page("exceptions.html", base="", found=found, at=at, size=PAGE, asked=asked)
 
     def access(self) -> str:
         """Say who may do what."""
@@ -162,8 +179,4 @@ class _Pages:
         )
 
     def _account(self, name: str, at: int) -> Account:
-        return account(self._place, name, trust=self._trust, start=at)
-
-
-def _text(at: datetime | None) -> str:
-    return f"{at:%Y-%m-%dT%H:%M:%S}" if at else ""
+        return account(self._place, browse_one(self._place, name), trust=self._trust, start=at)

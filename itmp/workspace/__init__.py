@@ -25,8 +25,8 @@ _HOME: Final = {
     "status": "watching", "logs": "entries", "Entry": "entries",
     "wait": "watching", "stop": "watching", "reconcile": "watching",
     "change_story": "watching",
-    "audit_list": "entries", "reindex": "entries",
-    "audit_show": "auditing", "audit_verify": "auditing", "audit_checkpoint": "auditing",
+    "audit_list": "entries", "audit_show": "entries", "reindex": "entries",
+    "audit_verify": "auditing", "audit_checkpoint": "auditing",
     "audit_anchor": "auditing", "audit_separate": "auditing", "log_vkey": "auditing", "evidence": "auditing",
     "audit_population": "inquiries", "audit_sample": "inquiries", "audit_access": "inquiries",
     "audit_exceptions": "inquiries", "audit_reconcile": "inquiries",
@@ -38,6 +38,7 @@ _HOME: Final = {
     "in_its_period": "periods",
     "audit_export": "exporting", "STREAM": "exporting",
     "Account": "inquiries", "audit_account": "inquiries", "audit_cases": "inquiries", "moment": "inquiries",
+    "browse": "browsing", "browse_exceptions": "browsing", "browse_one": "browsing",
     "read_trust": "inquiries", "write_file": "planning",
     "Proposed": "policies", "policy_propose": "policies", "policy_sign": "policies", "policy_test": "policies",
     "signers_add": "policies", "signers_remove": "policies",
@@ -103,6 +104,9 @@ __all__ = [
     "audit_separate",
     "audit_show",
     "audit_verify",
+    "browse",
+    "browse_exceptions",
+    "browse_one",
     "cancel",
     "change_story",
     "close",
@@ -177,11 +181,11 @@ if TYPE_CHECKING:
     from itmp.workspace.auditing import (
         audit_anchor,
         audit_checkpoint,
-        audit_show,
         audit_verify,
         evidence,
         log_vkey,
     )
+    from itmp.workspace.browsing import browse, browse_exceptions, browse_one
     from itmp.workspace.changes import (
         Acted,
         approve,
@@ -198,7 +202,7 @@ if TYPE_CHECKING:
         waiting_for,
     )
     from itmp.workspace.contents import Shown, audit_open, audit_redact, audit_retention
-    from itmp.workspace.entries import Entry, audit_list, logs, reindex
+    from itmp.workspace.entries import Entry, audit_list, audit_show, logs, reindex
     from itmp.workspace.events import OnEvent, RunEvent, event_json, outline
     from itmp.workspace.exporting import STREAM, audit_export
     from itmp.workspace.founding import Founded, init, init_roots, seal

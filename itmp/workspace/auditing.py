@@ -1,10 +1,9 @@
-"""Verbs of the trail: list, show, verify, checkpoint, evidence.
+"""Verbs of the trail: verify, checkpoint, anchor, evidence (`entries` lists and shows events).
 
-Rules kept here: reading never trusts an index; verifying recomputes everything from the raw entries and asks nothing
-of the code that wrote them; a report names every finding with its rule, place and reason.
+Rules kept here: nothing that is shown or proven is an index's word; verifying recomputes everything from the raw
+entries and asks nothing of the code that wrote them; a report names every finding with its rule, place and reason.
 """
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +13,7 @@ from itmp.adapters.ssh_keygen import strict_verify
 from itmp.anchors import Coverage
 from itmp.audit import Finding, Leaf
 from itmp.canonical import Digest, digest, of_raw
-from itmp.errors import Error, NotFoundError
+from itmp.errors import Error
 from itmp.signing import SignatureError, Signed, verify_signed
 from itmp.workspace import alerting, anchoring, chain, changes, periods
 from itmp.workspace.chain import verify_log
@@ -65,26 +64,6 @@ class Written:
 
     digest: Digest
     size: int
-
-
-def audit_show(place: Workspace, name: str) -> Leaf:
-    """Return one leaf by index in this period, or by leaf hash in any that is here."""
-    if name.isdigit():
-        if int(name) >= place.log.size():
-            raise NotFoundError(
-                f"the log has no leaf {name}; its last is {place.log.size() - 1}",
-                do="List them: itmp audit list",
-            )
-        return place.log.leaf(int(name))
-    for leaf in place.log.leaves():
-        if leaf.hash == name:
-            return leaf
-    for older in () if place.period else names(place.state):
-        with suppress(NotFoundError):
-            return audit_show(periods.of_period(place, older), name)
-    raise NotFoundError(
-        f"no leaf {name!r:.80}", do="Name an index or a leaf hash; list them: itmp audit list"
-    )
 
 
 def audit_verify(place: Workspace, *, strict: bool = False) -> LogReport:

@@ -5,16 +5,16 @@ acting at once never overwrite each other; opening the same plan with the same r
 change; the record is always folded from the log's leaves, never from an index.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from itmp import canonical
 from itmp.adapters.clock import SystemClock
 from itmp.audit import Expect, HeadMovedError, Leaf, Receipt
 from itmp.calendars import Window, format_time
-from itmp.canonical import parse_digest
 from itmp.change import ChangeRecord, Request, Vote, fold
 from itmp.errors import (
     BusyError,
@@ -59,8 +59,8 @@ def records(place: Workspace) -> tuple[ChangeRecord, ...]:
     )
 
 
-def listed(place: Workspace) -> tuple[ChangeRecord, ...]:
-    """Glance at every change, in the order of their first events: for a list on a screen, never to act on."""
+def listed(place: Workspace) -> Iterator[ChangeRecord]:
+    """Glance at one change after the other, in the order of their first events: for a screen, never to act on."""
     return Glances(place.reading()).records()
 
 
@@ -73,7 +73,10 @@ def resolve(place: Workspace, name: str) -> str:
     """Return the id of the change with this id or external reference; raises like `find`."""
     if place.log.head_of(name) is not None:
         return name
-    named = [record for record in records(place) if record.request and record.request.external == name]
+    line = canonical.dumps(f"\nexternal {name}\n")[1:-1]
+    named = [
+        record for record in _opened_with(place, line) if record.request and record.request.external == name
+    ]
     if len(named) > 1:
         raise InvalidInputError(
             f"{len(named)} changes carry {name!r:.60}", do="Name one: " + ", ".join(r.id for r in named)
@@ -83,18 +86,28 @@ def resolve(place: Workspace, name: str) -> str:
     return named[0].id
 
 
+def _opened_with(place: Workspace, words: bytes) -> Iterator[ChangeRecord]:
+    """Fold each change whose request holds these bytes; every leaf of the log is looked at, no index is asked."""
+    history = place.history()
+    for leaf in place.log.leaves():
+        if words in leaf.data and b'"type":"change.opened"' in leaf.data:
+            yield fold(place.log.of_change(leaf.event.change), history, blob=place.log.blob)
+
+
 def read_plan(place: Workspace, name: str) -> Plan:
     """Return the plan of a file, a digest or a change."""
     path = Path(name)
     if path.is_file():
         return planning.read_plan_file(path)
     if name.startswith("sha256:"):
-        return periods.anywhere(place, lambda one: planning.logged_plan(one, parse_digest(name)))
+        digest = canonical.parse_digest(name)
+        return periods.anywhere(place, lambda one: planning.logged_plan(one, digest))
     if name.endswith(planning.SUFFIX) or "/" in name:
         raise NotFoundError(f"no plan file {name}", do="Write one with `itmp plan FILE`.")
     try:
         there = periods.in_its_period(place, name)
-        record = find(there, name)
+        glances = Glances(there.reading())
+        record = glances.record(glances.resolve(name))
     except NotFoundError as error:
         raise NotFoundError(
             f"no plan file, no plan of this log and no change is called {name!r:.60}",
@@ -126,12 +139,12 @@ def request_of(record: ChangeRecord) -> Request:
 
 
 def waiting_for(place: Workspace, key: str | None) -> tuple[ChangeRecord, ...]:
-    """Return the open changes that this key's signer could still approve."""
+    """Return the open changes that this key's signer could still approve, of those that the index finds waiting."""
     policy = place.history().latest.policy
     signer = statements.choose_signer(place, policy, key)
     return tuple(
         record
-        for record in (find(place, change) for change in place.log.changes())
+        for record in (find(place, change) for change in place.reading().waiting())
         if record.request
         and record.state in {"assess", "authorize"}
         and record.request.requester != signer.id
@@ -370,7 +383,7 @@ def _act(
 
 def already_open(place: Workspace, plan: Plan, external: str) -> ChangeRecord | None:
     """Return the change that is open over this plan with this reference, if there is one."""
-    for record in records(place):
+    for record in _opened_with(place, plan.digest.encode()):
         if (
             record.plan == plan.digest
             and record.request

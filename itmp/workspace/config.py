@@ -1,47 +1,142 @@
 """Where a workspace is and what its `itmp.yml` says.
 
 Rules kept here: everything the gate uses is in the logged policy, never here; `itmp.local.yml` (not committed)
-overrides `itmp.yml` key by key; unknown keys are refused, so that a typing error never changes a run silently.
+overrides `itmp.yml` key by key; unknown keys are refused, so that a typing error never changes a run silently. Every
+command reads these files, so nothing large is imported to check them.
 """
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from itmp.errors import InvalidInputError, NotFoundError
 
 FILE: Final = "itmp.yml"
 LOCAL: Final = "itmp.local.yml"
 STATE: Final = ".itmp"
+T = TypeVar("T")
+_MOST_DAYS: Final = 36500
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+class _Wrong(Exception):  # noqa: N818 - a signal to `load`, never seen outside
+    """What is wrong, with the key below which it stands."""
+
+    def __init__(self, why: str, *keys: str) -> None:
+        super().__init__(why)
+        self.keys = keys
 
 
-class Me(_Part):
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise _Wrong("must be a text")
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise _Wrong("must be a list of texts")
+    return tuple(_each(_text, value))
+
+
+def _texts_or_none(value: Any) -> tuple[str, ...] | None:
+    return None if value is None else _texts(value)
+
+
+def _named(value: Any) -> Mapping[str, str]:
+    if not isinstance(value, dict):
+        raise _Wrong("must be a mapping of texts")
+    return dict(zip(_each(_text, list(value)), _each(_text, list(value.values())), strict=True))
+
+
+def _days(value: Any) -> int:
+    if type(value) is not int or not 1 <= value <= _MOST_DAYS:
+        raise _Wrong(f"must be a whole number from 1 to {_MOST_DAYS}")
+    return value
+
+
+def _word(*words: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in words:
+            raise _Wrong(f"must be one of {', '.join(words)}")
+        return str(value)
+
+    return read
+
+
+def _each(read: Callable[[Any], T], values: list[Any]) -> list[T]:
+    found = []
+    for at, value in enumerate(values):
+        try:
+            found.append(read(value))
+        except _Wrong as wrong:
+            raise _Wrong(str(wrong), str(at), *wrong.keys) from None
+    return found
+
+
+def _part(kind: type[T]) -> Callable[[Any], T]:
+    """Return how a mapping becomes a `kind`, a dataclass whose fields say how they are read (default: a text)."""
+
+    def read(value: Any) -> T:
+        if not isinstance(value, dict):
+            raise _Wrong("must be a mapping of keys")
+        known = {one.name: one for one in fields(kind)}  # type: ignore[arg-type]  # each is a dataclass
+        for key in value:
+            if key not in known:
+                raise _Wrong("no such key", str(key))
+        for name, one in known.items():
+            if name not in value and one.default is MISSING and one.default_factory is MISSING:
+                raise _Wrong("is missing", name)
+        return kind(
+            **{key: _read_key(known[key].metadata.get("read", _text), key, value[key]) for key in value}
+        )
+
+    return read
+
+
+def _parts(kind: type[T], what: str) -> Callable[[Any], tuple[T, ...]]:
+    """Return how a list of mappings becomes as many of `kind`."""
+
+    def read(value: Any) -> tuple[T, ...]:
+        if not isinstance(value, list):
+            raise _Wrong(f"must be a list of {what}")
+        return tuple(_each(_part(kind), value))
+
+    return read
+
+
+def _read_key(read: Callable[[Any], T], key: str, value: Any) -> T:
+    try:
+        return read(value)
+    except _Wrong as wrong:
+        raise _Wrong(str(wrong), key, *wrong.keys) from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Me:
     """Who signs here by default: the signer's id (only shown) and the key file."""
 
     signer: str = ""
     key: str = ""
 
 
-class Aws(_Part):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aws:
     """Where the cloud is: credentials come only from the AWS environment or profile."""
 
     region: str = "us-east-1"
     endpoint: str = ""
 
 
-class Backends(_Part):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backends:
     """Outside systems."""
 
-    aws: Aws = Aws()
+    aws: Aws = field(default=Aws(), metadata={"read": _part(Aws)})
 
 
 _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -51,10 +146,11 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,30}\Z")
 _TOKEN: Final = re.compile(r"env:ITMP_ALERT_[A-Z0-9_]{1,60}\Z")
 
 
-class AnchorSetting(_Part):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorSetting:
     """One place that remembers the log's heads; which keys it needs depends on its kind."""
 
-    kind: Literal["directory", "witness", "rfc3161", "git", "s3"]
+    kind: Literal["directory", "witness", "rfc3161", "git", "s3"] = field(metadata={"read": _word(*_NEEDS)})
     name: str = ""
     path: str = ""
     account: str = ""
@@ -62,7 +158,7 @@ class AnchorSetting(_Part):
     key: str = ""
     roots: str = ""
     bucket: str = ""
-    days: int = Field(default=400, ge=1, le=36500)
+    days: int = field(default=400, metadata={"read": _days})
     lag: str = "24h"
 
     def check(self, name: str) -> None:
@@ -77,11 +173,12 @@ class AnchorSetting(_Part):
             )
 
 
-class AlertSetting(_Part):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertSetting:
     """One route of alerts: a program (`command`, its words) or a receiver (`url`), which may ask for a `token`."""
 
     name: str
-    command: tuple[str, ...] = ()
+    command: tuple[str, ...] = field(default=(), metadata={"read": _texts})
     url: str = ""
     token: str = ""
 
@@ -99,7 +196,8 @@ class AlertSetting(_Part):
             )
 
 
-class Config(_Part):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
     """`itmp.yml`: organization (a domain), log name, inventories, outside systems, anchors, alerts, who I am.
 
     `custody: none` lets child processes see the state folder; permits say so, and evidence repeats it. `agent_keys` are
@@ -108,17 +206,19 @@ class Config(_Part):
 
     organization: str
     log: str = "ops"
-    inventories: tuple[str, ...] = ()
+    inventories: tuple[str, ...] = field(default=(), metadata={"read": _texts})
     known_hosts: str = "inventories/known_hosts"
     ssh_config: str = ""
-    callbacks: tuple[str, ...] = ()
-    vault: Mapping[str, str] = Field(default_factory=dict)
-    custody: Literal["auto", "none"] = "auto"
-    agent_keys: tuple[str, ...] | None = None
-    backends: Backends = Backends()
-    anchors: tuple[AnchorSetting, ...] = ()
-    alerts: tuple[AlertSetting, ...] = ()
-    me: Me = Me()
+    callbacks: tuple[str, ...] = field(default=(), metadata={"read": _texts})
+    vault: Mapping[str, str] = field(default_factory=dict, metadata={"read": _named})
+    custody: Literal["auto", "none"] = field(default="auto", metadata={"read": _word("auto", "none")})
+    agent_keys: tuple[str, ...] | None = field(default=None, metadata={"read": _texts_or_none})
+    backends: Backends = field(default=Backends(), metadata={"read": _part(Backends)})
+    anchors: tuple[AnchorSetting, ...] = field(
+        default=(), metadata={"read": _parts(AnchorSetting, "anchors")}
+    )
+    alerts: tuple[AlertSetting, ...] = field(default=(), metadata={"read": _parts(AlertSetting, "alerts")})
+    me: Me = field(default=Me(), metadata={"read": _part(Me)})
 
 
 def find_root(start: Path | None = None) -> Path:
@@ -153,23 +253,23 @@ def load(root: Path) -> Config:
     """Read `itmp.yml` and what `itmp.local.yml` overrides; raise `InvalidInputError` with file and key."""
     merged = _merge(_read(root / FILE), _read(root / LOCAL) if (root / LOCAL).is_file() else {})
     try:
-        config = Config.model_validate(merged, strict=False)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        config = _part(Config)(merged)
+    except _Wrong as wrong:
+        known = ", ".join(one.name for one in fields(Config))
         raise InvalidInputError(
-            f"{key}: {first['msg']}", where=FILE, do="Known keys: " + ", ".join(Config.model_fields)
-        ) from error
+            f"{'.'.join(wrong.keys)}: {wrong}", where=FILE, do=f"Known keys: {known}"
+        ) from wrong
     _check(config)
     return config
 
 
 def _check(config: Config) -> None:
     """Raise `InvalidInputError` for what must not be found out on the day on which it is needed."""
-    from itmp.calendars import parse_duration  # noqa: PLC0415 - the command line's help starts faster
+    if config.anchors:
+        from itmp.calendars import parse_duration  # noqa: PLC0415 - the command line's help starts faster
 
-    for anchor in config.anchors:
-        parse_duration(anchor.lag)
+        for anchor in config.anchors:
+            parse_duration(anchor.lag)
     for alert in config.alerts:
         alert.check()
     if len({alert.name for alert in config.alerts}) != len(config.alerts):

@@ -18,7 +18,7 @@ from itmp.audit.commitments import commitments_of, open_commitment
 from itmp.errors import InvalidInputError, NotFoundError
 from itmp.inquiry import Content
 from itmp.inquiry.contents import RETENTION, STATEMENT, needed
-from itmp.workspace import auditing, changes, packing, statements
+from itmp.workspace import changes, entries, packing, statements
 from itmp.workspace.committed import committed, plans
 from itmp.workspace.place import EXECUTOR, Workspace
 
@@ -158,7 +158,7 @@ def owed(place: Workspace) -> Mapping[str, int]:
 
 
 def _of_leaf(place: Workspace, name: str, pointer: str) -> tuple[Content, ...]:
-    leaf = auditing.audit_show(place, name)
+    leaf = entries.audit_show(place, name)
     found = [item for item in committed(place) if item.leaf == leaf.hash]
     chosen = tuple(item for item in found if pointer in {"", item.pointer})
     if not chosen:

@@ -1,9 +1,11 @@
 """What happened, entry by entry: `logs` of a change, the log's events, and the index that finds them.
 
 Rules kept here: reading starts at once however long the log is, because entries are found by the search index and read
-one by one; each is read from the log's own bytes and looked at again before it is shown.
+one by one; each is read from the log's own bytes and looked at again before it is shown. One event is proven by the
+tiles, or, where no checkpoint covers it yet, read as the log opens it.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,6 +14,7 @@ from typing import Final, NamedTuple
 from itmp.adapters.index import NAME, Query, micros, what
 from itmp.audit import Leaf
 from itmp.calendars import parse_duration, parse_time
+from itmp.canonical import parse_digest
 from itmp.errors import InvalidInputError, NotFoundError
 from itmp.workspace import periods
 from itmp.workspace.noticing import Notice, is_held
@@ -22,6 +25,7 @@ SHOWN: Final = ("action.finished", "check.finished", "action.reconciled")
 BAD: Final = ("failed", "unreachable", "denied", "unknown")
 _RUNS: Final = ("run.started", "run.resumed", "run.finished")
 _LONG: Final = 3600.0
+_NUMBER: Final = re.compile(r"[0-9]{1,15}\Z", re.ASCII)
 
 
 class Entry(NamedTuple):
@@ -82,6 +86,49 @@ def audit_list(place: Workspace, change: str = "", *, kind: str = "", limit: int
         limit=limit,
     )
     return _found(reading, query)
+
+
+def audit_show(place: Workspace, name: str) -> Leaf:
+    """Return one leaf by index in this period, or by leaf hash in any that is here.
+
+    It is proven by the tiles where it is signed, else as the log opens it.
+    """
+    if _NUMBER.match(name):
+        return _read(place, int(name))
+    return periods.anywhere(place, lambda one: _read(one, name))
+
+
+def _read(place: Workspace, name: str | int) -> Leaf:
+    reading = place.reading()
+    try:
+        index = name if isinstance(name, int) else _by_hash(place, reading, name)
+        leaf = reading.signed_leaf(index)
+    finally:
+        reading.close()
+    return leaf or _beyond(place, index)
+
+
+def _by_hash(place: Workspace, reading: Reading, name: str) -> int:
+    index = None
+    if name.startswith("sha256:"):
+        index = reading.find_hash(parse_digest(name))
+        if index is None:
+            beyond = (leaf.index for leaf in place.log.leaves(reading.signed) if leaf.hash == name)
+            index = next(beyond, None)
+    if index is None:
+        raise NotFoundError(
+            f"no leaf {name!r:.80}", do="Name an index or a leaf hash; list them: itmp audit list"
+        )
+    return index
+
+
+def _beyond(place: Workspace, index: int) -> Leaf:
+    if index >= place.log.size():
+        raise NotFoundError(
+            f"the log has no leaf {index}; its last is {place.log.size() - 1}",
+            do="List them: itmp audit list",
+        )
+    return place.log.leaf(index)
 
 
 def reindex(place: Workspace) -> int:

@@ -4,6 +4,7 @@ Rules kept here: a glance leaves a run's many results out, and reads those of sl
 to the gate, to evidence or to a signer, who fold every leaf themselves.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -39,7 +40,8 @@ class Glances:
         """Return the id of the change with this id or external reference, or raise `NotFoundError`."""
         if self.reading.has(name):
             return name
-        named = [record.id for record in self.records() if record.request and record.request.external == name]
+        records = map(self.record, self.reading.carrying(name))
+        named = [record.id for record in records if record.request and record.request.external == name]
         if len(named) > 1:
             raise InvalidInputError(
                 f"{len(named)} changes carry {name!r:.60}", do="Name one: " + ", ".join(named)
@@ -48,9 +50,9 @@ class Glances:
             raise NotFoundError(f"no change {name!r:.60} in this log", do="List them: itmp change list")
         return named[0]
 
-    def records(self) -> tuple[ChangeRecord, ...]:
-        """Glance at every change."""
-        return tuple(map(self.record, self.reading.changes()))
+    def records(self) -> Iterator[ChangeRecord]:
+        """Glance at one change after the other."""
+        return map(self.record, self.reading.changes())
 
     def record(self, change: str) -> ChangeRecord:
         """Glance at one change."""

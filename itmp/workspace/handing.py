@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from itmp.adapters import posix_log
 from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.posix_log import durable, periods
-from itmp.adapters.posix_log.opening import KEY, LOG
+from itmp.adapters.posix_log.reading import KEY, LOG
 from itmp.audit import Event, Expect, Log
 from itmp.audit.event import MAX_LEAF
 from itmp.change import (

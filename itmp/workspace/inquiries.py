@@ -1,13 +1,14 @@
 """Verbs of an auditor's questions about the whole log: population, sample, access, exceptions, reconcile.
 
-Rules kept here: every answer is read from raw leaves and says on which size and root of the log it rests; nothing is
-written; what hosts recorded comes from a folder that a change with its own approval collected, so that not even an
-auditor's question reaches a host without one.
+Rules kept here: every answer is read from raw leaves, all of them, and says on which size and root of the log it rests;
+no search index is asked, so that none can hide anything; changes are read one at a time and not kept, so that memory is
+bounded by the longest one; nothing is written; what hosts recorded comes from a folder that a change with its own
+approval collected, so that not even an auditor's question reaches a host without one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,10 +26,10 @@ from itmp.inquiry import (
     Trace,
     access,
     exceptions,
-    population,
     read_traces,
     reconcile,
     sample,
+    touches,
 )
 from itmp.inquiry.reconciling import SLACK
 from itmp.workspace import changes, periods
@@ -45,6 +46,8 @@ MOST: Final = 100_000
 _DATE: Final = len("2026-11-28")
 _ASKED: Final = frozenset({"clock", "auth.log", "dpkg.log", "boots"})
 _MAX_FILE: Final = 256 * 1024 * 1024
+_PLANS: Final = 64
+"""Manifests that are kept while the whole log is read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,15 @@ class Reconciled:
     silent: tuple[str, ...]
     traces: int
     disagreements: tuple[Disagreement, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """A sample: `cases`, drawn of `of` changes of the population `whole`."""
+
+    whole: Population
+    of: int
+    cases: tuple[Case, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +86,13 @@ def audit_account(place: Workspace, name: str, *, trust: "Trust | None" = None) 
 
     place = periods.in_its_period(place, name)
     change = changes.resolve(place, name)
-    (case,) = audit_cases(place, (change,))
-    place.log.checkpoint()
+    leaves = place.log.of_change(change)
+    case = _Manifests(place).case(leaves)
+    head = place.log.published()
+    if head is None or head.checkpoint.size <= leaves[-1].index:
+        place.log.checkpoint()
     bundle = build(place.log, change, older=periods.handovers(place))
     report = verify(bundle, trust or own_trust(place))
-    leaves = place.log.of_change(change)
     found = exceptions((case,), place.history(), leaves, time_of(place.log.leaf(0)))
     return Account(
         case=case,
@@ -91,7 +105,15 @@ def audit_account(place: Workspace, name: str, *, trust: "Trust | None" = None) 
 
 def audit_cases(place: Workspace, names: "Sequence[str]") -> tuple[Case, ...]:
     """Return the cases of the changes with these ids."""
-    return tuple(_cases(place, names))
+    return tuple(case for case, _ in read_cases(place, names))
+
+
+def read_cases(place: Workspace, names: Iterable[str]) -> Iterator[tuple[Case, tuple[Leaf, ...]]]:
+    """Yield the case of each change with these ids, and the leaves it was folded from; unknown ids are left out."""
+    told = _Manifests(place)
+    for leaves in map(place.log.of_change, names):
+        if leaves:
+            yield told.case(leaves), leaves
 
 
 def read_trust(folder: Path) -> "Trust":
@@ -116,25 +138,28 @@ def own_trust(place: Workspace) -> "Trust":
 def audit_population(place: Workspace, *, start: str = "", end: str = "") -> Population:
     """Return every change with an event in [start, end): RFC 3339, a local time and its zone, or a UTC date."""
     size = place.log.size()
-    return population(
-        _cases(place),
-        start=moment(start),
-        end=moment(end),
+    begin, until = moment(start), moment(end)
+    return Population(
+        start=begin,
+        end=until,
+        cases=_Cases(place, size, begin, until),
         size=size,
         root=of_raw(place.log.root(size)),
     )
 
 
-def audit_sample(
-    place: Workspace, *, seed: str, count: int, start: str = "", end: str = ""
-) -> tuple[Population, tuple[Case, ...]]:
-    """Return a period's population and `count` changes of it, drawn by the auditor's own seed."""
+def audit_sample(place: Workspace, *, seed: str, count: int, start: str = "", end: str = "") -> Drawn:
+    """Return `count` changes of a period, drawn by the auditor's own seed: those alone are folded."""
     if not seed:
         raise InvalidInputError("a sample needs a seed", do="Choose one yourself: --seed TEXT.")
     if not 0 < count <= MOST:
         raise InvalidInputError(f"a sample of {count}", do=f"Draw 1 to {MOST}.")
     whole = audit_population(place, start=start, end=end)
-    return whole, sample(whole.cases, seed=seed, count=count)
+    ids = list(place.log.changes())
+    if whole.start or whole.end:
+        ids = [leaves[0].event.change for leaves in _touching(place, whole.size, whole.start, whole.end)]
+    drawn = sample(ids, seed=seed, count=count)
+    return Drawn(whole=whole, of=len(ids), cases=tuple(_cases(place, drawn, size=whole.size)))
 
 
 def audit_access(place: Workspace) -> tuple[Grant, ...]:
@@ -146,8 +171,16 @@ def audit_access(place: Workspace) -> tuple[Grant, ...]:
 def audit_exceptions(place: Workspace, *, start: str = "", end: str = "") -> tuple[Exceptional, ...]:
     """Return every exception to the usual controls in [start, end)."""
     begin, until = moment(start), moment(end)
-    resumed = (leaf for leaf in place.log.leaves() if leaf.event.type == "run.resumed")
-    found = exceptions(_cases(place), place.history(), resumed, time_of(place.log.leaf(0)))
+    resumed = (leaf for leaf in place.log.leaves() if b'"run.resumed"' in leaf.data)
+    cases = _Cases(place, place.log.size(), begin, until)
+    found = exceptions(cases, place.history(), resumed, time_of(place.log.leaf(0)))
+    return within(found, begin, until)
+
+
+def within(
+    found: "Iterable[Exceptional]", begin: datetime | None, until: datetime | None
+) -> tuple[Exceptional, ...]:
+    """Return those of [begin, until)."""
     return tuple(
         item for item in found if (begin is None or item.at >= begin) and (until is None or item.at < until)
     )
@@ -163,15 +196,15 @@ def audit_reconcile(
 
     `slack` is a duration: how far clocks may be apart, 30 seconds where it is empty.
     """
-    traces = dict(_records(records))
-    cases = tuple(_cases(place))
-    acted = {host for case in cases for run in case.runs for host, _, _ in run.spans}
+    apart = parse_duration(slack) if slack else SLACK
+    traces, acted = dict(_records(records)), set[str]()
+    begin, until = moment(start), moment(end)
     found = reconcile(
-        cases,
+        _noting(_Cases(place, place.log.size(), begin, until, slack=apart), acted),
         [trace for mine in traces.values() for trace in mine],
-        start=moment(start),
-        end=moment(end),
-        slack=parse_duration(slack) if slack else SLACK,
+        start=begin,
+        end=until,
+        slack=apart,
     )
     return Reconciled(
         hosts=tuple(sorted(traces)),
@@ -179,6 +212,13 @@ def audit_reconcile(
         traces=sum(map(len, traces.values())),
         disagreements=found,
     )
+
+
+def _noting(cases: Iterable[Case], acted: set[str]) -> Iterator[Case]:
+    """Pass the cases on; note in `acted` every host that a run was allowed to act on."""
+    for case in cases:
+        acted |= {host for run in case.runs for host, _, _ in run.spans}
+        yield case
 
 
 def moment(text: str) -> datetime | None:
@@ -193,23 +233,58 @@ def moment(text: str) -> datetime | None:
     return parse_time(text)
 
 
-def _cases(place: Workspace, names: "Sequence[str] | None" = None) -> Iterator[Case]:
-    history, manifests = place.history(), _Manifests(place)
-    for change in place.log.changes() if names is None else names:
-        leaves = place.log.of_change(change)
-        yield Case.of(leaves, history, manifest=manifests.of(leaves[0]), blob=place.log.blob)
+class _Cases:
+    """The cases of a log's first `size` leaves that touch [start - slack, end + slack), folded as they are read."""
+
+    def __init__(
+        self,
+        place: Workspace,
+        size: int,
+        start: datetime | None,
+        end: datetime | None,
+        *,
+        slack: timedelta = timedelta(0),
+    ) -> None:
+        self._place, self._size = place, size
+        self._start, self._end = start and start - slack, end and end + slack
+
+    def __iter__(self) -> Iterator[Case]:
+        told = _Manifests(self._place)
+        return (told.case(leaves) for leaves in _touching(self._place, self._size, self._start, self._end))
+
+
+def _touching(
+    place: Workspace, size: int, start: datetime | None, end: datetime | None
+) -> Iterator[tuple[Leaf, ...]]:
+    """Yield the leaves of each change that has an event in [start, end), in the order of their first events."""
+    for change in place.log.changes():
+        leaves = tuple(leaf for leaf in place.log.of_change(change) if leaf.index < size)
+        if leaves and touches(time_of(leaves[0]), time_of(leaves[-1]), start=start, end=end):
+            yield leaves
+
+
+def _cases(place: Workspace, names: Iterable[str], *, size: int) -> Iterator[Case]:
+    told = _Manifests(place)
+    for change in names:
+        yield told.case(tuple(leaf for leaf in place.log.of_change(change) if leaf.index < size))
 
 
 class _Manifests:
-    """The manifests of the log's plans, each read once; None where a plan's bytes are gone or never were."""
+    """The manifests of the log's plans, the newest of them kept; None where a plan's bytes are gone or never were."""
 
     def __init__(self, place: Workspace) -> None:
-        self._place = place
+        self._place, self._history = place, place.history()
         self._known: dict[str, Manifest | None] = {}
+
+    def case(self, leaves: tuple[Leaf, ...]) -> Case:
+        """Fold a change's leaves."""
+        return Case.of(leaves, self._history, manifest=self.of(leaves[0]), blob=self._place.log.blob)
 
     def of(self, opened: Leaf) -> "Manifest | None":
         name = opened.event.plan
         if name not in self._known:
+            if len(self._known) >= _PLANS:
+                self._known.clear()
             self._known[name] = self._read(name)
         return self._known[name]
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from itmp.workspace.reading import Reading
 
 
+_PLANS: Final = 64
+"""Manifests that a workspace keeps in memory."""
 EXECUTOR: Final[Mapping[str, str]] = {"kind": "executor", "id": "itmp"}
 """The actor of what no person did."""
 
@@ -121,11 +123,18 @@ class Workspace:
         return self._histories[head]
 
     def plan(self, digest: "Digest") -> "Plan":
-        """The plan that the log keeps under this digest; its manifest is read once, its artifacts at each use."""
+        """The plan that the log keeps under this digest; the manifest stays while newer ones are few."""
         if digest not in self._plans:
-            from itmp.plan import Plan  # noqa: PLC0415 - as above
+            from functools import partial  # noqa: PLC0415 - as above
 
-            self._plans[digest] = Plan.from_bytes(self.log.blob(digest), self.log.blob)
+            from itmp.adapters import posix_log  # noqa: PLC0415 - as above
+            from itmp.plan import Plan  # noqa: PLC0415 - as above
+            from itmp.workspace.reading import read_blob  # noqa: PLC0415 - as above
+
+            if len(self._plans) >= _PLANS:
+                self._plans.pop(next(iter(self._plans)), None)
+            blob = partial(read_blob, posix_log.open_reader(self.shard / "log"))
+            self._plans[digest] = Plan.from_bytes(blob(digest), blob)
         return self._plans[digest]
 
     def relative(self, path: Path) -> str:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from itmp import canonical
 from itmp.adapters import posix_log
-from itmp.adapters.index import NAME, Query, SearchIndex
-from itmp.adapters.posix_log import opening
+from itmp.adapters.index import NAME, ChangeQuery, Query, SearchIndex
 from itmp.adapters.posix_log.heads import SqliteHeads
-from itmp.audit import Checkpoint, LogReader, SignedCheckpoint
+from itmp.adapters.posix_log.reading import HEAD, LOG
+from itmp.audit import Checkpoint, Leaf, LogReader, SignedCheckpoint
 from itmp.audit.checkpoint import MAX_NOTE
 from itmp.audit.log import MAX_BLOB, blob_path
 from itmp.audit.tiled import ProvenHashes
@@ -33,7 +33,7 @@ class Reading:
     """The log below `state`, opened for reading by its index."""
 
     def __init__(self, state: Path) -> None:
-        self._state, self._files = state, posix_log.open_reader(state / opening.LOG)
+        self._state, self._files = state, posix_log.open_reader(state / LOG)
         self.index = self._open()
 
     def blob(self, digest: Digest) -> bytes:
@@ -46,7 +46,28 @@ class Reading:
 
     def changes(self) -> tuple[str, ...]:
         """Return every change, in the order of their first events."""
-        return self.index.distinct("change", Query(few=True))
+        return self.index.changes(ChangeQuery(), limit=-1)[::-1]
+
+    def carrying(self, external: str) -> tuple[str, ...]:
+        """Return the changes that claim this external reference, in the order of their first events."""
+        return self.index.changes(ChangeQuery(external=external), limit=-1)[::-1]
+
+    def waiting(self) -> tuple[str, ...]:
+        """Return the changes that neither claim an end nor a permit, in the order of their first events."""
+        return self.index.changes(ChangeQuery(waiting=True), limit=-1)[::-1]
+
+    @property
+    def signed(self) -> int:
+        """How many leaves the checkpoint's tree has."""
+        return self._proven.size
+
+    def signed_leaf(self, index: int) -> Leaf | None:
+        """Return leaf `index` as the checkpoint's tree has it; None beyond that tree, or where the index has no way."""
+        return self.index.leaf(index) if index < self._proven.size else None
+
+    def find_hash(self, name: Digest) -> int | None:
+        """Return the first leaf of the signed tree with this hash: by the proven tiles, not by the index."""
+        return self._proven.find(canonical.raw(canonical.parse_digest(name)))
 
     def has(self, change: str) -> bool:
         """Whether the log has any event of this change."""
@@ -56,12 +77,12 @@ class Reading:
         for left in reversed(range(_TRIES)):
             head = self._head()
             try:
-                proven = ProvenHashes(self._files.get, head)
+                self._proven = ProvenHashes(self._files.get, head)
             except TileError:
                 if left and self._head() != head:
                     continue
                 raise
-            return SearchIndex(self._state / NAME, self._state / opening.LOG, proven)
+            return SearchIndex(self._state / NAME, self._state / LOG, self._proven)
         raise LogUnavailableError("the published tiles kept moving", do="Try again in a moment.")
 
     def _head(self) -> Checkpoint:
@@ -70,7 +91,7 @@ class Reading:
         if note is None:
             raise LogUnavailableError("the checkpoint is missing", do="itmp audit verify")
         signed = SignedCheckpoint.open(note, (self._verifier,), where="checkpoint").checkpoint
-        known = SqliteHeads(self._state / opening.HEAD).read()
+        known = SqliteHeads(self._state / HEAD).read()
         if known.size < signed.size or (known.size == signed.size and known.root != signed.root):
             raise ForkError(
                 f"the checkpoint has {signed.size} leaves, the head record knows {known.size}",

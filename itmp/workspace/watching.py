@@ -123,7 +123,10 @@ def reconcile(
 def change_story(place: Workspace, name: str) -> "Story":
     """Tell one change: who asked for what, who voted, what the gate would say now, what ran."""
     place = periods.in_its_period(place, name)
-    record = changes.find(place, name)
+    glances = Glances(place.reading())
+    record = glances.record(glances.resolve(name))
+    if record.state not in changes.ENDED:
+        record = changes.find(place, record.id)  # what the gate would say rests on every leaf
     return Story(record, _judged(place, record), _asks(place, record))
 
 

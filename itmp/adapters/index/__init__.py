@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from itmp.adapters.index._changes import ChangeQuery, Freeze
 from itmp.adapters.index._facts import facts, micros, what
 from itmp.adapters.index._frames import Frames, Spot
 from itmp.adapters.index._rows import Query, Rows
@@ -25,7 +26,7 @@ from itmp.audit.merkle import leaf_hash
 from itmp.audit.tiled import ProvenHashes
 from itmp.errors import EvidenceInvalidError, ForkError, LogUnavailableError
 
-__all__ = ["NAME", "Query", "SearchIndex", "micros", "what"]
+__all__ = ["NAME", "ChangeQuery", "Freeze", "Query", "SearchIndex", "micros", "what"]
 
 NAME: Final = "index.sqlite"
 _WAIT_SECONDS: Final = 10.0
@@ -77,6 +78,22 @@ class SearchIndex:
         """Return the different values of `type`, `change`, `run`, `step`, `host` or `outcome` among what fits."""
         with _usable(self._file):
             return self._rows.distinct(name, query)
+
+    def leaf(self, index: int) -> Leaf | None:
+        """Return leaf `index`; None when the rows do not have it."""
+        with _usable(self._file):
+            spot = self._rows.spot(index)
+        return None if spot is None else self._read(spot)
+
+    def changes(self, query: ChangeQuery, *, limit: int, skip: int = 0) -> tuple[str, ...]:
+        """Return the ids of the changes that fit, by what their events claim; the newest first."""
+        with _usable(self._file):
+            return self._rows.changes.find(query, limit=limit, skip=skip)
+
+    def count(self, query: ChangeQuery) -> int:
+        """Return how many changes fit, by what their events claim."""
+        with _usable(self._file):
+            return self._rows.changes.count(query)
 
     def _read(self, spot: Spot) -> Leaf:
         data = self._frames.leaf(spot)

@@ -9,13 +9,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
+from itmp.adapters.index._claims import Claim, claim_of
+
 MAX_WHAT: Final = 1000
 """Characters of a result's text that can be searched."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Facts(NamedTuple):
-    """The words of one leaf; empty where it has none. `t` is microseconds since 1970."""
+    """The words of one leaf; empty where it has none. `t` is microseconds since 1970, `claim` tells of its change."""
 
     t: int
     type: str
@@ -25,9 +27,10 @@ class Facts(NamedTuple):
     host: str
     outcome: str
     what: str
+    claim: Claim | None
 
 
-_NOTHING: Final = Facts(0, "", "", "", "", "", "", "")
+_NOTHING: Final = Facts(0, "", "", "", "", "", "", "", None)
 
 
 def facts(leaf: bytes) -> Facts:
@@ -35,15 +38,17 @@ def facts(leaf: bytes) -> Facts:
     try:
         value = json.loads(leaf)
         known = value.get
+        kind, data = _text(value["type"]), known("data")
         return Facts(
             micros(value["t"]),
-            _text(value["type"]),
+            kind,
             _text(known("change")),
             _text(known("run")),
             _text(known("step")),
             _text((known("target") or {}).get("id")),
             _text(known("outcome")),
-            what(known("action"), known("data")),
+            what(known("action"), data),
+            claim_of(kind, data),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return _NOTHING

@@ -1,4 +1,4 @@
-"""The index's tables: one row a leaf, words by number, and what the rows were read from.
+"""The index's tables: one row a leaf, words by number, and what the rows were read from (`_changes` has the changes').
 
 Rules kept here: rows are added in the log's order, a portion and the mark of how far they go in one transaction; an
 index of another layout, of another log, with rows missing or with another newest leaf than the journal's is no index.
@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from itmp.adapters.index import _changes
 from itmp.adapters.index._facts import Facts
 from itmp.adapters.index._frames import Spot
 
-LAYOUT: Final = "2"
+LAYOUT: Final = "3"
 _TABLES: Final = """
 CREATE TABLE word (n INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE mark (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -27,6 +28,7 @@ CREATE INDEX IF NOT EXISTS by_host ON leaf (change, host);
 CREATE INDEX IF NOT EXISTS by_step ON leaf (change, step);
 CREATE INDEX IF NOT EXISTS by_outcome ON leaf (change, outcome);
 CREATE INDEX IF NOT EXISTS by_rare ON leaf (change, type) WHERE bulk = 0;
+CREATE INDEX IF NOT EXISTS by_type ON leaf (type) WHERE bulk = 0;
 """
 _INSERT: Final = "INSERT INTO leaf VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 BULK: Final = frozenset({"action.intended", "action.finished", "check.finished"})
@@ -64,19 +66,24 @@ class Rows:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._words: dict[str, int] = {}
+        self.changes: Final = _changes.Changes(db)
 
     def create(self, newest: int) -> None:
         """Make the tables for a journal whose newest segment begins with leaf `newest`."""
-        self._db.executescript(_TABLES)
+        self._db.executescript(_TABLES + _changes.TABLE)
         self._set({"layout": LAYOUT, "newest": str(newest), "size": "0", "segment": "0", "at": "0"})
 
     def marks(self) -> Mapping[str, str]:
         """Return what the rows were read from and how far; empty for no index of this layout."""
         marks = dict(self._db.execute("SELECT key, value FROM mark"))
-        rows = self._db.execute("SELECT count(*), coalesce(max(n), -1) FROM leaf").fetchone()
-        self._db.execute("SELECT n, text FROM word LIMIT 1").fetchone()
+        count = self._db.execute("SELECT count(*) FROM leaf").fetchone()[
+            0
+        ]  # alone it reads pages' heads, not rows
+        last = self._db.execute("SELECT coalesce(max(n), -1) FROM leaf").fetchone()[0]
+        for table in ("word", "claim"):
+            self._db.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()  # noqa: S608 - fixed words
         size = int(marks.get("size", "-1"))
-        return marks if marks.get("layout") == LAYOUT and rows == (size, size - 1) else {}
+        return marks if marks.get("layout") == LAYOUT and (count, last) == (size, size - 1) else {}
 
     def add(self, found: Sequence[tuple[Spot, Facts]], marks: Mapping[str, str]) -> None:
         """Add the next leaves, those that another reader has added meanwhile left out."""
@@ -84,7 +91,9 @@ class Rows:
         try:
             size = int(self._db.execute("SELECT value FROM mark WHERE key = 'size'").fetchone()[0])
             if found and found[-1][0].index >= size:
-                self._insert(found[max(0, size - found[0][0].index) :])
+                new = found[max(0, size - found[0][0].index) :]
+                self._insert(new)
+                self.changes.add(new, self._number)
                 self._set(marks)
             self._db.execute("COMMIT")
         except BaseException:
@@ -110,7 +119,7 @@ class Rows:
 
     def arrange(self) -> None:
         """Make the ways to search, once the bulk is there."""
-        self._db.executescript(_INDEXES)
+        self._db.executescript(_INDEXES + _changes.INDEXES)
 
     def find(self, query: Query) -> Iterator[Spot]:
         """Yield the places of the leaves that fit, in the log's order (or turned round).
@@ -133,6 +142,11 @@ class Rows:
             if len(rows) < _PORTION:
                 return
             left, edge = left - len(rows), rows[-1][0]
+
+    def spot(self, index: int) -> Spot | None:
+        """Return where leaf `index` stands; None when there is no such row."""
+        row = self._db.execute("SELECT n, segment, at FROM leaf WHERE n = ?", (index,)).fetchone()
+        return Spot(index=row[0], segment=row[1], at=row[2]) if row else None
 
     def distinct(self, name: str, query: Query) -> tuple[str, ...]:
         """Return the different words of column `name` among the leaves that fit, in the order of their first leaf."""
@@ -202,10 +216,10 @@ def _wanted(query: Query) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 def _way(query: Query) -> str:
     """Say along which index to go: the planner, which knows no counts, would at times sort a million rows."""
+    if query.change is None:
+        return "INDEXED BY by_type" if query.few and query.types else "NOT INDEXED"
     if query.few:
         return "INDEXED BY by_rare"
-    if query.change is None:
-        return "NOT INDEXED"
     given = (
         ("host", query.hosts),
         ("outcome", query.outcomes),

@@ -14,25 +14,18 @@ from typing import Final
 
 from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.posix_log import durable
-from itmp.adapters.posix_log.files import STATE, PosixFiles, PosixReader
+from itmp.adapters.posix_log.files import STATE, PosixFiles
 from itmp.adapters.posix_log.heads import SqliteHeads
 from itmp.adapters.posix_log.journal import PosixJournal
 from itmp.adapters.posix_log.locks import locked, locked_folder
-from itmp.adapters.ssh_agent import AGENT, AgentKey, RetiredKey
+from itmp.adapters.posix_log.reading import HEAD, KEY, LOG, SNAPSHOT, key_of
 from itmp.audit import Clock, Event, Log, check_origin, empty_head
 from itmp.audit.snapshot import EVERY
-from itmp.errors import InvalidInputError, LogUnavailableError, NotFoundError
-from itmp.signing import LogKey, NoteKey, NoteVerifier
+from itmp.errors import InvalidInputError, NotFoundError
+from itmp.signing import LogKey
 
-LOG: Final = "log"
-HEAD: Final = "head.sqlite"
-SNAPSHOT: Final = "snapshot"
-KEY: Final = Path("keys") / "log.key"
-RETIRED: Final = "log.vkey"
-"""The public key of a log that has ended: its private key is destroyed then."""
 _STAGING: Final = ".creating"
 _IN_ORDER: Final = (str(KEY), HEAD, LOG)  # the log last: it is there only when all is
-_MAX_KEY: Final = 4096
 _PARTS: Final = "Open it. Remove a lone key or head record only if no log was ever made with it."
 _STALE_SECONDS: Final = 24 * 3600.0
 
@@ -180,30 +173,3 @@ def open_log(
     with durable.unavailable("opened", root):
         durable.sweep(root / LOG / STATE / "tmp", older=_STALE_SECONDS)
     return make(PosixStore(root, boot=clock.boot()), key, clock, ids, every=every)
-
-
-def open_reader(log_dir: Path) -> PosixReader:
-    """Open a log's folder (or a copy of it) read-only; no key, no head record."""
-    if not log_dir.is_dir():
-        raise NotFoundError("there is no log here", where=str(log_dir))
-    return PosixReader(log_dir)
-
-
-def key_of(root: Path) -> LogKey:
-    """Return the key of the log below `root`; of one that has ended only the public half is there."""
-    data = durable.read_file(root / RETIRED, _MAX_KEY)
-    if data is None:
-        return read_key(root / KEY)
-    return RetiredKey(verifier=NoteVerifier.parse(data.decode(errors="replace").removesuffix("\n")))
-
-
-def read_key(path: Path) -> LogKey:
-    """Read the log's key, or which key of the ssh-agent it is; refuse a file that others can read, or not ours."""
-    with durable.unavailable("read", path):
-        data = durable.read_private(path, _MAX_KEY)
-    if data is None:
-        raise LogUnavailableError(
-            "the log's key is missing", where=str(path), do="Restore it, or start a new period."
-        )
-    text = data.decode(errors="replace").removesuffix("\n")
-    return AgentKey.from_text(text) if text.startswith(AGENT) else NoteKey.from_text(text)

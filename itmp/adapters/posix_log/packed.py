@@ -16,7 +16,7 @@ from itmp.adapters.posix_log import durable, frames
 from itmp.adapters.posix_log.files import STATE, JournalPart, PosixReader
 from itmp.adapters.posix_log.heads import SqliteHeads
 from itmp.adapters.posix_log.journal import PosixJournal
-from itmp.adapters.posix_log.opening import HEAD, LOG, RETIRED
+from itmp.adapters.posix_log.reading import HEAD, LOG, RETIRED
 from itmp.audit import Head, SignedCheckpoint
 from itmp.audit.checkpoint import MAX_NOTE
 from itmp.audit.log import MAX_BLOB

@@ -15,7 +15,7 @@ from typing import Final
 
 from itmp.adapters.posix_log import durable
 from itmp.adapters.posix_log.locks import locked
-from itmp.adapters.posix_log.opening import HEAD, KEY, LOG, RETIRED, SNAPSHOT
+from itmp.adapters.posix_log.reading import HEAD, KEY, LOG, RETIRED, SNAPSHOT
 from itmp.errors import InvalidInputError, LogUnavailableError
 
 PERIODS: Final = "periods"

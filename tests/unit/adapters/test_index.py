@@ -144,6 +144,10 @@ def _words(told: Told) -> None:
     told.edit("DROP TABLE word")
 
 
+def _claims(told: Told) -> None:
+    told.edit("DROP TABLE claim")
+
+
 HARMS: tuple[Callable[[Told], None], ...] = (
     _gone,
     _torn,
@@ -154,6 +158,7 @@ HARMS: tuple[Callable[[Told], None], ...] = (
     _ahead,
     _nowhere,
     _words,
+    _claims,
 )
 
 

@@ -101,10 +101,11 @@ def test_another_hosts_slice_covers_nothing() -> None:
     assert names == {"login-outside-run"}
 
 
-def test_results_on_a_host_that_knows_of_no_login_are_named() -> None:
+@pytest.mark.parametrize("days", [(-1,), (1,), (-1, 1), (2, -3, 1)])
+def test_results_on_a_host_that_knows_of_no_login_are_named(days: tuple[int, ...]) -> None:
     case = told()
-    early = case.first - timedelta(days=1)
-    found = reconcile([case], [login("web1", early), login("web2", case.runs[0].started)])
+    others = [login("web1", case.last + timedelta(days=day)) for day in days]
+    found = reconcile(iter([case]), [*others, login("web2", case.runs[0].started)])
     assert {(item.name, item.place) for item in found} == {
         ("login-outside-run", "web1"),
         ("results-without-login", "web1"),

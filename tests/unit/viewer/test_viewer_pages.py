@@ -1,6 +1,7 @@
 """The auditor's pages: they say what was proved, act on nothing, and show hostile text harmless."""
 
 import re
+import sqlite3
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -8,14 +9,17 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from itmp.errors import InvalidInputError
+from itmp.errors import BusyError, InvalidInputError
 from itmp.testing.on_disk import story_on_disk
 from itmp.testing.story import Story
 from itmp.viewer import application
-from itmp.viewer.serving import check_address
+from itmp.viewer.serving import check_address, listening
 from itmp.workspace import Workspace
 
 HOSTILE = "<script>alert(1)</script> <img src=x onerror=alert(2)> & \" ' {{ 7 * 7 }} javascript:alert(3)"
+
+
+KIND = re.compile(r"<td>(emergency|one-person|own-approval|no-approval|reconciled|skipped|single-root)</td>")
 
 
 class Seen(HTMLParser):
@@ -147,6 +151,35 @@ def test_the_list_finds_by_words_and_pages(client: TestClient, story: Story) -> 
     assert listed("at=1") == [one]
     assert listed("end=2020-01-01") == []
     assert listed("start=2026-11-22") == [two, one]
+
+
+def test_a_page_says_whether_the_index_found_what_it_shows(
+    client: TestClient, story: Story, tmp_path: Path
+) -> None:
+    one, two = story.log.changes()
+    client.get("/?q=alice")
+    db = sqlite3.connect(tmp_path / ".itmp/index.sqlite")
+    db.execute("DELETE FROM claim WHERE change = (SELECT n FROM word WHERE text = ?)", (two,))
+    db.execute("UPDATE claim SET words = 'mallory', requester = 'mallory', marks = 31")
+    db.commit()
+    db.close()
+    every, some, odd = (client.get(path).text for path in ("/", "/?q=mallory", "/exceptions"))
+    assert f"/changes/{two}" in every, "the list itself asks no index"
+    assert "Every change of the log" in every
+    assert "search index" not in every
+    for text in (some, odd):
+        assert "Found by the search index" in text
+        assert "reads every leaf" in text
+    assert f"/changes/{one}" in some
+    assert "mallory" not in some.replace('value="mallory"', ""), "only the question says so"
+    assert set(KIND.findall(odd)) == {"single-root"}, "what is marked is judged by its leaves"
+
+
+def test_a_listening_address_that_is_taken_is_named() -> None:
+    with listening("127.0.0.1:0") as (_, address):
+        assert not address.endswith(":0")
+        with pytest.raises(BusyError, match="cannot listen"), listening(address):
+            pass
 
 
 @pytest.mark.parametrize(
