@@ -22,13 +22,13 @@ def state_of(root: Path, said: list[list[str]]) -> bytes:
     parts = [repr([words for words in said if words[0] in PROMISES]).encode()]
     for folder, _, names in os.walk(root):
         place = os.path.relpath(folder, root)
-        parts += [_part(Path(folder, name), place) for name in {*names, ""} - _OURS]
+        parts += [_part(Path(folder, name), place, name) for name in {*names, ""} - _OURS]
     return hashlib.sha256(b"\n".join(sorted(parts))).digest()
 
 
-def _part(path: Path, place: str) -> bytes:
-    """Return a digest of one file (or of the folder itself), its place and who may read it."""
-    status, name = path.lstat(), "" if place.endswith(".state/tmp") else path.name
+def _part(path: Path, place: str, name: str) -> bytes:
+    """Return a digest of one file (of the folder itself, when `name` is empty), its place and who may read it."""
+    status, name = path.lstat(), "" if place.endswith(".state/tmp") else name
     if not path.is_file():
         content = b""
     elif path.name == "marks":
