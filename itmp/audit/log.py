@@ -205,10 +205,8 @@ class Log:
 
     def anchored(self) -> Iterator[tuple[int, str]]:
         """Yield the size and name of every file that an anchor gave; nothing is read."""
-        for path in self._store.files.names("anchors"):
-            _, size, *name = path.split("/", 2)
-            if name and size.isdecimal():
-                yield int(size), name[0]
+        found = (path.split("/", 2)[1:] for path in self._store.files.names("anchors"))
+        return ((int(parts[0]), parts[1]) for parts in found if len(parts) > 1 and parts[0].isdecimal())
 
     def kept(self, size: int | None = None) -> Iterator[tuple[str, bytes]]:
         """Yield what anchors gave (for the head of `size` leaves), as (path below `anchors/`, bytes)."""

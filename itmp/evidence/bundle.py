@@ -22,7 +22,8 @@ believing:
 | statements/<index>[-<n>].txt, .sig | the statements in the leaves |
 """
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from itmp import canonical
@@ -144,9 +145,13 @@ def anchored_heads(trail: Trail, events: Iterable[Leaf], head: Checkpoint) -> di
     """
     files: dict[int, set[str]] = {}
     for size, name in trail.anchored():
-        if 0 < size <= head.size and (name.endswith((".note", ".tsr"))):
+        if 0 < size <= head.size and name.endswith((".note", ".tsr")):
             files.setdefault(size, set()).add(name)
-    wanted = {size for leaf in events for signed in signed_in(leaf) for size in _around(leaf, signed, files)}
+    kinds = [
+        sorted(size for size, names in files.items() if any(_gave(name, ending, names) for name in names))
+        for ending in (".note", ".tsr")
+    ]
+    wanted = {size for leaf in events for signed in signed_in(leaf) for size in _around(leaf, signed, kinds)}
     return {
         name: data
         for size in sorted(wanted)[:MOST_HEADS]
@@ -154,16 +159,16 @@ def anchored_heads(trail: Trail, events: Iterable[Leaf], head: Checkpoint) -> di
     }
 
 
-def _around(leaf: Leaf, signed: Signed, files: Mapping[int, set[str]]) -> Iterable[int]:
-    """Yield the newest anchored sizes that the signer can have seen and the first that cover the leaf, by kind."""
+def _around(leaf: Leaf, signed: Signed, kinds: Iterable[Sequence[int]]) -> Iterable[int]:
+    """Yield of each kind the newest size that the signer can have seen and the first that covers the leaf."""
     try:
         seen, _ = Statement.parse(signed.text).seen
     except InvalidInputError:
         return
-    for ending in (".note", ".tsr"):
-        sizes = [size for size, names in files.items() if any(_gave(name, ending, names) for name in names)]
-        yield from {max((size for size in sizes if size <= seen), default=0)} - {0}
-        yield from {min((size for size in sizes if size > leaf.index), default=0)} - {0}
+    for sizes in kinds:
+        before, after = bisect_right(sizes, seen), bisect_right(sizes, leaf.index)
+        yield from sizes[max(before - 1, 0) : before]
+        yield from sizes[after : after + 1]
 
 
 def _gave(name: str, ending: str, names: set[str]) -> bool:

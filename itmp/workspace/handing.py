@@ -146,6 +146,7 @@ def end(log: Log, proposal: Proposal, state: Path, *, size: int) -> None:
     }
     events.append(Event(id=new_id(), type="key.rotated", actor=dict(_EXECUTOR), data=data))
     _check(log, given, proposal)
+    _check_keys(state)
     log.extend(events, expect=Expect(change=None, head=log.policy_head(), size=size))
 
 
@@ -170,6 +171,17 @@ def _check(log: Log, given: dict[str, list[Signed]], proposal: Proposal) -> None
             "policy and statements do not fit into the next log's first leaf",
             do="Shorten the policy, or rotate with no more signatures than its quorum asks for.",
         )
+
+
+def _check_keys(state: Path) -> None:
+    """Raise before anything is written, if a key that must sign the handover could not: the log would end half-way."""
+    for path in (state / KEY, state / periods.ROTATION / NEW):
+        if fault := posix_log.read_key(path).fault():
+            raise LogUnavailableError(
+                f"both logs' keys must sign the handover: {fault}",
+                where=str(path),
+                do="Load the key into the agent, then try again.",
+            )
 
 
 def finish(state: Path, log: Log) -> None:

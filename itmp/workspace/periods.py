@@ -49,6 +49,11 @@ def of_period(place: Workspace, name: str) -> Workspace:
             where=str(folder / f"{name}{PACKED}"),
             do=f"itmp audit archive {name} --back",
         )
+    if name in older(place):
+        raise NotFoundError(
+            f"period {name} was dropped; its handover alone is here",
+            do="Put its packed file back, if you kept one.",
+        )
     here = ", ".join((*older(place), period_of(place.log.origin)))
     raise NotFoundError(f"there is no period {name!r:.40} here", do=f"Periods: {here}.")
 

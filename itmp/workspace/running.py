@@ -272,13 +272,10 @@ def _carry(
         )
         summary = start.carry(permit, wiring)
     anchoring.checkpoint(place)
-    said = tuple(
-        f"check {one.n}, {one.name}: {one.why}"
-        for one in admission.checks
-        if one.n == remembered.RULE and one.why
-    )
+    said = [one for one in admission.checks if one.n == remembered.RULE and one.why]
     result = _finished(place, start, summary)
-    return replace(result, notes=(*said, *result.notes))
+    notes = (f"check {one.n}, {one.name}: {one.why}" for one in said)
+    return replace(result, notes=(*notes, *result.notes))
 
 
 def _finished(place: Workspace, start: _Start, summary: RunSummary) -> Result:

@@ -1,12 +1,15 @@
 """An anchor that another account keeps: the log's own account cannot make it forget, and a rollback shows against it."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytestmark = [pytest.mark.hosts, pytest.mark.skipif(os.getuid() != 0, reason="needs root")]
 
 STORY = Path(__file__).with_name("apart_story.py")
 
@@ -20,7 +23,6 @@ def seen() -> dict[str, Any]:
     return found
 
 
-@pytest.mark.hosts
 def test_it_follows_signed_acts_and_says_whose_it_is(seen: dict[str, Any]) -> None:
     assert seen["first"]["exit"] == seen["grown"]["exit"] == 0
     assert (seen["first"]["anchor"]["size"], seen["grown"]["anchor"]["size"]) == (1, 3)
@@ -29,7 +31,6 @@ def test_it_follows_signed_acts_and_says_whose_it_is(seen: dict[str, Any]) -> No
     assert seen["root"]["anchor"]["note"] == "kept by account itmp-anchor; root could change it still"
 
 
-@pytest.mark.hosts
 def test_the_logs_own_account_can_change_nothing_there(seen: dict[str, Any]) -> None:
     assert {name for name, code in seen["attacks"].items() if code == 0} == set()
     assert len(seen["attacks"]) == 9
@@ -38,7 +39,6 @@ def test_the_logs_own_account_can_change_nothing_there(seen: dict[str, Any]) -> 
     assert seen["separate"] == 15
 
 
-@pytest.mark.hosts
 def test_the_keeper_refuses_what_does_not_continue_even_with_the_logs_key(seen: dict[str, Any]) -> None:
     assert {name: answer.split()[0] for name, answer in seen["forged"].items()} == {
         "beyond": "fork:",
@@ -50,7 +50,6 @@ def test_the_keeper_refuses_what_does_not_continue_even_with_the_logs_key(seen: 
     }
 
 
-@pytest.mark.hosts
 def test_a_rollback_of_everything_is_named_and_nothing_more_is_signed(seen: dict[str, Any]) -> None:
     assert seen["rolled back"]["exit"] == 42
     assert seen["rolled back"]["findings"] == [["rolled-back", "anchor directory"]]

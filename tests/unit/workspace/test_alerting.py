@@ -52,7 +52,7 @@ def receiver() -> Iterator[Any]:
     server.got, server.status, server.silence = [], 200, threading.Event()
     server.silence.set()
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield server
     server.silence.set()

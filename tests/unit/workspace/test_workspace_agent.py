@@ -13,7 +13,7 @@ from itmp.adapters import posix_log
 from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.ssh_agent import AgentAwayError, AgentKey
 from itmp.audit import Event, SignedCheckpoint
-from itmp.errors import InvalidInputError, NotFoundError
+from itmp.errors import InvalidInputError, LogUnavailableError, NotFoundError
 from itmp.signing import NoteVerifier
 from itmp.workspace.place import EXECUTOR
 
@@ -114,6 +114,15 @@ def test_a_log_key_in_the_agent_is_rotated_to_another(place: workspace.Workspace
     after = workspace.Workspace.here(place.root)
     assert after.log.origin == "example.com/ops/2031"
     assert workspace.audit_verify(after).exit_code == 0
+
+
+def test_a_log_does_not_end_while_its_key_is_away(place: workspace.Workspace, agent: Agent) -> None:
+    agent.call("ssh-add", "-q", "-D")
+    with pytest.raises(LogUnavailableError, match="both logs' keys must sign the handover"):
+        workspace.rotate(place, period="2031", key=str(place.root / "key"))
+    assert workspace.Workspace.here(place.root).log.leaf(0).event.type == "log.created"
+    agent.call("ssh-add", "-q", str(agent.folder / "log"))
+    assert workspace.rotate(workspace.Workspace.here(place.root), key=str(place.root / "key")).done
 
 
 def _fingerprint(agent: Agent) -> str:

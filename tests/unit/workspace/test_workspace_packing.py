@@ -67,6 +67,8 @@ def test_a_dropped_period_leaves_its_handover(tmp_path: Path) -> None:
     time.sleep(2.1)
     workspace.audit_archive(place, "2026")
     assert workspace.audit_archive(again(place), "2026", drop=True).where == "dropped"
+    with pytest.raises(NotFoundError, match="period 2026 was dropped"):
+        workspace.of_period(again(place), "2026")
     report = workspace.audit_verify(again(place))
     assert (report.exit_code, [one.name for one in report.findings]) == (0, ["period-dropped"])
     workspace.rotate(again(place), period="2032", key=str(place.root / "key"))
