@@ -84,6 +84,17 @@ def test_only_the_key_that_began_a_store_is_heard(tmp_path: Path) -> None:
     assert refusal(request(8, 9), tmp_path)[0] == "refused: another key began this log's store"
 
 
+@pytest.mark.parametrize("at", [4, 40, 67])
+def test_a_signature_that_does_not_hold_is_refused(at: int, tmp_path: Path) -> None:
+    keep.keep(request(0, 8), str(tmp_path))
+    text, _, line = head(9).rpartition(b" ")
+    signature = bytearray(base64.b64decode(line))  # a key id of 4 bytes, then the signature's 64
+    signature[at] ^= 1
+    note = text + b" " + base64.b64encode(signature) + b"\n"
+    assert refusal(request(8, 9, note=note), tmp_path) == ("refused: the log's key did not sign this head", 1)
+    assert kept(tmp_path) == ["8.note"]
+
+
 @pytest.mark.parametrize(
     "body",
     [
