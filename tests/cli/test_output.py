@@ -26,6 +26,9 @@ NOT_HERE = {
     "audit serve": "serves until it is ended; tests of the viewer",
     "witness serve": "serves until it is ended; tests of anchors",
     "patch resolve": "tests of patches, on namespace hosts",
+    "audit rotate": "ends the log; tests of rotation",
+    "audit revoke-key": "ends the log; tests of rotation",
+    "audit separate": "makes an account; tests of anchors",
 }
 WRONG = {
     "show": ("nowhere.plan.tar",), "diff": ("a.plan.tar", "none.plan.tar"), "validate": ("none.yml",), "plan": ("none.yml",),
@@ -75,7 +78,7 @@ def test_with_json_every_verb_answers_with_one_object(place: Place) -> None:
         "audit export": ("-o", "trail.jsonl"), "audit report": (change, "-o", "change.html"),
         "audit reconcile": ("--records", "records"), "answer": (change, "ask", "true", *alice),
         "audit open": ("0",), "audit redact": ("0", "/diff", "--reason", "x", *alice), "audit retention": (),
-        "audit restore": (".itmp/log", "--check"), "audit health": (),
+        "audit restore": (".itmp/log", "--check"), "audit health": (), "audit archive": (),
         "engine status": (), "audit anchor": (), "witness key": ("w1.example.net", "--state", "w1"),
     }  # fmt: skip
     assert {*story, *NOT_HERE} == set(verbs(typer.main.get_command(app)))

@@ -60,6 +60,16 @@ def test_one_person_rotates_in_one_command(place: workspace.Workspace) -> None:
     assert ended.leaf(2).event.type == "key.rotated"
 
 
+def test_a_leaf_of_an_earlier_period_is_found_by_its_hash(place: workspace.Workspace) -> None:
+    leaf = place.log.leaf(1)
+    workspace.rotate(place, period="2027", key=key_of(place))
+    after = again(place)
+    assert workspace.audit_show(after, leaf.hash) == leaf
+    assert workspace.audit_show(workspace.of_period(after, "2026"), "1") == leaf
+    with pytest.raises(NotFoundError, match="the log has no leaf 1; its last is 0"):
+        workspace.audit_show(after, "1")
+
+
 def test_periods_are_named_by_year_and_then_by_number(place: workspace.Workspace) -> None:
     for name in ("2026-2", "2026-3"):
         assert workspace.rotate(again(place), key=key_of(place)).new.endswith(f"/{name}")
