@@ -71,6 +71,7 @@ def state() -> Iterator[Path]:
     (top / "shelter/other/ssh_config").write_text(KEY)
     (made / "keys" / "log.key").write_text(KEY)
     (made / "log" / "journal").write_text("leaves")
+    (made / "log" / "spare").write_text("may be neither replaced nor removed")
     (made / "head.sqlite").write_text("head")
     (top / "alias").mkdir()
     with socket.socket(socket.AF_UNIX) as agent:

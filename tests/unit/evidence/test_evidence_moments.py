@@ -142,7 +142,7 @@ def test_the_auditors_own_cosigned_checkpoint_counts_where_the_file_leaves_heads
     assert broken.finding == "clock-contradicted"
 
 
-@pytest.mark.parametrize("what", ["size", "key", "bytes", "fork", "proof"])
+@pytest.mark.parametrize("what", ["size", "key", "witness alone", "bytes", "fork", "proof"])
 def test_an_anchored_head_that_is_not_the_logs_breaks_rule_6(what: str) -> None:
     story = Witnessed().told()
     members = archive.unpack(story.evidence())
@@ -156,6 +156,7 @@ def test_an_anchored_head_that_is_not_the_logs_breaks_rule_6(what: str) -> None:
     changes: dict[str, dict[str, bytes | None]] = {
         "size": {first: members[second]},
         "key": {first: other.sign("\n".join([*head[:3], ""]))},
+        "witness alone": {first: "\n".join(line for line in head if story.key.name not in line[1:]).encode()},
         "bytes": {first: members[first].replace(b"example", b"exbmple", 1)},
         "fork": {first: story.key.sign(text)},
         "proof": {proof: None},
