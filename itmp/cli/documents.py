@@ -195,6 +195,7 @@ def show(name: PlanName, diff: Diff = False, json: Json = False) -> Answer:
         ]
     return Answer(
         data={
+            "plan": chosen.digest,
             "sections": [
                 {
                     "key": s.key,

@@ -64,7 +64,7 @@ def test_the_path_of_a_receiver_is_not_logged_because_many_hold_their_token_ther
 def test_standard_output_takes_records_alone(workspace: Path) -> None:
     done = itmp(workspace, "audit", "export", "--format", "cloudevents")
     assert [json.loads(line)["leafindex"] for line in done.stdout.splitlines()] == [0]
-    assert b"1 events" in done.stderr
+    assert b"1 event, 0 to 1" in done.stderr
 
 
 def test_wrong_exports_say_what_to_do(workspace: Path) -> None:

@@ -176,7 +176,7 @@ class AnsibleRunner:
                 token=room.token,
                 environment=request["environment"],
                 folder=Path(request["folder"]),
-                shown=(room.folder, Path(request["scratch"])),
+                shown=(room.folder, _facts.kept(room), Path(request["scratch"])),
                 grace=1.0,
                 uncovered=inside is not None,
                 stdin=subprocess.PIPE,
