@@ -23,7 +23,7 @@ from itmp.change import RunRecord
 from itmp.lab import namespaces
 from itmp.workspace import Workspace, close, evidence, reconcile
 from itmp.workspace.changes import find
-from itmp.workspace.watching import _lost, status
+from itmp.workspace.watching import lost, status
 
 COUNT: Final = int(os.environ.get("ITMP_CHAOS", "3"))
 SEED: Final = int(os.environ.get("ITMP_CHAOS_SEED", "7"))
@@ -215,7 +215,7 @@ def look(ground: Ground, change: str) -> None:
     for host in status(place, change).hosts:
         while status(Workspace.here(ground.root), change).hosts[host] == "unknown":
             ground.quiet(host)
-            _, part = _lost(find(place, change), host)
+            _, part = lost(find(place, change), host)
             intent = place.log.leaf(part.index).event
             since = datetime.fromisoformat(intent.t).timestamp()
             word = "ok" if finished(ground, host, part.step, since) else "failed"
