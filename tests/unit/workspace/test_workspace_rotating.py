@@ -2,7 +2,7 @@
 
 import os
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from itmp.adapters import posix_log
 from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.posix_log import periods
 from itmp.adapters.ssh_keygen import SshKey
-from itmp.audit import Event, Expect, HeadMovedError, LogEndedError
+from itmp.audit import Event, Expect, HeadMovedError, Log, LogEndedError
 from itmp.errors import BusyError, Error, InvalidInputError, LogUnavailableError, NotFoundError
 from itmp.evidence import archive
 from itmp.evidence.seen import seen_in
@@ -277,6 +277,48 @@ def test_an_expired_signature_is_given_again(place: workspace.Workspace) -> None
     rotating._keep(place, statements.sign(soon, signer))
     assert handing.counting(place.log, proposal, place.state)["rotate"] == []
     assert workspace.rotate(place, key=key_of(place)).done
+
+
+class _Later:
+    """The clock two days on: everything that was signed has expired."""
+
+    @staticmethod
+    def now() -> datetime:
+        return SystemClock().now() + timedelta(days=2)
+
+
+def test_a_revocation_whose_signatures_expired_half_way_is_signed_anew(
+    place: workspace.Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proposal = rotating._propose(place, "2031", "", "stolen")
+    for act, own in proposal.acts:
+        rotating._keep(place, rotating._signed(place, act, own, key_of(place)))
+    extend = Log.extend
+    with monkeypatch.context() as patch:
+        patch.setattr(Log, "extend", lambda log, events, **more: extend(log, events[:1], **more))
+        handing.end(place.log, proposal, place.state, size=place.log.size())
+    assert [leaf.event.type for leaf in place.log.leaves()][-1] == "key.revoked"
+    with monkeypatch.context() as patch:
+        patch.setattr(handing, "SystemClock", _Later)
+        left = again(place).log
+    assert left.leaf(left.size() - 1).event.type == "key.revoked"
+    file = place.state / "rotation/statements.json"
+    file.write_text("[]")
+    done = workspace.rotate(again(place), key=key_of(place))
+    assert (done.done, done.revokes) == (True, True)
+    assert workspace.audit_verify(again(place)).exit_code == 0
+
+
+def test_a_rotation_whose_log_has_ended_is_not_given_up(place: workspace.Workspace) -> None:
+    proposal = rotating._propose(place, "2031", "", "")
+    act, own = proposal.acts[0]
+    rotating._keep(place, rotating._signed(place, act, own, key_of(place)))
+    early = again(place)
+    assert early.log.size() == place.log.size()
+    handing.end(place.log, proposal, place.state, size=place.log.size())
+    with pytest.raises(BusyError, match="the log has ended"):
+        workspace.rotation_abandon(early)
+    assert again(place).log.origin == "example.com/ops/2031"
 
 
 def test_names_and_keys_of_packed_periods_stay_taken(tmp_path: Path) -> None:
