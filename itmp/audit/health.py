@@ -12,7 +12,7 @@ from itmp.audit._integrate import continues, known_heads
 from itmp.audit._view import View
 from itmp.audit.doors import Head, LogStore
 from itmp.audit.model import Finding, Health
-from itmp.errors import EvidenceInvalidError, ForkError, LogUnavailableError
+from itmp.errors import EvidenceInvalidError, ForkError, InvalidInputError, LogUnavailableError
 from itmp.signing import LogKey
 
 RULE = 8
@@ -27,7 +27,7 @@ def judge_health(
     findings = list[Finding]()
     try:
         heads = known_heads(store, key.verifier, history=False)
-    except (EvidenceInvalidError, LogUnavailableError) as error:
+    except (EvidenceInvalidError, InvalidInputError, LogUnavailableError) as error:
         findings.append(_finding("damaged", error.where or "head", error.what))
     try:
         refresh()

@@ -70,7 +70,12 @@ def _assurance(
     if history.single_root:
         yield f"single root: {history.genesis.by[0]} alone enrolled this log"
     if "checkpoint" not in trust.brought:
-        yield "no kept checkpoint: TRUST holds none, so a fork made before today would not show"
+        why = (
+            "TRUST holds none"
+            if trust.later is None
+            else "TRUST's is of a period that this file does not reach"
+        )
+        yield f"no kept checkpoint: {why}, so a fork made before today would not show"
     if trust.tsa is None:
         yield "no tsa.pem: TRUST holds no time stamp authority, so no time stamp could be judged"
     if any(admission.alone for _, admission in conduct.admissions) if conduct else False:

@@ -100,8 +100,11 @@ def _unfounded(place: Workspace) -> list[Finding]:
 
     try:
         found = unfounded(place)
-    except Error:
-        return []  # a policy history that does not hold is a finding already
+    except Error as error:
+        why = f"whether contents went by right cannot be judged: {error.what}"
+        return [
+            Finding(rule=STRICT_RULE, name="redaction-unjudged", place=error.where or "the log", message=why)
+        ]
     return [
         Finding(
             rule=STRICT_RULE,

@@ -1,18 +1,23 @@
 """Whole logs, period by period: each is verified like any log, and so is what joins one to the next.
 
-Rules kept here: a period that is here is verified from its raw entries, packed or not; one whose log is gone is
-verified by its handover alone, and that is said; a period of which nothing is left is `period-missing`, and the walk
+Rules kept here: a period that is here is verified from its raw entries, packed or not, and its handover holds every
+leaf of it that says who may do what; one whose log is gone is verified by its handover alone, and that is said; a
+handover is judged as in evidence, proofs and all; a period of which nothing is left is `period-missing`, and the walk
 ends there.
 """
 
 from typing import Final
 
 from itmp.adapters import posix_log
+from itmp.adapters.posix_log import packed
 from itmp.adapters.posix_log import periods as layout
-from itmp.audit import Finding, LogReader, SignedCheckpoint, verify
-from itmp.change import PolicyHistory, continue_history, policy_history
+from itmp.audit import Finding, LogReader, verify
+from itmp.change import HandoverError, PolicyHistory, continue_history, policy_history
 from itmp.change.handover import period_of
 from itmp.errors import Error, EvidenceInvalidError
+from itmp.evidence.bundle import POLICY_ENDS
+from itmp.evidence.period import Period
+from itmp.evidence.trust import LogPolicy, Trust
 from itmp.signing import NoteVerifier
 from itmp.workspace import packing, periods
 from itmp.workspace.place import Workspace
@@ -62,21 +67,43 @@ def _step(
     place: Workspace, name: str, members: dict[str, bytes], new: PolicyHistory
 ) -> tuple[list[Finding], PolicyHistory, int]:
     """Judge one handover and the log that it comes from; return the findings, that log's history and its size."""
-    old = policy_history(periods.leaves_of(members))
+    handed = _handed(members, f"{name}.handover: ")
+    old, head = handed.history, handed.head
     verifier = NoteVerifier.parse(old.log_key)
-    head = SignedCheckpoint.open(members["checkpoint"], [verifier], where=f"{name}.handover")
     continue_history(old, head, new)
     reader = _reader(place, name)
     if reader is None:
         told = "its log is not here: only its handover could be checked"
         return [_finding("period-dropped", name, told, grave=False)], old, head.checkpoint.size
-    genesis = old.genesis.leaf
-    found = verify(reader, (verifier,), genesis=genesis, kept=head.checkpoint)
+    found = verify(reader, (verifier,), genesis=old.genesis.leaf, kept=head.checkpoint)
     findings = [_in_period(name, finding) for finding in found]
     note = reader.get("checkpoint", posix_log.MAX_NOTE) or b""
     if not note.startswith(head.note):
         findings.append(_finding("forked", name, "its log has another final head than its handover"))
+    if not any(finding.grave for finding in findings):
+        _holds_all(handed, reader)
     return findings, old, head.checkpoint.size
+
+
+def _handed(members: dict[str, bytes], prefix: str) -> Period:
+    """Return a handover that holds by the rules for evidence, under the key that its own genesis names."""
+    if "checkpoint" not in members:
+        raise EvidenceInvalidError("missing", where=f"{prefix}checkpoint")
+    old = policy_history(periods.leaves_of(members))
+    log = LogPolicy(log=NoteVerifier.parse(old.log_key))
+    handed = Period(members, Trust(policy=log, genesis=old.genesis.leaf), prefix=prefix)
+    handed.check_head()
+    handed.check_inclusion()
+    handed.check_policies()
+    handed.check_one_history()
+    return handed
+
+
+def _holds_all(handed: Period, reader: LogReader) -> None:
+    """Raise where a handover leaves out who may do what: whoever was removed could have passed the log on."""
+    for index, leaf in enumerate(packed.leaves(reader, handed.head.checkpoint.size)):
+        if leaf.endswith(POLICY_ENDS) and index not in handed.leaves:
+            raise HandoverError(f"handover-altered: leaf {index} of the log is not in its handover")
 
 
 def _reader(place: Workspace, name: str) -> LogReader | None:

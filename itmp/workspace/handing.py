@@ -92,7 +92,10 @@ def mark_of(signed: Signed) -> tuple[str, str]:
 
 
 def settle(state: Path) -> None:
-    """Finish a rotation that was interrupted after its log had ended; leave any other as it is."""
+    """Finish a rotation that was interrupted after its log had ended; leave any other as it is.
+
+    One whose key was revoked, and whose signatures expired before `key.rotated` was written, is left to be signed anew.
+    """
     if periods.pending(state) is None or not (periods.marked(state) or _has_ended(state)):
         return
     with periods.rotating(state):
@@ -100,7 +103,10 @@ def settle(state: Path) -> None:
             return
         log = posix_log.open_log(state)
         if log.leaf(log.size() - 1).event.type == "key.revoked":
-            end(log, read(state), state, size=log.size())
+            try:
+                end(log, read(state), state, size=log.size())
+            except PolicyHistoryError:
+                return
         finish(state, log)
 
 

@@ -167,6 +167,10 @@ def _add_open(place: Workspace, statement: Statement, signed: Signed) -> Added:
 
 def _add_preview(place: Workspace, statement: Statement, signed: Signed) -> Added:
     plan = planning.logged_plan(place, parse_digest(statement.fields["plan"]))
+    if odd := [
+        name for name, line in previewing.signed_lines(plan).items() if statement.fields[name] != line
+    ]:
+        raise InvalidInputError("a preview asks all of the plan's hosts and is of no change", where=odd[0])
     if _nonce_used(place, statement, "plan.previewed"):
         raise StatementRefusedError(f"{statement.fields['signer']} has used this nonce before")
     previewing.preview(place, plan, given=signed)
@@ -201,7 +205,9 @@ def _conditions(place: Workspace, record: ChangeRecord, statement: Statement) ->
     if act in _STARTS:
         starting.refuse_start(record, act)
         kept = kept_limit(_plan(place, record), record.run) if act == "resume" and record.run else ()
-        read_limit(_plan(place, record), "" if said["limit"] == "-" else said["limit"], kept)
+        limit = read_limit(_plan(place, record), "" if said["limit"] == "-" else said["limit"], kept)
+        if limit.retry and act != "resume":
+            raise InvalidInputError(f"only a resume tries hosts again, not `{act}`", where="limit")
     elif act == "stop":
         watching.refuse_idle(record)
     elif act == "revoke":

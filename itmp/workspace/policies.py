@@ -2,21 +2,26 @@
 
 Rules kept here: the policy in force is the logged one and changes only by its own quorum; a proposal is bytes, kept
 in the log's blobs by digest; each signature names the old and the new digest, and the one that completes the quorum
-writes `policy.changed` with all of them.
+writes `policy.changed` with all of them. Signatures that expired meanwhile, or were used before, are passed over; what
+is about to be written is judged first as every reader will judge it, because a version that does not hold would end the
+log's use for good.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from itmp.adapters.clock import new_id
-from itmp.audit import Event, Expect
+from itmp.adapters.clock import SystemClock, new_id
+from itmp.audit import Event, Expect, Leaf
 from itmp.canonical import Digest, parse_digest
-from itmp.change import Policy, PolicyHistoryError
+from itmp.change import Policy, PolicyHistoryError, StatementRefusedError, policy_history
+from itmp.change.statements import Writ, verify_writ
 from itmp.errors import InvalidInputError, NotFoundError, RefusedError
 from itmp.plan import Plan
 from itmp.signing import PublicKey, Signed, Statement
@@ -24,6 +29,7 @@ from itmp.workspace import anchoring, changes, statements
 from itmp.workspace.place import EXECUTOR, Workspace
 
 PROPOSALS: Final = "proposals"
+_SPAN: Final = timedelta(minutes=1)  # a statement must hold until its leaf is written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +81,12 @@ def policy_take(place: Workspace, signed: Signed) -> Proposed:
     head, old, new = place.log.policy_head(), place.history().latest.policy, _proposal(place, name)
     if fields["from"] != old.digest:
         raise InvalidInputError("it changes another policy than the one in force", where="from")
-    given = _collect(folder / _name(name, "json"), signed, old.digest)
+    if not any(_counting(place, [signed], old)):
+        raise RefusedError(
+            f"{fields['signer']} does not change the policy as {fields['role']} with this signature",
+            do=f"A person must sign it anew, in one of these roles: {', '.join(old.amend.roles)}.",
+        )
+    given = tuple(_counting(place, _collect(folder / _name(name, "json"), signed, old.digest), old))
     signers = tuple(dict.fromkeys(_signer(item) for item in given))
     if len(signers) < old.amend.count:
         return Proposed(digest=new.digest, signers=signers, needed=old.amend.count, in_force=False)
@@ -85,8 +96,10 @@ def policy_take(place: Workspace, signed: Signed) -> Proposed:
         actor=dict(EXECUTOR),
         data={"policy": new.data.decode(), "statements": [item.to_data() for item in given]},
     )
+    _judge(place, event)
     place.log.append(event, expect=Expect(change=None, head=head))
     anchoring.checkpoint(place)
+    (folder / _name(name, "json")).unlink(missing_ok=True)  # each signature counts once
     if place.history().latest.policy.digest != new.digest:
         raise PolicyHistoryError("the new policy did not come into force", do="See: itmp audit verify")
     return Proposed(digest=new.digest, signers=signers, needed=old.amend.count, in_force=True)
@@ -171,6 +184,32 @@ def _collect(file: Path, signed: Signed, old: Digest) -> tuple[Signed, ...]:
     kept = [item for item in given if f"\npolicy {old}\n" in item.text and _signer(item) != _signer(signed)]
     file.write_text(json.dumps([item.to_data() for item in (*kept, signed)]))
     return (*kept, signed)
+
+
+def _counting(place: Workspace, given: Iterable[Signed], old: Policy) -> Iterator[Signed]:
+    """Yield the signatures that count now and a minute from now, and that no version rests on yet."""
+    log, now = place.log, SystemClock().now()
+    used = {
+        (one.fields["signer"], one.fields["nonce"])
+        for leaf in log.policy_leaves()
+        for item in (leaf.event.data or {}).get("statements", ())
+        for one in (Statement.parse(item["text"]),)
+    }
+    writs = [Writ(index=log.size(), leaf=log.policy_head(), at=at) for at in (now, now + _SPAN)]
+    for signed in given:
+        with suppress(StatementRefusedError):
+            for writ in writs:
+                one = verify_writ(signed, writ=writ, policy=old, origin=log.origin)
+            fresh = (one.signer, one.line("nonce")) not in used
+            if fresh and one.kind == "human" and one.role in old.amend.roles:
+                yield signed
+
+
+def _judge(place: Workspace, event: Event) -> None:
+    """Raise `PolicyHistoryError` unless the history would hold with this event as the log's next leaf."""
+    now = SystemClock().now().isoformat(timespec="microseconds").replace("+00:00", "Z")
+    leaf = Leaf(index=place.log.size(), data=replace(event, t=now).to_bytes())
+    policy_history([*place.log.policy_leaves(), leaf])
 
 
 def _signer(signed: Signed) -> str:

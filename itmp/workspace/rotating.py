@@ -132,6 +132,12 @@ def rotation_abandon(place: Workspace) -> bool:
         folder = periods.pending(place.state)
         if folder is None:
             return False
+        if place.log.leaf(place.log.size() - 1).event.type == "key.rotated":
+            raise BusyError(
+                "the log has ended for the key that lies there",
+                where=str(folder),
+                do="Open the workspace anew: that finishes the rotation.",
+            )
         if (folder / NEW).is_file():
             private_key = folder / NEW
             private_key.write_bytes(bytes(private_key.stat().st_size))

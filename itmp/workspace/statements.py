@@ -17,7 +17,7 @@ from itmp.audit import Event, Expect, Receipt
 from itmp.calendars import format_time
 from itmp.canonical import Digest
 from itmp.change.statements import type_of
-from itmp.errors import RefusedError
+from itmp.errors import ForkError, RefusedError
 from itmp.signing import Signed, Statement, sign_statement
 from itmp.workspace import anchoring, remembered
 from itmp.workspace.place import Workspace
@@ -143,8 +143,18 @@ def record(
 
 
 def check(place: Workspace, signed: Signed) -> None:
-    """Raise with the reason if a statement would count for nothing if it were recorded now."""
+    """Raise with the reason if a statement would count for nothing if it were recorded now.
+
+    `ForkError` where its signer says to have seen another history: recorded, it would speak against the log for ever.
+    """
     from itmp.change import check_submission  # noqa: PLC0415 - only offline statements need it
 
-    policy, now = place.history().latest.policy, SystemClock().now()
-    check_submission(signed, policy=policy, origin=place.log.origin, now=now, size=place.log.size())
+    policy, now, log = place.history().latest.policy, SystemClock().now(), place.log
+    statement = check_submission(signed, policy=policy, origin=log.origin, now=now, size=log.size())
+    size, root = statement.seen
+    if size and log.root(size) != root:
+        raise ForkError(
+            f"{statement.fields['signer']} has seen another history of the first {size} leaves; nothing was written",
+            where="seen",
+            do="Keep this statement, and find out which log its signer was shown: itmp audit verify",
+        )

@@ -17,7 +17,7 @@ from itmp.adapters.posix_log.files import STATE, JournalPart, PosixReader
 from itmp.adapters.posix_log.heads import SqliteHeads
 from itmp.adapters.posix_log.journal import PosixJournal
 from itmp.adapters.posix_log.reading import HEAD, LOG, RETIRED
-from itmp.audit import Head, SignedCheckpoint
+from itmp.audit import Head, LogReader, SignedCheckpoint
 from itmp.audit.checkpoint import MAX_NOTE
 from itmp.audit.log import MAX_BLOB
 from itmp.audit.tiles import ENTRIES, MAX_BUNDLE, WIDTH, Tile, decode_bundle, tiles_of
@@ -124,7 +124,7 @@ def _place(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def leaves(packed: PackedReader, size: int) -> Iterator[bytes]:
+def leaves(packed: LogReader, size: int) -> Iterator[bytes]:
     """Yield the bytes of the first `size` leaves; whether they are those of a signed head is the caller's question."""
     for tile in tiles_of(size):
         if tile.level != ENTRIES:

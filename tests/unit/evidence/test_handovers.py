@@ -85,6 +85,15 @@ def test_a_kept_checkpoint_of_the_new_period_counts(third: NextStory) -> None:
     assert report.exit_code == 40
 
 
+def test_a_kept_checkpoint_of_a_period_that_is_not_reached_is_not_called_absent(third: NextStory) -> None:
+    first = first_of(third)
+    trust = {**first.trust(), "checkpoint": third.log.checkpoint().note}
+    report = judged(first.evidence(), trust)
+    assert report.exit_code == 0, report.broken
+    assert any("TRUST's is of a period that this file does not reach" in line for line in report.assurance)
+    assert judged(first.evidence(), trust, require=["checkpoint"]).exit_code == 41
+
+
 @pytest.mark.parametrize("age", [0, 1, 2])
 def test_every_member_of_a_handover_is_bound(third: NextStory, age: int) -> None:
     bundle, trust = third.bundle(), [third, third.before, first_of(third)][age].trust()

@@ -195,8 +195,10 @@ def test_words_that_an_act_lacks_or_does_not_take_are_named(place: workspace.Wor
         ("plan ", "plan sha256:" + "0" * 64, "signed another plan"),
         ("request ", "request sha256:" + "0" * 64, "signed another request"),
         ("limit ", "limit nobody", "selects none"),
+        ("limit ", "limit +failed", "only a resume"),
         ("policy ", "policy sha256:" + "0" * 64, "names policy"),
         ("seen ", "seen 999 " + base64.b64encode(bytes(32)).decode(), "has seen 999"),
+        ("seen ", "seen 1 " + base64.b64encode(bytes(32)).decode(), "another history of the first 1 leaves"),
         ("role ", "role approver", "may not run as approver"),
         ("valid ", "valid 2020-01-01T00:00:00Z 2020-01-02T00:00:00Z", "outside valid"),
     ],
@@ -214,6 +216,18 @@ def test_a_start_that_would_count_for_nothing_is_not_written(
         add(place, other, "run")
     assert place.log.size() == size
     assert add(place, text, "run").next == (f"itmp run {change} --recorded",)
+
+
+def test_a_preview_for_some_hosts_or_of_a_change_asks_nobody(place: workspace.Workspace) -> None:
+    plan = place.root / "p.plan.tar"
+    workspace.write_plan(small_plan(), plan)
+    text = workspace.statement_text(place, str(plan), "preview", signer=ALICE).text
+    size = place.log.size()
+    for name, line in (("limit", "web1"), ("change", "CHG-0000000000"), ("request", "sha256:" + "0" * 64)):
+        with pytest.raises(InvalidInputError, match="of no change") as caught:
+            add(place, text.replace(f"\n{name} -\n", f"\n{name} {line}\n"), "preview")
+        assert caught.value.where == name
+    assert place.log.size() == size
 
 
 def test_every_act_of_the_grammar_is_signed_here_or_somewhere_named() -> None:

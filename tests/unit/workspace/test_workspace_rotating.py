@@ -2,7 +2,7 @@
 
 import os
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,11 +13,14 @@ from itmp.adapters import posix_log
 from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.posix_log import periods
 from itmp.adapters.ssh_keygen import SshKey
-from itmp.audit import Event, Expect, HeadMovedError, LogEndedError
+from itmp.audit import Event, Expect, HeadMovedError, Log, LogEndedError
 from itmp.errors import BusyError, Error, InvalidInputError, LogUnavailableError, NotFoundError
+from itmp.evidence import archive
+from itmp.evidence.seen import seen_in
 from itmp.signing import Statement, sign_statement
 from itmp.testing.story import small_plan
 from itmp.workspace import handing, rotating, statements
+from itmp.workspace.periods import leaves_of
 from itmp.workspace.place import EXECUTOR
 
 
@@ -44,6 +47,8 @@ def test_one_person_rotates_in_one_command(place: workspace.Workspace) -> None:
     assert (done.done, done.size, done.new) == (True, 3, "example.com/ops/2027")
     with pytest.raises(LogUnavailableError, match=r"another log lies here|ended"):
         old.append(Event(id=new_id(), type="plan.compiled", actor=dict(EXECUTOR)))
+    unfit = old.health(SystemClock().now()).findings
+    assert any(one.grave and "another log lies here" in one.message for one in unfit)
     after = again(place)
     assert after.log.origin == "example.com/ops/2027"
     assert after.log.size() == 1
@@ -149,6 +154,56 @@ def test_a_missing_or_altered_period_is_named(place: workspace.Workspace) -> Non
     assert workspace.audit_verify(again(place)).exit_code in {40, 42}
 
 
+def test_a_handover_that_leaves_out_policy_versions_is_named(place: workspace.Workspace) -> None:
+    first, file = place.history().latest.policy.data, place.root / "next.yml"
+    for data in (first + b"# another\n", first):
+        file.write_bytes(data)
+        assert workspace.policy_propose(again(place), file, key=key_of(place)).in_force
+    workspace.rotate(again(place), period="2027", key=key_of(place))
+    assert workspace.audit_verify(again(place)).exit_code == 0
+    handover = place.state / "periods/2026.handover"
+    whole = archive.unpack(handover.read_bytes())
+    origin, middle = "example.com/ops/2026", sorted(leaf.index for leaf in leaves_of(whole))[1:-1]
+    assert len(middle) == 2
+    less = {
+        name: data
+        for name, data in whole.items()
+        if name not in {f"leaves/{n}" for n in middle} | {f"proofs/{n}.tlog-proof" for n in middle}
+    }
+    known = seen_in(leaves_of(less), origin)
+    less = {
+        name: data
+        for name, data in less.items()
+        if not name.startswith("consistency/") or int(name.split("/")[1].split("-")[0]) in known
+    }
+    leaf, proof = f"leaves/{middle[0]}", "proofs/0.tlog-proof"
+    for altered in (
+        less,
+        {**whole, leaf: whole[leaf].replace(b"# another", b"# thought!")},
+        {**whole, proof: b"x"},
+    ):
+        handover.write_bytes(archive.pack(altered))
+        report = workspace.audit_verify(again(place))
+        found = {one.name for one in report.findings if one.grave} - {"redaction-unjudged"}
+        named = "handover-altered" if altered is less else "handover-broken"
+        assert (report.exit_code, found) == (40, {named})
+
+
+def test_a_period_that_does_not_open_hides_no_redaction(place: workspace.Workspace) -> None:
+    workspace.rotate(place, period="2027", key=key_of(place))
+    after = again(place)
+    kept = store(after).put("/diff", "a diff", now=SystemClock().now())
+    event = Event(id=new_id(), type="action.finished", actor=dict(EXECUTOR), outcome="changed", diff=kept)
+    data = {"leaf": after.log.append(event).hash, "pointer": "/diff", "cause": "because"}
+    after.log.append(Event(id=new_id(), type="redaction.done", actor=dict(EXECUTOR), data=data))
+    report = workspace.audit_verify(again(place))
+    assert [one.name for one in report.findings if one.grave] == ["redaction-unfounded"]
+    (place.state / "periods/2026/head.sqlite").unlink()
+    report = workspace.audit_verify(again(place))
+    assert [one.name for one in report.findings if one.grave] == ["redaction-unjudged"]
+    assert report.exit_code == 40
+
+
 def test_an_unknown_change_is_unknown_in_every_period(place: workspace.Workspace) -> None:
     workspace.rotate(place, period="2027", key=key_of(place))
     with pytest.raises(NotFoundError, match="no change"):
@@ -222,6 +277,48 @@ def test_an_expired_signature_is_given_again(place: workspace.Workspace) -> None
     rotating._keep(place, statements.sign(soon, signer))
     assert handing.counting(place.log, proposal, place.state)["rotate"] == []
     assert workspace.rotate(place, key=key_of(place)).done
+
+
+class _Later:
+    """The clock two days on: everything that was signed has expired."""
+
+    @staticmethod
+    def now() -> datetime:
+        return SystemClock().now() + timedelta(days=2)
+
+
+def test_a_revocation_whose_signatures_expired_half_way_is_signed_anew(
+    place: workspace.Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proposal = rotating._propose(place, "2031", "", "stolen")
+    for act, own in proposal.acts:
+        rotating._keep(place, rotating._signed(place, act, own, key_of(place)))
+    extend = Log.extend
+    with monkeypatch.context() as patch:
+        patch.setattr(Log, "extend", lambda log, events, **more: extend(log, events[:1], **more))
+        handing.end(place.log, proposal, place.state, size=place.log.size())
+    assert [leaf.event.type for leaf in place.log.leaves()][-1] == "key.revoked"
+    with monkeypatch.context() as patch:
+        patch.setattr(handing, "SystemClock", _Later)
+        left = again(place).log
+    assert left.leaf(left.size() - 1).event.type == "key.revoked"
+    file = place.state / "rotation/statements.json"
+    file.write_text("[]")
+    done = workspace.rotate(again(place), key=key_of(place))
+    assert (done.done, done.revokes) == (True, True)
+    assert workspace.audit_verify(again(place)).exit_code == 0
+
+
+def test_a_rotation_whose_log_has_ended_is_not_given_up(place: workspace.Workspace) -> None:
+    proposal = rotating._propose(place, "2031", "", "")
+    act, own = proposal.acts[0]
+    rotating._keep(place, rotating._signed(place, act, own, key_of(place)))
+    early = again(place)
+    assert early.log.size() == place.log.size()
+    handing.end(place.log, proposal, place.state, size=place.log.size())
+    with pytest.raises(BusyError, match="the log has ended"):
+        workspace.rotation_abandon(early)
+    assert again(place).log.origin == "example.com/ops/2031"
 
 
 def test_names_and_keys_of_packed_periods_stay_taken(tmp_path: Path) -> None:
