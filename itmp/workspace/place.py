@@ -48,6 +48,7 @@ class Workspace:
             from itmp.adapters.supervisor import custody  # noqa: PLC0415 - the command line's help starts faster
 
             custody.close(self.state)
+            custody.close_too(custody.shelter())
             if agent_socket := os.environ.get("SSH_AUTH_SOCK"):
                 custody.close_too(Path(agent_socket))  # for children that are given no guard, too
         if self.config.agent_keys is not None:

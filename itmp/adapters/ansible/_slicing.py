@@ -266,7 +266,7 @@ def clear_short_folders(room: Room) -> None:
 
 def _shelter() -> Path:
     """Return the folder of all short folders of this account: closed to children, each of which is shown its own."""
-    shelter = _memory() / f"itmp-{os.getuid()}"
+    shelter = custody.shelter()
     shelter.mkdir(mode=0o700, exist_ok=True)
     found = shelter.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
@@ -277,11 +277,6 @@ def _shelter() -> Path:
         )
     custody.close_too(shelter)
     return shelter
-
-
-def _memory() -> Path:
-    shared = Path("/dev/shm")  # noqa: S108 -- mkdtemp makes a private folder in it
-    return shared if shared.is_dir() else Path("/tmp")  # noqa: S108 -- as above; TMPDIR may be too long
 
 
 def _prefix(room: Room) -> str:

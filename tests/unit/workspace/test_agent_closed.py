@@ -1,4 +1,4 @@
-"""From the moment a workspace is opened, no child reaches the user's ssh-agent, whether a guard was started or not."""
+"""From the moment a workspace is opened, no child reaches the user's ssh-agent or other runs' connections, guard or not."""
 
 import secrets
 import socket
@@ -13,6 +13,7 @@ from itmp import workspace
 from itmp.adapters import agent, supervisor
 from itmp.adapters.supervisor import custody
 from itmp.change import team_policy
+from itmp.workspace.config import Config
 
 _ASK = "import socket, sys; s = socket.socket(socket.AF_UNIX); sys.exit(s.connect_ex(sys.argv[1]) != 0)"
 
@@ -52,3 +53,19 @@ def test_a_child_that_was_given_no_guard_does_not_reach_the_agent(
         [sys.executable, "-c", _ASK, str(address)], token=secrets.token_hex(8), environment={}, timeout=30
     )
     assert done.rc == 1
+
+
+def test_a_child_that_is_shown_nothing_reaches_no_runs_connections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(custody, "_CUSTODY", custody._Custody())
+    monkeypatch.setattr(custody, "shelter", lambda: tmp_path / "shelter")
+    (tmp_path / "shelter" / "other").mkdir(parents=True)
+    (tmp_path / "w" / ".itmp").mkdir(parents=True)
+    workspace.Workspace(root=tmp_path / "w", config=Config(organization="example.com"))
+    if custody.means() not in {"namespaces", "user-namespace"}:
+        pytest.skip("nothing here can close a shared folder")
+    done = supervisor.run(
+        ["ls", str(tmp_path / "shelter")], token=secrets.token_hex(8), environment={}, timeout=30
+    )
+    assert (done.rc, done.stdout) == (0, b"")
