@@ -103,6 +103,8 @@ def _post(route: Route, message: bytes, seconds: float) -> None:
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=seconds)
     headers = {"Content-Type": "application/json", "User-Agent": "itmp"}
+    if not (route.token.isascii() and route.token.isprintable()):
+        raise AlertError("the token is no line of printable ASCII characters", where=f"alert {route.name}")
     headers |= {"Authorization": f"Bearer {route.token}"} if route.token else {}
     timer = threading.Timer(seconds, _cut, (connection,))  # a receiver that answers byte by byte
     timer.daemon = True

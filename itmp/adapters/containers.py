@@ -73,7 +73,7 @@ def find(name: str) -> Image:
     wanted = IMAGE.fullmatch(name) if len(name) <= LONGEST_IMAGE else None
     if wanted is None:
         raise InvalidInputError(f"not an image by digest: {name!r:.120}", do="Write NAME@sha256:DIGEST.")
-    engines = [path for kind in ENGINES if (path := shutil.which(kind))]
+    engines = installed()
     if not engines:
         raise ToolMissingError(
             f"the plan runs in the container image {name}, and there is neither podman nor docker",
@@ -91,6 +91,11 @@ def find(name: str) -> Image:
         f"the container image {name} is not here{other} ({'; '.join(said)})",
         do=f"Type: {Path(engines[0]).name} pull {name}",
     )
+
+
+def installed() -> tuple[str, ...]:
+    """Return the programs of the engines that are here, in the order in which they are asked."""
+    return tuple(path for kind in ENGINES if (path := shutil.which(kind)))
 
 
 def environment() -> dict[str, str]:
@@ -187,4 +192,14 @@ def _last(data: bytes) -> str:
     return str(lines[-1])[:200] if lines else "no answer"
 
 
-__all__ = ["Container", "Image", "command", "environment", "find", "fresh_name", "remove", "sweep"]
+__all__ = [
+    "Container",
+    "Image",
+    "command",
+    "environment",
+    "find",
+    "fresh_name",
+    "installed",
+    "remove",
+    "sweep",
+]

@@ -1,11 +1,12 @@
 """One workspace, opened: its folders, its configuration and its log.
 
 Rules kept here: state lives in `.itmp/` and nowhere else, and is closed to child processes (`supervisor.custody`) from
-the moment a workspace is opened; the log is opened by its normal recovery path, which finishes a rotation that was
-interrupted; the log of an earlier period is read where it lies, and nothing is written to it; the policy in force is
-read from the log, never from a file of the working tree.
+the moment a workspace is opened, as is the user's ssh-agent; the log is opened by its normal recovery path, which
+finishes a rotation that was interrupted; the log of an earlier period is read where it lies, and nothing is written to
+it; the policy in force is read from the log, never from a file of the working tree.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -47,6 +48,9 @@ class Workspace:
             from itmp.adapters.supervisor import custody  # noqa: PLC0415 - the command line's help starts faster
 
             custody.close(self.state)
+            custody.close_too(custody.shelter())
+            if agent_socket := os.environ.get("SSH_AUTH_SOCK"):
+                custody.close_too(Path(agent_socket))  # for children that are given no guard, too
         if self.config.agent_keys is not None:
             from itmp.adapters import agent  # noqa: PLC0415 - as above
 

@@ -94,6 +94,7 @@ def contain(request: dict[str, Any], image: Image, plan: Plan, room: Room) -> Co
     seen = {folder: True, short: True, **dict.fromkeys((_PACKAGE, *keys.values()), False)}
     seen |= {agent: True} if agent.exists() else {}
     seen |= {kept: False} if kept.is_dir() else {}
+    seen |= {layout.write(folder, ENGINE, image.engine.encode()): False}  # it cannot be taken away inside
     name = containers.fresh_name()
     container = Container(
         name=name,
@@ -103,7 +104,6 @@ def contain(request: dict[str, Any], image: Image, plan: Plan, room: Room) -> Co
         also=also,
         variables=tuple(inside),
     )
-    layout.write(folder, ENGINE, image.engine.encode())
     program = [_INSIDE if word == _STARTS else word for word in request["command"]]
     request["command"] = containers.command(image, container, program)
     request["environment"] = {**containers.environment(), **inside}
@@ -112,9 +112,12 @@ def contain(request: dict[str, Any], image: Image, plan: Plan, room: Room) -> Co
 
 def sweep(folder: Path, room: Room) -> Iterator[str]:
     """Remove containers that a dead run of the layout in `folder` left; yield the name of each."""
-    engine = folder / ENGINE
-    if engine.is_file():
-        yield from (f"container {name}" for name in containers.sweep(engine.read_text(), mark(room)))
+    said = layout.plain(folder / ENGINE)
+    if said is None:
+        return
+    engines = containers.installed()  # what the file says may be a child's word: no other program is started
+    for engine in [one for one in engines if one.encode() == said] or engines:
+        yield from (f"container {name}" for name in containers.sweep(engine, mark(room)))
 
 
 def mark(room: Room) -> str:

@@ -2,11 +2,14 @@
 
 Rules kept here: facts belong to one run, its resumes and its undo, and to no other; they lie in its own folder. A fact
 that holds a secret known to the executor, in any form that is masked elsewhere, is not kept: it is gone with its slice.
-A plan of one slice keeps nothing.
+A plan of one slice keeps nothing. Both folders are the child's to write, so nothing in them is followed: a link would
+have the executor read or write what is closed to the child.
 """
 
 import json
 import os
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,17 +38,27 @@ def environment(plan: Plan, room: Room, short: Path) -> dict[str, str]:
 
 def keep(room: Room, short: Path, masker: Masker) -> None:
     """Keep what the slice gathered for later ones."""
-    found = sorted((short / _FOLDER).glob("*")) if (short / _FOLDER).is_dir() else []
-    for file in found:
-        target = kept(room) / file.name
-        facts = _harmless(file.read_text(errors="replace"), masker)
+    for name, text in _gathered(short / _FOLDER):
+        target = kept(room) / name
+        facts = _harmless(text, masker)
         if not facts:
             target.unlink(missing_ok=True)
             continue
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        unfinished = target.with_name(f".{file.name}")
-        unfinished.write_text(facts)
+        unfinished = target.with_name(f".{secrets.token_hex(8)}")
+        with unfinished.open("x") as file:  # a new file, whatever lies there
+            file.write(facts)
         os.replace(unfinished, target)  # noqa: PTH105 -- an atomic step, named as such
+
+
+def _gathered(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield name and text of each plain file in `folder`."""
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    for name in sorted(os.listdir(folder)):  # noqa: PTH208 -- names alone
+        data = layout.plain(folder / name)
+        if data is not None:
+            yield name, data.decode(errors="replace")
 
 
 def kept(room: Room) -> Path:

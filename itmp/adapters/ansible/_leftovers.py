@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from itmp.adapters.ansible import layout
 from itmp.adapters.ansible._lines import one_line
 from itmp.adapters.ansible._slicing import REMOTE_TOKEN, command, environment, remote_token
 from itmp.errors import BusyError
@@ -77,7 +78,7 @@ def read(folder: Path, short: Path, *, raw: bool) -> tuple[str, ...]:
     """
     lines: list[str] = []
     still: list[str] = []
-    for host in (folder / "delegates").read_text().split():
+    for host in (layout.plain(folder / "delegates") or b"").decode().split():
         found, running = _of(short / "answers" / host, raw=raw)
         lines += [f"{host}: {text}" for text in found]
         still += [f"{host}: {text}" for text in running]

@@ -155,8 +155,13 @@ def command(
     programs of its own.
     """
     python = layout.python(contained=contained)
-    shutil.copyfile(folder / "known_hosts", short / "known_hosts")
-    text = (folder / "ssh_config").read_text().replace(_ssh.FOLDER, str(short)).replace(_ssh.MARK, mark)
+    layout.write(short, "known_hosts", layout.plain(folder / "known_hosts") or b"")
+    text = (
+        (layout.plain(folder / "ssh_config") or b"")
+        .decode()
+        .replace(_ssh.FOLDER, str(short))
+        .replace(_ssh.MARK, mark)
+    )
     layout.write(short, "ssh_config", text.encode())
     pinned = _ssh.UNPINNED not in text
     ssh = _ssh.variables(short / "ssh_config", short / "known_hosts", pinned=pinned, contained=contained)
@@ -232,9 +237,15 @@ def fresh_folder(room: Room, part: Slice) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def keep_for_resume(folder: Path) -> None:
+    """Have `fresh_folder` keep `folder`, in which a child may have left links."""
+    os.close(os.open(folder / BACKGROUND, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+
+
 def left_folders(room: Room, part: Slice) -> tuple[Path, ...]:
     """Return the folders that runs of `part` left behind because they died."""
-    return tuple(sorted(room.folder.glob(f"{_name(part)}*"))) if room.folder.is_dir() else ()
+    found = room.folder.glob(f"{_name(part)}*") if room.folder.is_dir() else ()
+    return tuple(sorted(folder for folder in found if not folder.is_symlink()))
 
 
 @contextmanager
@@ -255,7 +266,7 @@ def clear_short_folders(room: Room) -> None:
 
 def _shelter() -> Path:
     """Return the folder of all short folders of this account: closed to children, each of which is shown its own."""
-    shelter = _memory() / f"itmp-{os.getuid()}"
+    shelter = custody.shelter()
     shelter.mkdir(mode=0o700, exist_ok=True)
     found = shelter.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
@@ -266,11 +277,6 @@ def _shelter() -> Path:
         )
     custody.close_too(shelter)
     return shelter
-
-
-def _memory() -> Path:
-    shared = Path("/dev/shm")  # noqa: S108 -- mkdtemp makes a private folder in it
-    return shared if shared.is_dir() else Path("/tmp")  # noqa: S108 -- as above; TMPDIR may be too long
 
 
 def _prefix(room: Room) -> str:

@@ -11,7 +11,9 @@ first bytes: those that a checkout has, so that `mode: preserve` means what it m
     FOLDER/ansible.cfg     generated
 """
 
+import errno
 import os
+import stat
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
@@ -60,6 +62,21 @@ def write(folder: Path, path: str, data: bytes) -> Path:
     target.write_bytes(data)
     target.chmod(0o755 if data.startswith(_EXECUTABLE) else 0o644)
     return target
+
+
+def plain(path: Path) -> bytes | None:
+    """Return what a plain file holds that a child may have written; `None` for any other, a link above all."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in {errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.ENOTDIR}:
+            return None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read()
 
 
 def forks(honoured: Mapping[str, Mapping[str, str]], hosts: int) -> int:

@@ -24,11 +24,11 @@ from itmp.adapters.ansible import _environments, _facts, _harmless, _leftovers, 
 from itmp.adapters.ansible._lines import one_line
 from itmp.adapters.ansible._results import DATA
 from itmp.adapters.ansible._slicing import (
-    BACKGROUND,
     LostError,
     Slicing,
     clear_short_folders,
     fresh_folder,
+    keep_for_resume,
     left_folders,
     short_folder,
 )
@@ -121,7 +121,7 @@ class AnsibleRunner:
                     self._server = None
                     _facts.keep(room, short, masker)
                     if watched.background:
-                        (folder / BACKGROUND).touch()
+                        keep_for_resume(folder)
                 _judge(answer, server, watched, masker, part)
 
     def stop(self) -> None:
@@ -138,7 +138,7 @@ class AnsibleRunner:
         with _translated(part.key):
             clear_short_folders(room)
             for folder in left_folders(room, part):
-                if (folder / "ssh_config").is_file():
+                if layout.plain(folder / "ssh_config") is not None:
                     found += self._ask_targets(folder, room, raw=_has_raw(part))
                 found += [f"here: {line}" for line in _environments.sweep(folder, room)]
                 shutil.rmtree(folder, ignore_errors=True)

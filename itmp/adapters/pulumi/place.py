@@ -125,12 +125,15 @@ class Place:
         folder = self.work(name)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         project = {"name": name.program, "runtime": "python", "main": str(folder)}
-        (folder / "Pulumi.yaml").write_text(json.dumps(project))
+        _write(folder / "Pulumi.yaml", json.dumps(project))
         settings = self._settings(name)
-        kept = yaml.safe_load(settings.read_text()) if settings.is_file() else {}
+        kept = {}
+        if settings.is_file():
+            with open(settings, encoding="utf-8", opener=unlinked) as file:
+                kept = yaml.safe_load(file)
         values = {f"{name.program}:{key}": _config_text(value) for key, value in config.items()}
         salt = {key: value for key, value in (kept or {}).items() if key == "encryptionsalt"}
-        settings.write_text(json.dumps({**salt, "config": values}))
+        _write(settings, json.dumps({**salt, "config": values}))
         return folder
 
     def _settings(self, name: StackName) -> Path:
@@ -145,7 +148,7 @@ class Place:
                 if path.is_file():
                     landed = target / path.relative_to(self.root)
                     landed.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(path, landed)
+                    shutil.copyfile(path, landed, follow_symlinks=False)
             shutil.copyfile(self.root / "passphrase", target / "passphrase")
         return twin
 
@@ -153,7 +156,7 @@ class Place:
     def lease(self, name: StackName) -> Iterator[None]:
         """Hold the stack for this process; raise `BusyError` when another one holds it."""
         path = self.root / "leases" / f"{name.program}.{name.stack}"
-        with path.open("w") as file:
+        with open(path, "w", opener=unlinked) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -178,6 +181,16 @@ class Place:
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         }
+
+
+def unlinked(path: str, flags: int) -> int:
+    """Open what the engine's children may have replaced: through a link they would reach what is closed to them."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def _write(path: Path, text: str) -> None:
+    with open(path, "w", encoding="utf-8", opener=unlinked) as file:
+        file.write(text)
 
 
 def _age(path: Path) -> float:
@@ -232,4 +245,4 @@ def stack_name(program: str, stack: str) -> StackName:
     return StackName(program=program, stack=stack)
 
 
-__all__ = ["CloudPlace", "Place", "StackName", "drop_dead_lock", "stack_name"]
+__all__ = ["CloudPlace", "Place", "StackName", "drop_dead_lock", "stack_name", "unlinked"]

@@ -11,6 +11,7 @@ import select
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,7 @@ from typing import Any, Final, Self
 
 from itmp.adapters.actions import ActionServer
 from itmp.adapters.pulumi.engine import VERSION
-from itmp.adapters.pulumi.place import Place, StackName
+from itmp.adapters.pulumi.place import Place, StackName, unlinked
 from itmp.adapters.supervisor import Supervised
 from itmp.errors import RunFailedError, UnknownOutcomeError
 
@@ -86,7 +87,7 @@ class Session:
         requests, self._requests = os.pipe()
         self._answers, answers = os.pipe()
         try:
-            with self._log.open("ab") as errors:
+            with open(self._log, "ab", opener=unlinked) as errors:
                 self._child = Supervised(
                     [sys.executable, "-I", "-B", _CHILD],
                     token=self._token,
@@ -189,7 +190,9 @@ class Session:
 
     def _lost(self, how: str) -> EngineLostError:
         self._child.end()
-        tail = self._log.read_bytes()[-_TAIL:].decode(errors="replace").strip()
+        tail = ""
+        with suppress(OSError), open(self._log, "rb", opener=unlinked) as log:
+            tail = log.read()[-_TAIL:].decode(errors="replace").strip()
         said = f": {' '.join(tail.split())}" if tail else ""
         return EngineLostError(
             f"the stack program {how}{said}", where=self._where, do="Read the present values, then resume."

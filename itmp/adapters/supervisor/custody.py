@@ -45,6 +45,12 @@ def close_too(path: Path) -> None:
     _CUSTODY.further.add(str(path.resolve()))
 
 
+def shelter() -> Path:
+    """Return where scratch and connections of all runs of this account lie, in memory where there is such."""
+    shared = Path("/dev/shm")  # noqa: S108 -- a private folder in it
+    return (shared if shared.is_dir() else Path("/tmp")) / f"itmp-{os.getuid()}"  # noqa: S108 -- as above; TMPDIR may be too long
+
+
 def means() -> Means:
     """Return how what is closed is closed to children: `none` where nothing here can close it."""
     closed = _present()
@@ -111,4 +117,4 @@ def _holds(level: Means, closed: tuple[str, ...]) -> bool:
     return done.returncode == 0
 
 
-__all__ = ["Means", "close", "close_too", "closed", "means", "supervision"]
+__all__ = ["Means", "close", "close_too", "closed", "means", "shelter", "supervision"]

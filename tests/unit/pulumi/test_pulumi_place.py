@@ -172,3 +172,27 @@ def test_names_that_are_no_names(name: str) -> None:
         stack_name(name, "web")
     with pytest.raises(InvalidInputError):
         stack_name("aws-capacity", name)
+
+
+def test_what_the_engines_children_link_to_is_neither_written_nor_copied(
+    place: Place, tmp_path: Path
+) -> None:
+    closed = tmp_path / "log.key"
+    closed.write_text("closed to children")
+    lease = place.root / "leases" / f"{NAME.program}.{NAME.stack}"
+    lease.symlink_to(closed)
+    with pytest.raises(OSError, match="symbolic link"), place.lease(NAME):
+        pass
+    place.work(NAME).mkdir(parents=True)
+    for name in ("Pulumi.yaml", f"Pulumi.{NAME.stack}.yaml"):
+        (place.work(NAME) / name).symlink_to(closed)
+        with pytest.raises(OSError, match="symbolic link"):
+            place.configure(NAME, {})
+        (place.work(NAME) / name).unlink()
+    state = place.root / "state" / ".pulumi" / "stacks" / NAME.program / f"{NAME.stack}.json"
+    state.parent.mkdir(parents=True)
+    state.symlink_to(closed)
+    twin = place.copy(NAME, tmp_path / "twin")
+    copied = [path for path in twin.root.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert not any(path.read_text() == closed.read_text() for path in copied)
+    assert closed.read_text() == "closed to children"

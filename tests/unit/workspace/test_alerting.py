@@ -307,6 +307,16 @@ def test_an_address_that_is_none_fails_its_route(place: workspace.Workspace, rou
     assert sent.why
 
 
+@pytest.mark.parametrize("token", [f"{TOKEN}\n", f"{TOKEN}\r\nx: y", f"{TOKEN}é"])
+def test_a_token_that_is_no_header_is_not_told_by_the_error(
+    place: workspace.Workspace, receiver: Any, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    monkeypatch.setenv("ITMP_ALERT_TOKEN", token)
+    (sent,) = alerting.test(alerted(place, web(receiver, token="env:ITMP_ALERT_TOKEN")))
+    assert sent.why == "the token is no line of printable ASCII characters"
+    assert TOKEN not in (place.state / alerting.NAME).read_text()
+
+
 def test_a_receiver_whose_certificate_nobody_vouches_for_is_told_nothing(
     place: workspace.Workspace, receiver: Any, tmp_path: Path
 ) -> None:

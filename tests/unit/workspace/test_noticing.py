@@ -1,6 +1,7 @@
 """Waiting for a change over its log: events end it, looking causes none, the clock only opens windows and ends waits."""
 
 import gc
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -113,3 +114,18 @@ def test_who_holds_a_change_is_asked_without_waking_anybody(place: workspace.Wor
             is_held(place, CHANGE)
             assert not notice._events.wait(0.0)
     assert not is_held(place, CHANGE)
+
+
+def test_a_file_system_whose_number_stat_tells_otherwise_hides_no_holder(
+    place: workspace.Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def elsewhere(status: os.stat_result) -> os.stat_result:
+        return os.stat_result((*status[:2], status.st_dev + 1, *status[3:]))
+
+    stat, fstat = Path.stat, os.fstat
+    with held(place, CHANGE):
+        monkeypatch.setattr(Path, "stat", lambda path, **more: elsewhere(stat(path, **more)))
+        monkeypatch.setattr(os, "fstat", lambda descriptor: elsewhere(fstat(descriptor)))
+        found = is_held(place, CHANGE)
+        monkeypatch.undo()
+    assert found
