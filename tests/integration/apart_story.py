@@ -50,6 +50,9 @@ def furnish() -> None:
             if path.exists() and not above.stat().st_mode & 0o001:
                 cover(str(above))
                 above.chmod(0o755)
+    shutil.rmtree(
+        STORE, ignore_errors=True
+    )  # of logs that this machine keeps heads of; only in this namespace
     subprocess.run(["useradd", "--system", "--user-group", EXECUTOR], check=True, timeout=60)
     separate(EXECUTOR)
 

@@ -16,6 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from itmp.adapters.ansible._environments import mark
+from itmp.adapters.containers import _LABEL
+from itmp.execution.doors import Room
 from itmp.lab._base import base, recipe
 
 _PACKAGES: Final = (
@@ -107,9 +110,10 @@ def image() -> str:
     return f"localhost/itmp-lab-ee@{digest}"
 
 
-def containers() -> list[str]:
-    """Return the names of all containers there are, running or not."""
-    return podman("ps", "--all", "--format", "{{.Names}}").stdout.split()
+def containers(token: str) -> list[str]:
+    """Return the names of the containers of the run with this token, running or not: others may work beside it."""
+    label = f"label={_LABEL}={mark(Room(folder=Path(), token=token, run=''))}"
+    return podman("ps", "--all", "--filter", label, "--format", "{{.Names}}").stdout.split()
 
 
 def podman(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -92,7 +92,7 @@ def test_the_plan_is_made_and_run_by_the_images_own_ansible(inside, image):
     assert recorder.outcomes("Where") == {"localhost": "changed"}
     assert not Path("/etc/itmp-image").exists()
     assert list(inside.room().folder.iterdir()) == []
-    assert environments.containers() == []
+    assert environments.containers(inside.token) == []
 
 
 def test_hosts_are_reached_with_their_pinned_keys_secrets_and_the_inventorys_own_key_file(inside, tmp_path):
@@ -169,7 +169,7 @@ def test_a_refusal_ends_the_container_too(inside):
     )
     with pytest.raises(RefusedError, match="not in the plan"):
         inside.play(f"- hosts: localhost\n{HERE}  tasks: {tasks}\n", Recorder(veto=veto))
-    assert (mine(inside), environments.containers()) == ([], [])
+    assert (mine(inside), environments.containers(inside.token)) == ([], [])
 
 
 def test_when_the_time_is_up_the_container_ends(inside):
@@ -178,7 +178,7 @@ def test_when_the_time_is_up_the_container_ends(inside):
             f"- hosts: localhost\n{HERE}  tasks: [{{name: Slow, ansible.builtin.command: sleep 600}}]\n",
             timeout=6,
         )
-    assert (mine(inside), environments.containers()) == ([], [])
+    assert (mine(inside), environments.containers(inside.token)) == ([], [])
 
 
 def crash(world: World) -> tuple[Plan, Slice]:
@@ -207,8 +207,11 @@ def test_after_the_executors_death_no_process_of_the_container_lives_and_a_sweep
     _, part = crash(inside)
     until(lambda: mine(inside) == [])
     found = AnsibleRunner().sweep(inside.room(), part)
-    assert any(line.startswith("here: container itmp-") for line in found) or environments.containers() == []
-    assert environments.containers() == []
+    assert (
+        any(line.startswith("here: container itmp-") for line in found)
+        or environments.containers(inside.token) == []
+    )
+    assert environments.containers(inside.token) == []
     assert list(inside.room().folder.iterdir()) == []
 
 

@@ -67,5 +67,5 @@ def test_a_runbook_names_its_image_and_runs_in_it(contained: Place, tmp_path: Pa
     (permit,) = [leaf.event for leaf in contained.leaves(change) if leaf.event.type == "permit.issued"]
     assert permit.data["permit"]["binaries"]["container"].startswith("podman ")
     assert contained.journal("web1") == ["Linux Linux"]
-    assert environments.containers() == []
+    assert environments.containers(f"{permit.run}-1") == []
     assert contained.sound()

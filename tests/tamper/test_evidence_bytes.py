@@ -19,7 +19,7 @@ import itmp.evidence
 from itmp.audit import Event
 from itmp.canonical import digest
 from itmp.evidence import Trust, archive, build, verify
-from itmp.signing import Signed
+from itmp.signing import NoteKey, Signed
 from itmp.testing.forgery import ForgedLog, forged, repacked
 from itmp.testing.story import EMPTY, EXECUTOR, Story, small_plan
 
@@ -49,8 +49,11 @@ def told() -> tuple[bytes, bytes, dict[str, bytes], dict[str, bytes]]:
 
 @cache
 def with_blobs() -> tuple[bytes, dict[str, bytes]]:
-    """Evidence that also holds a blob: the hosts of a slice, told by digest."""
+    """Evidence that also holds a blob, the hosts of a slice told by digest, and a head that a witness cosigned."""
     story = Story(plan=small_plan(hosts=["web1"]))
+    head = story.log.checkpoint()
+    witness = NoteKey.generate("witness.example/w1", b"\x03" * 32, algorithm=4)
+    story.log.keep(f"{head.checkpoint.size}/w1.note", witness.cosign(head.note, time=1_795_000_000))
     story.open()
     story.act("approve", "bob")
     permit = story.permit()
@@ -258,7 +261,7 @@ def test_the_shell_has_a_check_for_every_member(tmp_path: Path) -> None:
     """The script's own account: without a mark of its check, an honest member is refused."""
     script = SCRIPT.read_text()
     marks = [line for line in script.splitlines() if line.strip().startswith("covers ")]
-    assert len(marks) == 10
+    assert len(marks) == 11
     for number, mark in enumerate(marks):
         (folder := tmp_path / str(number)).mkdir()
         blind = folder / "verify.sh"
