@@ -158,19 +158,12 @@ def continue_history(old: PolicyHistory, head: SignedCheckpoint, new: PolicyHist
 
 def check_amendment(old: Policy, new: Policy, given: Iterable[Given]) -> tuple[str, ...]:
     """Return the people whose statements bring `new`; raise `PolicyHistoryError` below `old`'s quorum."""
-    by = {
-        item.signer
+    asked = (
+        item
         for item in given
-        if item.act == "policy"
-        and item.kind == "human"
-        and item.role in old.amend.roles
-        and (item.line("from"), item.line("to")) == (old.digest, new.digest)
-    }
-    if len(by) < old.amend.count:
-        raise PolicyHistoryError(
-            f"the policy needs {old.amend.count} people to change it; {len(by)} signed this change"
-        )
-    return tuple(sorted(by))
+        if item.act == "policy" and (item.line("from"), item.line("to")) == (old.digest, new.digest)
+    )
+    return _amenders(old, asked, "change it", signed="this change")
 
 
 def check_rotation(
@@ -180,35 +173,28 @@ def check_rotation(
 
     Raise `PolicyHistoryError` below the quorum that changes the policy.
     """
-    by = {
-        item.signer
+    asked = (
+        item
         for item in given
         if item.act == "rotate"
-        and item.kind == "human"
-        and item.role in policy.amend.roles
         and (item.line("from"), item.line("to")) == keys
         and int(item.line("size")) <= size
-    }
-    if len(by) < policy.amend.count:
-        raise PolicyHistoryError(
-            f"the policy needs {policy.amend.count} people to rotate the log's key; {len(by)} signed this rotation"
-        )
-    return tuple(sorted(by))
+    )
+    return _amenders(policy, asked, "rotate the log's key", signed="this rotation")
 
 
 def check_revocation(policy: Policy, given: Iterable[Given], *, size: int) -> tuple[str, ...]:
     """Return the people whose statements revoke the log's key, which had signed for `size` leaves at most then."""
-    by = {
-        item.signer
-        for item in given
-        if item.act == "recover"
-        and item.kind == "human"
-        and item.role in policy.amend.roles
-        and int(item.line("size")) <= size
-    }
+    asked = (item for item in given if item.act == "recover" and int(item.line("size")) <= size)
+    return _amenders(policy, asked, "revoke the log's key", signed="this")
+
+
+def _amenders(policy: Policy, asked: Iterable[Given], word: str, *, signed: str) -> tuple[str, ...]:
+    """Return the distinct people in the roles that may amend `policy`; raise below the number that it asks for."""
+    by = {item.signer for item in asked if item.kind == "human" and item.role in policy.amend.roles}
     if len(by) < policy.amend.count:
         raise PolicyHistoryError(
-            f"the policy needs {policy.amend.count} people to revoke the log's key; {len(by)} signed this"
+            f"the policy needs {policy.amend.count} people to {word}; {len(by)} signed {signed}"
         )
     return tuple(sorted(by))
 

@@ -21,8 +21,9 @@ from itmp.workspace.reading import read_blob
 def committed(place: Workspace) -> tuple[Content, ...]:
     """Return every content that leaves commit to: the private store is one for all periods."""
     found: tuple[Content, ...] = ()
+    manifests = plans(place)
     for history, leaves in packing.trails(place):
-        found = contents(leaves, history, plans(place), found)
+        found = contents(leaves, history, manifests, found)
     return found
 
 

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import stat
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +13,9 @@ import pytest
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
 from conftest import Recorder, World
+from test_ansible_crash import carriers, until
 
-from itmp.adapters import containers, supervisor
+from itmp.adapters import containers
 from itmp.adapters.ansible import AnsibleRunner
 from itmp.adapters.supervisor import custody
 from itmp.documents import DocumentError
@@ -29,7 +29,6 @@ pytestmark = [
     pytest.mark.xdist_group("podman"),
     pytest.mark.skipif(bool(environments.why_not()), reason=environments.why_not()),
 ]
-LIMIT = 60.0
 HERE = "  connection: local\n  gather_facts: false\n"
 """A play on localhost acts in the container."""
 
@@ -53,26 +52,6 @@ def inside(world: World, image: str) -> World:
     """A world whose plays run in the image."""
     world.image = image
     return world
-
-
-def until(true) -> None:
-    end = time.monotonic() + LIMIT
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-def mine(world: World) -> list[str]:
-    """Processes of this machine that carry the run's token."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                if f"{supervisor.TOKEN}={world.token}".encode() in (folder / "environ").read_bytes():
-                    found.append(folder.name)
-            except OSError:
-                continue
-    return found
 
 
 def test_the_plan_is_made_and_run_by_the_images_own_ansible(inside, image):
@@ -169,7 +148,7 @@ def test_a_refusal_ends_the_container_too(inside):
     )
     with pytest.raises(RefusedError, match="not in the plan"):
         inside.play(f"- hosts: localhost\n{HERE}  tasks: {tasks}\n", Recorder(veto=veto))
-    assert (mine(inside), environments.containers(inside.token)) == ([], [])
+    assert (carriers(inside.token), environments.containers(inside.token)) == ([], [])
 
 
 def test_when_the_time_is_up_the_container_ends(inside):
@@ -178,7 +157,7 @@ def test_when_the_time_is_up_the_container_ends(inside):
             f"- hosts: localhost\n{HERE}  tasks: [{{name: Slow, ansible.builtin.command: sleep 600}}]\n",
             timeout=6,
         )
-    assert (mine(inside), environments.containers(inside.token)) == ([], [])
+    assert (carriers(inside.token), environments.containers(inside.token)) == ([], [])
 
 
 def crash(world: World) -> tuple[Plan, Slice]:
@@ -205,7 +184,7 @@ def crash(world: World) -> tuple[Plan, Slice]:
 
 def test_after_the_executors_death_no_process_of_the_container_lives_and_a_sweep_removes_it(inside):
     _, part = crash(inside)
-    until(lambda: mine(inside) == [])
+    until(lambda: carriers(inside.token) == [])
     found = AnsibleRunner().sweep(inside.room(), part)
     assert (
         any(line.startswith("here: container itmp-") for line in found)
