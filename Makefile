@@ -24,7 +24,7 @@ demo: setup ## the whole story on throw-away hosts, at most three minutes
 	$(BIN)/itmp demo
 
 test: setup check ## every test, static checks first
-	$(BIN)/python -m pytest -n 4 --dist loadgroup
+	bash scripts/test.sh $(BIN)/python
 
 test-browser: setup ## the auditor's pages in a real Chromium
 	bash scripts/system-packages.sh chromium
