@@ -11,6 +11,7 @@ Times and ids are counted, so that two children that met the same leave the same
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -198,8 +199,8 @@ def main() -> None:
             code = BUG
             try:
                 code = act(*line.split())
-            except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
-                os.write(2, f"{type(error).__name__}: {error}\n".encode())
+            except BaseException:  # noqa: BLE001 - whatever it is, the parent must hear of it
+                os.write(2, traceback.format_exc().encode())
             os._exit(code)
         os.waitpid(child, os.WUNTRACED)
         os.write(1, f"{child}\n".encode())

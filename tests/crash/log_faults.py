@@ -240,7 +240,7 @@ def _strike(
         if not outcome.struck and point.name not in _UNSTEADY:
             yield f"{where}: did not strike"
         if fault != "kill" and outcome.status != 0:
-            yield f"{where}: the child ended with {outcome.status}: {actors.complaint()[-300:]} {outcome.said}"
+            yield f"{where}: the child ended with {outcome.status}: {actors.complaint()[-3000:]} {outcome.said}"
         yield from judge(actors, root, outcome.said, where)
     shutil.rmtree(root)
 

@@ -102,8 +102,12 @@ class PosixFiles(PosixReader):
 
 def segments(state: Path) -> list[tuple[int, Path]]:
     """Return (first leaf, path) of each journal segment, oldest first."""
+    with durable.unavailable("read", state):
+        inside = list(state.iterdir()) if state.is_dir() else []
     found = []
-    for path in state.glob(f"{_SEGMENT}*"):
+    for path in inside:
+        if not path.name.startswith(_SEGMENT):
+            continue
         number = path.name.removeprefix(_SEGMENT)
         if not number.isdecimal() or str(int(number)) != number:
             raise EvidenceInvalidError("not the name of a journal segment", where=str(path))

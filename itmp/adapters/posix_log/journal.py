@@ -318,10 +318,11 @@ class PosixJournal:
 
 def _identity(folder: Path) -> tuple[int, int]:
     """Return what names a folder wherever it is moved; (0, 0) where there is none."""
-    try:
-        status = folder.stat()
-    except FileNotFoundError:
-        return (0, 0)
+    with unavailable("looked at", folder):
+        try:
+            status = folder.stat()
+        except FileNotFoundError:
+            return (0, 0)
     return (status.st_dev, status.st_ino)
 
 
