@@ -11,7 +11,6 @@ Rules kept here:
 5. What an authenticated snapshot saves reading is exactly what reading every leaf would give.
 """
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -22,7 +21,7 @@ from typing import Final
 from itmp import canonical
 from itmp.audit import snapshot
 from itmp.audit._bundles import Bundles
-from itmp.audit._draft import ENDS, REVOKES, Draft, check_expected, commitment, same_event
+from itmp.audit._draft import ENDS, REVOKES, Draft, check_expected, check_going, commitment, same_event
 from itmp.audit._integrate import continues, integrate, known_heads, prune
 from itmp.audit._resume import resume
 from itmp.audit.checkpoint import MAX_NOTE, SignedCheckpoint
@@ -53,7 +52,7 @@ class Log:
         every: int = snapshot.EVERY,
     ) -> None:
         self._store, self._key, self._clock, self._ids = store, key, clock, ids
-        self._lock = threading.RLock()
+        self._lock = store.guard()
         self._every, self._bundles = every, Bundles(store.files)
         begun = resume(store, key.verifier, self._bytes)
         self._snapshot, self._view, self._low = begun.head, begun.view, begun.low
@@ -112,13 +111,14 @@ class Log:
             return signed
 
     def put_blob(self, data: bytes) -> Digest:
-        """Durably store content by its digest; at most 256 MiB."""
+        """Durably store content by its digest, at most 256 MiB; `LogEndedError` where no leaf can follow to name it."""
         if len(data) > MAX_BLOB:
             raise InvalidInputError(f"a blob of {len(data)} bytes; the limit is {MAX_BLOB}")
-        name = canonical.digest(data)
-        if self._stored(name) is None:
-            self._store.files.put(blob_path(name), data)
-        return name
+        with self._store.publishing(), self._lock:  # a rotation moves the log only between two of us
+            self._refresh()
+            if self._view.size:
+                check_going(self._view.last_type, "content")
+            return self._put(data)
 
     # Reading.
 
@@ -200,8 +200,10 @@ class Log:
             return True
 
     def keep(self, path: str, data: bytes) -> None:
-        """Durably store what an anchor gave, below `anchors/`."""
-        self._store.files.put(f"anchors/{path}", data)
+        """Durably store what an anchor gave, below `anchors/`; `LogUnavailableError` where another log lies by now."""
+        with self._store.publishing(), self._lock:
+            self._refresh()
+            self._store.files.put(f"anchors/{path}", data)
 
     def anchored(self) -> Iterator[tuple[int, str]]:
         """Yield the size and name of every file that an anchor gave; nothing is read."""
@@ -246,6 +248,12 @@ class Log:
             return judge_health(self._store, self._view, self._key, now, refresh=self._refresh)
 
     # Inside.
+
+    def _put(self, data: bytes) -> Digest:
+        name = canonical.digest(data)
+        if self._stored(name) is None:
+            self._store.files.put(blob_path(name), data)
+        return name
 
     def _refresh(self) -> None:
         self._catch_up(self._store.journal.size())
@@ -305,7 +313,7 @@ class Log:
         cut = turn.cut
         if cut is None:
             return
-        blob = self.put_blob(cut.data)
+        blob = self._put(cut.data)
         told = self._view.last_type in {ENDS, REVOKES} or (str(cut.size), blob) in self._view.recovered
         if self._view.size and not told:
             draft = Draft(self._view, self._clock)

@@ -1,8 +1,10 @@
 """`itmp audit rotate` on a real workspace: one log ends, the next begins, and everything old can still be read."""
 
 import os
+import threading
 import time
 from datetime import datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,10 @@ from itmp import workspace
 from itmp.adapters import posix_log
 from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.posix_log import periods
+from itmp.adapters.posix_log.locks import locked
 from itmp.adapters.ssh_keygen import SshKey
 from itmp.audit import Event, Expect, HeadMovedError, Log, LogEndedError
+from itmp.canonical import Digest
 from itmp.errors import BusyError, Error, InvalidInputError, LogUnavailableError, NotFoundError
 from itmp.evidence import archive
 from itmp.evidence.seen import seen_in
@@ -250,6 +254,68 @@ def test_who_appends_meanwhile_is_not_passed_over(place: workspace.Workspace) ->
     with pytest.raises(HeadMovedError, match=f"the log has {seen + 1} leaves, not {seen}"):
         place.log.append(event, expect=Expect(change=None, head=head, size=seen))
     assert place.log.size() == seen + 1
+
+
+def test_what_comes_too_late_for_a_period_is_refused_by_name(place: workspace.Workspace) -> None:
+    """Neither the ended log nor the new one takes what a process places that has not heard of the rotation."""
+    old = place.log
+    workspace.rotate(again(place), period="2027", key=key_of(place))
+    here = {path: path.read_bytes() for path in place.state.rglob("*") if path.is_file()}
+    for late in (lambda: old.put_blob(b"late"), lambda: old.keep("2/tsa.tsr", b"late"), old.checkpoint):
+        with pytest.raises(LogUnavailableError, match="another log lies here now: this one's period is over"):
+            late()
+    assert here == {path: path.read_bytes() for path in here}
+    assert not [path for path in place.state.rglob("*") if path.is_file() and path.read_bytes() == b"late"]
+
+
+def test_a_log_that_has_ended_takes_no_content_and_still_what_anchors_give(
+    place: workspace.Workspace,
+) -> None:
+    proposal = rotating._propose(place, "2031", "", "")
+    rotating._keep(place, rotating._signed(place, *proposal.acts[0], key_of(place)))
+    handing.end(again(place).log, proposal, place.state, size=place.log.size())
+    with pytest.raises(LogEndedError, match=r"its last leaf is key\.rotated, and content cannot follow it"):
+        place.log.put_blob(b"late")
+    place.log.keep("3/tsa.tsr", b"a stamp of its last head")
+
+
+def test_no_content_that_was_taken_is_lost_over_a_rotation(place: workspace.Workspace) -> None:
+    old, refusals, taken = place.log, list[str](), list[str]()
+
+    def go_on(writer: int) -> None:
+        for n in count():
+            try:
+                taken.append(old.put_blob(f"{writer}: {n}".encode()))
+            except (LogEndedError, LogUnavailableError) as error:
+                refusals.append(str(error))
+                return
+
+    threads = [threading.Thread(target=go_on, args=(writer,)) for writer in range(3)]
+    for thread in threads:
+        thread.start()
+    workspace.rotate(again(place), period="2027", key=key_of(place))
+    for thread in threads:
+        thread.join(60)
+    assert len(refusals) == 3
+    assert all("this one's period is over" in text or "this log has ended" in text for text in refusals)
+    ended = workspace.of_period(again(place), "2026").log
+    assert all(ended.blob(Digest(name)) for name in taken)
+    assert not (place.state / "log/blobs").exists()
+    assert workspace.audit_verify(again(place)).exit_code == 0
+
+
+def test_a_log_is_moved_only_between_two_who_place_files_in_it(tmp_path: Path) -> None:
+    for folder in ("log/.state", "rotation/next/log"):
+        (tmp_path / folder).mkdir(parents=True)
+    periods.mark(tmp_path, period="2026", vkey="k")
+    mover = threading.Thread(target=periods.switch, args=(tmp_path,))
+    with locked(tmp_path / "log/.state/publish.lock"):
+        mover.start()
+        mover.join(0.3)
+        assert (tmp_path / "log/.state").exists()
+    mover.join(60)
+    assert (tmp_path / "periods/2026/log/.state").exists()
+    assert not (tmp_path / "log/.state").exists()
 
 
 def test_a_change_that_opens_in_between_is_not_passed_over(place: workspace.Workspace) -> None:
