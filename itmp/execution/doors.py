@@ -118,8 +118,11 @@ class Runner(Protocol):
     def run(self, permit: Permit, plan: Plan, part: Slice, *, room: Room, observer: Observer) -> None:
         """Carry out `part`; see the module's contract."""
 
-    def sweep(self, room: Room, part: Slice) -> tuple[str, ...]:
-        """End left-over processes of a dead run (by token, here and on targets); return what was found."""
+    def sweep(self, plan: Plan, part: Slice, *, room: Room) -> tuple[str, ...]:
+        """End left-over processes of a dead run in its `room` (by token, here and on targets); return what was found.
+
+        Nothing that lies in the dead run's room is run or believed: its children could write there.
+        """
 
 
 class Prober(Protocol):

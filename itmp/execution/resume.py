@@ -195,14 +195,14 @@ def _sweep(plan: Plan, story: RunStory, wiring: Wiring, dead: tuple[Room, ...]) 
             part = unit.part(tuple(host for host in unit.hosts if host in begun.states))
             said = "unknown" not in begun.states.values()
             for room in dead or (wiring.room,):
-                found += [f"{unit.key}: {line}" for line in _swept(runner, room, part, said=said)]
+                found += [f"{unit.key}: {line}" for line in _swept(runner, plan, part, room, said=said)]
     return found
 
 
-def _swept(runner: Runner, room: Room, part: Slice, *, said: bool) -> list[str]:
+def _swept(runner: Runner, plan: Plan, part: Slice, room: Room, *, said: bool) -> list[str]:
     """Sweep one room; what runs on there stops nobody once people have `said` what became of every target."""
     try:
-        return [f"left over and ended: {line}" for line in runner.sweep(room, part)]
+        return [f"left over and ended: {line}" for line in runner.sweep(plan, part, room=room)]
     except BusyError as error:
         if not said:
             raise
