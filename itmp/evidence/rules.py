@@ -1,20 +1,22 @@
 """The numbered rules of evidence, and the stable name of what is found when one does not hold.
 
 Rules kept here: a name is never reused for another meaning; each finding belongs to a rule, except that a
-fork (`forked`), a rollback (`rolled-back`), a key that was revoked (`key-revoked`) and a time that others contradict
-(`clock-contradicted`) are called so whichever rule meets them, and a handover by the rule of its own that is broken.
+fork (`forked`), a rollback (`rolled-back`), a key that was revoked (`key-revoked`), a policy version that the auditor
+knows and the file leaves out (`policy-left-out`) and a time that others contradict (`clock-contradicted`) are called so
+whichever rule meets them, and a handover by the rule of its own that is broken.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from itmp.errors import EvidenceInvalidError, ForkError
+from itmp.errors import Error, EvidenceInvalidError, ForkError
 
 FORKED: Final = "forked"
 ROLLED_BACK: Final = "rolled-back"
 CONTRADICTED: Final = "clock-contradicted"
 REVOKED: Final = "key-revoked"
+LEFT_OUT: Final = "policy-left-out"
 HANDOVERS: Final = 21
 """The rule of handovers from one period's log to the next."""
 
@@ -24,6 +26,7 @@ HANDED: Final = (
     "handover-one-sided",
     "handover-altered",
     "policy-carried",
+    LEFT_OUT,
 )
 """What is found at rule 21, told apart (`itmp.change.handover`); anything else is `handover-broken`."""
 
@@ -38,6 +41,10 @@ class RuleBrokenError(EvidenceInvalidError):
 
 class RevokedKeyError(EvidenceInvalidError):
     """A key signed for more leaves than it counts for since it was revoked."""
+
+
+class PolicyLeftOutError(EvidenceInvalidError):
+    """A policy version that the auditor knows is not in the file; `what` begins with `LEFT_OUT`."""
 
 
 class RolledBackError(ForkError):
@@ -79,8 +86,10 @@ TEXTS: Final[Mapping[int, RuleText]] = {
     ),
     5: RuleText(
         name="policy history",
-        holds="every policy version came in by the quorum of the one before it",
+        holds="every policy version came in by the quorum of the one before it, and those that the auditor knows are "
+        "there",
         broken="policy-unauthorized",
+        absent="policy-not-reached",
     ),
     6: RuleText(
         name="one history",
@@ -169,7 +178,8 @@ TEXTS: Final[Mapping[int, RuleText]] = {
     ),
     19: RuleText(
         name="whole log",
-        holds="with `--log`: the log's folder is sound and holds no other event of the change",
+        holds="with `--log`: each log's folder is sound, and holds no other event of the change and no other policy "
+        "version",
         broken="log-contradicts",
     ),
     20: RuleText(
@@ -188,20 +198,24 @@ TEXTS: Final[Mapping[int, RuleText]] = {
     ),
 }
 
+_ANYWHERE: Final[tuple[tuple[type[Error], str], ...]] = (
+    (RolledBackError, ROLLED_BACK),
+    (ForkError, FORKED),
+    (RevokedKeyError, REVOKED),
+    (PolicyLeftOutError, LEFT_OUT),
+    (ContradictedError, CONTRADICTED),
+)
+"""What is called so whichever rule meets it; the narrower kind first."""
+
 RULES: Final[Mapping[int, str]] = {n: text.name for n, text in TEXTS.items()}
 
 
 def finding_of(n: int, *, error: Exception | None = None) -> str:
     """Return the name of what was found at rule `n`: broken by `error`, or, without one, absent."""
-    if isinstance(error, RolledBackError):
-        return ROLLED_BACK
-    if isinstance(error, ForkError):
-        return FORKED
-    if isinstance(error, RevokedKeyError):
-        return REVOKED
+    for kind, name in _ANYWHERE:
+        if isinstance(error, kind):
+            return name
     if n == HANDOVERS and isinstance(error, EvidenceInvalidError):
         name = error.what.partition(":")[0]
         return name if name in HANDED else TEXTS[n].broken
-    if isinstance(error, ContradictedError):
-        return CONTRADICTED
     return TEXTS[n].broken if error else TEXTS[n].absent

@@ -34,12 +34,16 @@ _SPAN: Final = timedelta(minutes=1)  # a statement must hold until its leaf is w
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposed:
-    """A proposal: who has signed it, how many must, and whether it is in force now."""
+    """A proposal: who has signed it, how many must, and whether it is in force now.
+
+    `version` is then the line that auditors keep in TRUST/versions.
+    """
 
     digest: Digest
     signers: tuple[str, ...]
     needed: int
     in_force: bool
+    version: str = ""
 
 
 def policy_propose(place: Workspace, file: Path, *, key: str | None = None) -> Proposed:
@@ -97,12 +101,15 @@ def policy_take(place: Workspace, signed: Signed) -> Proposed:
         data={"policy": new.data.decode(), "statements": [item.to_data() for item in given]},
     )
     _judge(place, event)
-    place.log.append(event, expect=Expect(change=None, head=head))
+    receipt = place.log.append(event, expect=Expect(change=None, head=head))
     anchoring.checkpoint(place)
     (folder / _name(name, "json")).unlink(missing_ok=True)  # each signature counts once
     if place.history().latest.policy.digest != new.digest:
         raise PolicyHistoryError("the new policy did not come into force", do="See: itmp audit verify")
-    return Proposed(digest=new.digest, signers=signers, needed=old.amend.count, in_force=True)
+    version = f"{place.log.origin} {receipt.index} {receipt.hash}"
+    return Proposed(
+        digest=new.digest, signers=signers, needed=old.amend.count, in_force=True, version=version
+    )
 
 
 def policy_test(place: Workspace, plan: Plan) -> Mapping[str, str]:
