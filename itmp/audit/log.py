@@ -20,7 +20,7 @@ from typing import Final
 
 from itmp import canonical
 from itmp.audit import snapshot
-from itmp.audit._bundles import Bundles
+from itmp.audit._bundles import Bundles, stretches
 from itmp.audit._draft import ENDS, REVOKES, Draft, check_expected, check_going, commitment, same_event
 from itmp.audit._integrate import continues, integrate, known_heads, prune
 from itmp.audit._resume import resume
@@ -145,7 +145,7 @@ class Log:
         with self._lock:
             self._refresh()
             indexes = tuple(self._view.events_of(change))
-        return tuple(Leaf(index=index, data=self._read(index)) for index in indexes)
+        return tuple(leaf for start, end in stretches(indexes) for leaf in self._yield(start, end))
 
     def head_of(self, change: str) -> Digest | None:
         """Return the hash of the change's newest event, for `Expect`."""
