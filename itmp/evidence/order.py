@@ -5,9 +5,9 @@ Rules kept here:
 - Under one permit slices begin in the plan's order, each once: batch after batch, undo last and in its own order.
 - Over a whole run no host goes back: what begins on it comes later in the plan than what began on it before, or is the
   same again. There are two ways back: to the beginning of a batch that was closed, by an `always` step, before the host
-  had passed it; and, where the plan itself leads past a failure (`on_failure: continue`, or a step's id), to what that
-  failure had led past, once a person has signed to try it again or its unknown outcome was reconciled, or where it had
-  not even been reached.
+  had passed it; and, where the plan itself leads past a failure (`on_failure: continue`, a step's id, or a guard that
+  did not hold), to what that failure had led past, once a person has signed to try it again or its unknown outcome was
+  reconciled, or where it had not even been reached.
 - Once the undo of a run has begun, nothing of it is done any more; an undo step runs only on hosts where something was
   begun, and where it takes one step back, where that one was. What was passed over was not begun.
 Steps that are left out are not judged here: a success that did not do them all breaks rule 15.
@@ -82,6 +82,8 @@ class Order:
         if back and not (led_past and (retried or run in self._lifted)):
             return f"{back[0]:.80} goes back to {key}"
         self._permits[permit] = place.at
+        if passed:  # its reason may be gone when a failure is tried again: the run then comes back to it
+            self._led[run] = min(place.at, self._led.get(run, place.at))
         self._note(place, run, hosts, passed=passed)
         return ""
 

@@ -115,8 +115,9 @@ class Course:
     ordinary slice starts any more; `dead` that nothing at all does, because the log failed. `undo` asks for the
     undo phase, `undoing` is it; `command` says that a person asked for undo alone. `passed` maps a slice that was
     passed over to the reason; `jumps` a step that a failure leads past to it; `answers` a question to its answer;
-    `until` a wait to its end. `owed` maps a slice's key and a host to the handlers that were
-    notified there and did not run: they run when the slice runs there again.
+    `until` a wait to its end; `before` holds the slices of which an earlier attempt did anything, also where it is to
+    be done again. `owed` maps a slice's key and a host to the handlers that were notified there and did not run: they
+    run when the slice runs there again.
     """
 
     units: tuple[Unit, ...]
@@ -125,6 +126,7 @@ class Course:
     jumps: Mapping[str, str] = field(default_factory=dict)
     answers: Mapping[str, Value] = field(default_factory=dict)
     until: Mapping[str, str] = field(default_factory=dict)
+    before: frozenset[str] = frozenset()
     left_out: Mapping[str, str] = field(default_factory=dict)
     at: int = 0
     done: Mapping[str, Mapping[str, HostState]] = field(default_factory=dict)

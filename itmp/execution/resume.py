@@ -282,6 +282,11 @@ def _fold(
         owed=story.owed,
         passed={key: begun.passed for key, begun in story.slices.items() if begun.passed},
         answers=story.answers,
+        before=frozenset(
+            key
+            for key, begun in story.slices.items()
+            if not begun.passed and set(begun.states.values()) - {"not_reached"}
+        ),
         until={
             key: begun.until
             for key, begun in story.slices.items()
@@ -300,7 +305,8 @@ def _fold(
 def _reopen(course: Course, prior: Prior, at: Places) -> Prior:
     """Return `prior` without what a host did in a batch that was closed before the host had passed it.
 
-    The batch's `always` steps stay done until the host really enters the batch again (`course.absorb`).
+    A closing that failed, or died, closed the batch all the same. The batch's `always` steps stay done until the host
+    really enters the batch again (`course.absorb`).
     """
     prior = {key: dict(states) for key, states in prior.items()}
     for unit, earlier, batch in _closings(course.units):
@@ -309,7 +315,7 @@ def _reopen(course: Course, prior: Prior, at: Places) -> Prior:
         for host in unit.hosts:
             stuck = host in course.dropped or host in course.left_out
             missed = any(host in other.hosts and not _settled(prior, other, host) for other in earlier)
-            if missed and not stuck and _settled(prior, unit, host):
+            if missed and not stuck and _closed(at, unit, earlier, host):
                 ordinary = [other for other in batch if not other.step.always]
                 _forget(prior, ordinary, host, at, until=at[unit.key][host])
     return prior
@@ -344,6 +350,12 @@ def _forget(prior: Prior, batch: list[Unit], host: str, at: Places, *, until: in
     for unit in batch:
         if at.get(unit.key, {}).get(host, until + 1) <= until:
             prior[unit.key][host] = "not_reached"
+
+
+def _closed(at: Places, unit: Unit, earlier: list[Unit], host: str) -> bool:
+    """Whether `unit` was begun on `host` after everything that opens its batch there."""
+    opened = max((at.get(other.key, {}).get(host, -1) for other in earlier), default=-1)
+    return at.get(unit.key, {}).get(host, -1) > opened
 
 
 def _settled(prior: Mapping[str, Mapping[str, HostState]], unit: Unit, host: str) -> bool:

@@ -265,3 +265,32 @@ def test_going_on_without_a_host_lifts_the_halt_of_its_failure() -> None:
     house.resume((), SKIP)
     assert house.world.of("late", "web1")
     assert house.verdict()[0] == 41
+
+
+def told_after(made: Plan, script: Any, *attempts: tuple[set[str], set[str]]) -> tuple[int, str]:
+    """Return the verdict on a run that was taken up so often: states tried again, hosts skipped."""
+    house = House(made, script, {})
+    house.run()
+    for retry, skip in attempts:
+        house.resume(retry, skip)
+    return house.verdict()
+
+
+def guarded(word: str, *, on_failure: str) -> Plan:
+    first = ansible("first", THREE, tasks=1, on_failure=on_failure)
+    block = rolling(THREE, [ansible("drain", THREE, tasks=1), ansible("tier", THREE, tasks=1)], size=1)
+    steps = [first, block, ansible("last", THREE, tasks=1)]
+    return plan(steps, guards={"rolling": f'steps.first.outcome == "{word}"'})
+
+
+def test_what_a_guard_passed_over_may_come_after_later_steps_once_its_reason_is_gone() -> None:
+    script = {("first", "web1"): ["failed"]}
+    made = guarded("succeeded", on_failure="stop")
+    code, why = told_after(made, script, (set(), {"web1"}), ({"failed"}, set()))
+    assert code != 40, why
+
+
+def test_a_batch_that_has_begun_goes_on_whatever_its_guard_says_when_it_is_tried_again() -> None:
+    script = {("first", "web1"): ["failed"], ("drain", "web1"): ["failed"]}
+    code, why = told_after(guarded("failed", on_failure="continue"), script, ({"failed"}, set()))
+    assert code != 40, why
