@@ -224,7 +224,7 @@ def test_a_yes_is_past_when_what_it_was_about_runs_again(place: Place) -> None:
     change, _ = failing(place)
     answer(place, change, "tier-pause@1", "true")  # about a batch that had failed
     again = place.start("resume", change, "--retry", "failed", "--key", "alice")
-    wait_for(lambda: slices(place, change)[-1:] == ["tier-pause@1"], "the question to be asked anew")
+    wait_for(lambda: slices(place, change).count("tier-pause@1") > 1, "the question to be asked anew")
     assert slices(place, change) == ["restart@1", "tier-pause@1", "restart@1", "tier-pause@1"]
     assert [one["step"] for one in place.json("status", change)["asks"]] == ["tier-pause@1"]
     assert place.journal("web2") == [], "nothing is done before somebody has answered"
