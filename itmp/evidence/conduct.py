@@ -41,7 +41,7 @@ from itmp.evidence.order import Order, Settled
 from itmp.evidence.rules import RuleBrokenError
 from itmp.evidence.words import answer_problem, intent_problem, undo_problem, wait_problem
 from itmp.evidence.work import STATES, Work, place_of, work_digest
-from itmp.plan import LeafStep, Plan, PulumiStep, all_steps, targets
+from itmp.plan import LeafStep, Plan, PulumiStep, all_steps, questions, targets
 
 _TOUCHED: Final = frozenset({"ok", "changed", "failed", "unreachable", "unknown"})
 _NO_FINDINGS: Final = Health(findings=())
@@ -340,8 +340,11 @@ def _account(plan: Plan, run: RunRecord) -> None:
             15, f"{min(claimed - touched)} has an outcome and was never intended", where=where
         )
     if run.state == "succeeded":
+        # Nothing began for which a pause had to be answered (rule 20): one that nobody was left for needs no end.
+        pauses = {key for key, step in questions(plan.manifest).items() if step.after}
         for at, part in enumerate(run.slices):
-            _settled(part, run.slices[at + 1 :], where)
+            if part.key not in pauses:
+                _settled(part, run.slices[at + 1 :], where)
     for problem in against_slices(plan.manifest, run):
         raise RuleBrokenError(15, problem, where=where)
 

@@ -147,7 +147,7 @@ TEXTS: Final[Mapping[int, RuleText]] = {
     ),
     14: RuleText(
         name="slices",
-        holds="every slice ends by naming each of its targets",
+        holds="every slice ends by naming each of its targets; but for a pause after which nothing was left to begin",
         broken="slice-unaccounted",
         absent="slices-not-judged",
     ),
@@ -185,8 +185,9 @@ TEXTS: Final[Mapping[int, RuleText]] = {
     20: RuleText(
         name="questions, waits and guards",
         holds="every question is answered by a statement that counts, before the event that names it; waits last as "
-        "long as their first intent said; pauses and waits come again where what they follow was begun again; a slice "
-        "is passed over exactly where its guard does not hold or a failure leads past it",
+        "long as their first intent said; pauses and waits come again where what they follow was begun again; nothing "
+        "that a no forbids begins after it; a slice is passed over exactly where its guard does not hold or a failure "
+        "leads past it",
         broken="word-broken",
         absent="words-not-judged",
     ),

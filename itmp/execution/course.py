@@ -116,8 +116,9 @@ class Course:
     undo phase, `undoing` is it; `command` says that a person asked for undo alone. `passed` maps a slice that was
     passed over to the reason; `jumps` a step that a failure leads past to it; `answers` a question to its answer;
     `until` a wait to its end; `before` holds the slices of which an earlier attempt did anything, also where it is to
-    be done again. `owed` maps a slice's key and a host to the handlers that were notified there and did not run: they
-    run when the slice runs there again.
+    be done again. `noes` are questions to which a no stands in the log and whose slices have not ended with it, `barred`
+    the slices that may not begin for that. `owed` maps a slice's key and a host to the handlers that were notified there
+    and did not run: they run when the slice runs there again.
     """
 
     units: tuple[Unit, ...]
@@ -139,6 +140,8 @@ class Course:
     undo: bool = False
     undoing: bool = False
     command: bool = False
+    noes: frozenset[str] = frozenset()
+    barred: frozenset[str] = frozenset()
     owed: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     def halted(self, why: str) -> "Course":
@@ -223,11 +226,11 @@ def absorb(
 
 
 def _opened(course: Course, unit: Unit, hosts: Iterable[str]) -> Course:
-    """Return the course on which `unit` has opened its batch for `hosts`: `always` steps and words are due again."""
-    if unit.block is None or not unit.opens:
+    """Return the course on which `unit` has begun for `hosts`: words, and what closes the batch it opens, are due."""
+    if unit.block is None or unit.word or unit.key in course.passed:
         return course
     later = [u for u in course.units[course.units.index(unit) + 1 :] if u.block is unit.block]
-    due = [u.key for u in later if u.batch == unit.batch and u.step.always]
+    due = [u.key for u in later if unit.opens and u.batch == unit.batch and u.step.always]
     missing: HostState = "not_reached"
     again = dict.fromkeys(hosts, missing)
     done = {
@@ -306,7 +309,7 @@ def _hosts_now(course: Course, unit: Unit) -> tuple[str, ...] | None:
 
 def _due(course: Course, unit: Unit) -> bool:
     """Whether a question between batches, or a wait inside one, still concerns any host."""
-    if unit.block is None or not unit.word:
+    if unit.block is None or not unit.word or unit.key in course.noes:
         return True
     gone = {*course.left_out, *course.dropped}
     if isinstance(unit.step, WaitStep):
@@ -326,7 +329,8 @@ def _takes_part(course: Course, unit: Unit, host: str, touched: frozenset[str] |
 def _may_start(course: Course, unit: Unit) -> bool:
     if unit.phase == "undo" or course.undoing:
         return unit.phase == "undo" and course.undoing and _undoable(course, unit)
-    blocked = bool(course.halt) or (unit.block is not None and unit.block.id in course.closed)
+    closed = unit.block is not None and unit.block.id in course.closed
+    blocked = closed or bool(course.halt) or unit.key in course.barred
     return not blocked or (unit.step.always and _admitted(course, unit))
 
 

@@ -182,12 +182,15 @@ class Answer:
 class Patience(Protocol):
     """Lets a run wait.
 
-    Contract: both return soon; neither changes anything. An `Error` from `answer` means that the log could not be
+    Contract: all return soon; none changes anything. An `Error` from `answer` or `noes` means that the log could not be
     read: nothing more may run.
     """
 
     def answer(self, part: Slice) -> Answer | None:
         """Return the first answer to the question of `part` that counts (role, type, run), if there is one."""
+
+    def noes(self) -> frozenset[str]:
+        """Return the keys of the questions to which a no that counts stands."""
 
     def sleep(self, seconds: float) -> None:
         """Let time pass; a signal may cut it short."""

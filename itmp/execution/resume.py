@@ -157,8 +157,8 @@ def take_up(
 ) -> Course:
     """Return the course on which the run that `story` tells of goes on; `undoing`: in its undo phase."""
     at = {key: begun.at for key, begun in story.slices.items()}
-    prior = _prior(story, frozenset(retry), left_out, undoing=undoing)
-    prior = _renew(order(plan.manifest), prior, at)
+    units = order(plan.manifest)
+    prior = _renew(units, _prior(units, story, frozenset(retry), left_out, undoing=undoing), at)
     course = _fold(plan, story, prior, left_out, undoing=undoing)
     if course.undoing:
         return course
@@ -253,17 +253,27 @@ def _need_nobody(change: str, story: RunStory, skip: frozenset[str]) -> None:
 
 
 def _prior(
-    story: RunStory, retry: frozenset[str], left_out: Mapping[str, str], *, undoing: bool = False
+    units: tuple[Unit, ...],
+    story: RunStory,
+    retry: frozenset[str],
+    left_out: Mapping[str, str],
+    *,
+    undoing: bool = False,
 ) -> Prior:
     """Return what is settled: the story's states, those to be retried counting as never reached.
 
-    Once undo has begun only undo is retried: there is no way forward through a half-undone run.
+    Once undo has begun only undo is retried: there is no way forward through a half-undone run. A no is no failure of a
+    target: it is never asked about again.
     """
+    words = {unit.key for unit in units if unit.word}
     undone = undoing or any(key.startswith("undo:") for key in story.slices)
     return {
         key: {
             target: "not_reached"
-            if state in retry and target not in left_out and (not undone or key.startswith("undo:"))
+            if key not in words
+            and state in retry
+            and target not in left_out
+            and (not undone or key.startswith("undo:"))
             else state
             for target, state in begun.states.items()
         }

@@ -33,7 +33,7 @@ from itmp.workspace.leases import Held, Leases
 from itmp.workspace.narrowing import Limit, chosen_hosts, kept_limit, limit_line
 from itmp.workspace.place import EXECUTOR, Workspace
 from itmp.workspace.result import Result
-from itmp.workspace.starting import Asked, limit_of, recorded_start, refuse_start, sign_start
+from itmp.workspace.starting import Asked, limit_of, recorded_start, refuse_start, sign_start, wanted_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,7 +87,9 @@ def run(
         with held(place, change):
             return _run_held(place, change, limit, asked)
     except ChangeHeldError:
-        return attach(place, change, asked.progress)
+        return attach(
+            place, change, asked.progress, wanted=lambda plan: wanted_hosts(place, change, plan, limit, asked)
+        )
 
 
 def _asked(wait: str, key: str | None, on_event: "OnEvent | None", *, recorded: bool) -> Asked:

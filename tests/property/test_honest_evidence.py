@@ -1,111 +1,17 @@
 """Whatever plan, failures, deaths, retries, skips and answers: evidence of what an honest executor did is not broken."""
 
-import contextlib
-from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from itmp.change import Permit, Refusal
-from itmp.errors import Error
-from itmp.evidence import Trust, verify
-from itmp.execution import Author, Reprise, RunStory, Wiring, execute, resume, undo
-from itmp.execution.doors import Answer, Room, Slice
 from itmp.plan import Plan
-from itmp.testing.runners import Fuse, Killed, ScriptedProber, ScriptedRunner, World
+from itmp.testing.house import House
+from itmp.testing.runners import Fuse
 from itmp.testing.small_plans import ansible, ask, check, hosts, plan, rolling
-from itmp.testing.story import EXECUTOR, Story
 
 THREE = hosts(3)
-
-
-class House:
-    """An approved change over a plan, and a world to run it in; answers come at the second look."""
-
-    def __init__(
-        self, made: Plan, script: Mapping[tuple[str, str], Iterable[Any]], answers: Mapping[str, str]
-    ) -> None:
-        self.story = Story(plan=made)
-        self.story.open()
-        self.story.act("approve", "bob")
-        self.world, self.fuse = World(), Fuse()
-        self._script = {key: list(endings) for key, endings in script.items()}
-        self._answers = answers
-
-    def wiring(self, permit: Permit) -> Wiring:
-        runner = ScriptedRunner(self.world, script=self._script, fuse=self.fuse)
-        runner._script = self._script  # what an attempt has used is used for the next
-        return Wiring(
-            journal=self.story.log,
-            runners=dict.fromkeys(("ansible", "check"), runner),
-            recheck=self.recheck,
-            patience=self,
-            room=Room(folder=Path("/nowhere"), token="token", run=permit.run),
-            progress=self,
-            stopping=bool,
-            ids=self.story.id,
-            now=self.story.clock.now,
-            author=Author(actor=EXECUTOR, on_behalf_of="alice@example.com"),
-        )
-
-    def answer(self, part: Slice) -> Answer | None:
-        given_ = self.story.record.runs[-1].answers.get(part.key)
-        if given_ is None:
-            value = self._answers.get(part.key, "true")
-            self.story.act("answer", "alice", run="run-1", step=part.key, value=value)
-            return None
-        return Answer(value=given_.statement.fields["value"], leaf=given_.leaf, signer=given_.signer)
-
-    def sleep(self, seconds: float) -> None:
-        del seconds
-
-    def recheck(self, part: Slice, *, exempt: bool) -> None:
-        del part
-        answer = self.story.ask("always" if exempt else "slice")
-        if isinstance(answer, Refusal):
-            raise answer.to_error(self.story.change)
-
-    def on_event(self, event: object, /) -> None:
-        del event
-
-    def run(self) -> None:
-        permit = self.story.permit()
-        with contextlib.suppress(Killed):
-            execute(permit, self.story.plan, wiring=self.wiring(permit))
-
-    def resume(self, retry: Iterable[str], skip: Iterable[str]) -> None:
-        reprise = Reprise(retry=frozenset(retry), skip=frozenset(skip), reason="so")
-        line = ",".join([*(f"!{host}" for host in sorted(skip)), *(f"+{state}" for state in sorted(retry))])
-        permit = self.story.permit(mode="resume", limit=line or "-")
-        prober = ScriptedProber(self.world, blind=THREE, fuse=self.fuse)  # the plans name no probes
-        with contextlib.suppress(Killed):
-            resume(
-                permit,
-                self.story.plan,
-                wiring=self.wiring(permit),
-                story=self.told(),
-                prober=prober,
-                reprise=reprise,
-            )
-
-    def undo(self) -> None:
-        permit = self.story.permit(mode="undo")
-        with contextlib.suppress(Killed, Error):
-            undo(permit, self.story.plan, wiring=self.wiring(permit), story=self.told())
-
-    def told(self) -> RunStory:
-        leaves = self.story.log.of_change(self.story.change)
-        return RunStory.from_leaves(leaves, plan=self.story.plan, blob=self.story.log.blob, run="run-1")
-
-    def state(self) -> str:
-        return self.story.record.runs[-1].state
-
-    def verdict(self) -> tuple[int, str]:
-        report = verify(self.story.evidence(), Trust.from_files(self.story.trust()))
-        return report.exit_code, f"{report.broken.n}: {report.broken.why}" if report.broken else ""
 
 
 reaction = st.sampled_from(["stop", "continue", "late", "undo"])

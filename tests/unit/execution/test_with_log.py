@@ -55,6 +55,9 @@ class House:
         del part
         return None
 
+    def noes(self) -> frozenset[str]:
+        return frozenset()
+
     def sleep(self, seconds: float) -> None:
         del seconds
 
