@@ -59,6 +59,10 @@ def revoke_key(
     reason: Annotated[
         str, typer.Option("--reason", metavar="TEXT", help="One line, signed and logged.")
     ] = "",
+    size: Annotated[
+        int,
+        typer.Option("--size", metavar="N", help="The key counts for N events; those after are disowned."),
+    ] = 0,
     period: Period = "",
     log_key: LogKey = "",
     text: Text = "",
@@ -77,7 +81,9 @@ def revoke_key(
         return _text(workspace.rotation_text(place, text, act=act))
     if not reason:
         raise InvalidInputError("a revocation needs a reason", do="Say why: --reason TEXT.")
-    return _rotated(workspace.rotate(place, period=period, log_key=log_key, key=key, revoke=reason))
+    return _rotated(
+        workspace.rotate(place, period=period, log_key=log_key, key=key, revoke=reason, counts=size)
+    )
 
 
 @verb
@@ -139,6 +145,7 @@ def _rotated(done: "Rotation") -> Answer:
         "revokes": done.revokes,
         "done": done.done,
         "size": done.size,
+        "counts": done.counts,
         "genesis": done.genesis,
     }
     who = f"  signed by {', '.join(done.signers)}"
@@ -156,6 +163,10 @@ def _rotated(done: "Rotation") -> Answer:
     ]
     if done.revokes:
         lines.append(
-            f"give your auditors trust/revoked now: the old key counts for {done.size} events at most"
+            f"give your auditors trust/revoked now: the old key counts for {done.counts} events at most"
+        )
+    if done.counts < done.size:
+        lines.append(
+            f"disowned: events {done.counts} to {done.size - 1}; evidence and audit verify name them as doubtful"
         )
     return Answer(data=data, lines=tuple(lines))
