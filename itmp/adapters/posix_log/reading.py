@@ -53,7 +53,9 @@ def read_key(path: Path) -> LogKey:
         data = durable.read_private(path, _MAX_KEY)
     if data is None:
         raise LogUnavailableError(
-            "the log's key is missing", where=str(path), do="Restore it, or start a new period."
+            "the log's key is missing",
+            where=str(path),
+            do="Restore it; where it is gone for good: itmp audit rotate --key-lost TEXT",
         )
     text = data.decode(errors="replace").removesuffix("\n")
     if text.startswith(LOST_KEY):
