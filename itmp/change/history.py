@@ -4,8 +4,9 @@ Rules kept here: leaf 0 is `log.created`; its policy counts because its root peo
 person, naming the log's key and the policy's digest, or, where it continues another log, because that log's policy
 quorum named its key and both logs' keys signed the handover; every later version counts only by the quorum of the
 version before it, each signer naming both digests, and no statement is used twice. `key.rotated` ends the history, by
-the same quorum; `key.revoked` stands right before it. The first fault raises: a history that cannot be walked is worth
-nothing.
+the same quorum; `key.revoked` stands right before it. There each person says by two sizes what is meant: the same in
+`rotate` and `recover`, that the key counts to the log's end; an older one in `recover`, that every leaf from there on
+is doubtful. The first fault raises: a history that cannot be walked is worth nothing.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +16,7 @@ from typing import Any
 
 from itmp.audit import STANDING, Leaf, SignedCheckpoint
 from itmp.canonical import Digest
-from itmp.change.handover import Handover, HandoverError, Previous, check_successor
+from itmp.change.handover import LOST, Handover, HandoverError, Previous, check_successor
 from itmp.change.policy import Policy
 from itmp.change.statements import Given, StatementRefusedError, Writ, time_of, verify_given, verify_writ
 from itmp.errors import Error, EvidenceInvalidError, InvalidInputError
@@ -55,7 +56,8 @@ class Ended:
 class PolicyHistory:
     """Every version from the genesis on. `origin` and `log_key` (vkey) are what the root people enrolled.
 
-    `previous` is the log that this one continues, `ended` how it ended; None where it does not, or has not.
+    `previous` is the log that this one continues, `ended` how it ended; None where it does not, or has not. `revoked`
+    is the leaf that revoked the key, which then counts for `counts` leaves by the statements `recovers`.
     """
 
     origin: str
@@ -64,6 +66,15 @@ class PolicyHistory:
     previous: Previous | None = None
     ended: Ended | None = None
     revoked: int | None = None
+    counts: int | None = None
+    recovers: tuple[Given, ...] = ()
+
+    @property
+    def doubtful(self) -> int | None:
+        """The first leaf that the log's people disowned when they revoked its key; None where they disowned none."""
+        if self.counts is None or self.revoked is None or self.counts > self.revoked:
+            return None
+        return self.counts
 
     @property
     def indexes(self) -> frozenset[int]:
@@ -125,8 +136,8 @@ def _next(history: PolicyHistory, leaf: Leaf, nonces: set[tuple[str, str]]) -> P
         version = _amended(leaf, history.latest.policy, history.origin, nonces)
         return replace(history, versions=(*history.versions, version))
     if kind == "key.revoked":
-        _revoked(leaf, history, nonces)
-        return replace(history, revoked=leaf.index)
+        counts, given = _revoked(leaf, history, nonces)
+        return replace(history, revoked=leaf.index, counts=counts, recovers=given)
     return replace(history, ended=_rotated(leaf, history, nonces))
 
 
@@ -139,6 +150,9 @@ def continue_history(old: PolicyHistory, head: SignedCheckpoint, new: PolicyHist
     if before is None or before.key.vkey != old.log_key:
         named = before.origin if before else "no log"
         raise HandoverError(f"period-missing: {new.origin} continues {named}, not {old.origin}")
+    if before.lost:
+        _continue_without_key(old, head, new, before)
+        return
     if ended is None or ended.index != head.checkpoint.size - 1:
         raise HandoverError(f"handover-open: {old.origin} does not end with key.rotated, or goes on after it")
     if ended.to.vkey != new.log_key:
@@ -154,6 +168,24 @@ def continue_history(old: PolicyHistory, head: SignedCheckpoint, new: PolicyHist
         raise HandoverError(
             "policy-carried: the new log begins with another policy than the old one ended with"
         )
+
+
+def _continue_without_key(
+    old: PolicyHistory, head: SignedCheckpoint, new: PolicyHistory, before: Previous
+) -> None:
+    """The same where the old key is lost: the old log just stops."""
+    if old.ended is not None:
+        raise HandoverError(
+            f"handover-open: {old.origin} ended with its own key, which therefore was not lost"
+        )
+    if (before.size, before.root, before.leaf) != (
+        head.checkpoint.size,
+        head.checkpoint.root,
+        old.genesis.leaf,
+    ):
+        raise HandoverError("handover-altered: the new log continues another log, or another head of it")
+    if new.genesis.policy.digest != old.latest.policy.digest:
+        raise HandoverError("policy-carried: the new log begins with another policy than the old one had")
 
 
 def check_amendment(old: Policy, new: Policy, given: Iterable[Given]) -> tuple[str, ...]:
@@ -183,10 +215,39 @@ def check_rotation(
     return _amenders(policy, asked, "rotate the log's key", signed="this rotation")
 
 
-def check_revocation(policy: Policy, given: Iterable[Given], *, size: int) -> tuple[str, ...]:
-    """Return the people whose statements revoke the log's key, which had signed for `size` leaves at most then."""
-    asked = (item for item in given if item.act == "recover" and int(item.line("size")) <= size)
+def check_revocation(policy: Policy, given: Iterable[Given], *, size: int, counts: int) -> tuple[str, ...]:
+    """Return the people whose statements revoke the log's key, which had signed for `size` leaves at most then.
+
+    It counts for `counts` leaves: more than `size` (the log's end), or exactly as many as each of them says.
+    """
+    asked = (
+        item
+        for item in given
+        if item.act == "recover"
+        and (int(item.line("size")) <= size if counts > size else int(item.line("size")) == counts)
+    )
     return _amenders(policy, asked, "revoke the log's key", signed="this")
+
+
+def check_meant(
+    policy: Policy, rotates: Iterable[Given], recovers: Iterable[Given], *, older: bool
+) -> tuple[str, ...]:
+    """Return the people who meant the log's key to count to its end, or, `older`, to disown what came after a size.
+
+    Nobody else may choose that for them: by its two sizes a person's pair of statements says one or the other.
+    """
+    ends = {item.signer: int(item.line("size")) for item in rotates if item.act == "rotate"}
+    asked = (
+        item
+        for item in recovers
+        if item.signer in ends
+        and (
+            int(item.line("size")) < ends[item.signer]
+            if older
+            else int(item.line("size")) == ends[item.signer]
+        )
+    )
+    return _amenders(policy, asked, "say from which leaf on the key counts for nothing", signed="that")
 
 
 def _amenders(policy: Policy, asked: Iterable[Given], word: str, *, signed: str) -> tuple[str, ...]:
@@ -249,17 +310,26 @@ def _continued(data: Mapping[str, Any], policy: Policy) -> tuple[Previous, tuple
             root=previous.root,
             leaf=previous.leaf,
             policy=policy.digest,
+            lost=previous.lost,
         ).check(previous.note)
         if new.name != data["origin"]:
             raise HandoverError("handover-altered: the genesis names another log than its key")
     except Error as error:
         raise PolicyHistoryError(error.what, where="leaf 0") from error
-    writ = Writ(index=previous.size - 1, leaf=previous.leaf, at=previous.at)
+    end = previous.size if previous.lost else previous.size - 1
+    writ = Writ(index=end, leaf=previous.leaf, at=previous.at)
     given = _each(
         data["statements"], lambda one: verify_writ(one, writ=writ, policy=policy, origin=previous.origin), 0
     )
-    keys = (previous.key.vkey, data["log_key"])
-    return previous, check_rotation(policy, given, keys=keys, size=previous.size - 1)
+    if previous.lost:
+        given = tuple(item for item in given if item.line("size") == str(end))
+        check_revocation(
+            policy,
+            (item for item in given if item.line("reason").startswith(LOST)),
+            size=end,
+            counts=end + 1,
+        )
+    return previous, check_rotation(policy, given, keys=(previous.key.vkey, data["log_key"]), size=end)
 
 
 def _rotated(leaf: Leaf, history: PolicyHistory, nonces: set[tuple[str, str]]) -> Ended:
@@ -273,23 +343,30 @@ def _rotated(leaf: Leaf, history: PolicyHistory, nonces: set[tuple[str, str]]) -
         new = NoteVerifier.parse(str(data["to"]))
         check_successor(NoteVerifier.parse(history.log_key), new)
         by = check_rotation(policy, given, keys=(history.log_key, new.vkey), size=leaf.index)
+        if history.revoked is not None:
+            check_meant(policy, given, history.recovers, older=history.doubtful is not None)
     except Error as error:
         raise PolicyHistoryError(error.what, where=where) from error
     return Ended(index=leaf.index, leaf=leaf.hash, at=time_of(leaf), to=new, by=by, revoked=history.revoked)
 
 
-def _revoked(leaf: Leaf, history: PolicyHistory, nonces: set[tuple[str, str]]) -> None:
+def _revoked(
+    leaf: Leaf, history: PolicyHistory, nonces: set[tuple[str, str]]
+) -> tuple[int, tuple[Given, ...]]:
+    """Return for how many leaves the key counts, and who says so."""
     data = _data(leaf, {"key", "size", "statements"})
     given = _given(leaf, data["statements"], history.latest.policy, history.origin)
     _use_up(leaf, given, nonces)
-    if (data["key"], data["size"]) != (history.log_key, leaf.index + 2):
-        raise PolicyHistoryError(
-            "it revokes another key, or from another size on", where=f"leaf {leaf.index}"
-        )
+    counts = data["size"]
+    if data["key"] != history.log_key or type(counts) is not int:
+        raise PolicyHistoryError("it revokes another key", where=f"leaf {leaf.index}")
+    if counts != leaf.index + 2 and not 0 < counts <= leaf.index:
+        raise PolicyHistoryError("it revokes from a size on that was never there", where=f"leaf {leaf.index}")
     try:
-        check_revocation(history.latest.policy, given, size=leaf.index)
+        check_revocation(history.latest.policy, given, size=leaf.index, counts=counts)
     except PolicyHistoryError as error:
         raise PolicyHistoryError(error.what, where=f"leaf {leaf.index}") from error
+    return counts, given
 
 
 def _amended(leaf: Leaf, old: Policy, origin: str, nonces: set[tuple[str, str]]) -> PolicyVersion:

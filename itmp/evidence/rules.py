@@ -73,8 +73,10 @@ TEXTS: Final[Mapping[int, RuleText]] = {
     ),
     2: RuleText(
         name="checkpoint signed",
-        holds="by trust's log, and by its witnesses' quorum",
+        holds="by trust's log, and by its witnesses' quorum; no event of the change lies beyond the size for which the "
+        "log's people revoked its key, unless trust's witnesses had cosigned it before",
         broken="checkpoint-unsigned",
+        absent="tail-doubtful",
     ),
     3: RuleText(
         name="leaves included",
@@ -194,8 +196,10 @@ TEXTS: Final[Mapping[int, RuleText]] = {
     HANDOVERS: RuleText(
         name="handovers",
         holds="the change's log is trust's own, or every log from there on is in the file and each one handed over "
-        "to the next: by its last leaf, by the quorum of its policy and by both logs' keys (judged before rule 2)",
+        "to the next: by its last leaf, by the quorum of its policy and by both logs' keys; where a key was lost, by "
+        "that quorum and by trust's own word (judged before rule 2)",
         broken="handover-broken",
+        absent="key-lost",
     ),
 }
 

@@ -10,6 +10,7 @@ earlier period leads to a later one only by handovers that were judged (`after`)
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Final
 
 from itmp.audit import Checkpoint, SignedCheckpoint
@@ -18,7 +19,7 @@ from itmp.change.handover import series
 from itmp.errors import EvidenceInvalidError, InvalidInputError
 from itmp.signing import NoteVerifier, open_note
 
-FILES: Final = ("log.policy", "genesis", "checkpoint", "tsa.pem", "revoked", "versions")
+FILES: Final = ("log.policy", "genesis", "checkpoint", "tsa.pem", "revoked", "versions", "lost")
 _MAX_FILE: Final = 64 * 1024
 _NOTE: Final = 1
 _COSIGNATURE: Final = 4
@@ -72,6 +73,13 @@ class LogPolicy:
                 f"TRUST's quorum {self.quorum} of witnesses is not met: {have} cosigned"
             )
         return signed
+
+    def covered(self, note: bytes, before: datetime) -> bool:
+        """Whether witnesses must cosign, and so many had cosigned this head of the log before that moment."""
+        signers = open_note(note, [self.log, *self.witnesses.values()]).signers
+        early = {one.vkey for one in signers if one.time is not None and one.time < before.timestamp()}
+        names = {name for name, witness in self.witnesses.items() if witness.vkey in early}
+        return self.witnessed and self._reached(self.quorum, names)
 
     def _reached(self, name: str, cosigned: set[str]) -> bool:
         if name in self.witnesses:
@@ -144,7 +152,8 @@ class Trust:
 
     `kept` is a checkpoint that they kept of this log, `kept_note` the same with its signatures, `later` one of a later
     period (opened when handovers lead there), `tsa` the roots of time stamp authorities, `revoked` how many leaves a
-    revoked key (vkey) still counts for, `versions` policy versions that they know: by log, leaf hashes by index.
+    revoked key (vkey) still counts for, `versions` policy versions that they know: by log, leaf hashes by index. `lost`
+    says with how many leaves the log of a key (vkey) stopped that was lost.
     """
 
     policy: LogPolicy
@@ -154,6 +163,7 @@ class Trust:
     tsa: bytes | None = None
     revoked: Mapping[str, int] = field(default_factory=dict)
     versions: Mapping[str, Mapping[int, Digest]] = field(default_factory=dict)
+    lost: Mapping[str, int] = field(default_factory=dict)
     later: bytes | None = None
     used: bool = False
 
@@ -179,7 +189,8 @@ class Trust:
             kept=kept.checkpoint if kept else None,
             kept_note=kept,
             tsa=files.get("tsa.pem"),
-            revoked=_revoked(_text(files, "revoked")) if "revoked" in files else {},
+            revoked=_sizes(files, "revoked"),
+            lost=_sizes(files, "lost"),
             versions=_versions(_text(files, "versions")) if "versions" in files else {},
             later=later,
         )
@@ -231,10 +242,10 @@ def _is_later(policy: LogPolicy, note: bytes) -> bool:
     return origin != policy.log.name and series(origin) == series(policy.log.name)
 
 
-def _revoked(text: str) -> dict[str, int]:
-    """Read `revoked`: on each line a verifier key and the size up to which it counts."""
+def _sizes(files: Mapping[str, bytes], name: str) -> dict[str, int]:
+    """Read `revoked` or `lost`: on each line a verifier key and the size up to which it counts, or signed."""
     found: dict[str, int] = {}
-    for where, words in _lines(text, "revoked"):
+    for where, words in _lines(_text(files, name), name) if name in files else ():
         if len(words) != 2 or not _SIZE.fullmatch(words[1]) or words[0] in found:  # noqa: PLR2004 - key and size
             raise InvalidInputError("not a line VKEY SIZE, or one key twice", where=where)
         found[_key(words[0], _NOTE, where).vkey] = int(words[1])

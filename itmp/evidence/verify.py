@@ -43,9 +43,10 @@ from itmp.evidence.handovers import PREFIX, Walked, walk
 from itmp.evidence.moments import ANCHORED, check_moments, heads
 from itmp.evidence.period import Period
 from itmp.evidence.report import Report, Rule, Verdict
-from itmp.evidence.rules import RULES, RuleBrokenError, finding_of
+from itmp.evidence.rules import HANDOVERS, RULES, RuleBrokenError, finding_of
 from itmp.evidence.seen import signed_in
 from itmp.evidence.stamps import MEMBER, Bounds, Stamps, bounds
+from itmp.evidence.tail import doubts
 from itmp.evidence.told import assurance, known_of, tell, told_of
 from itmp.evidence.trust import Trust
 from itmp.evidence.whole import Shown, check_logs
@@ -168,7 +169,7 @@ class _Verifier:
         whole = history.origin in self._read
         lines = assurance(self._trust, history, self._conduct, whole=whole, bounds=self._bounds)
         passed = [line for one in self._walked.passed for line in told_of(one, read=self._read)]
-        return (*lines, *passed, *known_of((*self._walked.passed, self._period)))
+        return (*lines, *passed, *self._walked.notes, *known_of((*self._walked.passed, self._period)))
 
     def _rule(self, n: int, broken: int, why: str, error: Exception | None) -> Rule:
         verdict = self._verdict(n, broken)
@@ -214,6 +215,7 @@ class _Verifier:
         self._period.check_head()
         self._head = self._period.head
         self._bound |= self._walked.bound
+        self._absent |= {HANDOVERS: self._walked.lost} if self._walked.lost else {}
         stamps = {name for name in self._members if MEMBER.match(name) or ANCHORED.match(name)}
         self._bound |= stamps  # what does not hold is told, and counts for nothing
 
@@ -326,6 +328,11 @@ class _Verifier:
             self._trust, self._head, self._members, self.stamps, self._anchored, last=max(self._leaves)
         )
         check_moments(self._leaves, self._bounds.moments)
+        if self._history:
+            heads = [self._head, *(note for notes in self._anchored.values() for note in notes)]
+            doubt, told = doubts(self._trust, self._history, heads, self._events)
+            self._bounds = self._bounds.plus(told)
+            self._absent |= {2: doubt} if doubt else {}
 
     def _required(self) -> None:
         used = set(self._trust.brought) - (set() if self._bounds.stamped else {"tsa"})

@@ -17,6 +17,7 @@ from itmp.change.handover import period_of
 from itmp.errors import Error, EvidenceInvalidError
 from itmp.evidence.bundle import POLICY_ENDS
 from itmp.evidence.period import Period
+from itmp.evidence.tail import disowned
 from itmp.evidence.trust import LogPolicy, Trust
 from itmp.signing import NoteVerifier
 from itmp.workspace import packing, periods
@@ -71,12 +72,16 @@ def _step(
     old, head = handed.history, handed.head
     verifier = NoteVerifier.parse(old.log_key)
     continue_history(old, head, new)
+    doubt = [_finding("tail-doubtful", name, line, grave=False) for line in disowned(handed)]
+    if old.ended is None:
+        told = f"it stopped at {head.checkpoint.size} leaves: its people said that its key was lost"
+        doubt.append(_finding("key-lost", name, told, grave=False))
     reader = _reader(place, name)
     if reader is None:
         told = "its log is not here: only its handover could be checked"
-        return [_finding("period-dropped", name, told, grave=False)], old, head.checkpoint.size
+        return [*doubt, _finding("period-dropped", name, told, grave=False)], old, head.checkpoint.size
     found = verify(reader, (verifier,), genesis=old.genesis.leaf, kept=head.checkpoint)
-    findings = [_in_period(name, finding) for finding in found]
+    findings = [*doubt, *(_in_period(name, finding) for finding in found)]
     note = reader.get("checkpoint", posix_log.MAX_NOTE) or b""
     if not note.startswith(head.note):
         findings.append(_finding("forked", name, "its log has another final head than its handover"))

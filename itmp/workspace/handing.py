@@ -8,7 +8,7 @@ takes its place last; each step is done again harmlessly, so that whoever opens 
 import json
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,7 +17,7 @@ from itmp.adapters import posix_log
 from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.posix_log import durable, periods
 from itmp.adapters.posix_log.reading import KEY, LOG
-from itmp.audit import Event, Expect, Log
+from itmp.audit import Event, Expect, Leaf, Log
 from itmp.audit.event import MAX_LEAF
 from itmp.change import (
     Handover,
@@ -30,6 +30,7 @@ from itmp.change import (
     previous_data,
 )
 from itmp.change.handover import period_of
+from itmp.change.history import check_meant
 from itmp.change.statements import Writ, verify_writ
 from itmp.errors import InvalidInputError, LogUnavailableError, NotFoundError
 from itmp.signing import NoteVerifier, Signed, Statement
@@ -43,6 +44,7 @@ GIVEN: Final = "statements.json"
 PLAN: Final = "proposal.json"
 TRUST: Final = "trust"
 REVOKED: Final = "revoked"
+LOST_WORD: Final = "lost"
 _MOST: Final = 256 * 1024
 _SPAN: Final = timedelta(minutes=1)  # a statement must hold until its leaf is written
 _PREVIOUS: Final = 4096  # bytes that the first leaf needs for the log before, and for what the log fills in
@@ -51,18 +53,24 @@ _EXECUTOR: Final = {"kind": "executor", "id": "itmp"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What was proposed: both keys, the size of the old log then, and why its key is revoked, if it is."""
+    """What was proposed: both keys, the size of the old log then, and why its key is revoked, if it is.
+
+    `counts` is the older size from which on the leaves are disowned; 0 where the key counts to the log's end. `lost`:
+    the old key is, and `size` is that of the published head.
+    """
 
     old: str
     new: str
     size: int
     reason: str = ""
+    counts: int = 0
+    lost: bool = False
 
     @property
     def acts(self) -> tuple[tuple[str, dict[str, str]], ...]:
         """The acts that each person signs, with their own lines."""
         rotate = ("rotate", {"from": self.old, "to": self.new, "size": str(self.size)})
-        recover = ("recover", {"size": str(self.size), "reason": self.reason})
+        recover = ("recover", {"size": str(self.counts or self.size), "reason": self.reason})
         return (rotate, recover) if self.reason else (rotate,)
 
 
@@ -142,7 +150,8 @@ def end(log: Log, proposal: Proposal, state: Path, *, size: int) -> None:
     revoked = log.leaf(size - 1).event.type == "key.revoked"
     events = []
     if proposal.reason and not revoked:
-        data = {"key": proposal.old, "size": size + 2, "statements": _texts(given["recover"])}
+        counts = proposal.counts or size + 2
+        data = {"key": proposal.old, "size": counts, "statements": _texts(given["recover"])}
         events.append(Event(id=new_id(), type="key.revoked", actor=dict(_EXECUTOR), data=data))
     data = {
         "from": proposal.old,
@@ -170,7 +179,9 @@ def _check(log: Log, given: dict[str, list[Signed]], proposal: Proposal) -> None
 
     check_rotation(policy, counted("rotate"), keys=(proposal.old, proposal.new), size=writ.index)
     if proposal.reason:
-        check_revocation(policy, counted("recover"), size=writ.index)
+        recovers, counts = counted("recover"), proposal.counts or writ.index + 2
+        check_revocation(policy, recovers, size=writ.index, counts=counts)
+        check_meant(policy, counted("rotate"), recovers, older=bool(proposal.counts))
     first = _genesis(proposal.new, policy, {}, _texts(given["rotate"]))
     if len(first.to_bytes()) + _PREVIOUS > MAX_LEAF:
         raise InvalidInputError(
@@ -222,7 +233,36 @@ def finish(state: Path, log: Log) -> None:
         posix_log.create(folder / periods.NEXT, origin=new.name, key=new, genesis=genesis)
     _keep_handover(state, log)
     if history.ended.revoked is not None:
-        _tell_auditors(state, log.vkey, head.size)
+        _tell_auditors(state, REVOKED, log.vkey, history.counts or head.size)
+    periods.mark(state, period=period_of(log.origin), vkey=log.vkey)
+    periods.switch(state)
+
+
+def finish_lost(state: Path, log: Log, proposal: Proposal) -> None:
+    """Begin the next log where this one stopped, whose key is lost, and put it in its place."""
+    folder, published = state / periods.ROTATION, log.published()
+    if published is None or published.checkpoint.size != proposal.size:
+        raise LogUnavailableError(
+            "the log has another head than its people signed for",
+            do="Give it up: itmp audit rotate --abandon",
+        )
+    head, new = published.checkpoint, posix_log.read_key(folder / NEW)
+    if not (folder / periods.NEXT / LOG).is_dir():
+        shutil.rmtree(folder / periods.NEXT, ignore_errors=True)
+        policy, given = policy_history(log.policy_leaves()).latest.policy, counting(log, proposal, state)
+        handover = Handover(
+            old=NoteVerifier.parse(log.vkey), new=new.verifier, size=head.size, root=head.root, leaf=log.leaf(0).hash,
+            policy=policy.digest, lost=True,
+        )  # fmt: skip
+        at = SystemClock().now().isoformat(timespec="microseconds").replace("+00:00", "Z")
+        previous = previous_data(handover, at=at, note=new.sign(handover.to_text()).decode())
+        genesis = _genesis(new.vkey, policy, previous, [*_texts(given["rotate"]), *_texts(given["recover"])])
+        policy_history(
+            [Leaf(index=0, data=replace(genesis, t=at).to_bytes())]
+        )  # it would count, or nothing is done
+        posix_log.create(folder / periods.NEXT, origin=new.name, key=new, genesis=genesis)
+    _keep_handover(state, log)
+    _tell_auditors(state, LOST_WORD, log.vkey, head.size)
     periods.mark(state, period=period_of(log.origin), vkey=log.vkey)
     periods.switch(state)
 
@@ -239,16 +279,16 @@ def _genesis(vkey: str, policy: Policy, previous: dict[str, object], given: obje
     return Event(id=new_id(), type="log.created", actor=dict(_EXECUTOR), data=data)
 
 
-def _tell_auditors(state: Path, vkey: str, size: int) -> None:
-    """Add the revoked key to the workspace's TRUST folder: auditors must hear of it from outside any evidence."""
+def _tell_auditors(state: Path, word: str, vkey: str, size: int) -> None:
+    """Add the revoked or lost key to the workspace's TRUST folder: auditors must hear of it from outside evidence."""
     folder = state.parent / TRUST
     line = f"{vkey} {size}\n"
     if not folder.is_dir():
         return
-    known = durable.read_file(folder / REVOKED, _MOST) or b""
+    known = durable.read_file(folder / word, _MOST) or b""
     if line.encode() not in known:
         with durable.unavailable("written", folder):
-            durable.replace(folder / REVOKED, known + line.encode(), mode=0o644)
+            durable.replace(folder / word, known + line.encode(), mode=0o644)
 
 
 def _keep_handover(state: Path, log: Log) -> None:

@@ -9,7 +9,7 @@ crash leaves either the old log going on, or a rotation that the next opening of
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -29,6 +29,7 @@ from itmp.workspace.handing import (
     counting,
     end,
     finish,
+    finish_lost,
     mark_of,
     read,
     statements_of,
@@ -44,7 +45,8 @@ class Rotation:
     """A rotation: from which log to which, who has signed, how many must, and whether it is done.
 
     `vkey` and `genesis` are the new log's, for whoever shall trust it from its beginning; `revokes` says that the old
-    key is revoked, and counts for no more than `size` leaves.
+    key is revoked, and counts for no more than `counts` leaves of the `size` that its log ended with; `lost` that it is
+    lost, and its log stopped at `size`.
     """
 
     old: str
@@ -53,8 +55,10 @@ class Rotation:
     signers: tuple[str, ...]
     needed: int
     revokes: bool = False
+    lost: bool = False
     done: bool = False
     size: int = 0
+    counts: int = 0
     genesis: str = ""
 
 
@@ -65,19 +69,27 @@ def rotate(
     log_key: str = "",
     key: str | None = None,
     revoke: str = "",
+    counts: int = 0,
 ) -> Rotation:
     """Propose a rotation, or sign the one that is proposed; with the quorum's last signature it is done.
 
     `period` names the new period, `log_key` is `agent:SHA256:…` for a key in the ssh-agent, `revoke` says why the old
-    key is revoked. `BusyError`: a change is open.
+    key is revoked, `counts` for how many leaves it counts where those after them are disowned. `BusyError`: a change is
+    open.
     """
     _refuse_open(place)
     with periods.rotating(place.state):
-        proposal = _proposed(place) or _propose(place, period, log_key, revoke)
-    if revoke and not proposal.reason:
+        proposal = proposed(place) or _propose(place, period, log_key, revoke, counts)
+    if revoke and (not proposal.reason or proposal.counts != counts):
         raise InvalidInputError(
-            "a rotation without a revocation is proposed", do="Give it up first: itmp audit rotate --abandon"
+            "a rotation without a revocation, or from another size on, is proposed",
+            do="Give it up first: itmp audit rotate --abandon",
         )
+    return sign_and_take(place, proposal, key)
+
+
+def sign_and_take(place: Workspace, proposal: Proposal, key: str | None) -> Rotation:
+    """Have one person sign what is proposed, and go on when they complete the quorum."""
     given = [
         _signed(place, act, own, key) for act, own in proposal.acts
     ]  # a person may be asked: no lock is held
@@ -92,7 +104,7 @@ def _signed(place: Workspace, act: str, own: Mapping[str, str], key: str | None)
 def _take(place: Workspace, given: Iterable[Signed]) -> Rotation:
     """Keep statements for the rotation that is proposed, and end the log when they complete the quorum."""
     with periods.rotating(place.state):
-        proposal = _proposed(place)
+        proposal = proposed(place)
         if proposal is None:
             raise NotFoundError("no rotation is proposed", do="Propose it first: itmp audit rotate")
         for signed in given:
@@ -103,7 +115,7 @@ def _take(place: Workspace, given: Iterable[Signed]) -> Rotation:
 
 def rotation_text(place: Workspace, signer: str, *, act: str = "rotate") -> Statement:
     """Return the text that `signer` shall sign elsewhere for the rotation that is proposed."""
-    proposal = _proposed(place)
+    proposal = proposed(place)
     if proposal is None or act not in dict(proposal.acts):
         raise NotFoundError("no such rotation is proposed", do="Propose it first: itmp audit rotate")
     role = statements.role_for(place.history().latest.policy, signer, act)
@@ -112,7 +124,9 @@ def rotation_text(place: Workspace, signer: str, *, act: str = "rotate") -> Stat
 
 def rotation_seal(place: Workspace, signatures: tuple[Path, ...]) -> Rotation:
     """Take statements that were signed elsewhere (`TEXT.sig` beside each text)."""
-    _refuse_open(place)
+    proposal = proposed(place)
+    if proposal is None or not proposal.lost:
+        _refuse_open(place)
     return _take(place, [_read_signed(path) for path in signatures])
 
 
@@ -169,7 +183,29 @@ def _refuse_open(place: Workspace) -> int:
     return size
 
 
-def _propose(place: Workspace, period: str, log_key: str, reason: str) -> Proposal:
+def propose_lost(place: Workspace, *, period: str, log_key: str, reason: str) -> Proposal:
+    """Propose to go on from the published head, without this log's key."""
+    head = place.log.published()
+    size = head.checkpoint.size if head else 0
+    return _kept(
+        place, period, log_key, Proposal(old=place.log.vkey, new="", size=size, reason=reason, lost=True)
+    )
+
+
+def _propose(place: Workspace, period: str, log_key: str, reason: str, counts: int = 0) -> Proposal:
+    """Propose to end this log with its key."""
+    log = place.log
+    if counts and not 0 < counts < log.size():
+        raise InvalidInputError(
+            f"the log has {log.size()} events: the key cannot have been good for {counts} and not for the rest",
+            where="--size",
+            do="Name a size from 1 up to one less, or leave it out where nothing is disowned.",
+        )
+    proposal = Proposal(old=log.vkey, new="", size=log.size(), reason=reason, counts=counts)
+    return _kept(place, period, log_key, proposal)
+
+
+def _kept(place: Workspace, period: str, log_key: str, proposal: Proposal) -> Proposal:
     """Make the new key and keep the proposal; nothing is written to the log."""
     log = place.log
     origin = f"{series(log.origin)}/{periods.check_period(period) if period else _next_period(place)}"
@@ -180,14 +216,15 @@ def _propose(place: Workspace, period: str, log_key: str, reason: str) -> Propos
     new = log_key_of(log_key, origin, place.history().latest.policy)
     _check_unused(place, new)
     check_successor(NoteVerifier.parse(log.vkey), new.verifier)
-    proposal = Proposal(old=log.vkey, new=new.vkey, size=log.size(), reason=reason)
+    proposal = replace(proposal, new=new.vkey)
     staging = place.state / f"{periods.ROTATION}.new"
     shutil.rmtree(staging, ignore_errors=True)
     with durable.unavailable("written", staging):
         durable.make_folder(staging, mode=0o700)
         durable.place(staging / NEW, new.to_text().encode() + b"\n", temporary=staging / ".key", mode=0o600)
-        data = {"old": proposal.old, "new": proposal.new, "size": proposal.size, "reason": reason}
-        durable.place(staging / PLAN, json.dumps(data).encode(), temporary=staging / ".plan", mode=0o600)
+        durable.place(
+            staging / PLAN, json.dumps(asdict(proposal)).encode(), temporary=staging / ".plan", mode=0o600
+        )
         staging.rename(place.state / periods.ROTATION)
         durable.sync_folder(place.state)
     return proposal
@@ -222,7 +259,8 @@ def _labels(year: str) -> Iterator[str]:
         number += 1
 
 
-def _proposed(place: Workspace) -> Proposal | None:
+def proposed(place: Workspace) -> Proposal | None:
+    """Return the rotation that is proposed here, if any."""
     proposal = read(place.state) if periods.pending(place.state) else None
     if proposal is not None and proposal.old != place.log.vkey:
         raise LogUnavailableError(
@@ -254,17 +292,23 @@ def _go_on(place: Workspace, proposal: Proposal) -> Rotation:
         vkey=proposal.new,
         signers=signers,
         needed=policy.amend.count,
-        revokes=bool(proposal.reason),
+        revokes=bool(proposal.reason) and not proposal.lost,
+        lost=proposal.lost,
     )
     if fewest < policy.amend.count:
         return state
-    _end(place, proposal)
-    anchoring.checkpoint(place)
-    size = place.log.size()
-    finish(place.state, place.log)
+    if proposal.lost:
+        size = proposal.size
+        finish_lost(place.state, place.log, proposal)
+    else:
+        _end(place, proposal)
+        anchoring.checkpoint(place)
+        size = place.log.size()
+        finish(place.state, place.log)
     after = Workspace(root=place.root, config=place.config)
     anchoring.checkpoint(after)
     return Rotation(
         old=state.old, new=state.new, vkey=state.vkey, signers=signers, needed=state.needed, revokes=state.revokes,
-        done=True, size=size, genesis=after.log.leaf(0).hash,
+        lost=state.lost,
+        done=True, size=size, counts=proposal.counts or size, genesis=after.log.leaf(0).hash,
     )  # fmt: skip
