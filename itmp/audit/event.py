@@ -124,7 +124,9 @@ class Event:
             raise InvalidInputError(f"event keys unknown: {sorted(unknown)}, missing: {sorted(missing)}")
         if None in value.values() or "" in value.values():
             raise InvalidInputError("an event with an empty field")
-        event = cls(**{_NAMES[key]: item for key, item in value.items()})
+        if "for" in value:  # the one key that is no name in Python
+            value["on_behalf_of"] = value.pop("for")
+        event = cls(**value)
         _validate(event)
         return event
 

@@ -38,7 +38,7 @@ def population(start: From = "", end: To = "", period: Period = "", json: Json =
 
     place = workspace.of_period(workspace.Workspace.here(), period)
     found = workspace.audit_population(place, start=start, end=end)
-    return Answer(data={**_basis(found), "changes": map(_data, found.cases)}, lines=_listed(found))
+    return Answer(data={**_basis(found), "changes": found.cases.each(_data)}, lines=_listed(found))
 
 
 @verb
@@ -60,7 +60,7 @@ def sample(
     of = f"{len(drawn.cases)} drawn by seed {safe(seed)!r} of:"
     return Answer(
         data={**_basis(drawn.whole), "seed": seed, "of": drawn.of, "drawn": [*map(_data, drawn.cases)]},
-        lines=(*_table(drawn.cases), of, f"{_changes(drawn.of)}; {_rests(drawn.whole)}"),
+        lines=(*_table(map(_row, drawn.cases)), of, f"{_changes(drawn.of)}; {_rests(drawn.whole)}"),
     )
 
 
@@ -157,23 +157,30 @@ def _listed(found: "Population") -> Iterator[str]:
     """Yield a line a change as the log is read, then what it comes to."""
     changes = runs = 0
 
-    def counted() -> "Iterator[Case]":
+    def counted() -> "Iterator[tuple[str, ...]]":
         nonlocal changes, runs
-        for case in found.cases:
-            changes, runs = changes + 1, runs + len(case.runs)
-            yield case
+        for row, ran in found.cases.each(_counted_row):
+            changes, runs = changes + 1, runs + ran
+            yield row
 
     yield from _table(counted())
     yield f"{_changes(changes)}, {count(runs, 'run')}; {_rests(found)}"
 
 
-def _table(cases: "Iterable[Case]") -> Iterator[str]:
-    rows = (
-        (case.id, f"{case.first:%Y-%m-%dT%H:%M:%SZ}", _type(case), case.environment, case.risk,
-         case.record.request.requester if case.record.request else "-", ",".join(case.approvers) or "-",
-         " ".join(run.state for run in case.runs) or "-", case.record.state)
-        for case in cases
+def _counted_row(case: "Case") -> tuple[tuple[str, ...], int]:
+    return _row(case), len(case.runs)
+
+
+def _row(case: "Case") -> tuple[str, ...]:
+    requester = case.record.request.requester if case.record.request else "-"
+    return (
+        case.id, f"{case.first:%Y-%m-%dT%H:%M:%SZ}", _type(case), case.environment, case.risk,
+        requester, ",".join(case.approvers) or "-", " ".join(run.state for run in case.runs) or "-",
+        case.record.state,
     )  # fmt: skip
+
+
+def _table(rows: "Iterable[tuple[str, ...]]") -> Iterator[str]:
     return columns(
         rows,
         ("CHANGE", "OPENED", "TYPE", "ENVIRONMENT", "RISK", "REQUESTED BY", "APPROVED BY", "RUNS", "STATE"),

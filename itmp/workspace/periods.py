@@ -59,9 +59,14 @@ def of_period(place: Workspace, name: str) -> Workspace:
 
 
 def in_its_period(place: Workspace, name: str) -> Workspace:
-    """Return the workspace in the period that has the change of this id or external reference."""
+    """Return the workspace in the period that has the change of this id or external reference.
+
+    A log that is open already is asked for the id first; else the index is.
+    """
     from itmp.workspace.glancing import Glances  # noqa: PLC0415 - only a change of another period needs it
 
+    if place.is_open and place.log.head_of(name) is not None:
+        return place
     try:
         Glances(place.reading()).resolve(name)
     except NotFoundError as error:
