@@ -9,6 +9,7 @@ approval collected, so that not even an auditor's question reaches a host withou
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ from itmp.audit import Leaf
 from itmp.calendars import parse_duration, parse_time
 from itmp.canonical import Digest, of_raw
 from itmp.change import time_of
+from itmp.change.handover import period_of
 from itmp.errors import Error, InvalidInputError, NotFoundError
 from itmp.inquiry import (
     Case,
@@ -52,12 +54,17 @@ _PLANS: Final = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciled:
-    """What log and hosts disagree on; `hosts` gave records, with `traces` entries, `silent` acted on and gave none."""
+    """What log and hosts disagree on; `hosts` gave records, with `traces` entries, `silent` acted on and gave none.
+
+    `periods` of the log were read, oldest first; those `away` could not be.
+    """
 
     hosts: tuple[str, ...]
     silent: tuple[str, ...]
     traces: int
     disagreements: tuple[Disagreement, ...]
+    periods: tuple[str, ...]
+    away: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,15 +199,17 @@ _HERE: Final = "localhost"  # the executor's own machine: plays delegate to it, 
 def audit_reconcile(
     place: Workspace, records: Path, *, start: str = "", end: str = "", slack: str = ""
 ) -> Reconciled:
-    """Compare the log with what hosts recorded themselves: a folder for each host under `records`.
+    """Compare the log, period by period, with what hosts recorded themselves: a folder for each under `records`.
 
     `slack` is a duration: how far clocks may be apart, 30 seconds where it is empty.
     """
     apart = parse_duration(slack) if slack else SLACK
     traces, acted = dict(_records(records)), set[str]()
     begin, until = moment(start), moment(end)
+    places, away = periods.spanned(place, begin and begin - apart)
+    cases = (_Cases(one, one.log.size(), begin, until, slack=apart) for one in places)
     found = reconcile(
-        _noting(_Cases(place, place.log.size(), begin, until, slack=apart), acted),
+        _noting(chain.from_iterable(cases), acted),
         [trace for mine in traces.values() for trace in mine],
         start=begin,
         end=until,
@@ -211,6 +220,8 @@ def audit_reconcile(
         silent=tuple(sorted(acted - traces.keys() - {_HERE})),
         traces=sum(map(len, traces.values())),
         disagreements=found,
+        periods=tuple(period_of(one.log.origin) for one in places),
+        away=away,
     )
 
 
