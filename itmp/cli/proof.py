@@ -105,7 +105,7 @@ def verify(
     before = [f"  period {safe(name)}  {size} events" for name, size in report.older]
     if before and report.coverage:
         covered.append(
-            "  anchors were asked about this period alone: kept checkpoints tell of those before it"
+            "  of periods before, only anchors on this machine were asked, and only where the log is here"
         )
     return Answer(
         data={
