@@ -116,9 +116,9 @@ class Course:
     undo phase, `undoing` is it; `command` says that a person asked for undo alone. `passed` maps a slice that was
     passed over to the reason; `jumps` a step that a failure leads past to it; `answers` a question to its answer;
     `until` a wait to its end; `before` holds the slices of which an earlier attempt did anything, also where it is to
-    be done again. `noes` are questions to which a no stands in the log and whose slices have not ended with it, `barred`
-    the slices that may not begin for that. `owed` maps a slice's key and a host to the handlers that were notified there
-    and did not run: they run when the slice runs there again.
+    be done again. `noes` are questions to which a no stands in the log and whose slices have not ended with it,
+    `barred` the slices that may not begin for that. `owed` maps a slice's key and a host to the handlers that were
+    notified there and did not run: they run when the slice runs there again.
     """
 
     units: tuple[Unit, ...]

@@ -7,7 +7,7 @@ already is never changed.
 
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,7 @@ from itmp.adapters.posix_log import durable
 from itmp.adapters.posix_log.locks import locked_folder
 from itmp.audit import Log
 from itmp.errors import InvalidInputError
-from itmp.signing import Signed, Statement
+from itmp.signing import NoteKey, Signed, Statement
 from itmp.workspace import config, handing
 
 FOUNDING: Final = "founding"
@@ -32,7 +32,9 @@ _MOST: Final = 1024 * 1024
 def alone(folder: Path) -> Iterator[None]:
     """Make the workspace's folder, and hold the right to found a log in it."""
     with durable.unavailable("made", folder):
-        durable.make_folder(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(PermissionError):  # of a folder that we may not list, as others' are
+            durable.sync_folder(folder.parent)
     with locked_folder(folder):
         yield
 
@@ -56,6 +58,13 @@ def check_policy(log: Log, policy: bytes) -> None:
     """Raise unless the log was begun with this first policy."""
     if _genesis(log).get("policy") != policy.decode(errors="replace"):
         raise _begun(log, "with another signer, key or policy")
+
+
+def check_key(log: Log, state: Path, vkey: str) -> None:
+    """Raise unless the log was begun with this key of an agent; with a key file, where there is none."""
+    in_file = isinstance(posix_log.key_of(state), NoteKey)
+    if vkey != ("" if in_file else log.vkey):
+        raise _begun(log, "with another log key")
 
 
 def check_signed(log: Log, signatures: tuple[Path, ...]) -> None:

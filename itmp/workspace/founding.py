@@ -89,6 +89,8 @@ def init(
         data = policy.read_bytes() if policy else starter_policy(signer, person.public.line)
         if log is not None:
             begun.check_policy(log, data)
+            wanted = log_key_of(log_key, log.origin, Policy.from_bytes(data)).vkey if log_key else ""
+            begun.check_key(log, folder / config.STATE, wanted)
             return _end(folder, log, (SINGLE, COMPLETED))
         made = _prepare(folder, organization, data, log_key)
         if key:

@@ -18,6 +18,7 @@ from itmp.audit import Leaf
 from itmp.calendars import parse_duration, parse_time
 from itmp.canonical import Digest, of_raw
 from itmp.change import time_of
+from itmp.change.handover import period_of
 from itmp.errors import Error, InvalidInputError, NotFoundError
 from itmp.inquiry import (
     Case,
@@ -56,12 +57,17 @@ _MANY: Final = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciled:
-    """What log and hosts disagree on; `hosts` gave records, with `traces` entries, `silent` acted on and gave none."""
+    """What log and hosts disagree on; `hosts` gave records, with `traces` entries, `silent` acted on and gave none.
+
+    `periods` of the log were read, oldest first; those `away` could not be.
+    """
 
     hosts: tuple[str, ...]
     silent: tuple[str, ...]
     traces: int
     disagreements: tuple[Disagreement, ...]
+    periods: tuple[str, ...]
+    away: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +208,7 @@ _HERE: Final = "localhost"  # the executor's own machine: plays delegate to it, 
 def audit_reconcile(
     place: Workspace, records: Path, *, start: str = "", end: str = "", slack: str = "", processes: int = 0
 ) -> Reconciled:
-    """Compare the log with what hosts recorded themselves: a folder for each host under `records`.
+    """Compare the log, period by period, with what hosts recorded themselves: a folder for each under `records`.
 
     `slack` is a duration: how far clocks may be apart, 30 seconds where it is empty. `processes` as for the population.
     """
@@ -210,13 +216,22 @@ def audit_reconcile(
     traces, acted = dict(_records(records)), set[str]()
     begin, until = moment(start), moment(end)
     asked = Asked.of((trace for mine in traces.values() for trace in mine), apart)
-    cases = _Cases(place, place.log.size(), begin, until, slack=apart, processes=processes)
-    found = asked.compared(_noting(cases.each(asked.told), acted), start=begin, end=until)
+    places, away = periods.spanned(place, begin and begin - apart)
+    told = (
+        case
+        for one in places
+        for case in _Cases(one, one.log.size(), begin, until, slack=apart, processes=processes).each(
+            asked.told
+        )
+    )
+    found = asked.compared(_noting(told, acted), start=begin, end=until)
     return Reconciled(
         hosts=tuple(sorted(traces)),
         silent=tuple(sorted(acted - traces.keys() - {_HERE})),
         traces=sum(map(len, traces.values())),
         disagreements=found,
+        periods=tuple(period_of(one.log.origin) for one in places),
+        away=away,
     )
 
 

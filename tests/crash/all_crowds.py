@@ -1,4 +1,4 @@
-"""Up to 64 processes on one log, and pools of writers killed at random: `make test-crash`."""
+"""Up to 64 processes on one log, forks and pools of writers killed at random: `make test-crash`."""
 
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +8,7 @@ import pytest
 from log_actor import KEY, create
 from log_crowd import SHARED
 from test_log_crowd import crowd, whole
+from test_log_forks import said_by, settled
 from test_log_kills import Writer, check
 
 
@@ -27,6 +28,10 @@ def test_no_update_is_lost_among_thirty_two_that_compare(scratch: Path) -> None:
     leaves = whole(root, []).of_change(SHARED)
     assert [leaf.event.data for leaf in leaves] == [{"seen": n} for n in range(96)]
     assert all(len(words) == 3 for words in said)
+
+
+def test_sixty_four_children_forked_at_any_moment_lose_nothing(scratch: Path) -> None:
+    settled(scratch / "storm", said_by(scratch / "storm", "storm", 64))
 
 
 @pytest.mark.parametrize("seed", range(4))

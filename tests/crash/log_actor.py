@@ -26,7 +26,7 @@ from itmp.audit.snapshot import EVERY
 from itmp.errors import Error, NotFoundError
 from itmp.signing import NoteKey
 from itmp.testing.memory_log import counting_ids, genesis
-from itmp.workspace import founding, handing
+from itmp.workspace import founding, handing, tooling
 
 ORIGIN = "example.com/ops/2026"
 KEY = NoteKey.generate(ORIGIN, bytes(range(32)))
@@ -226,6 +226,8 @@ def act(scenario: str, root: str, acknowledgements: str) -> int:
 
 def main() -> None:
     for line in sys.stdin:
+        if line.startswith(("found ", "seal ")):  # each child would make them again
+            _ = [tooling.schema_text(kind) for kind in tooling.KINDS]
         child = os.fork()
         if child == 0:
             code = BUG

@@ -12,18 +12,19 @@ from keep import again, files, found, keep, make_key, store
 
 from itmp import workspace
 from itmp.adapters import posix_log
+from itmp.adapters.anchors import FolderAnchor
 from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.posix_log import periods
 from itmp.adapters.posix_log.locks import locked
 from itmp.adapters.ssh_keygen import SshKey
-from itmp.audit import Event, Expect, HeadMovedError, Log, LogEndedError
+from itmp.audit import Checkpoint, Event, Expect, HeadMovedError, Log, LogEndedError, SignedCheckpoint
 from itmp.canonical import Digest
 from itmp.errors import BusyError, Error, InvalidInputError, LogUnavailableError, NotFoundError
 from itmp.evidence import archive
 from itmp.evidence.seen import seen_in
 from itmp.signing import Statement, sign_statement
 from itmp.testing.story import small_plan
-from itmp.workspace import handing, rotating, statements
+from itmp.workspace import anchoring, handing, rotating, statements
 from itmp.workspace.periods import leaves_of
 from itmp.workspace.place import EXECUTOR
 
@@ -418,3 +419,17 @@ def test_names_and_keys_of_packed_periods_stay_taken(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="there was a period 2026 already"):
         workspace.rotate(again(place), period="2026", key=key_of(place))
     assert workspace.rotate(again(place), key=key_of(place)).new.endswith("/2026-2")
+
+
+def test_an_anchor_of_this_machine_shows_a_fork_of_an_ended_period(place: workspace.Workspace) -> None:
+    """Whoever kept a copy of the old key signs another history, and an anchor has seen it."""
+    (anchor,) = anchoring.anchors_of(place)
+    key = posix_log.read_key(place.state / "keys/log.key")
+    head = SignedCheckpoint.sign(Checkpoint(origin=key.name, size=2, root=bytes(32)), key)
+    workspace.rotate(place, period="2027", key=key_of(place))
+    assert workspace.audit_verify(again(place)).exit_code == 0
+    assert isinstance(anchor, FolderAnchor)
+    (anchor._folder / "2.note").write_bytes(head.note)
+    report = workspace.audit_verify(again(place))
+    assert [(one.name, one.place) for one in report.findings] == [("forked", "period 2026: anchor directory")]
+    assert report.exit_code == 42
