@@ -52,6 +52,7 @@ class Order:
         self._begun: dict[tuple[str, str], dict[str, None]] = {}
         self._closed: dict[tuple[str, str], tuple[str, int]] = {}
         self._led: dict[str, int] = {}
+        self._failed: dict[str, int] = {}
         self._lifted: set[str] = set()
 
     def problem(self, key: str, step: str, phase: str, hosts: Collection[str]) -> str:
@@ -77,9 +78,11 @@ class Order:
             return f"slice {key} begins after the undo of its run"
         if missing := self._never_begun(place, run, hosts):
             return f"{key} takes back on {missing:.80} what was never begun there"
+        if retried:  # also for later attempts: what was to be tried again may not have been reached
+            self.lift(run)
         led_past = place.phase == "do" and place.at >= self._led.get(run, len(self._places))
         back = sorted(host for host in hosts if not self._onward(place, run, host))
-        if back and not (led_past and (retried or run in self._lifted)):
+        if back and not (led_past and run in self._lifted):
             return f"{back[0]:.80} goes back to {key}"
         self._permits[permit] = place.at
         if passed:  # its reason may be gone when a failure is tried again: the run then comes back to it
@@ -89,15 +92,18 @@ class Order:
 
     def end(self, key: str, states: Collection[str], *, run: str) -> None:
         """Take the end of a slice: where the plan leads past its failures, a run may come back to it."""
-        place = self._places[key]
-        if place.lenient and place.phase == "do" and _BAD & set(states):
-            same = [other.at for other in self._places.values() if place.batch and other.batch == place.batch]
-            self._led[run] = min([*same, place.at, self._led.get(run, place.at)])
-            if "not_reached" in states:
+        place, bad = self._places[key], _BAD & set(states)
+        if place.phase != "do" or not bad:
+            return
+        same = [other.at for other in self._places.values() if place.batch and other.batch == place.batch]
+        self._failed[run] = min([*same, place.at, self._failed.get(run, place.at)])
+        if place.lenient:  # hosts that had failed before may take part again, too
+            self._led[run] = min(self._failed[run], self._led.get(run, place.at))
+            if "not_reached" in bad:
                 self.lift(run)  # nothing was done there: nobody needs to sign that it is done now
 
     def lift(self, run: str) -> None:
-        """Take that what was unknown in a run is known now: nothing may have failed any more."""
+        """Take that what was bad in a run may be so no more: it is known now, or to be tried again."""
         self._lifted.add(run)
 
     def passed_again(

@@ -6,7 +6,7 @@ begin, as long as those have anything left to do; a wait is due again once a ste
 Only what was settled with success comes again: a no stands.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from itmp.execution.accounting import HostState
@@ -87,14 +87,20 @@ def due_after(units: Sequence[P], done: Done, gone: Collection[str], begun: P) -
 
 
 def overtaken(
-    units: Sequence[P], done: Done, gone: Collection[str], at: Mapping[str, Mapping[str, int]]
+    units: Sequence[P],
+    done: Done,
+    gone: Callable[[P], Collection[str]],
+    at: Mapping[str, Mapping[str, int]],
 ) -> Iterator[P]:
-    """Yield the settled words after which something was begun that makes them due again; `at`: when what was begun."""
+    """Yield the settled words after which something was begun that makes them due again.
+
+    `gone` says which hosts take no part any more where a word stands; `at`, when what was begun.
+    """
     for unit in units:
         if unit.block is None or not settled_word(done, unit):
             continue
         if isinstance(unit.step, AskStep) and not to_come(
-            units, done, gone, unit.block, led(unit.block, unit.step, unit.batch)
+            units, done, gone(unit), unit.block, led(unit.block, unit.step, unit.batch)
         ):
             continue
         settled = max(at[unit.key].values())

@@ -322,8 +322,9 @@ def _reopen(course: Course, prior: Prior, at: Places) -> Prior:
     for unit, earlier, batch in _closings(course.units):
         if unit.block is None or unit.block.id in course.closed:
             continue
+        gone = course.gone(unit)
         for host in unit.hosts:
-            stuck = host in course.dropped or host in course.left_out
+            stuck = host in gone
             missed = any(host in other.hosts and not _settled(prior, other, host) for other in earlier)
             if missed and not stuck and _closed(at, unit, earlier, host):
                 ordinary = [other for other in batch if not other.step.always]
@@ -343,8 +344,7 @@ def _renew(units: tuple[Unit, ...], prior: Prior, at: Places) -> Prior:
 
 def _renewed(course: Course, prior: Prior, at: Places) -> Prior:
     """Return `prior` without the words that something has overtaken."""
-    gone = {*course.left_out, *course.dropped}
-    again = overtaken(course.units, prior, gone, at)
+    again = overtaken(course.units, prior, course.gone, at)
     return {**prior, **{unit.key: dict.fromkeys(unit.targets, "not_reached") for unit in again}}
 
 

@@ -200,3 +200,23 @@ def test_a_batch_that_has_begun_goes_on_whatever_its_guard_says_when_it_is_tried
     script = {("first", "web1"): ["failed"], ("drain", "web1"): ["failed"]}
     code, why = told_after(guarded("failed", on_failure="continue"), script, ({"failed"}, set()))
     assert code != 40, why
+
+
+def test_a_failure_that_leads_on_takes_no_host_back_to_where_it_was_out() -> None:
+    block = rolling(
+        THREE,
+        [ansible("drain", THREE, tasks=1), ansible("tier", THREE, tasks=1)],
+        size=1,
+        max_failures=1,
+        on_failure="continue",
+    )
+    between, late = ansible("between", THREE, tasks=1, on_failure="late"), ansible("late", THREE, tasks=1)
+    made = plan([block, between, late])
+    script = {("drain", "web2"): ["failed"], ("between", "web1"): ["failed"]}
+    house = House(made, script, {})
+    house.run()
+    before = len(house.run_record.slices)
+    house.resume(set(), set())
+    assert len(house.run_record.slices) == before
+    code, why = house.verdict()
+    assert code != 40, why
