@@ -242,8 +242,11 @@ class Log:
             raise NotFoundError("no such blob", where=digest, do="It may have been redacted.")
         return data
 
-    def health(self, now: datetime) -> Health:
-        """Judge whether the log is fit to be run on: clock, rollback, store."""
+    def health(self, now: datetime | Clock) -> Health:
+        """Judge whether the log is fit to be run on: clock, rollback, store.
+
+        A clock is read once the log has been: what others append meanwhile is not of the future.
+        """
         with self._lock:
             return judge_health(self._store, self._view, self._key, now, refresh=self._refresh)
 

@@ -190,7 +190,7 @@ def _input(
         plan=attempt.plan,
         record=record,
         history=history,
-        health=_with(place.log.health(now), outside),
+        health=_with(place.log.health(SystemClock()), outside),
         now=now,
         start=attempt.start,
         world=found,
