@@ -17,7 +17,7 @@ from itmp.adapters.posix_log import durable
 from itmp.adapters.posix_log.locks import locked_folder
 from itmp.audit import Log
 from itmp.errors import InvalidInputError
-from itmp.signing import NoteKey, Signed, Statement
+from itmp.signing import Signed, Statement
 from itmp.workspace import config, handing
 
 FOUNDING: Final = "founding"
@@ -57,14 +57,7 @@ def open_begun(folder: Path) -> Log | None:
 def check_policy(log: Log, policy: bytes) -> None:
     """Raise unless the log was begun with this first policy."""
     if _genesis(log).get("policy") != policy.decode(errors="replace"):
-        raise _begun(log, "with another signer, key or policy")
-
-
-def check_key(log: Log, state: Path, vkey: str) -> None:
-    """Raise unless the log was begun with this key of an agent; with a key file, where there is none."""
-    in_file = isinstance(posix_log.key_of(state), NoteKey)
-    if vkey != ("" if in_file else log.vkey):
-        raise _begun(log, "with another log key")
+        raise differs(log, "with another signer, key or policy")
 
 
 def check_signed(log: Log, signatures: tuple[Path, ...]) -> None:
@@ -72,13 +65,13 @@ def check_signed(log: Log, signatures: tuple[Path, ...]) -> None:
     known = {Signed.from_data(item).text for item in _genesis(log)["statements"]}
     texts = [path.with_suffix("") for path in signatures]
     if any(text.is_file() and text.read_text() not in known for text in texts):
-        raise _begun(log, "with other signatures")
+        raise differs(log, "with other signatures")
 
 
 def refuse_begun(log: Log | None) -> None:
     """Raise where a log was begun."""
     if log is not None:
-        raise _begun(log, "already")
+        raise differs(log, "already")
 
 
 def refuse_prepared(folder: Path) -> None:
@@ -154,7 +147,8 @@ def _genesis(log: Log) -> Mapping[str, Any]:
     return log.leaf(0).event.data or {}
 
 
-def _begun(log: Log, how: str) -> InvalidInputError:
+def differs(log: Log, how: str) -> InvalidInputError:
+    """Return the error for words that do not complete what was begun."""
     signers = [
         Statement.parse(Signed.from_data(item).text).fields["signer"] for item in _genesis(log)["statements"]
     ]

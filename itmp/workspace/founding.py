@@ -89,8 +89,8 @@ def init(
         data = policy.read_bytes() if policy else starter_policy(signer, person.public.line)
         if log is not None:
             begun.check_policy(log, data)
-            wanted = log_key_of(log_key, log.origin, Policy.from_bytes(data)).vkey if log_key else ""
-            begun.check_key(log, folder / config.STATE, wanted)
+            if _is_other(posix_log.key_of(folder / config.STATE), log_key, data):
+                raise begun.differs(log, "with another log key")
             return _end(folder, log, (SINGLE, COMPLETED))
         made = _prepare(folder, organization, data, log_key)
         if key:
@@ -127,7 +127,10 @@ def init_roots(
     with begun.alone(folder):
         begun.refuse_begun(begun.open_begun(folder))
         state = folder / config.STATE
-        if not begun.prepared(state, data, texts, datetime.now(UTC)):
+        if begun.prepared(state, data, texts, datetime.now(UTC)):
+            if _is_other(posix_log.read_key(state / FOUNDING / KEY), log_key, data):
+                begun.refuse_prepared(folder)
+        else:
             made = _prepare(folder, organization, data, log_key)
             statements = {file: _enrol(made, data, name).text for file, name in texts.items()}
             begun.keep_prepared(state, {POLICY: data.decode(), KEY: made.to_text() + "\n", **statements})
@@ -194,6 +197,13 @@ def log_key_of(option: str, origin: str, policy: Policy) -> LogKey:
             "this key signs for a person of the policy", where=option, do="A log needs a key of its own."
         )
     return key
+
+
+def _is_other(held: LogKey, option: str, policy: bytes) -> bool:
+    """Whether `option` (see `log_key_of`) means another key than the one that was made or chosen before."""
+    if isinstance(held, NoteKey):
+        return bool(option)
+    return not option or log_key_of(option, held.name, Policy.from_bytes(policy)).vkey != held.vkey
 
 
 def _remember(folder: Path, signer: str, key: Path) -> None:

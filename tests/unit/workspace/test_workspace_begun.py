@@ -92,6 +92,8 @@ def test_texts_that_wait_for_signatures_are_given_out_again(tmp_path: Path) -> N
     with pytest.raises(InvalidInputError, match="waits for their signatures"):
         workspace.init_roots(root, pubs[:1], organization="example.com")
     with pytest.raises(InvalidInputError, match="waits for their signatures"):
+        workspace.init_roots(root, pubs, organization="example.com", log_key="agent:SHA256:other")
+    with pytest.raises(InvalidInputError, match="waits for their signatures"):
         workspace.init(root, key=str(tmp_path / "alice"), **WHO)
 
 
