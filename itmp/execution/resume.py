@@ -344,7 +344,10 @@ def _renew(units: tuple[Unit, ...], prior: Prior, at: Places) -> Prior:
 
 def _renewed(course: Course, prior: Prior, at: Places) -> Prior:
     """Return `prior` without the words that something has overtaken."""
-    again = overtaken(course.units, prior, course.gone, at)
+    # What was passed over for a reason that no longer holds is still to come.
+    lifted = course.passed.keys() - reconsider(course).passed.keys()
+    done = {key: states for key, states in prior.items() if key not in lifted}
+    again = overtaken(course.units, done, course.gone, at)
     return {**prior, **{unit.key: dict.fromkeys(unit.targets, "not_reached") for unit in again}}
 
 
