@@ -51,7 +51,7 @@ class Period:
     def check_head(self) -> None:
         """Rule 2."""
         self.head = self.trust.policy.open(self._members["checkpoint"])
-        last = self.trust.counts_for(self.trust.policy.log.vkey)
+        last = self.trust.revoked.get(self.trust.policy.log.vkey)
         size = self.head.checkpoint.size
         if last is not None and size > last and not disowns(self.leaves, size, last):
             raise RevokedKeyError(

@@ -195,10 +195,6 @@ class Trust:
             later=later,
         )
 
-    def counts_for(self, vkey: str) -> int | None:
-        """For how many leaves a key counts that was revoked or lost; None for any other."""
-        return self.revoked.get(vkey, self.lost.get(vkey))
-
     def kept_of(self, origin: str) -> Checkpoint | None:
         """Return the kept checkpoint where it is of log `origin`."""
         return self.kept if self.kept and self.kept.origin == origin else None

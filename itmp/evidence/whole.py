@@ -65,8 +65,8 @@ def check_whole(reader: LogReader, shown: Shown) -> tuple[str, ...]:
                 f"log rule {finding.rule}, {finding.name}: {finding.message}", where=f"--log {finding.place}"
             )
     size = _size(reader, trust)
-    last = trust.counts_for(trust.policy.log.vkey)
-    if last is not None and size > last and not _disowns(reader, size, last):
+    last = trust.revoked.get(trust.policy.log.vkey, size)
+    if size > last and not _disowns(reader, size, last):
         raise RevokedKeyError(
             f"TRUST says that this key counts for {last} leaves at most; it signed {size}", where="--log"
         )
