@@ -17,7 +17,7 @@ from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.posix_log import durable
 from itmp.adapters.posix_log import packed as packed_log
 from itmp.adapters.posix_log.periods import PERIODS, names
-from itmp.audit import Event, Leaf, SignedCheckpoint, verify
+from itmp.audit import Event, Leaf, verify
 from itmp.change import PolicyHistory
 from itmp.change.handover import period_of
 from itmp.errors import EvidenceInvalidError, InvalidInputError, NotFoundError, RefusedError
@@ -101,20 +101,13 @@ def _shard(place: Workspace, history: PolicyHistory) -> Shard:
     return Shard(
         name=name,
         where=where,
-        size=ended.index + 1 if ended else _stopped(place, history),
+        size=ended.index + 1 if ended else 0,
         ended=at,
         hot=at + retention.hot if at else None,
         keep=at + retention.keep if at else None,
         file=str(path) if where == "packed" else "",
         digest=canonical.digest(path.read_bytes()) if where == "packed" else "",
     )
-
-
-def _stopped(place: Workspace, history: PolicyHistory) -> int:
-    """Return with how many leaves a log stopped whose key was lost."""
-    members = periods.handover_of(place.state, period_of(history.origin)) or {}
-    head = SignedCheckpoint.open(members.get("checkpoint", b""), [NoteVerifier.parse(history.log_key)])
-    return head.checkpoint.size
 
 
 def _refuse_young(name: str, history: PolicyHistory, least: timedelta, word: str) -> None:

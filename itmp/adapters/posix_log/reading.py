@@ -54,9 +54,7 @@ def read_key(path: Path) -> LogKey:
         data = durable.read_private(path, _MAX_KEY)
     if data is None:
         raise LogUnavailableError(
-            "the log's key is missing",
-            where=str(path),
-            do="Restore it; where it is gone for good: itmp audit rotate --key-lost TEXT",
+            "the log's key is missing", where=str(path), do="Restore it, or start a new period."
         )
     text = data.decode(errors="replace").removesuffix("\n")
     if text.startswith(LOST_KEY):
