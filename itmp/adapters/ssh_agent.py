@@ -118,10 +118,9 @@ class AgentKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetiredKey:
-    """The public half of a log that has ended, or whose key is lost: it opens the log, and signs nothing."""
+    """The public half of a log that has ended: it opens the log for reading, and signs nothing."""
 
     verifier: NoteVerifier
-    why: str = "the log has ended"
 
     @property
     def name(self) -> str:
@@ -136,7 +135,7 @@ class RetiredKey:
     def sign(self, text: str) -> bytes:
         """Refuse: nothing is signed for a log that has ended."""
         raise LogUnavailableError(
-            f"nothing is signed for {self.name} any more: {self.why}", where=text.partition("\n")[0]
+            f"{self.name} has ended, nothing is signed for it any more", where=text.partition("\n")[0]
         )
 
     def to_text(self) -> str:
@@ -145,7 +144,7 @@ class RetiredKey:
 
     def fault(self) -> str:
         """Say that it never signs."""
-        return self.why
+        return "the log has ended"
 
 
 def _fingerprint(blob: bytes) -> str:

@@ -8,11 +8,6 @@ Rules kept here, in the order in which `continue_history` judges them, each with
 4. `handover-altered`: the text says what both logs say, and the same people stand behind both leaves;
 5. `policy-carried`: the new log's first policy is, byte for byte, the one in force at the old log's end.
 
-A log whose key is lost cannot say that it has ended. Its people say so instead, in the new log's first leaf, each by
-`rotate` and by `recover` with a reason that begins with `LOST`, both with the exact size; the new key alone signs the
-text, which then begins with `LOST_FIRST`. Rules 2 and 3 are replaced by that; whether a key was lost, nobody can prove
-by a file: evidence asks TRUST.
-
 Nothing but the two logs' own leaves and one signed head of the old one is needed, so that a stranger can walk it.
 """
 
@@ -31,11 +26,6 @@ from itmp.signing import LogKey, NoteVerifier, open_note
 FIRST: Final = "itmp-handover/v1"
 """The first line of a handover's text: no checkpoint begins so, because no log can be named so."""
 
-LOST_FIRST: Final = "itmp-key-lost/v1"
-"""The first line of the text where the old log's key is lost, and the new one signs alone."""
-LOST: Final = "key lost: "
-"""How the reason of a `recover` begins that says so."""
-
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z\Z")
 _KEYS: Final = {"origin", "log_key", "size", "root", "leaf", "at", "handover"}
 
@@ -48,8 +38,7 @@ class HandoverError(EvidenceInvalidError):
 class Handover:
     """What passes from one log to the next: both keys, and how the old log ended.
 
-    `leaf` is the hash of its last leaf, `policy` the digest of the policy in force there. `lost`: the old key is, and
-    `leaf` is the hash of the old log's first leaf.
+    `leaf` is the hash of its last leaf, `policy` the digest of the policy in force there.
     """
 
     old: NoteVerifier
@@ -58,12 +47,11 @@ class Handover:
     root: bytes
     leaf: Digest
     policy: Digest
-    lost: bool = False
 
     def to_text(self) -> str:
         """Return the lines that both keys sign."""
         lines = [
-            LOST_FIRST if self.lost else FIRST,
+            FIRST,
             f"from {self.old.vkey}",
             f"size {self.size}",
             f"root {base64.b64encode(self.root).decode()}",
@@ -87,7 +75,7 @@ class Handover:
             raise HandoverError(f"handover-one-sided: {error.what}") from error
         signed = {signer.vkey for signer in opened.signers}
         for side, key in (("old", self.old), ("new", self.new)):
-            if key.vkey not in signed and not (self.lost and side == "old"):
+            if key.vkey not in signed:
                 raise HandoverError(f"handover-one-sided: the {side} log's key has not signed it")
         if opened.text != self.to_text():
             raise HandoverError("handover-altered: its text says something else than the logs do")
@@ -103,7 +91,6 @@ class Previous:
     leaf: Digest
     at: datetime
     note: str
-    lost: bool = False
 
     @property
     def origin(self) -> str:
@@ -113,8 +100,7 @@ class Previous:
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> "Previous":
         """Read it from a genesis; raise `HandoverError` where it is malformed."""
-        known = data.keys() == _KEYS or (data.keys() == {*_KEYS, "lost"} and data["lost"] is True)
-        if not known or type(data["size"]) is not int or data["size"] < 1:
+        if data.keys() != _KEYS or type(data["size"]) is not int or data["size"] < 1:
             raise HandoverError("handover-altered: the genesis does not name the log before in full")
         texts = {name: data[name] for name in _KEYS - {"size"}}
         if not all(isinstance(value, str) for value in texts.values()) or not _TIME.match(texts["at"]):
@@ -128,22 +114,12 @@ class Previous:
             raise HandoverError(f"handover-altered: previous cannot be read: {error}") from error
         if key.name != texts["origin"]:
             raise HandoverError("handover-altered: previous names another key than its log's")
-        return cls(
-            key=key,
-            size=data["size"],
-            root=root,
-            leaf=leaf,
-            at=at,
-            note=texts["handover"],
-            lost="lost" in data,
-        )
+        return cls(key=key, size=data["size"], root=root, leaf=leaf, at=at, note=texts["handover"])
 
 
 def previous_data(handover: Handover, *, at: str, note: str) -> dict[str, Any]:
-    """Return what a genesis holds under `previous`; `at` is the time of the old log's last leaf, or of the handover."""
-    lost = {"lost": True} if handover.lost else {}
+    """Return what a genesis holds under `previous`; `at` is the time of the old log's last leaf."""
     return {
-        **lost,
         "origin": handover.old.name,
         "log_key": handover.old.vkey,
         "size": handover.size,

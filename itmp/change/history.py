@@ -16,7 +16,7 @@ from typing import Any
 
 from itmp.audit import STANDING, Leaf, SignedCheckpoint
 from itmp.canonical import Digest
-from itmp.change.handover import LOST, Handover, HandoverError, Previous, check_successor
+from itmp.change.handover import Handover, HandoverError, Previous, check_successor
 from itmp.change.policy import Policy
 from itmp.change.statements import Given, StatementRefusedError, Writ, time_of, verify_given, verify_writ
 from itmp.errors import Error, EvidenceInvalidError, InvalidInputError
@@ -150,9 +150,6 @@ def continue_history(old: PolicyHistory, head: SignedCheckpoint, new: PolicyHist
     if before is None or before.key.vkey != old.log_key:
         named = before.origin if before else "no log"
         raise HandoverError(f"period-missing: {new.origin} continues {named}, not {old.origin}")
-    if before.lost:
-        _continue_without_key(old, head, new, before)
-        return
     if ended is None or ended.index != head.checkpoint.size - 1:
         raise HandoverError(f"handover-open: {old.origin} does not end with key.rotated, or goes on after it")
     if ended.to.vkey != new.log_key:
@@ -168,24 +165,6 @@ def continue_history(old: PolicyHistory, head: SignedCheckpoint, new: PolicyHist
         raise HandoverError(
             "policy-carried: the new log begins with another policy than the old one ended with"
         )
-
-
-def _continue_without_key(
-    old: PolicyHistory, head: SignedCheckpoint, new: PolicyHistory, before: Previous
-) -> None:
-    """The same where the old key is lost: the old log just stops."""
-    if old.ended is not None:
-        raise HandoverError(
-            f"handover-open: {old.origin} ended with its own key, which therefore was not lost"
-        )
-    if (before.size, before.root, before.leaf) != (
-        head.checkpoint.size,
-        head.checkpoint.root,
-        old.genesis.leaf,
-    ):
-        raise HandoverError("handover-altered: the new log continues another log, or another head of it")
-    if new.genesis.policy.digest != old.latest.policy.digest:
-        raise HandoverError("policy-carried: the new log begins with another policy than the old one had")
 
 
 def check_amendment(old: Policy, new: Policy, given: Iterable[Given]) -> tuple[str, ...]:
@@ -310,26 +289,17 @@ def _continued(data: Mapping[str, Any], policy: Policy) -> tuple[Previous, tuple
             root=previous.root,
             leaf=previous.leaf,
             policy=policy.digest,
-            lost=previous.lost,
         ).check(previous.note)
         if new.name != data["origin"]:
             raise HandoverError("handover-altered: the genesis names another log than its key")
     except Error as error:
         raise PolicyHistoryError(error.what, where="leaf 0") from error
-    end = previous.size if previous.lost else previous.size - 1
-    writ = Writ(index=end, leaf=previous.leaf, at=previous.at)
+    writ = Writ(index=previous.size - 1, leaf=previous.leaf, at=previous.at)
     given = _each(
         data["statements"], lambda one: verify_writ(one, writ=writ, policy=policy, origin=previous.origin), 0
     )
-    if previous.lost:
-        given = tuple(item for item in given if item.line("size") == str(end))
-        check_revocation(
-            policy,
-            (item for item in given if item.line("reason").startswith(LOST)),
-            size=end,
-            counts=end + 1,
-        )
-    return previous, check_rotation(policy, given, keys=(previous.key.vkey, data["log_key"]), size=end)
+    keys = (previous.key.vkey, data["log_key"])
+    return previous, check_rotation(policy, given, keys=keys, size=previous.size - 1)
 
 
 def _rotated(leaf: Leaf, history: PolicyHistory, nonces: set[tuple[str, str]]) -> Ended:

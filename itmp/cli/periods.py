@@ -37,12 +37,6 @@ def rotate(
     text: Text = "",
     seal: Seal = None,
     abandon: Annotated[bool, typer.Option("--abandon", help="Give up what is proposed.")] = False,
-    key_lost: Annotated[
-        str,
-        typer.Option(
-            "--key-lost", metavar="TEXT", help="This log's key is gone for good; signed and logged."
-        ),
-    ] = "",
     key: Key = None,
     json: Json = False,
 ) -> Answer:
@@ -57,8 +51,6 @@ def rotate(
         return _text(workspace.rotation_text(place, text))
     if seal:
         return _rotated(workspace.rotation_seal(place, tuple(seal)))
-    if key_lost:
-        return _rotated(workspace.rotate_lost(place, key_lost, period=period, log_key=log_key, key=key))
     return _rotated(workspace.rotate(place, period=period, log_key=log_key, key=key))
 
 
@@ -151,7 +143,6 @@ def _rotated(done: "Rotation") -> Answer:
         "signers": list(done.signers),
         "needed": done.needed,
         "revokes": done.revokes,
-        "lost": done.lost,
         "done": done.done,
         "size": done.size,
         "counts": done.counts,
@@ -161,11 +152,9 @@ def _rotated(done: "Rotation") -> Answer:
     if not done.done:
         state = f"{len(done.signers)} of {done.needed} signatures"
         verb_ = "revoke-key --reason TEXT" if done.revokes else "rotate"
-        verb_ += " --key-lost TEXT" if done.lost else ""
         return Answer(data=data, lines=(f"{done.new}  {state}", who, f"  next: itmp audit {verb_} --key KEY"))
     lines = [
-        f"{done.old}  ended with {done.size} events"
-        + ("; its key is revoked" if done.revokes else "; its key is lost" if done.lost else ""),
+        f"{done.old}  ended with {done.size} events" + ("; its key is revoked" if done.revokes else ""),
         f"{done.new}  begun",
         who,
         f"log key  {done.vkey}",
@@ -175,10 +164,6 @@ def _rotated(done: "Rotation") -> Answer:
     if done.revokes:
         lines.append(
             f"give your auditors trust/revoked now: the old key counts for {done.counts} events at most"
-        )
-    if done.lost:
-        lines.append(
-            "give your auditors trust/lost now: without it evidence of later changes stays incomplete"
         )
     if done.counts < done.size:
         lines.append(

@@ -15,7 +15,6 @@ from typing import Final
 
 from itmp.audit import Leaf
 from itmp.change import HandoverError, PolicyHistory, continue_history, policy_history
-from itmp.change.handover import Previous
 from itmp.errors import Error, EvidenceInvalidError, ForkError
 from itmp.evidence.period import Period
 from itmp.evidence.rules import HANDOVERS, RevokedKeyError, RuleBrokenError
@@ -30,15 +29,13 @@ class Walked:
     """Where the handovers lead: TRUST for the change's own log, the logs walked through, and the members they bind.
 
     `passed` are the logs walked through, oldest first; `absent` says what could not be judged on the way, empty where
-    nothing was missing; `lost` says that a log stopped without its key, of which TRUST does not know; `notes` are told.
+    nothing was missing.
     """
 
     trust: Trust
     bound: frozenset[str]
     passed: tuple[Period, ...] = ()
     absent: str = ""
-    lost: str = ""
-    notes: tuple[str, ...] = ()
 
 
 def walk(members: Mapping[str, bytes], trust: Trust) -> Walked:
@@ -66,7 +63,7 @@ def _walked(groups: list[dict[str, bytes]], goal: Leaf, trust: Trust, bound: fro
         raise HandoverError(_unknown(before, trust), where="leaf 0")
     for at in reversed(range(start)):
         _behind(groups[at], firsts[at], firsts[at + 1], f"{PREFIX}{at + 1}/")
-    walked, absent, lost, notes = list[Period](), "", "", list[str]()
+    walked, absent = list[Period](), ""
     for number, (group, following) in enumerate(
         zip(groups[start:], firsts[start + 1 :], strict=True), start + 1
     ):
@@ -75,30 +72,8 @@ def _walked(groups: list[dict[str, bytes]], goal: Leaf, trust: Trust, bound: fro
         continue_history(period.history, period.head, new)
         walked.append(period)
         absent = absent or period.absent
-        if new.previous and new.previous.lost:
-            lost = lost or _unheard(new.previous, trust)
-            notes.append(
-                f"key lost: {new.previous.origin} stopped at {new.previous.size} leaves without its key"
-            )
         trust = trust.after(new.log_key, following.hash)
-    return Walked(
-        trust=trust, bound=bound, passed=tuple(walked), absent=absent, lost=lost, notes=tuple(notes)
-    )
-
-
-def _unheard(previous: Previous, trust: Trust) -> str:
-    """Say what TRUST has to know of a log that stopped without its key; raise where it knows otherwise."""
-    known = trust.lost.get(previous.key.vkey)
-    if known is None:
-        return (
-            f"{previous.origin} was ended without its key, as lost: ask its people on another way, and write"
-            f" `{previous.key.vkey} {previous.size}` into TRUST/lost"
-        )
-    if known != previous.size:
-        raise HandoverError(
-            f"{previous.origin} stopped at {known} leaves, as TRUST says, and not at {previous.size}"
-        )
-    return ""
+    return Walked(trust=trust, bound=bound, passed=tuple(walked), absent=absent)
 
 
 def _judged(group: Mapping[str, bytes], trust: Trust, prefix: str) -> Period:

@@ -196,10 +196,8 @@ TEXTS: Final[Mapping[int, RuleText]] = {
     HANDOVERS: RuleText(
         name="handovers",
         holds="the change's log is trust's own, or every log from there on is in the file and each one handed over "
-        "to the next: by its last leaf, by the quorum of its policy and by both logs' keys; where a key was lost, by "
-        "that quorum and by trust's own word (judged before rule 2)",
+        "to the next: by its last leaf, by the quorum of its policy and by both logs' keys (judged before rule 2)",
         broken="handover-broken",
-        absent="key-lost",
     ),
 }
 

@@ -19,7 +19,7 @@ from itmp.change.handover import series
 from itmp.errors import EvidenceInvalidError, InvalidInputError
 from itmp.signing import NoteVerifier, open_note
 
-FILES: Final = ("log.policy", "genesis", "checkpoint", "tsa.pem", "revoked", "versions", "lost")
+FILES: Final = ("log.policy", "genesis", "checkpoint", "tsa.pem", "revoked", "versions")
 _MAX_FILE: Final = 64 * 1024
 _NOTE: Final = 1
 _COSIGNATURE: Final = 4
@@ -152,8 +152,7 @@ class Trust:
 
     `kept` is a checkpoint that they kept of this log, `kept_note` the same with its signatures, `later` one of a later
     period (opened when handovers lead there), `tsa` the roots of time stamp authorities, `revoked` how many leaves a
-    revoked key (vkey) still counts for, `versions` policy versions that they know: by log, leaf hashes by index. `lost`
-    says with how many leaves the log of a key (vkey) stopped that was lost.
+    revoked key (vkey) still counts for, `versions` policy versions that they know: by log, leaf hashes by index.
     """
 
     policy: LogPolicy
@@ -163,7 +162,6 @@ class Trust:
     tsa: bytes | None = None
     revoked: Mapping[str, int] = field(default_factory=dict)
     versions: Mapping[str, Mapping[int, Digest]] = field(default_factory=dict)
-    lost: Mapping[str, int] = field(default_factory=dict)
     later: bytes | None = None
     used: bool = False
 
@@ -189,8 +187,7 @@ class Trust:
             kept=kept.checkpoint if kept else None,
             kept_note=kept,
             tsa=files.get("tsa.pem"),
-            revoked=_sizes(files, "revoked"),
-            lost=_sizes(files, "lost"),
+            revoked=_revoked(_text(files, "revoked")) if "revoked" in files else {},
             versions=_versions(_text(files, "versions")) if "versions" in files else {},
             later=later,
         )
@@ -242,10 +239,10 @@ def _is_later(policy: LogPolicy, note: bytes) -> bool:
     return origin != policy.log.name and series(origin) == series(policy.log.name)
 
 
-def _sizes(files: Mapping[str, bytes], name: str) -> dict[str, int]:
-    """Read `revoked` or `lost`: on each line a verifier key and the size up to which it counts, or signed."""
+def _revoked(text: str) -> dict[str, int]:
+    """Read `revoked`: on each line a verifier key and the size up to which it counts."""
     found: dict[str, int] = {}
-    for where, words in _lines(_text(files, name), name) if name in files else ():
+    for where, words in _lines(text, "revoked"):
         if len(words) != 2 or not _SIZE.fullmatch(words[1]) or words[0] in found:  # noqa: PLR2004 - key and size
             raise InvalidInputError("not a line VKEY SIZE, or one key twice", where=where)
         found[_key(words[0], _NOTE, where).vkey] = int(words[1])

@@ -43,7 +43,7 @@ from itmp.evidence.handovers import PREFIX, Walked, walk
 from itmp.evidence.moments import ANCHORED, check_moments, heads
 from itmp.evidence.period import Period
 from itmp.evidence.report import Report, Rule, Verdict
-from itmp.evidence.rules import HANDOVERS, RULES, RuleBrokenError, finding_of
+from itmp.evidence.rules import RULES, RuleBrokenError, finding_of
 from itmp.evidence.seen import signed_in
 from itmp.evidence.stamps import MEMBER, Bounds, Stamps, bounds
 from itmp.evidence.tail import doubts
@@ -169,7 +169,7 @@ class _Verifier:
         whole = history.origin in self._read
         lines = assurance(self._trust, history, self._conduct, whole=whole, bounds=self._bounds)
         passed = [line for one in self._walked.passed for line in told_of(one, read=self._read)]
-        return (*lines, *passed, *self._walked.notes, *known_of((*self._walked.passed, self._period)))
+        return (*lines, *passed, *known_of((*self._walked.passed, self._period)))
 
     def _rule(self, n: int, broken: int, why: str, error: Exception | None) -> Rule:
         verdict = self._verdict(n, broken)
@@ -215,7 +215,6 @@ class _Verifier:
         self._period.check_head()
         self._head = self._period.head
         self._bound |= self._walked.bound
-        self._absent |= {HANDOVERS: self._walked.lost} if self._walked.lost else {}
         stamps = {name for name in self._members if MEMBER.match(name) or ANCHORED.match(name)}
         self._bound |= stamps  # what does not hold is told, and counts for nothing
 

@@ -393,7 +393,6 @@ check_statement() {
   # A genesis that continues another log holds that log's statements, as they counted at its last leaf.
   if [[ $1 == 0 && ${leaf[0]} =~ \"previous\":\{\"at\":\"([0-9TZ:-]{19})\.[0-9]+Z\",.*\"origin\":\"([^\"]+)\",\"root\" ]]; then
     when=${BASH_REMATCH[1]}Z home=${BASH_REMATCH[2]} kind=key.rotated
-    [[ $act != recover || ${leaf[0]} != *'","lost":true,"origin":"'* ]] || kind=key.revoked
   fi
   field seen; [[ $home != "$origin" ]] || seen+=("$value")
   [[ -n $when ]] || return 0

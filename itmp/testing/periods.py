@@ -14,7 +14,7 @@ from itmp.canonical import digest
 from itmp.change import Handover, previous_data
 from itmp.evidence import archive
 from itmp.evidence.bundle import handover, manifest_of
-from itmp.signing import NoteKey, Signed
+from itmp.signing import NoteKey
 from itmp.testing.story import EXECUTOR, Story
 
 NEXT: Final = "example.com/ops/2027"
@@ -54,30 +54,10 @@ def end(
     log.checkpoint()
 
 
-def lose(
-    story: Story,
-    new: NoteKey,
-    *,
-    by: Sequence[str] = ("alice", "bob"),
-    reason: str = "key lost: disk",
-    **lies: Any,
-) -> tuple[Signed, ...]:
-    """Have people say that the story's log key is lost, and that `new` goes on from its published head."""
-    size = str(story.log.checkpoint().checkpoint.size)
-    rotate = {"role": "owner", "from": story.log.vkey, "to": new.vkey, "size": size} | lies
-    recover = {"role": "owner", "size": size, "reason": reason}
-    return tuple(
-        story.sign(act, name, **lines)
-        for name in by
-        for act, lines in (("rotate", rotate), ("recover", recover))
-    )
-
-
 class NextStory(Story):
     """The story after `before`, whose log has ended for `key`.
 
-    `note` makes the signed handover; `lost` are the statements (`lose`) of those who say that its key is lost;
-    `previous` and `genesis` replace what the first leaf says.
+    `note` makes the signed handover, `previous` and `genesis` replace what the first leaf says.
     """
 
     def __init__(
@@ -89,12 +69,10 @@ class NextStory(Story):
         previous: Mapping[str, Any] | None = None,
         policy: bytes | None = None,
         store: LogStore | None = None,
-        lost: Sequence[Signed] = (),
     ) -> None:
         self.before, new = before, key or next_key()
         self._note = note or (lambda one: one.sign(before.key, new))
         self._previous = previous or {}
-        self._lost = lost
         super().__init__(
             store=store,
             key=new,
@@ -111,22 +89,16 @@ class NextStory(Story):
             new=self.key.verifier,
             size=head.size,
             root=head.root,
-            leaf=old.leaf(0).hash if self._lost else last.hash,
+            leaf=last.hash,
             policy=digest(self.before.policy_bytes),
-            lost=bool(self._lost),
         )
-        now = self.clock.now().isoformat(timespec="microseconds").replace("+00:00", "Z")
-        people = [one.to_data() for one in self._lost] or (last.event.data or {}).get("statements", [])
         data = {
             "schema": "itmp-log/v1",
             "origin": self.key.name,
             "log_key": self.key.vkey,
-            "previous": {
-                **previous_data(given, at=now if self._lost else last.event.t, note=self._note(given)),
-                **self._previous,
-            },
+            "previous": {**previous_data(given, at=last.event.t, note=self._note(given)), **self._previous},
             "policy": self.policy_bytes.decode(),
-            "statements": people,
+            "statements": (last.event.data or {}).get("statements", []),
         }
         self.write(Event(id=self.id(), type="log.created", actor=EXECUTOR, data=data))
 

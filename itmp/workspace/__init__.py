@@ -33,7 +33,7 @@ _HOME: Final = {
     "audit_open": "contents", "audit_redact": "contents", "audit_retention": "contents", "Shown": "contents",
     "audit_restore": "recovering", "audit_health": "recovering", "alert_test": "recovering", "Sent": "alerting",
     "Rotation": "rotating", "rotate": "rotating", "rotation_text": "rotating", "rotation_seal": "rotating",
-    "rotation_abandon": "rotating", "rotate_lost": "losing",
+    "rotation_abandon": "rotating",
     "Shard": "packing", "audit_archive": "packing", "audit_periods": "packing", "of_period": "periods",
     "in_its_period": "periods", "Periods": "periods", "periods_of": "periods",
     "audit_export": "exporting", "STREAM": "exporting",
@@ -156,7 +156,6 @@ __all__ = [
     "review",
     "revoke",
     "rotate",
-    "rotate_lost",
     "rotation_abandon",
     "rotation_seal",
     "rotation_text",
@@ -221,7 +220,6 @@ if TYPE_CHECKING:
         moment,
         read_trust,
     )
-    from itmp.workspace.losing import rotate_lost
     from itmp.workspace.offline import Added, Words, add_statement, statement_text
     from itmp.workspace.packing import Shard, audit_archive, audit_periods
     from itmp.workspace.patches import patch_resolve

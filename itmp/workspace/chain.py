@@ -73,9 +73,6 @@ def _step(
     verifier = NoteVerifier.parse(old.log_key)
     continue_history(old, head, new)
     doubt = [_finding("tail-doubtful", name, line, grave=False) for line in disowned(handed)]
-    if old.ended is None:
-        told = f"it stopped at {head.checkpoint.size} leaves: its people said that its key was lost"
-        doubt.append(_finding("key-lost", name, told, grave=False))
     reader = _reader(place, name)
     if reader is None:
         told = "its log is not here: only its handover could be checked"

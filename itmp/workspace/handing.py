@@ -8,7 +8,7 @@ takes its place last; each step is done again harmlessly, so that whoever opens 
 import json
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,7 +17,7 @@ from itmp.adapters import posix_log
 from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.posix_log import durable, periods
 from itmp.adapters.posix_log.reading import KEY, LOG
-from itmp.audit import Event, Expect, Leaf, Log
+from itmp.audit import Event, Expect, Log
 from itmp.audit.event import MAX_LEAF
 from itmp.change import (
     Handover,
@@ -44,7 +44,6 @@ GIVEN: Final = "statements.json"
 PLAN: Final = "proposal.json"
 TRUST: Final = "trust"
 REVOKED: Final = "revoked"
-LOST_WORD: Final = "lost"
 _MOST: Final = 256 * 1024
 _SPAN: Final = timedelta(minutes=1)  # a statement must hold until its leaf is written
 _PREVIOUS: Final = 4096  # bytes that the first leaf needs for the log before, and for what the log fills in
@@ -55,8 +54,7 @@ _EXECUTOR: Final = {"kind": "executor", "id": "itmp"}
 class Proposal:
     """What was proposed: both keys, the size of the old log then, and why its key is revoked, if it is.
 
-    `counts` is the older size from which on the leaves are disowned; 0 where the key counts to the log's end. `lost`:
-    the old key is, and `size` is that of the published head.
+    `counts` is the older size from which on the leaves are disowned; 0 where the key counts to the log's end.
     """
 
     old: str
@@ -64,7 +62,6 @@ class Proposal:
     size: int
     reason: str = ""
     counts: int = 0
-    lost: bool = False
 
     @property
     def acts(self) -> tuple[tuple[str, dict[str, str]], ...]:
@@ -233,36 +230,7 @@ def finish(state: Path, log: Log) -> None:
         posix_log.create(folder / periods.NEXT, origin=new.name, key=new, genesis=genesis)
     _keep_handover(state, log)
     if history.ended.revoked is not None:
-        _tell_auditors(state, REVOKED, log.vkey, history.counts or head.size)
-    periods.mark(state, period=period_of(log.origin), vkey=log.vkey)
-    periods.switch(state)
-
-
-def finish_lost(state: Path, log: Log, proposal: Proposal) -> None:
-    """Begin the next log where this one stopped, whose key is lost, and put it in its place."""
-    folder, published = state / periods.ROTATION, log.published()
-    if published is None or published.checkpoint.size != proposal.size:
-        raise LogUnavailableError(
-            "the log has another head than its people signed for",
-            do="Give it up: itmp audit rotate --abandon",
-        )
-    head, new = published.checkpoint, posix_log.read_key(folder / NEW)
-    if not (folder / periods.NEXT / LOG).is_dir():
-        shutil.rmtree(folder / periods.NEXT, ignore_errors=True)
-        policy, given = policy_history(log.policy_leaves()).latest.policy, counting(log, proposal, state)
-        handover = Handover(
-            old=NoteVerifier.parse(log.vkey), new=new.verifier, size=head.size, root=head.root, leaf=log.leaf(0).hash,
-            policy=policy.digest, lost=True,
-        )  # fmt: skip
-        at = SystemClock().now().isoformat(timespec="microseconds").replace("+00:00", "Z")
-        previous = previous_data(handover, at=at, note=new.sign(handover.to_text()).decode())
-        genesis = _genesis(new.vkey, policy, previous, [*_texts(given["rotate"]), *_texts(given["recover"])])
-        policy_history(
-            [Leaf(index=0, data=replace(genesis, t=at).to_bytes())]
-        )  # it would count, or nothing is done
-        posix_log.create(folder / periods.NEXT, origin=new.name, key=new, genesis=genesis)
-    _keep_handover(state, log)
-    _tell_auditors(state, LOST_WORD, log.vkey, head.size)
+        _tell_auditors(state, log.vkey, history.counts or head.size)
     periods.mark(state, period=period_of(log.origin), vkey=log.vkey)
     periods.switch(state)
 
@@ -279,16 +247,16 @@ def _genesis(vkey: str, policy: Policy, previous: dict[str, object], given: obje
     return Event(id=new_id(), type="log.created", actor=dict(_EXECUTOR), data=data)
 
 
-def _tell_auditors(state: Path, word: str, vkey: str, size: int) -> None:
-    """Add the revoked or lost key to the workspace's TRUST folder: auditors must hear of it from outside evidence."""
+def _tell_auditors(state: Path, vkey: str, size: int) -> None:
+    """Add the revoked key to the workspace's TRUST folder: auditors must hear of it from outside any evidence."""
     folder = state.parent / TRUST
     line = f"{vkey} {size}\n"
     if not folder.is_dir():
         return
-    known = durable.read_file(folder / word, _MOST) or b""
+    known = durable.read_file(folder / REVOKED, _MOST) or b""
     if line.encode() not in known:
         with durable.unavailable("written", folder):
-            durable.replace(folder / word, known + line.encode(), mode=0o644)
+            durable.replace(folder / REVOKED, known + line.encode(), mode=0o644)
 
 
 def _keep_handover(state: Path, log: Log) -> None:

@@ -111,12 +111,8 @@ def _shard(place: Workspace, history: PolicyHistory) -> Shard:
 
 
 def _refuse_young(name: str, history: PolicyHistory, least: timedelta, word: str) -> None:
-    if history.ended is None:
-        raise RefusedError(
-            f"period {name} stopped when its key was lost, and has no last leaf: it stays in place"
-        )
-    until = history.ended.at + least
-    if SystemClock().now() < until:
+    until = history.ended.at + least if history.ended else None
+    if until is None or SystemClock().now() < until:
         raise RefusedError(
             f"period {name} may not be {word} yet: the policy keeps it until {until:%Y-%m-%d}",
             do="Wait, or change `retention` in the policy: itmp policy propose.",

@@ -9,7 +9,7 @@ crash leaves either the old log going on, or a rotation that the next opening of
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -29,7 +29,6 @@ from itmp.workspace.handing import (
     counting,
     end,
     finish,
-    finish_lost,
     mark_of,
     read,
     statements_of,
@@ -45,8 +44,7 @@ class Rotation:
     """A rotation: from which log to which, who has signed, how many must, and whether it is done.
 
     `vkey` and `genesis` are the new log's, for whoever shall trust it from its beginning; `revokes` says that the old
-    key is revoked, and counts for no more than `counts` leaves of the `size` that its log ended with; `lost` that it is
-    lost, and its log stopped at `size`.
+    key is revoked, and counts for no more than `counts` leaves of the `size` that its log ended with.
     """
 
     old: str
@@ -55,7 +53,6 @@ class Rotation:
     signers: tuple[str, ...]
     needed: int
     revokes: bool = False
-    lost: bool = False
     done: bool = False
     size: int = 0
     counts: int = 0
@@ -79,17 +76,12 @@ def rotate(
     """
     _refuse_open(place)
     with periods.rotating(place.state):
-        proposal = proposed(place) or _propose(place, period, log_key, revoke, counts)
+        proposal = _proposed(place) or _propose(place, period, log_key, revoke, counts)
     if revoke and (not proposal.reason or proposal.counts != counts):
         raise InvalidInputError(
             "a rotation without a revocation, or from another size on, is proposed",
             do="Give it up first: itmp audit rotate --abandon",
         )
-    return sign_and_take(place, proposal, key)
-
-
-def sign_and_take(place: Workspace, proposal: Proposal, key: str | None) -> Rotation:
-    """Have one person sign what is proposed, and go on when they complete the quorum."""
     given = [
         _signed(place, act, own, key) for act, own in proposal.acts
     ]  # a person may be asked: no lock is held
@@ -104,7 +96,7 @@ def _signed(place: Workspace, act: str, own: Mapping[str, str], key: str | None)
 def _take(place: Workspace, given: Iterable[Signed]) -> Rotation:
     """Keep statements for the rotation that is proposed, and end the log when they complete the quorum."""
     with periods.rotating(place.state):
-        proposal = proposed(place)
+        proposal = _proposed(place)
         if proposal is None:
             raise NotFoundError("no rotation is proposed", do="Propose it first: itmp audit rotate")
         for signed in given:
@@ -115,7 +107,7 @@ def _take(place: Workspace, given: Iterable[Signed]) -> Rotation:
 
 def rotation_text(place: Workspace, signer: str, *, act: str = "rotate") -> Statement:
     """Return the text that `signer` shall sign elsewhere for the rotation that is proposed."""
-    proposal = proposed(place)
+    proposal = _proposed(place)
     if proposal is None or act not in dict(proposal.acts):
         raise NotFoundError("no such rotation is proposed", do="Propose it first: itmp audit rotate")
     role = statements.role_for(place.history().latest.policy, signer, act)
@@ -124,9 +116,7 @@ def rotation_text(place: Workspace, signer: str, *, act: str = "rotate") -> Stat
 
 def rotation_seal(place: Workspace, signatures: tuple[Path, ...]) -> Rotation:
     """Take statements that were signed elsewhere (`TEXT.sig` beside each text)."""
-    proposal = proposed(place)
-    if proposal is None or not proposal.lost:
-        _refuse_open(place)
+    _refuse_open(place)
     return _take(place, [_read_signed(path) for path in signatures])
 
 
@@ -183,17 +173,8 @@ def _refuse_open(place: Workspace) -> int:
     return size
 
 
-def propose_lost(place: Workspace, *, period: str, log_key: str, reason: str) -> Proposal:
-    """Propose to go on from the published head, without this log's key."""
-    head = place.log.published()
-    size = head.checkpoint.size if head else 0
-    return _kept(
-        place, period, log_key, Proposal(old=place.log.vkey, new="", size=size, reason=reason, lost=True)
-    )
-
-
 def _propose(place: Workspace, period: str, log_key: str, reason: str, counts: int = 0) -> Proposal:
-    """Propose to end this log with its key."""
+    """Make the new key and keep the proposal; nothing is written to the log."""
     log = place.log
     if counts and not 0 < counts < log.size():
         raise InvalidInputError(
@@ -201,13 +182,6 @@ def _propose(place: Workspace, period: str, log_key: str, reason: str, counts: i
             where="--size",
             do="Name a size from 1 up to one less, or leave it out where nothing is disowned.",
         )
-    proposal = Proposal(old=log.vkey, new="", size=log.size(), reason=reason, counts=counts)
-    return _kept(place, period, log_key, proposal)
-
-
-def _kept(place: Workspace, period: str, log_key: str, proposal: Proposal) -> Proposal:
-    """Make the new key and keep the proposal; nothing is written to the log."""
-    log = place.log
     origin = f"{series(log.origin)}/{periods.check_period(period) if period else _next_period(place)}"
     if period_of(origin) in _taken(place):
         raise InvalidInputError(
@@ -216,7 +190,7 @@ def _kept(place: Workspace, period: str, log_key: str, proposal: Proposal) -> Pr
     new = log_key_of(log_key, origin, place.history().latest.policy)
     _check_unused(place, new)
     check_successor(NoteVerifier.parse(log.vkey), new.verifier)
-    proposal = replace(proposal, new=new.vkey)
+    proposal = Proposal(old=log.vkey, new=new.vkey, size=log.size(), reason=reason, counts=counts)
     staging = place.state / f"{periods.ROTATION}.new"
     shutil.rmtree(staging, ignore_errors=True)
     with durable.unavailable("written", staging):
@@ -259,8 +233,7 @@ def _labels(year: str) -> Iterator[str]:
         number += 1
 
 
-def proposed(place: Workspace) -> Proposal | None:
-    """Return the rotation that is proposed here, if any."""
+def _proposed(place: Workspace) -> Proposal | None:
     proposal = read(place.state) if periods.pending(place.state) else None
     if proposal is not None and proposal.old != place.log.vkey:
         raise LogUnavailableError(
@@ -292,23 +265,17 @@ def _go_on(place: Workspace, proposal: Proposal) -> Rotation:
         vkey=proposal.new,
         signers=signers,
         needed=policy.amend.count,
-        revokes=bool(proposal.reason) and not proposal.lost,
-        lost=proposal.lost,
+        revokes=bool(proposal.reason),
     )
     if fewest < policy.amend.count:
         return state
-    if proposal.lost:
-        size = proposal.size
-        finish_lost(place.state, place.log, proposal)
-    else:
-        _end(place, proposal)
-        anchoring.checkpoint(place)
-        size = place.log.size()
-        finish(place.state, place.log)
+    _end(place, proposal)
+    anchoring.checkpoint(place)
+    size = place.log.size()
+    finish(place.state, place.log)
     after = Workspace(root=place.root, config=place.config)
     anchoring.checkpoint(after)
     return Rotation(
         old=state.old, new=state.new, vkey=state.vkey, signers=signers, needed=state.needed, revokes=state.revokes,
-        lost=state.lost,
         done=True, size=size, counts=proposal.counts or size, genesis=after.log.leaf(0).hash,
     )  # fmt: skip

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from itmp.adapters.clock import SystemClock, new_id
-from itmp.adapters.posix_log.reading import is_lost
-from itmp.audit import Checkpoint, Event, Expect, Receipt
+from itmp.audit import Event, Expect, Receipt
 from itmp.calendars import format_time
 from itmp.canonical import Digest
 from itmp.change.statements import type_of
@@ -81,7 +80,7 @@ def compose(
     policy = place.history().latest.policy
     now = SystemClock().now()
     end = until or now + VALID
-    seen = _known(place)
+    seen = place.log.checkpoint().checkpoint
     return Statement.compose(
         act,
         {
@@ -95,14 +94,6 @@ def compose(
             "nonce": base64.b64encode(secrets.token_bytes(16)).decode(),
         },
     )
-
-
-def _known(place: Workspace) -> Checkpoint:
-    """The head that a signer knows: the newest; of a log whose key is gone for good, the last one."""
-    head = place.log.published()
-    if head is not None and is_lost(place.shard):
-        return head.checkpoint
-    return place.log.checkpoint().checkpoint
 
 
 def sign(statement: Statement, signer: Signer) -> Signed:

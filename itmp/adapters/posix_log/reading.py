@@ -19,8 +19,6 @@ KEY: Final = Path("keys") / "log.key"
 PUBLISHING: Final = Path(LOG) / STATE / "publish.lock"
 RETIRED: Final = "log.vkey"
 """The public key of a log that has ended: its private key is destroyed then."""
-LOST_KEY: Final = "LOST+KEY+"
-"""How the line begins that stands in the place of a key that its owners say is lost; the public half follows."""
 _IN_AGENT: Final = "SSH-AGENT+"  # of `ssh_agent.AGENT`
 _MAX_KEY: Final = 4096
 
@@ -42,12 +40,6 @@ def key_of(root: Path) -> LogKey:
     return RetiredKey(verifier=NoteVerifier.parse(data.decode(errors="replace").removesuffix("\n")))
 
 
-def is_lost(root: Path) -> bool:
-    """Whether the people of the log below `root` have said that its key is lost."""
-    data = durable.read_file(root / KEY, _MAX_KEY)
-    return data is not None and data.startswith(LOST_KEY.encode())
-
-
 def read_key(path: Path) -> LogKey:
     """Read the log's key, or which key of the ssh-agent it is; refuse a file that others can read, or not ours."""
     with durable.unavailable("read", path):
@@ -57,10 +49,6 @@ def read_key(path: Path) -> LogKey:
             "the log's key is missing", where=str(path), do="Restore it, or start a new period."
         )
     text = data.decode(errors="replace").removesuffix("\n")
-    if text.startswith(LOST_KEY):
-        from itmp.adapters.ssh_agent import RetiredKey  # noqa: PLC0415 - as the docstring says
-
-        return RetiredKey(verifier=NoteVerifier.parse(text.removeprefix(LOST_KEY)), why="its key is lost")
     if not text.startswith(_IN_AGENT):
         return NoteKey.from_text(text)
     from itmp.adapters.ssh_agent import AgentKey  # noqa: PLC0415 - as the docstring says
