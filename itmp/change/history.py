@@ -4,9 +4,8 @@ Rules kept here: leaf 0 is `log.created`; its policy counts because its root peo
 person, naming the log's key and the policy's digest, or, where it continues another log, because that log's policy
 quorum named its key and both logs' keys signed the handover; every later version counts only by the quorum of the
 version before it, each signer naming both digests, and no statement is used twice. `key.rotated` ends the history, by
-the same quorum; `key.revoked` stands right before it. There each person says by two sizes what is meant: the same in
-`rotate` and `recover`, that the key counts to the log's end; an older one in `recover`, that every leaf from there on
-is doubtful. The first fault raises: a history that cannot be walked is worth nothing.
+the same quorum; `key.revoked` stands right before it. The first fault raises: a history that cannot be walked is worth
+nothing.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -56,8 +55,7 @@ class Ended:
 class PolicyHistory:
     """Every version from the genesis on. `origin` and `log_key` (vkey) are what the root people enrolled.
 
-    `previous` is the log that this one continues, `ended` how it ended; None where it does not, or has not. `revoked`
-    is the leaf that revoked the key, which then counts for `counts` leaves by the statements `recovers`.
+    `previous` is the log that this one continues, `ended` how it ended; None where it does not, or has not.
     """
 
     origin: str
@@ -66,15 +64,6 @@ class PolicyHistory:
     previous: Previous | None = None
     ended: Ended | None = None
     revoked: int | None = None
-    counts: int | None = None
-    recovers: tuple[Given, ...] = ()
-
-    @property
-    def doubtful(self) -> int | None:
-        """The first leaf that the log's people disowned when they revoked its key; None where they disowned none."""
-        if self.counts is None or self.revoked is None or self.counts > self.revoked:
-            return None
-        return self.counts
 
     @property
     def indexes(self) -> frozenset[int]:
@@ -136,8 +125,8 @@ def _next(history: PolicyHistory, leaf: Leaf, nonces: set[tuple[str, str]]) -> P
         version = _amended(leaf, history.latest.policy, history.origin, nonces)
         return replace(history, versions=(*history.versions, version))
     if kind == "key.revoked":
-        counts, given = _revoked(leaf, history, nonces)
-        return replace(history, revoked=leaf.index, counts=counts, recovers=given)
+        _revoked(leaf, history, nonces)
+        return replace(history, revoked=leaf.index)
     return replace(history, ended=_rotated(leaf, history, nonces))
 
 
@@ -194,39 +183,10 @@ def check_rotation(
     return _amenders(policy, asked, "rotate the log's key", signed="this rotation")
 
 
-def check_revocation(policy: Policy, given: Iterable[Given], *, size: int, counts: int) -> tuple[str, ...]:
-    """Return the people whose statements revoke the log's key, which had signed for `size` leaves at most then.
-
-    It counts for `counts` leaves: more than `size` (the log's end), or exactly as many as each of them says.
-    """
-    asked = (
-        item
-        for item in given
-        if item.act == "recover"
-        and (int(item.line("size")) <= size if counts > size else int(item.line("size")) == counts)
-    )
+def check_revocation(policy: Policy, given: Iterable[Given], *, size: int) -> tuple[str, ...]:
+    """Return the people whose statements revoke the log's key, which had signed for `size` leaves at most then."""
+    asked = (item for item in given if item.act == "recover" and int(item.line("size")) <= size)
     return _amenders(policy, asked, "revoke the log's key", signed="this")
-
-
-def check_meant(
-    policy: Policy, rotates: Iterable[Given], recovers: Iterable[Given], *, older: bool
-) -> tuple[str, ...]:
-    """Return the people who meant the log's key to count to its end, or, `older`, to disown what came after a size.
-
-    Nobody else may choose that for them: by its two sizes a person's pair of statements says one or the other.
-    """
-    ends = {item.signer: int(item.line("size")) for item in rotates if item.act == "rotate"}
-    asked = (
-        item
-        for item in recovers
-        if item.signer in ends
-        and (
-            int(item.line("size")) < ends[item.signer]
-            if older
-            else int(item.line("size")) == ends[item.signer]
-        )
-    )
-    return _amenders(policy, asked, "say from which leaf on the key counts for nothing", signed="that")
 
 
 def _amenders(policy: Policy, asked: Iterable[Given], word: str, *, signed: str) -> tuple[str, ...]:
@@ -313,30 +273,23 @@ def _rotated(leaf: Leaf, history: PolicyHistory, nonces: set[tuple[str, str]]) -
         new = NoteVerifier.parse(str(data["to"]))
         check_successor(NoteVerifier.parse(history.log_key), new)
         by = check_rotation(policy, given, keys=(history.log_key, new.vkey), size=leaf.index)
-        if history.revoked is not None:
-            check_meant(policy, given, history.recovers, older=history.doubtful is not None)
     except Error as error:
         raise PolicyHistoryError(error.what, where=where) from error
     return Ended(index=leaf.index, leaf=leaf.hash, at=time_of(leaf), to=new, by=by, revoked=history.revoked)
 
 
-def _revoked(
-    leaf: Leaf, history: PolicyHistory, nonces: set[tuple[str, str]]
-) -> tuple[int, tuple[Given, ...]]:
-    """Return for how many leaves the key counts, and who says so."""
+def _revoked(leaf: Leaf, history: PolicyHistory, nonces: set[tuple[str, str]]) -> None:
     data = _data(leaf, {"key", "size", "statements"})
     given = _given(leaf, data["statements"], history.latest.policy, history.origin)
     _use_up(leaf, given, nonces)
-    counts = data["size"]
-    if data["key"] != history.log_key or type(counts) is not int:
-        raise PolicyHistoryError("it revokes another key", where=f"leaf {leaf.index}")
-    if counts != leaf.index + 2 and not 0 < counts <= leaf.index:
-        raise PolicyHistoryError("it revokes from a size on that was never there", where=f"leaf {leaf.index}")
+    if (data["key"], data["size"]) != (history.log_key, leaf.index + 2):
+        raise PolicyHistoryError(
+            "it revokes another key, or from another size on", where=f"leaf {leaf.index}"
+        )
     try:
-        check_revocation(history.latest.policy, given, size=leaf.index, counts=counts)
+        check_revocation(history.latest.policy, given, size=leaf.index)
     except PolicyHistoryError as error:
         raise PolicyHistoryError(error.what, where=f"leaf {leaf.index}") from error
-    return counts, given
 
 
 def _amended(leaf: Leaf, old: Policy, origin: str, nonces: set[tuple[str, str]]) -> PolicyVersion:

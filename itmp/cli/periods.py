@@ -59,10 +59,6 @@ def revoke_key(
     reason: Annotated[
         str, typer.Option("--reason", metavar="TEXT", help="One line, signed and logged.")
     ] = "",
-    size: Annotated[
-        int,
-        typer.Option("--size", metavar="N", help="The key counts for N events; those after are disowned."),
-    ] = 0,
     period: Period = "",
     log_key: LogKey = "",
     text: Text = "",
@@ -81,9 +77,7 @@ def revoke_key(
         return _text(workspace.rotation_text(place, text, act=act))
     if not reason:
         raise InvalidInputError("a revocation needs a reason", do="Say why: --reason TEXT.")
-    return _rotated(
-        workspace.rotate(place, period=period, log_key=log_key, key=key, revoke=reason, counts=size)
-    )
+    return _rotated(workspace.rotate(place, period=period, log_key=log_key, key=key, revoke=reason))
 
 
 @verb
@@ -145,7 +139,6 @@ def _rotated(done: "Rotation") -> Answer:
         "revokes": done.revokes,
         "done": done.done,
         "size": done.size,
-        "counts": done.counts,
         "genesis": done.genesis,
     }
     who = f"  signed by {', '.join(done.signers)}"
@@ -163,10 +156,6 @@ def _rotated(done: "Rotation") -> Answer:
     ]
     if done.revokes:
         lines.append(
-            f"give your auditors trust/revoked now: the old key counts for {done.counts} events at most"
-        )
-    if done.counts < done.size:
-        lines.append(
-            f"disowned: events {done.counts} to {done.size - 1}; evidence and audit verify name them as doubtful"
+            f"give your auditors trust/revoked now: the old key counts for {done.size} events at most"
         )
     return Answer(data=data, lines=tuple(lines))

@@ -18,17 +18,6 @@ from itmp.evidence.seen import seen_in
 from itmp.evidence.trust import Trust
 
 
-def disowns(leaves: Mapping[int, Leaf], size: int, counts: int) -> bool:
-    """Whether `leaves` show that a log of `size` ended with the word that its key counts for `counts`.
-
-    Then what lies between is told as doubtful; whether it is its people's word, rule 5 finds out.
-    """
-    last = [leaves.get(index) for index in (size - 2, size - 1)]
-    if [leaf.event.type if leaf else "" for leaf in last] != ["key.revoked", "key.rotated"]:
-        return False
-    return bool(last[0] and (last[0].event.data or {}).get("size") == counts)
-
-
 class Period:
     """The members of one log, by their names without a prefix, and what `judge` has established about it."""
 
@@ -52,10 +41,9 @@ class Period:
         """Rule 2."""
         self.head = self.trust.policy.open(self._members["checkpoint"])
         last = self.trust.revoked.get(self.trust.policy.log.vkey)
-        size = self.head.checkpoint.size
-        if last is not None and size > last and not disowns(self.leaves, size, last):
+        if last is not None and self.head.checkpoint.size > last:
             raise RevokedKeyError(
-                f"TRUST says that this key counts for {last} leaves at most; it signed {size}",
+                f"TRUST says that this key counts for {last} leaves at most; it signed {self.head.checkpoint.size}",
                 where=f"{self._prefix}checkpoint",
             )
 

@@ -73,10 +73,8 @@ TEXTS: Final[Mapping[int, RuleText]] = {
     ),
     2: RuleText(
         name="checkpoint signed",
-        holds="by trust's log, and by its witnesses' quorum; no event of the change lies beyond the size for which the "
-        "log's people revoked its key, unless trust's witnesses had cosigned it before",
+        holds="by trust's log, and by its witnesses' quorum",
         broken="checkpoint-unsigned",
-        absent="tail-doubtful",
     ),
     3: RuleText(
         name="leaves included",

@@ -8,7 +8,6 @@ from itmp.evidence.moments import Moment, interval
 from itmp.evidence.period import Period
 from itmp.evidence.report import Deed, RunTold, Told
 from itmp.evidence.stamps import Bounds
-from itmp.evidence.tail import disowned
 from itmp.evidence.trust import Trust
 from itmp.plan import Plan
 
@@ -94,7 +93,6 @@ def told_of(passed: Period, *, read: frozenset[str]) -> Iterable[str]:
     """
     name, history = passed.history.origin, passed.history
     yield f"handed over: {name} was walked through from TRUST's genesis"
-    yield from disowned(passed)
     if name in read:
         return
     known = max(passed.trust.versions.get(name, {}), default=None)

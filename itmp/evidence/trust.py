@@ -10,7 +10,6 @@ earlier period leads to a later one only by handovers that were judged (`after`)
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Final
 
 from itmp.audit import Checkpoint, SignedCheckpoint
@@ -73,13 +72,6 @@ class LogPolicy:
                 f"TRUST's quorum {self.quorum} of witnesses is not met: {have} cosigned"
             )
         return signed
-
-    def covered(self, note: bytes, before: datetime) -> bool:
-        """Whether witnesses must cosign, and so many had cosigned this head of the log before that moment."""
-        signers = open_note(note, [self.log, *self.witnesses.values()]).signers
-        early = {one.vkey for one in signers if one.time is not None and one.time < before.timestamp()}
-        names = {name for name, witness in self.witnesses.items() if witness.vkey in early}
-        return self.witnessed and self._reached(self.quorum, names)
 
     def _reached(self, name: str, cosigned: set[str]) -> bool:
         if name in self.witnesses:

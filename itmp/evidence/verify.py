@@ -46,7 +46,6 @@ from itmp.evidence.report import Report, Rule, Verdict
 from itmp.evidence.rules import RULES, RuleBrokenError, finding_of
 from itmp.evidence.seen import signed_in
 from itmp.evidence.stamps import MEMBER, Bounds, Stamps, bounds
-from itmp.evidence.tail import doubts
 from itmp.evidence.told import assurance, known_of, tell, told_of
 from itmp.evidence.trust import Trust
 from itmp.evidence.whole import Shown, check_logs
@@ -327,11 +326,6 @@ class _Verifier:
             self._trust, self._head, self._members, self.stamps, self._anchored, last=max(self._leaves)
         )
         check_moments(self._leaves, self._bounds.moments)
-        if self._history:
-            heads = [self._head, *(note for notes in self._anchored.values() for note in notes)]
-            doubt, told = doubts(self._trust, self._history, heads, self._events)
-            self._bounds = self._bounds.plus(told)
-            self._absent |= {2: doubt} if doubt else {}
 
     def _required(self) -> None:
         used = set(self._trust.brought) - (set() if self._bounds.stamped else {"tsa"})

@@ -16,7 +16,6 @@ from itmp.audit import verify as verify_log
 from itmp.audit.checkpoint import MAX_NOTE, Checkpoint, SignedCheckpoint
 from itmp.audit.merkle import Frontier, leaf_hash
 from itmp.audit.tiles import ENTRIES, MAX_BUNDLE, WIDTH, Tile, decode_bundle, tiles_of
-from itmp.change import policy_history
 from itmp.errors import EvidenceInvalidError, ForkError
 from itmp.evidence.anchored import check_anchored
 from itmp.evidence.bundle import POLICY_ENDS
@@ -66,7 +65,7 @@ def check_whole(reader: LogReader, shown: Shown) -> tuple[str, ...]:
             )
     size = _size(reader, trust)
     last = trust.revoked.get(trust.policy.log.vkey, size)
-    if size > last and not _disowns(reader, size, last):
+    if size > last:
         raise RevokedKeyError(
             f"TRUST says that this key counts for {last} leaves at most; it signed {size}", where="--log"
         )
@@ -86,15 +85,6 @@ def check_whole(reader: LogReader, shown: Shown) -> tuple[str, ...]:
     if frontier.root() != head.root:
         raise ForkError(f"the log has another root for {head.size} leaves than the evidence", where="--log")
     return check_anchored(reader, trust, size, _entries(reader, size))
-
-
-def _disowns(reader: LogReader, size: int, counts: int) -> bool:
-    """Whether the log's people themselves ended it so: then what lies beyond is doubtful, and named elsewhere."""
-    entries = (
-        Leaf(index=index, data=data) for index, data in _entries(reader, size) if data.endswith(POLICY_ENDS)
-    )
-    history = policy_history(entries)
-    return history.doubtful == counts and history.ended is not None and history.ended.index == size - 1
 
 
 def _size(reader: LogReader, trust: Trust) -> int:

@@ -26,27 +26,17 @@ def next_key(name: str = NEXT, seed: bytes = b"next") -> NoteKey:
 
 
 def end(
-    story: Story,
-    new: NoteKey,
-    *,
-    by: Sequence[str] = ("alice", "bob"),
-    reason: str = "",
-    counts: int = 0,
-    **lies: Any,
+    story: Story, new: NoteKey, *, by: Sequence[str] = ("alice", "bob"), reason: str = "", **lies: Any
 ) -> None:
-    """End the story's log for the key `new`; `reason` revokes its own, which then counts for `counts` leaves or all.
-
-    `lies` replace lines of what people sign; `claims` is what the leaf says instead of `counts`.
-    """
-    claims = lies.pop("claims", counts)
+    """End the story's log for the key `new`; `reason` revokes its own; `lies` replace lines of what people sign."""
     log, size = story.log, story.log.size()
     lines = {"role": "owner", "from": log.vkey, "to": new.vkey, "size": str(size)} | lies
     rotate = [story.sign("rotate", name, **lines).to_data() for name in by]
     events = []
     if reason:
-        words = {"role": "owner", "size": str(counts or size), "reason": reason}
+        words = {"role": "owner", "size": str(size), "reason": reason}
         recover = [story.sign("recover", name, **words).to_data() for name in by]
-        data = {"key": log.vkey, "size": claims or size + 2, "statements": recover}
+        data = {"key": log.vkey, "size": size + 2, "statements": recover}
         events.append(Event(id=story.id(), type="key.revoked", actor=EXECUTOR, data=data))
     data = {"from": log.vkey, "to": new.vkey, "size": size + len(events) + 1, "statements": rotate}
     events.append(Event(id=story.id(), type="key.rotated", actor=EXECUTOR, data=data))

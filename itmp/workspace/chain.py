@@ -17,7 +17,6 @@ from itmp.change.handover import period_of
 from itmp.errors import Error, EvidenceInvalidError
 from itmp.evidence.bundle import POLICY_ENDS
 from itmp.evidence.period import Period
-from itmp.evidence.tail import disowned
 from itmp.evidence.trust import LogPolicy, Trust
 from itmp.signing import NoteVerifier
 from itmp.workspace import packing, periods
@@ -72,13 +71,12 @@ def _step(
     old, head = handed.history, handed.head
     verifier = NoteVerifier.parse(old.log_key)
     continue_history(old, head, new)
-    doubt = [_finding("tail-doubtful", name, line, grave=False) for line in disowned(handed)]
     reader = _reader(place, name)
     if reader is None:
         told = "its log is not here: only its handover could be checked"
-        return [*doubt, _finding("period-dropped", name, told, grave=False)], old, head.checkpoint.size
+        return [_finding("period-dropped", name, told, grave=False)], old, head.checkpoint.size
     found = verify(reader, (verifier,), genesis=old.genesis.leaf, kept=head.checkpoint)
-    findings = [*doubt, *(_in_period(name, finding) for finding in found)]
+    findings = [_in_period(name, finding) for finding in found]
     note = reader.get("checkpoint", posix_log.MAX_NOTE) or b""
     if not note.startswith(head.note):
         findings.append(_finding("forked", name, "its log has another final head than its handover"))

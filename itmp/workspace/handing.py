@@ -30,7 +30,6 @@ from itmp.change import (
     previous_data,
 )
 from itmp.change.handover import period_of
-from itmp.change.history import check_meant
 from itmp.change.statements import Writ, verify_writ
 from itmp.errors import InvalidInputError, LogUnavailableError, NotFoundError
 from itmp.signing import NoteVerifier, Signed, Statement
@@ -52,22 +51,18 @@ _EXECUTOR: Final = {"kind": "executor", "id": "itmp"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What was proposed: both keys, the size of the old log then, and why its key is revoked, if it is.
-
-    `counts` is the older size from which on the leaves are disowned; 0 where the key counts to the log's end.
-    """
+    """What was proposed: both keys, the size of the old log then, and why its key is revoked, if it is."""
 
     old: str
     new: str
     size: int
     reason: str = ""
-    counts: int = 0
 
     @property
     def acts(self) -> tuple[tuple[str, dict[str, str]], ...]:
         """The acts that each person signs, with their own lines."""
         rotate = ("rotate", {"from": self.old, "to": self.new, "size": str(self.size)})
-        recover = ("recover", {"size": str(self.counts or self.size), "reason": self.reason})
+        recover = ("recover", {"size": str(self.size), "reason": self.reason})
         return (rotate, recover) if self.reason else (rotate,)
 
 
@@ -147,8 +142,7 @@ def end(log: Log, proposal: Proposal, state: Path, *, size: int) -> None:
     revoked = log.leaf(size - 1).event.type == "key.revoked"
     events = []
     if proposal.reason and not revoked:
-        counts = proposal.counts or size + 2
-        data = {"key": proposal.old, "size": counts, "statements": _texts(given["recover"])}
+        data = {"key": proposal.old, "size": size + 2, "statements": _texts(given["recover"])}
         events.append(Event(id=new_id(), type="key.revoked", actor=dict(_EXECUTOR), data=data))
     data = {
         "from": proposal.old,
@@ -176,9 +170,7 @@ def _check(log: Log, given: dict[str, list[Signed]], proposal: Proposal) -> None
 
     check_rotation(policy, counted("rotate"), keys=(proposal.old, proposal.new), size=writ.index)
     if proposal.reason:
-        recovers, counts = counted("recover"), proposal.counts or writ.index + 2
-        check_revocation(policy, recovers, size=writ.index, counts=counts)
-        check_meant(policy, counted("rotate"), recovers, older=bool(proposal.counts))
+        check_revocation(policy, counted("recover"), size=writ.index)
     first = _genesis(proposal.new, policy, {}, _texts(given["rotate"]))
     if len(first.to_bytes()) + _PREVIOUS > MAX_LEAF:
         raise InvalidInputError(
@@ -230,7 +222,7 @@ def finish(state: Path, log: Log) -> None:
         posix_log.create(folder / periods.NEXT, origin=new.name, key=new, genesis=genesis)
     _keep_handover(state, log)
     if history.ended.revoked is not None:
-        _tell_auditors(state, log.vkey, history.counts or head.size)
+        _tell_auditors(state, log.vkey, head.size)
     periods.mark(state, period=period_of(log.origin), vkey=log.vkey)
     periods.switch(state)
 

@@ -9,7 +9,7 @@ crash leaves either the old log going on, or a rotation that the next opening of
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -44,7 +44,7 @@ class Rotation:
     """A rotation: from which log to which, who has signed, how many must, and whether it is done.
 
     `vkey` and `genesis` are the new log's, for whoever shall trust it from its beginning; `revokes` says that the old
-    key is revoked, and counts for no more than `counts` leaves of the `size` that its log ended with.
+    key is revoked, and counts for no more than `size` leaves.
     """
 
     old: str
@@ -55,7 +55,6 @@ class Rotation:
     revokes: bool = False
     done: bool = False
     size: int = 0
-    counts: int = 0
     genesis: str = ""
 
 
@@ -66,21 +65,18 @@ def rotate(
     log_key: str = "",
     key: str | None = None,
     revoke: str = "",
-    counts: int = 0,
 ) -> Rotation:
     """Propose a rotation, or sign the one that is proposed; with the quorum's last signature it is done.
 
     `period` names the new period, `log_key` is `agent:SHA256:…` for a key in the ssh-agent, `revoke` says why the old
-    key is revoked, `counts` for how many leaves it counts where those after them are disowned. `BusyError`: a change is
-    open.
+    key is revoked. `BusyError`: a change is open.
     """
     _refuse_open(place)
     with periods.rotating(place.state):
-        proposal = _proposed(place) or _propose(place, period, log_key, revoke, counts)
-    if revoke and (not proposal.reason or proposal.counts != counts):
+        proposal = _proposed(place) or _propose(place, period, log_key, revoke)
+    if revoke and not proposal.reason:
         raise InvalidInputError(
-            "a rotation without a revocation, or from another size on, is proposed",
-            do="Give it up first: itmp audit rotate --abandon",
+            "a rotation without a revocation is proposed", do="Give it up first: itmp audit rotate --abandon"
         )
     given = [
         _signed(place, act, own, key) for act, own in proposal.acts
@@ -173,15 +169,9 @@ def _refuse_open(place: Workspace) -> int:
     return size
 
 
-def _propose(place: Workspace, period: str, log_key: str, reason: str, counts: int = 0) -> Proposal:
+def _propose(place: Workspace, period: str, log_key: str, reason: str) -> Proposal:
     """Make the new key and keep the proposal; nothing is written to the log."""
     log = place.log
-    if counts and not 0 < counts < log.size():
-        raise InvalidInputError(
-            f"the log has {log.size()} events: the key cannot have been good for {counts} and not for the rest",
-            where="--size",
-            do="Name a size from 1 up to one less, or leave it out where nothing is disowned.",
-        )
     origin = f"{series(log.origin)}/{periods.check_period(period) if period else _next_period(place)}"
     if period_of(origin) in _taken(place):
         raise InvalidInputError(
@@ -190,15 +180,14 @@ def _propose(place: Workspace, period: str, log_key: str, reason: str, counts: i
     new = log_key_of(log_key, origin, place.history().latest.policy)
     _check_unused(place, new)
     check_successor(NoteVerifier.parse(log.vkey), new.verifier)
-    proposal = Proposal(old=log.vkey, new=new.vkey, size=log.size(), reason=reason, counts=counts)
+    proposal = Proposal(old=log.vkey, new=new.vkey, size=log.size(), reason=reason)
     staging = place.state / f"{periods.ROTATION}.new"
     shutil.rmtree(staging, ignore_errors=True)
     with durable.unavailable("written", staging):
         durable.make_folder(staging, mode=0o700)
         durable.place(staging / NEW, new.to_text().encode() + b"\n", temporary=staging / ".key", mode=0o600)
-        durable.place(
-            staging / PLAN, json.dumps(asdict(proposal)).encode(), temporary=staging / ".plan", mode=0o600
-        )
+        data = {"old": proposal.old, "new": proposal.new, "size": proposal.size, "reason": reason}
+        durable.place(staging / PLAN, json.dumps(data).encode(), temporary=staging / ".plan", mode=0o600)
         staging.rename(place.state / periods.ROTATION)
         durable.sync_folder(place.state)
     return proposal
@@ -277,5 +266,5 @@ def _go_on(place: Workspace, proposal: Proposal) -> Rotation:
     anchoring.checkpoint(after)
     return Rotation(
         old=state.old, new=state.new, vkey=state.vkey, signers=signers, needed=state.needed, revokes=state.revokes,
-        done=True, size=size, counts=proposal.counts or size, genesis=after.log.leaf(0).hash,
+        done=True, size=size, genesis=after.log.leaf(0).hash,
     )  # fmt: skip

@@ -134,29 +134,6 @@ def test_a_proposed_rotation_can_be_given_up(place: workspace.Workspace) -> None
     assert again(place).log.origin.endswith("/2026")
 
 
-def test_a_key_can_be_revoked_at_an_older_size(place: workspace.Workspace) -> None:
-    vkey, size = place.log.vkey, place.log.size()
-    for none in (size, size + 1, -1):
-        with pytest.raises(InvalidInputError, match="cannot have been good"):
-            workspace.rotate(place, key=key_of(place), revoke="stolen", counts=none)
-    done = workspace.rotate(place, key=key_of(place), revoke="stolen", counts=1)
-    assert (done.done, done.counts, done.size) == (True, 1, size + 2)
-    assert (place.root / "trust/revoked").read_text() == f"{vkey} 1\n"
-    after = again(place)
-    report = workspace.audit_verify(after)
-    told = [(one.name, one.grave) for one in report.findings if one.rule == 16]
-    assert (report.exit_code, told) == (0, [("tail-doubtful", False)])
-    assert "from leaf 1 on, to its end at 3" in next(one.message for one in report.findings if one.rule == 16)
-
-
-def test_an_older_size_is_not_slipped_under_a_proposal(place: workspace.Workspace) -> None:
-    """Whoever signs next must mean the same: nobody signs another size than they named."""
-    rotating._propose(place, "2031", "", "stolen")
-    with pytest.raises(InvalidInputError, match="from another size on"):
-        workspace.rotate(again(place), key=key_of(place), revoke="stolen", counts=1)
-    assert workspace.rotate(again(place), key=key_of(place), revoke="stolen").done
-
-
 def test_a_revoked_key_is_told_to_auditors(place: workspace.Workspace) -> None:
     vkey = place.log.vkey
     done = workspace.rotate(place, key=key_of(place), revoke="the disk was copied")
