@@ -74,9 +74,12 @@ def rotate(
     _refuse_open(place)
     with periods.rotating(place.state):
         proposal = _proposed(place) or _propose(place, period, log_key, revoke)
-    if revoke and not proposal.reason:
+    if proposal.reason != revoke:  # nobody signs what they did not say
+        says = f"one that revokes the key: {proposal.reason}" if proposal.reason else "one that revokes nothing"
         raise InvalidInputError(
-            "a rotation without a revocation is proposed", do="Give it up first: itmp audit rotate --abandon"
+            f"another rotation is proposed, {says}",
+            do="Say the same (itmp audit revoke-key --reason TEXT, or itmp audit rotate), or give it up first: "
+            "itmp audit rotate --abandon",
         )
     given = [
         _signed(place, act, own, key) for act, own in proposal.acts

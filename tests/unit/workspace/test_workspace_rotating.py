@@ -134,6 +134,14 @@ def test_a_proposed_rotation_can_be_given_up(place: workspace.Workspace) -> None
     assert again(place).log.origin.endswith("/2026")
 
 
+def test_nobody_signs_a_rotation_that_they_did_not_ask_for(place: workspace.Workspace) -> None:
+    rotating._propose(place, "2027", "", "the disk was copied")
+    for other in ("", "stolen"):
+        with pytest.raises(InvalidInputError, match="revokes the key: the disk was copied"):
+            workspace.rotate(again(place), key=key_of(place), revoke=other)
+    assert workspace.rotate(again(place), key=key_of(place), revoke="the disk was copied").done
+
+
 def test_a_revoked_key_is_told_to_auditors(place: workspace.Workspace) -> None:
     vkey = place.log.vkey
     done = workspace.rotate(place, key=key_of(place), revoke="the disk was copied")
