@@ -75,7 +75,9 @@ def rotate(
     with periods.rotating(place.state):
         proposal = _proposed(place) or _propose(place, period, log_key, revoke)
     if proposal.reason != revoke:  # nobody signs what they did not say
-        says = f"one that revokes the key: {proposal.reason}" if proposal.reason else "one that revokes nothing"
+        says = (
+            f"one that revokes the key: {proposal.reason}" if proposal.reason else "one that revokes nothing"
+        )
         raise InvalidInputError(
             f"another rotation is proposed, {says}",
             do="Say the same (itmp audit revoke-key --reason TEXT, or itmp audit rotate), or give it up first: "

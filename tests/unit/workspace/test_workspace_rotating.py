@@ -379,7 +379,7 @@ def test_a_revocation_whose_signatures_expired_half_way_is_signed_anew(
     assert left.leaf(left.size() - 1).event.type == "key.revoked"
     file = place.state / "rotation/statements.json"
     file.write_text("[]")
-    done = workspace.rotate(again(place), key=key_of(place))
+    done = workspace.rotate(again(place), key=key_of(place), revoke="stolen")
     assert (done.done, done.revokes) == (True, True)
     assert workspace.audit_verify(again(place)).exit_code == 0
 
