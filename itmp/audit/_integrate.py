@@ -38,6 +38,16 @@ from itmp.signing import LogKey, NoteVerifier
 RECORD: Final = "the head record"
 
 
+def publish(store: LogStore, key: LogKey, tree: Tree, size: int) -> SignedCheckpoint:
+    """Publish the head of `size` leaves as `integrate` does, and remove what it has made superfluous."""
+    note = store.files.get("checkpoint", MAX_NOTE)
+    opened = note and SignedCheckpoint.open(note, (key.verifier,), where="checkpoint")
+    before = opened.checkpoint.size if opened else 0
+    signed = integrate(store, key, tree, size)
+    prune(store.files, since=before, size=signed.checkpoint.size)
+    return signed
+
+
 def integrate(store: LogStore, key: LogKey, tree: Tree, size: int) -> SignedCheckpoint:
     """Publish the head of the first `size` leaves of `tree`; return it, or the newer one decided already.
 
@@ -57,6 +67,25 @@ def integrate(store: LogStore, key: LogKey, tree: Tree, size: int) -> SignedChec
             )
         head = _swap(store.heads, head, Head(origin=head.origin, size=size, root=root))  # 5. decided
     return _sign(store, key, head)
+
+
+def served(store: LogStore, size: int) -> Head | None:
+    """Return the recorded head when it is published and of `size` leaves or more. Called in the publisher's turn."""
+    head = store.heads.read()
+    if not head.note or head.size < size:
+        return None
+    note = store.files.get("checkpoint", MAX_NOTE)
+    return head if note is not None and note.startswith(head.note) else None
+
+
+def published(store: LogStore, verifier: NoteVerifier) -> SignedCheckpoint | None:
+    """Return the newest signed head, with the lines that witnesses added; None before the first."""
+    head = store.heads.read()
+    if not head.note:
+        return None
+    note = store.files.get("checkpoint", MAX_NOTE)
+    note = note if note is not None and note.startswith(head.note) else head.note
+    return SignedCheckpoint.open(note, (verifier,), where=RECORD)
 
 
 def known_heads(store: LogStore, verifier: NoteVerifier, *, history: bool = True) -> dict[str, Head]:
