@@ -38,22 +38,25 @@ from itmp.signing import LogKey, NoteVerifier
 RECORD: Final = "the head record"
 
 
-def publish(store: LogStore, key: LogKey, tree: Tree, size: int) -> SignedCheckpoint:
-    """Publish the head of `size` leaves as `integrate` does, and remove what it has made superfluous."""
+def publish(store: LogStore, key: LogKey, tree: Tree, head: Head) -> SignedCheckpoint:
+    """Publish the head of `tree` after the recorded `head`, as `integrate` does; remove what is superfluous then."""
     note = store.files.get("checkpoint", MAX_NOTE)
     opened = note and SignedCheckpoint.open(note, (key.verifier,), where="checkpoint")
     before = opened.checkpoint.size if opened else 0
-    signed = integrate(store, key, tree, size)
+    signed = integrate(store, key, tree, tree.size, head=head)
     prune(store.files, since=before, size=signed.checkpoint.size)
     return signed
 
 
-def integrate(store: LogStore, key: LogKey, tree: Tree, size: int) -> SignedCheckpoint:
+def integrate(
+    store: LogStore, key: LogKey, tree: Tree, size: int, *, head: Head | None = None
+) -> SignedCheckpoint:
     """Publish the head of the first `size` leaves of `tree`; return it, or the newer one decided already.
 
-    Called by one publisher at a time. `ForkError`: the tree is not a continuation of what was decided.
+    Called by one publisher at a time, who may have read the recorded `head` in its turn.
+    `ForkError`: the tree is not a continuation of what was decided.
     """
-    head = store.heads.read()
+    head = head or store.heads.read()
     size = max(size, head.size)
     continues(tree, head)
     store.journal.sync(size)  # 1. the leaves survive a power cut
@@ -69,13 +72,12 @@ def integrate(store: LogStore, key: LogKey, tree: Tree, size: int) -> SignedChec
     return _sign(store, key, head)
 
 
-def served(store: LogStore, size: int) -> Head | None:
-    """Return the recorded head when it is published and of `size` leaves or more. Called in the publisher's turn."""
-    head = store.heads.read()
+def serves(files: Files, head: Head, size: int) -> bool:
+    """Whether the recorded `head` is published and of `size` leaves or more. Asked in the publisher's turn."""
     if not head.note or head.size < size:
-        return None
-    note = store.files.get("checkpoint", MAX_NOTE)
-    return head if note is not None and note.startswith(head.note) else None
+        return False
+    note = files.get("checkpoint", MAX_NOTE)
+    return note is not None and note.startswith(head.note)
 
 
 def published(store: LogStore, verifier: NoteVerifier) -> SignedCheckpoint | None:

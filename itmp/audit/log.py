@@ -22,7 +22,7 @@ from itmp import canonical
 from itmp.audit import snapshot
 from itmp.audit._bundles import Bundles, stretches
 from itmp.audit._draft import ENDS, REVOKES, Draft, check_expected, check_going, commitment, same_event
-from itmp.audit._integrate import RECORD, continues, known_heads, publish, published, served
+from itmp.audit._integrate import RECORD, continues, known_heads, publish, published, serves
 from itmp.audit._resume import resume
 from itmp.audit.checkpoint import MAX_NOTE, SignedCheckpoint
 from itmp.audit.doors import Clock, Cut, Head, LogStore, Turn
@@ -104,11 +104,11 @@ class Log:
         """
         asked = self.size()  # what others wrote is read before our turn, in which everybody waits for us
         with self._store.publishing():
-            head = served(self._store, asked)
-            if head is None:
+            head = self._store.heads.read()
+            if not serves(self._store.files, head, asked):
                 with self._lock:
                     self._refresh()
-                    signed = publish(self._store, self._key, self._view.tree, self._view.size)
+                    signed = publish(self._store, self._key, self._view.tree, head)
                     if self._view.size - self._snapshot.size >= self._every:
                         self._keep_snapshot()
                     return signed
