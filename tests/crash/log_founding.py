@@ -4,13 +4,15 @@ Only the founder's own thread is struck; anchors, which are asked by others, run
 """
 
 import hashlib
+import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from difflib import SequenceMatcher
 from pathlib import Path
 
 from log_actor import NAMES, OURS, PEOPLE, signatures_below
-from log_faults import Actors, Point, points
+from log_faults import Actors, Outcome, Point, points
 from log_rotation import MOVES
 
 from itmp import workspace
@@ -52,22 +54,56 @@ def prepare(root: Path) -> None:
 
 def strike(actors: Actors, scenario: str, state: Path, *, share: tuple[int, int] = (1, 0)) -> list[str]:
     """Kill the founder at each call (of every `share[0]`, the one at `share[1]`); return what went wrong."""
-    wrong = list(_strike(actors, scenario, state, share))
+    wrong = list(_strike(actors, scenario, state, lambda found: found[share[1] :: share[0]]))
     actors.tally["bad"] += len(wrong)
     return wrong
 
 
-def _strike(actors: Actors, scenario: str, state: Path, share: tuple[int, int]) -> Iterator[str]:
+def strike_shared(actors: Actors, scenario: str, states: dict[str, Path]) -> list[str]:
+    """Kill the founder at each call of `scenario`; of those that both of two scenarios make, at every second one.
+
+    The other scenario strikes the others: what one of them does from there on the other does too.
+    """
+    turn = list(states).index(scenario)
+    shapes = []
+    for name, state in states.items():
+        root = actors.place(state)
+        shapes.append([_shape(point, root) for point in _points(actors.run(name, root))])
+        shutil.rmtree(root)
+    left = set(range(len(shapes[turn])))
+    blocks = SequenceMatcher(None, *shapes, autojunk=False).get_matching_blocks()
+    both = [block[turn] + n for block in blocks for n in range(block.size)]
+    assert len(both) > 100
+    left -= set(both[1 - turn :: 2])
+    wrong = list(_strike(actors, scenario, states[scenario], lambda found: [found[n] for n in sorted(left)]))
+    actors.tally["bad"] += len(wrong)
+    return wrong
+
+
+def _points(clean: Outcome) -> list[Point]:
+    return [point for point in points(clean.trace) if _changes(point)]
+
+
+def _shape(point: Point, root: Path) -> str:
+    """Return what a call does and to which file, without what differs from run to run."""
+    line = re.sub(r"[0-9a-f]{16,}", "H", point.line.replace(str(root), "ROOT"))
+    return re.sub(r"\d+", "N", re.sub(r'"(?!ROOT)(?:[^"\\]|\\.)*"', "TEXT", line))
+
+
+def _strike(
+    actors: Actors, scenario: str, state: Path, chosen: Callable[[list[Point]], list[Point]]
+) -> Iterator[str]:
     root = actors.place(state)
     clean = actors.run(scenario, root)
     assert clean.status == 0, actors.complaint()
     yield from hold(scenario, root, clean.said, "no fault")
-    found = [point for point in points(clean.trace) if _changes(point)]
+    found = _points(clean)
     assert len(found) > 15
-    for point in found[share[1] :: share[0]]:
+    for point in chosen(found):
         shutil.rmtree(root)
         root = actors.place(state)
-        hit = actors.run(scenario, root, (f"{point.name}:signal=SIGKILL:when={point.nth}",))
+        inject = f"{point.name}:signal=SIGKILL:when={point.nth}"
+        hit = actors.run(scenario, root, (inject,), options=("-s", "0", "-e", f"trace={point.name}"))
         actors.tally["founders killed"] += 1
         where = f"{scenario}, killed at {point.line:.160}"
         if not hit.struck:
@@ -93,16 +129,16 @@ def _hold(scenario: str, root: Path, said: list[list[str]]) -> Iterator[str]:
     before = _trust(folder)
     if scenario == "together":
         yield from _prepared(folder, root, said)
+    given = [words[1:] for words in said if words[0] == "founded"]
     try:
         again = _again(scenario, root)
-        yield from _whole(folder, again.vkey, again.genesis)
+        given.append([again.vkey, again.genesis])
     except InvalidInputError as error:
         if "a log here already" not in str(error) or set(before) != {"log.policy", "genesis"}:
             raise
     log = posix_log.open_log(folder / ".itmp")
     yield from _whole(folder, log.vkey, log.leaf(0).hash)
-    given = [words for words in said if words[0] == "founded"]
-    if given and given[0][1:] != [log.vkey, log.leaf(0).hash]:
+    if any(words != [log.vkey, log.leaf(0).hash] for words in given):
         yield "another log than the one that was announced"
     if not before.items() <= _trust(folder).items():
         yield "what TRUST said has changed"

@@ -8,7 +8,7 @@ dead one had put there and begins anew; after that, the next opening makes the l
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -42,8 +42,10 @@ class PosixStore:
 
     @contextmanager
     def publishing(self) -> Iterator[None]:
-        """Wait for the publisher's turn."""
-        with locked(self._publishing):
+        """Wait for the publisher's turn; whoever has just had it comes after those who wait."""
+        with ExitStack() as turn:
+            with locked_folder(self._state):  # `flock` alone lets go first who asks again at once
+                turn.enter_context(locked(self._publishing))
             yield
 
     def guard(self) -> Guard:
