@@ -131,10 +131,10 @@ TEXTS: Final[Mapping[int, RuleText]] = {
         name="intents",
         holds="every intent lies inside plan and permit, in the plan's order (a batch after the one before, undo "
         "last; a host goes back only to the beginning of a batch that an `always` step closed before it had passed, "
-        "or, where the plan leads past a failure (a guard that did not hold, too), to what was led past: under a "
-        "signed retry, after a reconciliation, or where it was not reached), "
-        "for work that its run has not done yet, and that did not fail there unless a person signed to try it again, "
-        "while the approvals stood; `always` and undo steps, whatever they did",
+        "or to what was passed over, or to a failure that the plan goes on past and on from there: under a signed "
+        "retry, after a reconciliation, or where it was not reached), for work that its run has not done yet, of which "
+        "no outcome there is unknown, and that did not fail there unless a person signed to try it again, while the "
+        "approvals stood; `always` and undo steps, whatever they did",
         broken="intent-outside",
         absent="intents-not-judged",
     ),

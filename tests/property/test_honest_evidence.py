@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from itmp.execution.progress import ActionFinished, RunEvent
 from itmp.plan import Plan
 from itmp.testing.house import House
-from itmp.testing.runners import Fuse
+from itmp.testing.runners import Fuse, Killed
 from itmp.testing.small_plans import ansible, ask, check, hosts, plan, rolling
 
 THREE = hosts(3)
@@ -220,3 +221,34 @@ def test_a_failure_that_leads_on_takes_no_host_back_to_where_it_was_out() -> Non
     assert len(house.run_record.slices) == before
     code, why = house.verdict()
     assert code != 40, why
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_what_was_cut_off_and_reconciled_as_failed_may_be_tried_again_after_going_on(at: int) -> None:
+    house = House(plan([step("first", on_failure="continue"), step("last")]), {}, {})
+    house.fuse = Fuse(at)
+    house.run()
+    house.fuse = Fuse()
+    house.reconcile("failed")
+    house.resume()
+    house.resume(RETRY)
+    code, why = house.verdict()
+    assert code == 41, why
+
+
+def test_a_failure_that_was_recorded_before_a_death_may_be_tried_again_after_going_on() -> None:
+    one = hosts(1)
+    first, last = ansible("first", one, tasks=1, on_failure="continue"), ansible("last", one, tasks=1)
+    house = House(plan([first, last]), {("first", "web1"): ["failed"]}, {})
+
+    def dies(event: RunEvent) -> None:
+        if isinstance(event, ActionFinished):
+            raise Killed
+
+    house.listener = dies
+    house.run()
+    house.listener = id
+    house.resume()
+    house.resume(RETRY)
+    code, why = house.verdict()
+    assert code == 41, why

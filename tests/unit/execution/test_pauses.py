@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from itmp.audit import Leaf
+from itmp.errors import InvalidInputError
 from itmp.execution.doors import Slice
 from itmp.plan import Plan
 from itmp.testing.house import House
-from itmp.testing.runners import Killed
-from itmp.testing.small_plans import ansible, ask, check, hosts, plan, rolling
+from itmp.testing.runners import Fuse, Killed
+from itmp.testing.small_plans import ansible, ask, check, hosts, plan, rolling, wait
 
 THREE = hosts(3)
 RETRY = ("failed",)
@@ -256,3 +257,37 @@ def test_a_question_that_nobody_is_left_for_needs_no_answer() -> None:
     assert done is not None
     assert (done.exit_code, seen) == (0, [])
     assert house.verdict()[0] == 41, house.verdict()
+
+
+@pytest.mark.parametrize("at", range(10))
+def test_a_pause_of_a_block_that_was_passed_over_is_asked_before_its_next_batch_begins(at: int) -> None:
+    two = hosts(2)
+    inner = [ansible("drain", two, tasks=1), ansible("tier", two, tasks=1), ask("go", after=(1,))]
+    steps = [ansible("first", two, tasks=1, on_failure="continue"), rolling(two, inner, size=1)]
+    guards = {"rolling": 'steps.first.outcome == "succeeded"'}
+    house = House(plan(steps, guards=guards), {("first", "web1"): ["failed"]})
+    house.run()
+    house.fuse = Fuse(at)
+    house.resume(RETRY)
+    house.fuse = Fuse()
+    house.reconcile("ok")
+    house.resume()
+    assert house.verdict() == (41, "")
+    begun = [
+        str(data(one)["slice"])
+        for one in leaves(house)
+        if one.event.type == "slice.intended" and not data(one).get("passed")
+    ]
+    assert begun.index("go@1") < begun.index("drain@2")
+
+
+@pytest.mark.parametrize("behind", ["drain", "settle", "undrain"])
+def test_a_pause_that_is_not_the_end_of_its_batch_is_refused(behind: str) -> None:
+    steps = {
+        "drain": ansible("drain", THREE, tasks=1),
+        "settle": wait("settle", seconds=1),
+        "undrain": ansible("undrain", THREE, tasks=1, always=True),
+    }
+    inner = [ansible("tier", THREE, tasks=1), ask("go", after=(1,)), steps[behind]]
+    with pytest.raises(InvalidInputError, match="'go' is asked before the end of its batch"):
+        plan([rolling(THREE, inner, size=1)])
