@@ -40,7 +40,7 @@ class Asked:
 
     def refuse_words(self, *given: object) -> None:
         """Raise `InvalidInputError` when a recorded statement is to be used and something is asked besides."""
-        if self.recorded and (self.key or any(given)):
+        if self.recorded and (self.key or any(word not in (None, ()) for word in given)):
             raise InvalidInputError(
                 "a recorded statement says itself who starts it and on which hosts",
                 do="Leave out --key and what narrows hosts, or leave out --recorded.",
