@@ -1,9 +1,10 @@
 """How long `logs`, `status` and `change show` take on a long log, and how fast the search index is made.
 
 `python benchmarks/logs_view.py [RESULTS]` (default 1,000,000) writes a log of one change whose run has that many
-results and failed (such a run is told at greatest length), below a folder of its own that it removes, and prints one JSON object. Times of commands are medians above a
-bare start of the interpreter. Fails when the first screen takes over 300 ms, or the index is made slower than 30,000
-events/s; both are judged by processor time, which other work on the machine changes least.
+results and failed (such a run is told at greatest length), below a folder of its own that it removes, and prints one
+JSON object. Times of commands are medians above a bare start of the interpreter. Fails when the first screen takes over
+300 ms, or the index is made slower than 30,000 events/s; both are judged by processor time, which other work on the
+machine changes least.
 """
 
 import json

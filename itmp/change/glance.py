@@ -3,7 +3,7 @@
 Rules kept here:
 1. A glance is folded like the record, statements verified and all, but from a part of the leaves; so it proves no
    absence, and nothing judges by it: the gate folds every leaf itself (`fold`).
-2. An outline is given every leaf, and leaves unread only what a result says: an `action.finished` of an intent that
+2. A skim is given every leaf, and leaves unread only what a result says: an `action.finished` of an intent that
    counts. Nothing is missing from it but the slices' `results`; one leaf left out anywhere is an error, as in `fold`.
 3. Whether a leaf may stay unread is told from its own bytes: canonical JSON has its keys in order, so that a leaf ends
    with its type and version, and a quote within a text never stands without its backslash.
@@ -44,7 +44,7 @@ _INTENT: Final = b',"intent":"'
 _DIGEST: Final = len("sha256:") + 64
 
 
-def outline(
+def skim(
     leaves: Iterable[Leaf],
     history: PolicyHistory,
     *,
@@ -53,13 +53,13 @@ def outline(
     blob: Callable[[Digest], bytes] | None = None,
 ) -> ChangeRecord:
     """Return what `fold` returns for the same leaves, all of them, with slices whose `results` are left out."""
-    draft = _Outlining(history, manifest=manifest, blob=blob)
+    draft = _Skimming(history, manifest=manifest, blob=blob)
     for leaf in leaves:
         draft.take(leaf)
     return draft.record(now)
 
 
-class _Outlining(Folding):
+class _Skimming(Folding):
     """`Folding` that passes over results which count."""
 
     _passed: Leaf | None = None

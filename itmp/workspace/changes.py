@@ -17,7 +17,7 @@ from itmp import canonical
 from itmp.adapters.clock import SystemClock
 from itmp.audit import Expect, HeadMovedError, Leaf, Receipt
 from itmp.calendars import Window, format_time
-from itmp.change import ChangeRecord, Request, Vote, fold, outline
+from itmp.change import ChangeRecord, Request, Vote, fold, skim
 from itmp.errors import (
     BusyError,
     Error,
@@ -131,14 +131,14 @@ def _folded(place: Workspace, leaves: tuple[Leaf, ...]) -> ChangeRecord:
     return fold(leaves, history, manifest=manifest, now=SystemClock().now(), blob=place.log.blob)
 
 
-def outlined(place: Workspace, change: str, now: datetime) -> ChangeRecord:
+def skimmed(place: Workspace, change: str, now: datetime) -> ChangeRecord:
     """Fold every leaf of the change as `find` does, but leave out what its many results say."""
     history, blob = place.history(), place.log.blob
-    first = outline(islice(place.log.each_of_change(change), 1), history, blob=blob)
+    first = skim(islice(place.log.each_of_change(change), 1), history, blob=blob)
     manifest = None
     with suppress(Error):
         manifest = planning.logged_plan(place, first.plan).manifest if first.plan else None
-    return outline(place.log.each_of_change(change), history, manifest=manifest, now=now, blob=blob)
+    return skim(place.log.each_of_change(change), history, manifest=manifest, now=now, blob=blob)
 
 
 def request_of(record: ChangeRecord) -> Request:

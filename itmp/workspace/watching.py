@@ -127,7 +127,7 @@ def change_story(place: Workspace, name: str) -> "Story":
     record = glances.record(glances.resolve(name))
     now = SystemClock().now()
     if record.state not in changes.ENDED:  # what the gate would say rests on every leaf
-        record = changes.outlined(place, record.id, now)
+        record = changes.skimmed(place, record.id, now)
     return Story(record, _judged(place, record, now), _asks(place, record))
 
 

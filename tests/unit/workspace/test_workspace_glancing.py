@@ -10,7 +10,7 @@ from itmp.adapters import posix_log
 from itmp.adapters.index import NAME
 from itmp.audit import Log
 from itmp.canonical import Digest
-from itmp.change import ChangeRecord, Permit, fold, outline
+from itmp.change import ChangeRecord, Permit, fold, skim
 from itmp.change.fold import RecordDamagedError
 from itmp.execution import RunStory, standing
 from itmp.testing.story import ORIGIN, Story, small_plan
@@ -33,13 +33,13 @@ def begun(root: Path) -> tuple[Story, Log, Permit]:
     return story, log, permit
 
 
-def outlined(story: Story, log: Log) -> ChangeRecord:
+def skimmed(story: Story, log: Log) -> ChangeRecord:
     leaves, now = log.each_of_change(story.change), story.clock.now()
-    return outline(leaves, story.history, manifest=story.plan.manifest, now=now)
+    return skim(leaves, story.history, manifest=story.plan.manifest, now=now)
 
 
 def resultless(record: ChangeRecord) -> ChangeRecord:
-    """Leave out what an outline may leave out, and nothing else."""
+    """Leave out what a skim may leave out, and nothing else."""
     runs = [
         replace(run, slices=tuple(replace(part, results=()) for part in run.slices)) for run in record.runs
     ]
@@ -95,8 +95,8 @@ def same(root: Path, story: Story, log: Log) -> dict[str, str]:
     ]
     assert record.findings == whole.findings
     assert record.run
-    assert resultless(outlined(story, log)) == resultless(whole)
-    assert outlined(story, log).count == whole.count
+    assert resultless(skimmed(story, log)) == resultless(whole)
+    assert skimmed(story, log).count == whole.count
     told = RunStory.from_leaves(
         log.of_change(story.change), plan=story.plan, blob=log.blob, run=record.run.id
     )
@@ -185,7 +185,7 @@ def test_a_slice_that_ended_well_has_no_result_read(tmp_path: Path) -> None:
     reading.close()
 
 
-def test_an_outline_finds_what_a_fold_finds(tmp_path: Path) -> None:
+def test_a_skim_finds_what_a_fold_finds(tmp_path: Path) -> None:
     root = tmp_path / "state"
     story, log, permit = begun(root)
     drain, restart = story.steps()
@@ -198,10 +198,10 @@ def test_an_outline_finds_what_a_fold_finds(tmp_path: Path) -> None:
     leaves = log.of_change(story.change)
     whole = fold(leaves, story.history, manifest=story.plan.manifest, now=story.clock.now())
     assert len(whole.findings) == 1
-    assert resultless(outlined(story, log)) == resultless(whole)
+    assert resultless(skimmed(story, log)) == resultless(whole)
     for gone in range(1, len(leaves) - 1):
         with pytest.raises(RecordDamagedError):
-            outline((*leaves[:gone], *leaves[gone + 1 :]), story.history)
+            skim((*leaves[:gone], *leaves[gone + 1 :]), story.history)
 
 
 def test_a_rejection_hidden_from_the_index_still_stands_in_the_gates_word(tmp_path: Path) -> None:
