@@ -148,10 +148,14 @@ class Log:
 
     def of_change(self, change: str) -> tuple[Leaf, ...]:
         """Return the change's events in order; empty when there is none."""
+        return tuple(self.each_of_change(change))
+
+    def each_of_change(self, change: str) -> Iterator[Leaf]:
+        """Yield the change's events up to the newest at the call, in order, without holding them all in memory."""
         with self._lock:
             self._refresh()
             indexes = tuple(self._view.events_of(change))
-        return tuple(leaf for start, end in stretches(indexes) for leaf in self._yield(start, end))
+        return (leaf for start, end in stretches(indexes) for leaf in self._yield(start, end))
 
     def head_of(self, change: str) -> Digest | None:
         """Return the hash of the change's newest event, for `Expect`."""

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
 
 from itmp.adapters.clock import SystemClock, new_id
@@ -137,6 +138,12 @@ def slice_input(place: Workspace, change: str, plan: Plan) -> GateInput:
     """Return the gate's input for the checks that need no start statement: 2, 4, 5 and 8."""
     attempt = Attempt(mode="run", change=change, plan=plan, start=None, run="")
     return _input(place, attempt, "slice", None)
+
+
+def told_input(place: Workspace, record: ChangeRecord, plan: Plan, now: datetime) -> GateInput:
+    """Return the same input over a record that was folded from every leaf already, to be shown and never to act on."""
+    health = place.log.health(SystemClock())
+    return GateInput(mode="slice", plan=plan, record=record, history=place.history(), health=health, now=now)
 
 
 def _judge_fully(place: Workspace, attempt: Attempt, leases: Leases) -> Admission | Refusal:
