@@ -57,14 +57,23 @@ def spread(work: Callable[[Sequence[T]], Sequence[R]], things: Sequence[T], *, o
             pipe.close()
             with suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+            with suppress(ChildProcessError):  # where SIGCHLD is ignored the kernel has waited already
+                os.waitpid(child, 0)
 
 
 def _begun(
     work: Callable[[Sequence[T]], Sequence[R]], portions: Sequence[Sequence[T]], others: Sequence[BinaryIO]
 ) -> tuple[int, BinaryIO]:
-    reading, writing = os.pipe()
-    child = os.fork()
+    try:
+        reading, writing = os.pipe()
+    except OSError as error:
+        raise _refused(error) from error
+    try:
+        child = os.fork()
+    except OSError as error:
+        os.close(reading)
+        os.close(writing)
+        raise _refused(error) from error
     if child == 0:
         os.close(reading)
         for pipe in others:
@@ -72,6 +81,13 @@ def _begun(
         _answer(work, portions, writing)
     os.close(writing)
     return child, os.fdopen(reading, "rb")
+
+
+def _refused(error: OSError) -> SpreadError:
+    return SpreadError(
+        f"this machine starts no further process: {error.strerror}",
+        do="Correct it here (`ulimit -u -n`, `free`), then ask again.",
+    )
 
 
 def _answer(
@@ -95,10 +111,31 @@ def _said(work: Callable[[Sequence[T]], Sequence[R]], portion: Sequence[T]) -> t
     try:
         return True, list(work(portion))
     except Error as error:
-        return False, (type(error), error.what, error.where, error.do)
+        return False, _portable(error)
     except Exception as error:  # a bug: the parent says so, and the place stands on stderr
         traceback.print_exception(error)
         raise
+
+
+def _portable(error: Error) -> tuple[bytes, str, str, str]:
+    """Return the error's class, not made anew but as it stands, with its words for where that cannot be."""
+    words = str(error.what), str(error.where), str(error.do)
+    try:
+        return pickle.dumps((type(error), error.args, vars(error)), pickle.HIGHEST_PROTOCOL), *words
+    except Exception:  # noqa: BLE001 - whatever the class holds that no other process can be given
+        return b"", *words
+
+
+def _rebuilt(whole: bytes, what: str, where: str, do: str) -> Error:
+    """Return the error without asking its class to make it: a class may want other words than the root's."""
+    try:
+        kind, args, state = pickle.loads(whole)  # noqa: S301 - as in `_received`
+        error: Error = kind.__new__(kind, *args)
+        error.args = args
+        vars(error).update(state)
+    except Exception:  # noqa: BLE001 - as in `_portable`
+        return SpreadError(what, where=where, do=do)
+    return error
 
 
 def _written(pipe: BinaryIO, said: tuple[bool, Any]) -> bool:
@@ -118,7 +155,6 @@ def _received(pipe: BinaryIO) -> Sequence[Any]:
         )
     good, told = pickle.loads(data)  # noqa: S301 - written by our own child into our own pipe
     if not good:
-        kind, what, where, do = told
-        raise kind(what, where=where, do=do)
+        raise _rebuilt(*told)
     answers: Sequence[Any] = told
     return answers

@@ -19,6 +19,7 @@ from itmp.audit import Log
 from itmp.errors import InvalidInputError
 from itmp.signing import Signed, Statement
 from itmp.workspace import config, handing
+from itmp.workspace.plain import plain, read_plain
 
 FOUNDING: Final = "founding"
 POLICY: Final = "policy.yml"
@@ -64,7 +65,7 @@ def check_signed(log: Log, signatures: tuple[Path, ...]) -> None:
     """Raise where a signature is over a text that this log was not begun with; texts that are gone say nothing."""
     known = {Signed.from_data(item).text for item in _genesis(log)["statements"]}
     texts = [path.with_suffix("") for path in signatures]
-    if any(text.is_file() and text.read_text() not in known for text in texts):
+    if any(text.is_file() and read_plain(text) not in known for text in texts):
         raise differs(log, "with other signatures")
 
 
@@ -119,7 +120,7 @@ def prepared(state: Path, policy: bytes, texts: Mapping[str, str], now: datetime
     found = {name: durable.read_file(pending / name, _MOST) for name in (POLICY, KEY, *names)}
     if None in found.values() or not names:
         return False  # of a version that wrote it piece by piece: nobody can seal it
-    if any(Statement.parse((found[name] or b"").decode()).valid[1] < now for name in names):
+    if any(Statement.parse(plain(found[name] or b"", pending / name)).valid[1] < now for name in names):
         return False
     if found[POLICY] != policy or names != texts.keys():
         refuse_prepared(state.parent)

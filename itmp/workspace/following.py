@@ -69,7 +69,10 @@ def attach(place: Workspace, change: str, progress: "Progress", *, wanted: Wante
     record = changes.find(place, change)
     if record.run and record.run.state in ENDED:
         note = "another process carried this run out; here it was followed"
-        hosts = kept_limit(planning.logged_plan(place, changes.request_of(record).plan), record.run)
+        plan = planning.logged_plan(place, changes.request_of(record).plan)
+        if not tail.compared:  # it had ended when we came, and its process still held the change
+            _refuse_other_terms(plan, record.run, change, wanted(plan))
+        hosts = kept_limit(plan, record.run)
         limited = (f"it ran {_on(hosts)}",) if hosts else ()
         return replace(replayed(record, record.run), notes=(note, *limited))
     raise BusyError(
@@ -100,6 +103,7 @@ class Tail:
 
     def __init__(self, place: Workspace, change: str, *, terms: Terms | None = None) -> None:
         self._log, self._place, self._change, self._terms = place.log, place, change, terms
+        self.compared = False
         self._units: Mapping[str, Unit] = {}
         self._slices: dict[str, str] = {}
         self._seen = self._begin()
@@ -152,6 +156,7 @@ class Tail:
         run = next((one for one in record.runs if one.id == event.run), None)
         if run and self._terms:
             self._terms(plan, run)
+            self.compared = True
         return RunStarted(
             change=self._change,
             plan=plan.digest,

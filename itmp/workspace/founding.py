@@ -30,6 +30,7 @@ from itmp.signing.wire import rebase64
 from itmp.workspace import anchoring, begun, config
 from itmp.workspace.begun import FOUNDING, KEY, POLICY
 from itmp.workspace.place import EXECUTOR, Workspace
+from itmp.workspace.plain import plain, read_given, read_plain
 from itmp.workspace.tooling import write_schemas
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def init(
         begun.refuse_prepared(folder)
         person = choose_key(key, os.environ, None)
         signer, organization = _who(signer, organization)
-        data = policy.read_bytes() if policy else starter_policy(signer, person.public.line)
+        data = read_given(policy) if policy else starter_policy(signer, person.public.line)
         if log is not None:
             begun.check_policy(log, data)
             if _is_other(posix_log.key_of(folder / config.STATE), log_key, data):
@@ -117,7 +118,7 @@ def init_roots(
     entries: dict[str, tuple[str, tuple[str, ...]]] = {
         name: (line, _ALL_ROLES) for name, line in people.items()
     }
-    data = policy.read_bytes() if policy else team_policy(entries, amend=len(people))
+    data = read_given(policy) if policy else team_policy(entries, amend=len(people))
     texts = {_text_name(name): name for name in people}
     if len(texts) < len(people):
         raise InvalidInputError(
@@ -154,7 +155,7 @@ def seal(folder: Path, signatures: tuple[Path, ...]) -> Founded:
             )
         log_key = posix_log.read_key(pending / KEY)
         signed = [_signed(path, log_key) for path in signatures]
-        return _seal(folder, log_key, (pending / POLICY).read_bytes(), signed)
+        return _seal(folder, log_key, read_given(pending / POLICY), signed)
 
 
 def _who(signer: str, organization: str) -> tuple[str, str]:
@@ -246,7 +247,7 @@ def _text_name(signer: str) -> str:
 
 
 def _enrol_text(path: Path, signer: str) -> EnrolText:
-    namespace = Statement.parse(path.read_text()).namespace
+    namespace = Statement.parse(read_plain(path)).namespace
     return EnrolText(path=path, signer=signer, command=f"ssh-keygen -Y sign -n {namespace} -f KEY {path}")
 
 
@@ -256,7 +257,7 @@ def _signed(path: Path, log_key: LogKey) -> Signed:
         raise NotFoundError(
             "no signature beside its text", where=str(path), do="Sign with the printed command."
         )
-    signed = Signed(text=text.read_text(), signature=path.read_text())
+    signed = Signed(text=read_plain(text), signature=read_plain(path))
     verify_signed(signed, domain=log_key.name.partition("/")[0])
     return signed
 
@@ -273,7 +274,7 @@ def _seal(
             "origin": log_key.name,
             "log_key": log_key.vkey,
             "previous": None,
-            "policy": policy.decode(),
+            "policy": plain(policy, Path(POLICY)),
             "statements": [signed.to_data() for signed in statements],
         },
     )
@@ -297,10 +298,7 @@ def _end(folder: Path, log: "Log", notes: tuple[str, ...]) -> Founded:
 
 def _person(path: Path) -> tuple[str, str]:
     """Read a public key file whose comment is the person's id."""
-    try:
-        line = path.read_text().strip()
-    except OSError as error:
-        raise NotFoundError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    line = read_plain(path).strip()
     PublicKey.parse(line)
     parts = line.split(None, 2)
     if len(parts) < 3 or "@" not in parts[2]:  # noqa: PLR2004 - type, key, comment

@@ -27,6 +27,7 @@ from itmp.plan import Plan
 from itmp.signing import PublicKey, Signed, Statement
 from itmp.workspace import anchoring, changes, statements
 from itmp.workspace.place import EXECUTOR, Workspace
+from itmp.workspace.plain import read_plain, read_statements
 
 PROPOSALS: Final = "proposals"
 _SPAN: Final = timedelta(minutes=1)  # a statement must hold until its leaf is written
@@ -138,12 +139,7 @@ def signers_add(
 ) -> Policy:
     """Write a proposal with one more signer, or one more key for a known one."""
     document = _document(place)
-    try:
-        key = PublicKey.parse(public_key.read_text())
-    except OSError as error:
-        raise NotFoundError(
-            f"cannot be read: {error.strerror}", where=str(public_key), do="Name a public key file, FILE.pub."
-        ) from error
+    key = PublicKey.parse(read_plain(public_key, do="Name a public key file, FILE.pub."))
     known = next((entry for entry in document["signers"] if entry["id"] == signer), None)
     if known:
         known["keys"].append({"key": key.line})
@@ -187,7 +183,7 @@ def _proposal(place: Workspace, digest: str) -> Policy:
 
 def _collect(file: Path, signed: Signed, old: Digest) -> tuple[Signed, ...]:
     """Add a signature to those given so far for the same old policy, one per signer."""
-    given = [Signed.from_data(item) for item in json.loads(file.read_text())] if file.is_file() else []
+    given = read_statements(file.read_bytes(), file) if file.is_file() else []
     kept = [item for item in given if f"\npolicy {old}\n" in item.text and _signer(item) != _signer(signed)]
     file.write_text(json.dumps([item.to_data() for item in (*kept, signed)]))
     return (*kept, signed)

@@ -35,6 +35,7 @@ from itmp.workspace.handing import (
 )
 from itmp.workspace.periods import chain_of
 from itmp.workspace.place import Workspace
+from itmp.workspace.plain import read_plain
 
 _TRIES: Final = 20
 
@@ -127,7 +128,7 @@ def _read_signed(path: Path) -> Signed:
         raise NotFoundError(
             "no signature beside its text", where=str(path), do="Sign it: ssh-keygen -Y sign."
         )
-    return Signed(text=text.read_text(), signature=path.read_text())
+    return Signed(text=read_plain(text), signature=read_plain(path))
 
 
 def rotation_abandon(place: Workspace) -> bool:

@@ -239,8 +239,8 @@ def hosts_scan(place: Workspace, inventories: Sequence[str], *, pin: bool = Fals
     if pin and lines:
         path = _known_hosts(place)
         path.parent.mkdir(parents=True, exist_ok=True)
-        old = path.read_text() if path.is_file() else ""
-        path.write_text(old + "".join(line.rstrip("\n") + "\n" for line in lines))
+        old = path.read_bytes() if path.is_file() else b""
+        path.write_bytes(old + "".join(line.rstrip("\n") + "\n" for line in lines).encode())
         note = f"written to {place.config.known_hosts}: compare it on the host itself, then commit"
         found = [replace(key, note=note) if key.state == "new" else key for key in found]
     return tuple(found)

@@ -6,6 +6,11 @@ from collections import Counter
 import pytest
 from places import WEB, Place, rolling, wait_for
 
+from itmp.errors import InvalidInputError
+from itmp.workspace import Workspace
+from itmp.workspace.events import watcher
+from itmp.workspace.following import attach
+
 pytestmark = pytest.mark.fleet
 
 
@@ -46,6 +51,10 @@ def test_a_run_on_other_hosts_is_not_followed(place: Place) -> None:
         result = json.loads(place.ended(process).out.splitlines()[-1])
         assert (result["run"], result["exit_code"], result["replayed"]) == (run, 0, True)
         assert "it ran on web2 alone" in result["notes"]
+    late = Workspace.here(place.root), change, watcher(None)  # its process still held the change then
+    assert attach(*late, wanted=lambda _: ("web2",)).replayed
+    with pytest.raises(InvalidInputError, match="on web2 alone"):
+        attach(*late, wanted=lambda _: ("web1",))
     assert [len(place.journal(host)) for host in WEB] == [0, 2, 0]
 
 

@@ -3,15 +3,16 @@
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import World
+from conftest import PERMIT, Recorder, World
 
 from itmp.adapters import supervisor
 from itmp.adapters.ansible import AnsibleRunner
 from itmp.adapters.ansible.runner import AnsibleError
-from itmp.errors import BusyError
+from itmp.errors import BusyError, StaleError
 from itmp.execution.doors import Slice
 from itmp.plan import Plan
 
@@ -80,6 +81,40 @@ def test_after_the_executors_death_nothing_goes_on_here_and_work_there_is_waited
     assert all(line.startswith("web1: ") for line in found)
     assert list(world.room().folder.iterdir()) == []
     assert AnsibleRunner().sweep(plan, part, room=world.room()) == ()
+
+
+@pytest.mark.parametrize("how", ["stop", "error"])
+def test_what_goes_on_there_after_a_slice_was_cut_off_is_waited_for(world, how):
+    """A stop whose grace ran out, and an observer's own error, both while a module works on web1."""
+    root = world.fleet.host("web1").root
+    for name in ("started", "finished"):
+        (root / name).unlink(missing_ok=True)
+    script = f'trap "" HUP; touch {root}/started; sleep 6; touch {root}/finished'
+    slow = f"{{name: Slow, ansible.builtin.shell: '{script}', when: \"inventory_hostname == 'web1'\"}}"
+    tasks = f"[{slow}, {{name: Second, ansible.builtin.command: 'true'}}]"
+    world.write(
+        "playbooks/play.yml",
+        f"- {{hosts: 'web1:web2', strategy: free, gather_facts: false, tasks: {tasks}}}\n",
+    )
+    plan, runner = world.plan(), AnsibleRunner(grace=0.5)
+
+    def veto(action):
+        if action.name == "Second":
+            until((root / "started").exists)
+            if how == "error":
+                raise StaleError("not what was approved")
+            runner.stop()
+
+    step = plan.manifest.steps[0]
+    part = Slice(key="a@0", step=step, hosts=step.hosts)
+    with suppress(StaleError):
+        runner.run(PERMIT, plan, part, room=world.room(), observer=Recorder(veto=veto))
+    assert not (root / "finished").exists()
+    assert len(list(world.room().folder.iterdir())) == 1
+    found = AnsibleRunner().sweep(plan, part, room=world.room())
+    assert (root / "finished").exists()
+    assert any(line.startswith("web1: ") for line in found)
+    assert list(world.room().folder.iterdir()) == []
 
 
 def test_what_does_not_end_there_in_time_is_an_error(world):

@@ -3,7 +3,8 @@
 Rules kept here: what runs are the plan's bytes, laid out afresh for each slice; Ansible's callback blocks
 before each action until the observer has returned, and if it never says hello nothing is taken as done;
 secrets are resolved now, handed over a socket when used, and masked in everything that comes back;
-nothing of a slice is left running or lying around here when `run` returns.
+nothing of a slice is left running or lying around here when `run` returns, but the sign, for `sweep`, that something
+may still run on targets.
 """
 
 import json
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 _TICK: Final = 0.5
 _ASKING: Final = 120  # seconds to connect to all targets of a dead slice
+_KILLED: Final = 137  # as our child says it of an Ansible that a signal ended
 _HOSTS_FAILED: Final = frozenset({0, 2, 4, 6})  # ansible-playbook: fine; hosts failed; unreachable; both
 
 
@@ -111,13 +113,13 @@ class AnsibleRunner:
             with _server(short, watched, values, masker) as server:
                 request["environment"] |= server.environment
                 inside = _environments.contain(request, image, plan, room) if image else None
-                self._server = server
+                self._server, cut = server, True
                 try:
-                    answer = self._child(request, server, room, step.timeout, inside)
+                    answer, cut = self._child(request, server, room, step.timeout, inside)
                 finally:
                     self._server = None
                     _facts.keep(room, short, masker)
-                    fresh.kept = bool(watched.background)
+                    fresh.kept = bool(watched.background) or cut
                 _judge(answer, server, watched, masker, part)
 
     def stop(self) -> None:
@@ -176,7 +178,8 @@ class AnsibleRunner:
         room: Room,
         timeout: int,
         inside: "_environments.Contained | None",
-    ) -> dict[str, Any]:
+    ) -> tuple[dict[str, Any], bool]:
+        """Return what the child answers, and whether it was cut off: what it had begun may still run on targets."""
         with (
             tempfile.TemporaryFile(dir=request["scratch"]) as answer,
             Supervised(
@@ -205,7 +208,8 @@ class AnsibleRunner:
             server.drain()
             answer.seek(0)
             text = answer.read()
-        return json.loads(text) if text else {"status": "ended", "rc": rc, "lines": []}
+        said = json.loads(text) if text else {"status": "ended", "rc": rc, "lines": []}
+        return said, not ended or not text or said["rc"] == _KILLED
 
     def _serve(self, child: Supervised, server: ActionServer, deadline: float) -> None:
         """Pump the socket until the child ends; cut it short after a refusal's grace or at the deadline."""

@@ -1,6 +1,7 @@
 """Answers of several processes are those of one, in the same order, or an error; none of the processes stays."""
 
 import os
+import resource
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
@@ -43,6 +44,53 @@ def test_an_error_comes_in_its_place() -> None:
     assert before == list(range(len(before)))
     assert 400 < len(before) <= 500
     assert (caught.value.where, caught.value.do) == ("leaf 500", "Look.")
+
+
+class OfItsOwnError(EvidenceInvalidError):
+    """An error that other words make."""
+
+    def __init__(self, rule: int, seen: object) -> None:
+        super().__init__(f"rule {rule} is broken", where="leaf 5", do="Look.")
+        self.rule, self.seen = rule, seen
+
+
+def test_an_error_that_other_words_make_comes_as_it_is() -> None:
+    def strict(_: Sequence[int]) -> list[int]:
+        raise OfItsOwnError(20, "x")
+
+    with pytest.raises(OfItsOwnError, match="rule 20") as caught:
+        list(spread(strict, THINGS, over=2))
+    assert (caught.value.rule, caught.value.where, caught.value.do) == (20, "leaf 5", "Look.")
+
+
+def test_an_error_that_cannot_be_handed_over_comes_with_its_words() -> None:
+    def strict(_: Sequence[int]) -> list[int]:
+        raise OfItsOwnError(20, lambda: None)
+
+    with pytest.raises(SpreadError, match="rule 20") as caught:
+        list(spread(strict, THINGS, over=2))
+    assert caught.value.where == "leaf 5"
+
+
+def test_where_children_are_not_waited_for_all_answers_come() -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert list(spread(list, THINGS, over=3)) == list(THINGS)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_a_machine_that_starts_no_further_process_is_named() -> None:
+    """Pipes run out here as processes would: a limit of processes does not bind root."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free + 2, hard))
+        with pytest.raises(SpreadError, match="starts no further process"):
+            list(spread(squares, THINGS, over=16))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_process_that_dies_is_an_error_and_never_a_shorter_answer() -> None:

@@ -123,3 +123,27 @@ def test_texts_of_one_name_are_refused(tmp_path: Path) -> None:
         pub.write_text(" ".join([*pub.read_text().split()[:2], signer + "\n"]))
     with pytest.raises(InvalidInputError, match="one name"):
         workspace.init_roots(tmp_path / "w", pubs, organization="example.com")
+
+
+@pytest.mark.parametrize("which", ["text", "signature"])
+def test_what_is_no_text_is_refused_by_its_place(tmp_path: Path, which: str) -> None:
+    pubs, root = people(tmp_path), tmp_path / "w"
+    text = workspace.init_roots(root, pubs, organization="example.com")[0].path
+    signature = text.with_name(f"{text.name}.sig")
+    signature.write_text("")
+    wrong = text if which == "text" else signature
+    wrong.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InvalidInputError, match="not UTF-8") as told:
+        workspace.seal(root, (signature,))
+    assert (told.value.where, bool(told.value.do)) == (str(wrong), True)
+    if which == "text":
+        with pytest.raises(InvalidInputError, match="not UTF-8"):
+            workspace.init_roots(root, pubs, organization="example.com")
+
+
+def test_a_key_or_policy_that_is_no_text_is_refused_by_its_place(tmp_path: Path) -> None:
+    (tmp_path / "a.pub").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InvalidInputError, match="not UTF-8"):
+        workspace.init_roots(tmp_path / "w", (tmp_path / "a.pub",), organization="example.com")
+    with pytest.raises(InvalidInputError, match="cannot be read"):
+        workspace.init_roots(tmp_path / "w", people(tmp_path), organization="example.com", policy=tmp_path)

@@ -418,3 +418,25 @@ def test_an_anchor_of_this_machine_shows_a_fork_of_an_ended_period(place: worksp
     report = workspace.audit_verify(again(place))
     assert [(one.name, one.place) for one in report.findings] == [("forked", "period 2026: anchor directory")]
     assert report.exit_code == 42
+
+
+@pytest.mark.parametrize("kept", [b"[1", b"[1]", b"7", b"\xff\xfe", b'[{"text": 1}]', b"[" * 100_000])
+def test_statements_that_cannot_be_read_are_refused_by_their_place(
+    place: workspace.Workspace, kept: bytes
+) -> None:
+    folder = place.state / "rotation"
+    folder.mkdir()
+    (folder / "statements.json").write_bytes(kept)
+    with pytest.raises(InvalidInputError, match="cannot be read") as told:
+        handing.statements_of(place.state)
+    assert told.value.where.endswith("statements.json")
+
+
+@pytest.mark.parametrize("kept", ['{"old":1,"new":2,"size":"x","reason":[]}', "[" * 100_000, "7"])
+def test_a_proposal_that_cannot_be_read_is_refused_by_its_place(
+    place: workspace.Workspace, kept: str
+) -> None:
+    (place.state / "rotation").mkdir()
+    (place.state / "rotation/proposal.json").write_text(kept)
+    with pytest.raises(LogUnavailableError, match="cannot be read"):
+        handing.read(place.state)
