@@ -1,4 +1,4 @@
-"""Whatever plan, failures, deaths, retries, skips and answers: evidence of what an honest executor did is not broken."""
+"""Whatever plan, failures, deaths, words, retries and skips: evidence of what an honest executor did is not broken."""
 
 from typing import Any
 
@@ -52,7 +52,9 @@ def plans(draw: st.DrawFn) -> Plan:
     return plan(steps, undo=back, guards=guards)
 
 
-endings = st.lists(st.sampled_from(["failed", "unreachable", "silent", None]), min_size=1, max_size=2)
+endings = st.lists(
+    st.sampled_from(["failed", "unreachable", "silent", "unknown", "hang", None]), min_size=1, max_size=2
+)
 scripts = st.dictionaries(
     st.tuples(
         st.sampled_from(["first", "drain", "tier", "healthy", "undrain", "between", "late", "last"]),
@@ -62,9 +64,11 @@ scripts = st.dictionaries(
     min_size=1,
     max_size=5,
 )
+fuses = st.one_of(st.none(), st.integers(0, 25))
 attempts = st.lists(
     st.tuples(
-        st.one_of(st.none(), st.integers(0, 25)),
+        st.sampled_from(["ok", "failed", ""]),
+        fuses,
         st.sets(st.sampled_from(["failed", "unreachable"])),
         st.sets(st.sampled_from(THREE), max_size=1),
     ),
@@ -78,17 +82,20 @@ attempts = st.lists(
     plans(),
     scripts,
     st.dictionaries(st.sampled_from(["go@1", "sure"]), st.just("false")),
-    attempts,
-    st.booleans(),
+    st.tuples(fuses, attempts, st.booleans()),
 )
 def test_evidence_of_an_honest_executor_is_not_broken(
-    made: Plan, script: Any, answers: dict[str, str], taken: Any, then: str
+    made: Plan, script: Any, answers: dict[str, str], fates: Any
 ) -> None:
     house = House(made, script, answers)
+    dies, taken, then = fates
+    house.fuse = Fuse(dies)
     house.run()
-    for at, retry, skip in taken:
+    for word, at, retry, skip in taken:
         if house.state() not in {"running", "stopped", "failed", "unknown"}:
             break
+        if word:
+            house.reconcile(word)
         house.fuse = Fuse(at)
         house.resume(retry, skip)
     if then and made.manifest.undo and house.state() != "undone":
