@@ -10,8 +10,7 @@ from places import hosts, place  # noqa: F401 - pytest finds fixtures by name in
 
 # Nothing here is timed: a busy machine is no failure.
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-# A build says the same each time; what is not known yet is looked for here, and by `make fuzz`.
-settings.register_profile("ci", settings.get_profile("dev"), print_blob=True, derandomize=True, database=None)
+settings.register_profile("ci", settings.get_profile("dev"), print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 

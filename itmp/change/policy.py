@@ -60,11 +60,9 @@ class Policy:
     data: bytes
     digest: Digest = field(init=False)
     document: _shape.Document = field(init=False, repr=False, compare=False)
-    _known: Mapping[str, Signer] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "document", _shape.read(self.data))
-        object.__setattr__(self, "_known", {signer.id: signer for signer in self.document.signers})
         object.__setattr__(self, "digest", canonical.digest(self.data))
 
     @classmethod
@@ -109,7 +107,7 @@ class Policy:
 
     def signer(self, name: str) -> Signer | None:
         """The signer with exactly this id."""
-        return self._known.get(name)
+        return next((signer for signer in self.document.signers if signer.id == name), None)
 
     def key_of(self, name: str, key: PublicKey) -> Key | None:
         """The entry of `key` among the keys of signer `name`."""

@@ -45,7 +45,6 @@ from itmp.plan.order import (
     targets,
     word_target,
 )
-from itmp.plan.pausing import forbidden, is_no, led, overtaking
 from itmp.plan.rendering import render_play
 from itmp.plan.showing import Section, show
 from itmp.plan.sources import Facts, Needs, Sources
@@ -89,14 +88,10 @@ __all__ = [
     "delegates",
     "diff",
     "encode",
-    "forbidden",
     "from_tar",
-    "is_no",
     "known_from",
-    "led",
     "meant",
     "outcome_of",
-    "overtaking",
     "questions",
     "render_play",
     "resources",

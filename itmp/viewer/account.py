@@ -36,10 +36,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """A change: its case, the verdicts, its exceptions, `lines` of its timeline from `start` on, of `count`.
-
-    `period` is the one it is of, empty for the current one.
-    """
+    """A change: its case, the verdicts, its exceptions, `lines` of its timeline from `start` on, of `count`."""
 
     case: Case
     report: Report
@@ -49,7 +46,6 @@ class Account:
     lines: tuple[Line, ...]
     start: int
     count: int
-    period: str = ""
 
     @property
     def hosts(self) -> Mapping[str, tuple[str, ...]]:
@@ -77,7 +73,6 @@ def account(place: Workspace, name: str, *, trust: Trust | None = None, start: i
         lines=tuple(map(line, found.leaves[start : start + LINES])),
         start=start,
         count=len(found.leaves),
-        period=place.period,
     )
 
 

@@ -27,7 +27,6 @@ from itmp.plan import Plan
 from itmp.signing import PublicKey, Signed, Statement
 from itmp.workspace import anchoring, changes, statements
 from itmp.workspace.place import EXECUTOR, Workspace
-from itmp.workspace.plain import read_plain, read_statements
 
 PROPOSALS: Final = "proposals"
 _SPAN: Final = timedelta(minutes=1)  # a statement must hold until its leaf is written
@@ -35,16 +34,12 @@ _SPAN: Final = timedelta(minutes=1)  # a statement must hold until its leaf is w
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposed:
-    """A proposal: who has signed it, how many must, and whether it is in force now.
-
-    `version` is then the line that auditors keep in TRUST/versions.
-    """
+    """A proposal: who has signed it, how many must, and whether it is in force now."""
 
     digest: Digest
     signers: tuple[str, ...]
     needed: int
     in_force: bool
-    version: str = ""
 
 
 def policy_propose(place: Workspace, file: Path, *, key: str | None = None) -> Proposed:
@@ -102,15 +97,12 @@ def policy_take(place: Workspace, signed: Signed) -> Proposed:
         data={"policy": new.data.decode(), "statements": [item.to_data() for item in given]},
     )
     _judge(place, event)
-    receipt = place.log.append(event, expect=Expect(change=None, head=head))
+    place.log.append(event, expect=Expect(change=None, head=head))
     anchoring.checkpoint(place)
     (folder / _name(name, "json")).unlink(missing_ok=True)  # each signature counts once
     if place.history().latest.policy.digest != new.digest:
         raise PolicyHistoryError("the new policy did not come into force", do="See: itmp audit verify")
-    version = f"{place.log.origin} {receipt.index} {receipt.hash}"
-    return Proposed(
-        digest=new.digest, signers=signers, needed=old.amend.count, in_force=True, version=version
-    )
+    return Proposed(digest=new.digest, signers=signers, needed=old.amend.count, in_force=True)
 
 
 def policy_test(place: Workspace, plan: Plan) -> Mapping[str, str]:
@@ -139,7 +131,12 @@ def signers_add(
 ) -> Policy:
     """Write a proposal with one more signer, or one more key for a known one."""
     document = _document(place)
-    key = PublicKey.parse(read_plain(public_key, do="Name a public key file, FILE.pub."))
+    try:
+        key = PublicKey.parse(public_key.read_text())
+    except OSError as error:
+        raise NotFoundError(
+            f"cannot be read: {error.strerror}", where=str(public_key), do="Name a public key file, FILE.pub."
+        ) from error
     known = next((entry for entry in document["signers"] if entry["id"] == signer), None)
     if known:
         known["keys"].append({"key": key.line})
@@ -183,7 +180,7 @@ def _proposal(place: Workspace, digest: str) -> Policy:
 
 def _collect(file: Path, signed: Signed, old: Digest) -> tuple[Signed, ...]:
     """Add a signature to those given so far for the same old policy, one per signer."""
-    given = read_statements(file.read_bytes(), file) if file.is_file() else []
+    given = [Signed.from_data(item) for item in json.loads(file.read_text())] if file.is_file() else []
     kept = [item for item in given if f"\npolicy {old}\n" in item.text and _signer(item) != _signer(signed)]
     file.write_text(json.dumps([item.to_data() for item in (*kept, signed)]))
     return (*kept, signed)
