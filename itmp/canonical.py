@@ -64,7 +64,7 @@ def dumps(value: Any) -> bytes:
 def loads(data: bytes) -> Any:
     """Decode canonical bytes; raise `InvalidInputError` unless `dumps` would give exactly `data` back."""
     try:
-        value = json.loads(data.decode(), parse_float=_no_float, parse_constant=_no_float)
+        value = _DECODER.decode(data.decode())
         canonical = dumps(value)
     except (ValueError, RecursionError) as error:
         raise InvalidInputError(f"not canonical JSON: {error}") from error
@@ -92,6 +92,9 @@ def _is_plain(value: Any, depth: int) -> bool:
 
 def _no_float(text: str) -> Any:
     raise ValueError(f"a number that is not an integer: {text:.40}")
+
+
+_DECODER: Final = json.JSONDecoder(parse_float=_no_float, parse_constant=_no_float)
 
 
 def _check(value: Any, path: str, depth: int) -> None:

@@ -92,7 +92,7 @@ def _ask(
     }
     inventory = str(folder / layout.INVENTORY)
     done = supervisor.run(
-        [layout.python(), "-m", "ansible", "playbook", "-i", inventory, "-e", f"@{extra}", str(play)],
+        [layout.python(), "-P", "-m", "ansible", "playbook", "-i", inventory, "-e", f"@{extra}", str(play)],
         token=secrets.token_hex(16),
         environment=environment,
         folder=folder,

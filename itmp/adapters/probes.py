@@ -163,7 +163,7 @@ class CheckRunner:
         """Do not ask again after the attempts under way. Safe in a signal handler."""
         self._stopped = True
 
-    def sweep(self, room: Room, part: Slice) -> tuple[str, ...]:  # noqa: ARG002 -- the door's signature
+    def sweep(self, plan: Plan, part: Slice, *, room: Room) -> tuple[str, ...]:  # noqa: ARG002 -- the door's signature
         """Nothing of a check outlives its process."""
         return ()
 

@@ -5,7 +5,7 @@ or holds other leaves is an error, and whoever asked reads the journal instead. 
 because the events of a change, and the changes of a page, stand close together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from itmp.audit.doors import Files
@@ -59,3 +59,16 @@ class Bundles:
         full = Tile(level=ENTRIES, n=n)
         names = self._files.names(full.path + ".p")
         return (WIDTH, *sorted((int(name.rpartition("/")[2]) for name in names), reverse=True))
+
+
+def stretches(indexes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the stretches [start, end) of ascending indexes: leaves side by side are read and checked at once."""
+    start = end = -1
+    for index in indexes:
+        if index != end:
+            if end > start:
+                yield start, end
+            start = index
+        end = index + 1
+    if end > start:
+        yield start, end

@@ -55,7 +55,7 @@ class Draft:
             raise InvalidInputError(
                 f"{event.type} cannot be leaf {index}: log.created is the first and only it"
             )
-        self._check_going(event)
+        check_going(self.facts[-1].type if self.facts else self._view.last_type, event.type)
         count, head = self._join(event) if event.change else (None, "")
         t, clock = _text_of(self._clock.now()), self._clock
         stamp = {"t": t, "mono": clock.mono(), "boot": clock.boot(), "cseq": count, "cprev": head}
@@ -63,14 +63,6 @@ class Draft:
             event, event.to_bytes(stamp), Fact(event.id, event.type, t, event.change, count, head, event.data)
         )
         return index
-
-    def _check_going(self, event: Event) -> None:
-        last = self.facts[-1].type if self.facts else self._view.last_type
-        if last == ENDS or (last == REVOKES and event.type != ENDS):
-            raise LogEndedError(
-                f"this log has ended: its last leaf is {last}, and {event.type} cannot follow it",
-                do="Open the workspace anew: its next period goes on where this one stopped.",
-            )
 
     def _take(self, event: Event, leaf: bytes, fact: Fact) -> None:
         hashed = leaf_hash(leaf)
@@ -115,6 +107,15 @@ def commitment(view: View, change: str, more: Sequence[bytes] = ()) -> tuple[int
     """Return how many events the change has and the RFC 6962 root over their leaf hashes; `more` are yet to come."""
     hashes = [*(view.tree.leaf(index) for index in view.events_of(change)), *more]
     return len(hashes), canonical.of_raw(root_of(hashes))
+
+
+def check_going(last: str, following: str) -> None:
+    """Raise `LogEndedError` where this cannot follow a leaf of type `last`."""
+    if last == ENDS or (last == REVOKES and following != ENDS):
+        raise LogEndedError(
+            f"this log has ended: its last leaf is {last}, and {following} cannot follow it",
+            do="Open the workspace anew: its next period goes on where this one stopped.",
+        )
 
 
 def check_expected(view: View, expect: Expect | None) -> None:

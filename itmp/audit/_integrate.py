@@ -38,12 +38,25 @@ from itmp.signing import LogKey, NoteVerifier
 RECORD: Final = "the head record"
 
 
-def integrate(store: LogStore, key: LogKey, tree: Tree, size: int) -> SignedCheckpoint:
+def publish(store: LogStore, key: LogKey, tree: Tree, head: Head) -> SignedCheckpoint:
+    """Publish the head of `tree` after the recorded `head`, as `integrate` does; remove what is superfluous then."""
+    note = store.files.get("checkpoint", MAX_NOTE)
+    opened = note and SignedCheckpoint.open(note, (key.verifier,), where="checkpoint")
+    before = opened.checkpoint.size if opened else 0
+    signed = integrate(store, key, tree, tree.size, head=head)
+    prune(store.files, since=before, size=signed.checkpoint.size)
+    return signed
+
+
+def integrate(
+    store: LogStore, key: LogKey, tree: Tree, size: int, *, head: Head | None = None
+) -> SignedCheckpoint:
     """Publish the head of the first `size` leaves of `tree`; return it, or the newer one decided already.
 
-    Called by one publisher at a time. `ForkError`: the tree is not a continuation of what was decided.
+    Called by one publisher at a time, who may have read the recorded `head` in its turn.
+    `ForkError`: the tree is not a continuation of what was decided.
     """
-    head = store.heads.read()
+    head = head or store.heads.read()
     size = max(size, head.size)
     continues(tree, head)
     store.journal.sync(size)  # 1. the leaves survive a power cut
@@ -57,6 +70,24 @@ def integrate(store: LogStore, key: LogKey, tree: Tree, size: int) -> SignedChec
             )
         head = _swap(store.heads, head, Head(origin=head.origin, size=size, root=root))  # 5. decided
     return _sign(store, key, head)
+
+
+def serves(files: Files, head: Head, size: int) -> bool:
+    """Whether the recorded `head` is published and of `size` leaves or more. Asked in the publisher's turn."""
+    if not head.note or head.size < size:
+        return False
+    note = files.get("checkpoint", MAX_NOTE)
+    return note is not None and note.startswith(head.note)
+
+
+def published(store: LogStore, verifier: NoteVerifier) -> SignedCheckpoint | None:
+    """Return the newest signed head, with the lines that witnesses added; None before the first."""
+    head = store.heads.read()
+    if not head.note:
+        return None
+    note = store.files.get("checkpoint", MAX_NOTE)
+    note = note if note is not None and note.startswith(head.note) else head.note
+    return SignedCheckpoint.open(note, (verifier,), where=RECORD)
 
 
 def known_heads(store: LogStore, verifier: NoteVerifier, *, history: bool = True) -> dict[str, Head]:

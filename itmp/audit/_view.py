@@ -119,20 +119,25 @@ class View:
         return self._base.find(name) if index is None else index
 
     def events_of(self, change: str) -> Sequence[int]:
-        """Return the leaves of a change, in order."""
+        """Return the leaves of a change, in order. What the base knows is not kept: whoever reads, reads them all."""
+        found = self._changes.get(change)
+        return self._base.events_of(change) if found is None else found
+
+    def is_closed(self, change: str) -> bool:
+        """Whether nothing joins the change any more."""
+        self._grown(change)
+        return change in self._closed
+
+    def _grown(self, change: str) -> list[int]:
+        """Return the leaves of a change that is about to grow, kept; empty when it has none yet."""
         if change not in self._changes:
             indexes = self._base.events_of(change)
             if not indexes:
-                return ()
+                return indexes
             self._changes[change] = indexes
             if self._base.is_closed(indexes[-1]):
                 self._closed.add(change)
         return self._changes[change]
-
-    def is_closed(self, change: str) -> bool:
-        """Whether nothing joins the change any more."""
-        self.events_of(change)
-        return change in self._closed
 
     def changes(self) -> tuple[str, ...]:
         """Return every change, in the order of their first events."""
@@ -144,7 +149,7 @@ class View:
         return self.hash_of(indexes[-1]) if indexes else None
 
     def _check_chain(self, fact: Fact, index: int) -> None:
-        indexes = self.events_of(fact.change)
+        indexes = self._grown(fact.change)
         if fact.change in self._closed:
             raise EvidenceInvalidError(f"an event of {fact.change} after its close", where=f"leaf {index}")
         previous = self.hash_of(indexes[-1]) if indexes else ""
@@ -167,7 +172,7 @@ class View:
 
     def _link(self, fact: Fact, index: int) -> None:
         change = fact.change
-        if not self.events_of(change):
+        if not self._grown(change):
             self._begun.append(change)
             self._changes[change] = []
         self._changes[change].append(index)

@@ -175,5 +175,11 @@ class LogStore(Protocol):
     def publishing(self) -> AbstractContextManager[None]:
         """Wait for the turn to publish; one publisher at a time on this machine."""
 
+    def guard(self) -> AbstractContextManager[object]:
+        """Return a new guard of what the threads of one process remember together; it may be entered again.
+
+        In a process forked while another thread was inside, entering it raises `LogUnavailableError`.
+        """
+
     def complaints(self) -> Sequence[str]:
         """Return what is wrong with the store now (no reserve, poisoned by a failed sync), for people."""

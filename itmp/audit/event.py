@@ -118,13 +118,15 @@ class Event:
         value = canonical.loads(leaf)
         if not isinstance(value, dict):
             raise InvalidInputError("a leaf that is not an object")
-        unknown = value.keys() - _NAMES.keys()
-        missing = {"v", "id", "type", "actor"} - value.keys()
-        if unknown or missing:
+        keys = value.keys()
+        if not _REQUIRED <= keys <= _NAMES.keys():
+            unknown, missing = keys - _NAMES.keys(), _REQUIRED - keys
             raise InvalidInputError(f"event keys unknown: {sorted(unknown)}, missing: {sorted(missing)}")
-        if any(item is None or item == "" for item in value.values()):
+        if None in value.values() or "" in value.values():
             raise InvalidInputError("an event with an empty field")
-        event = cls(**{_NAMES[key]: item for key, item in value.items()})
+        if "for" in value:  # the one key that is no name in Python
+            value["on_behalf_of"] = value.pop("for")
+        event = cls(**value)
         _validate(event)
         return event
 
@@ -132,6 +134,7 @@ class Event:
 _NAMES: Final = dict(sorted((f.metadata.get("key", f.name), f.name) for f in fields(Event)))
 """Keys and fields, in the keys' order, which is the leaf's."""
 
+_REQUIRED: Final = frozenset({"v", "id", "type", "actor"})
 _INTEGERS: Final = ("rc", "mono", "cseq")
 _OBJECTS: Final = ("actor", "target")
 _TEXTS: Final = tuple(name for name in _NAMES.values() if name not in {*_INTEGERS, *_OBJECTS, "data", "v"})

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from itmp.audit._draft import ENDS
 from itmp.audit._integrate import continues, known_heads
 from itmp.audit._view import View
-from itmp.audit.doors import Head, LogStore
+from itmp.audit.doors import Clock, Head, LogStore
 from itmp.audit.model import Finding, Health
 from itmp.errors import EvidenceInvalidError, ForkError, InvalidInputError, LogUnavailableError
 from itmp.signing import LogKey
@@ -20,9 +20,12 @@ RULE = 8
 
 
 def judge_health(
-    store: LogStore, view: View, key: LogKey, now: datetime, *, refresh: Callable[[], None]
+    store: LogStore, view: View, key: LogKey, now: datetime | Clock, *, refresh: Callable[[], None]
 ) -> Health:
-    """Return all that speaks against going on; `now` is an aware time, `refresh` brings `view` up to date."""
+    """Return all that speaks against going on; `refresh` brings `view` up to date.
+
+    `now` is an aware time, or the clock that is read once `view` is.
+    """
     heads: Mapping[str, Head] = {}
     findings = list[Finding]()
     try:
@@ -33,7 +36,11 @@ def judge_health(
         refresh()
     except (EvidenceInvalidError, LogUnavailableError) as error:
         return Health(findings=(_finding("damaged", error.where or "journal", error.what),))
-    findings = [*_clock(view, now), *findings, *_forked(view, heads)]
+    findings = [
+        *_clock(view, now if isinstance(now, datetime) else now.now()),
+        *findings,
+        *_forked(view, heads),
+    ]
     findings += [_finding("store", "the log's folder", complaint) for complaint in store.complaints()]
     if view.last_type == ENDS:
         findings.append(_finding("ended", "the log", "its last leaf is written: open the next period"))

@@ -11,9 +11,8 @@ Rules kept here:
 5. What an authenticated snapshot saves reading is exactly what reading every leaf would give.
 """
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import count
@@ -21,9 +20,9 @@ from typing import Final
 
 from itmp import canonical
 from itmp.audit import snapshot
-from itmp.audit._bundles import Bundles
-from itmp.audit._draft import ENDS, REVOKES, Draft, check_expected, commitment, same_event
-from itmp.audit._integrate import continues, integrate, known_heads, prune
+from itmp.audit._bundles import Bundles, stretches
+from itmp.audit._draft import ENDS, REVOKES, Draft, check_expected, check_going, commitment, same_event
+from itmp.audit._integrate import RECORD, continues, known_heads, publish, published, serves
 from itmp.audit._resume import resume
 from itmp.audit.checkpoint import MAX_NOTE, SignedCheckpoint
 from itmp.audit.doors import Clock, Cut, Head, LogStore, Turn
@@ -53,7 +52,7 @@ class Log:
         every: int = snapshot.EVERY,
     ) -> None:
         self._store, self._key, self._clock, self._ids = store, key, clock, ids
-        self._lock = threading.RLock()
+        self._lock = store.guard()
         self._every, self._bundles = every, Bundles(store.files)
         begun = resume(store, key.verifier, self._bytes)
         self._snapshot, self._view, self._low = begun.head, begun.view, begun.low
@@ -87,38 +86,45 @@ class Log:
         same again later. With `durable=False` the leaf rides along with a later sync and may be lost in a
         power cut until then.
         """
-        with self._lock, self._store.journal.exclusive() as turn:
-            self._catch_up(turn.size)
-            self._record_cut(turn)
-            indexes, fresh = self._settle(turn, events, expect)
-            leaves = [Leaf(index=index, data=fresh.get(index) or self._read(index)) for index in indexes]
-            hashes = [self._view.hash_of(index) for index in indexes]
-        if durable and indexes:
-            self._store.journal.sync(max(indexes) + 1)
+        with self._lock:
+            placed = self._take_turn(events, expect, far=_CHUNK)
+            if placed is None:
+                self._refresh()  # others write meanwhile
+                placed = self._take_turn(events, expect) or []
+        if durable and placed:
+            self._store.journal.sync(max(leaf.index for leaf, _ in placed) + 1)
         return tuple(
-            Receipt(index=leaf.index, hash=hashed, leaf=leaf, durable=durable)
-            for leaf, hashed in zip(leaves, hashes, strict=True)
+            Receipt(index=leaf.index, hash=hashed, leaf=leaf, durable=durable) for leaf, hashed in placed
         )
 
     def checkpoint(self) -> SignedCheckpoint:
-        """Sign and publish the head over all leaves; `ForkError` when they contradict an earlier one."""
-        with self._store.publishing(), self._lock:
-            self._refresh()
-            before = self._published_size()
-            signed = integrate(self._store, self._key, self._view.tree, self._view.size)
-            prune(self._store.files, since=before, size=signed.checkpoint.size)
-            if self._view.size - self._snapshot.size >= self._every:
-                self._keep_snapshot()
-            return signed
+        """Sign and publish the head over all leaves; `ForkError` when they contradict an earlier one.
+
+        One publisher may serve many callers: whose leaves were published while it waited takes that head.
+        """
+        asked = self.size()  # what others wrote is read before our turn, in which everybody waits for us
+        with self._store.publishing():
+            head = self._store.heads.read()
+            if not serves(self._store.files, head, asked):
+                with self._lock:
+                    self._refresh()
+                    signed = publish(self._store, self._key, self._view.tree, head)
+                    if self._view.size - self._snapshot.size >= self._every:
+                        self._keep_snapshot()
+                    return signed
+        with self._lock:
+            self._refresh()  # to that head, and without anybody waiting for us
+            continues(self._view.tree, head)
+        return SignedCheckpoint.open(head.note, (self._key.verifier,), where=RECORD)
 
     def put_blob(self, data: bytes) -> Digest:
-        """Durably store content by its digest; at most 256 MiB."""
+        """Durably store content by its digest, at most 256 MiB; `LogEndedError` where no leaf can follow to name it."""
         if len(data) > MAX_BLOB:
             raise InvalidInputError(f"a blob of {len(data)} bytes; the limit is {MAX_BLOB}")
-        name = canonical.digest(data)
-        if self._stored(name) is None:
-            self._store.files.put(blob_path(name), data)
-        return name
+        with self._publishing():  # a rotation moves the log only between two of us
+            if self._view.size:
+                check_going(self._view.last_type, "content")
+            return self._put(data)
 
     # Reading.
 
@@ -142,10 +148,14 @@ class Log:
 
     def of_change(self, change: str) -> tuple[Leaf, ...]:
         """Return the change's events in order; empty when there is none."""
+        return tuple(self.each_of_change(change))
+
+    def each_of_change(self, change: str) -> Iterator[Leaf]:
+        """Yield the change's events up to the newest at the call, in order, without holding them all in memory."""
         with self._lock:
             self._refresh()
             indexes = tuple(self._view.events_of(change))
-        return tuple(Leaf(index=index, data=self._read(index)) for index in indexes)
+        return (leaf for start, end in stretches(indexes) for leaf in self._yield(start, end))
 
     def head_of(self, change: str) -> Digest | None:
         """Return the hash of the change's newest event, for `Expect`."""
@@ -180,12 +190,7 @@ class Log:
 
     def published(self) -> SignedCheckpoint | None:
         """Return the newest signed head, with the lines that witnesses added; None before the first."""
-        head = self._store.heads.read()
-        if not head.note:
-            return None
-        note = self._store.files.get("checkpoint", MAX_NOTE)
-        note = note if note is not None and note.startswith(head.note) else head.note
-        return SignedCheckpoint.open(note, (self._key.verifier,), where="the head record")
+        return published(self._store, self._key.verifier)
 
     def add_cosignatures(self, note: bytes) -> bool:
         """Publish `note`: the published head with witnesses' lines added, which the caller has verified.
@@ -200,8 +205,9 @@ class Log:
             return True
 
     def keep(self, path: str, data: bytes) -> None:
-        """Durably store what an anchor gave, below `anchors/`."""
-        self._store.files.put(f"anchors/{path}", data)
+        """Durably store what an anchor gave, below `anchors/`; `LogUnavailableError` where another log lies by now."""
+        with self._publishing():
+            self._store.files.put(f"anchors/{path}", data)
 
     def anchored(self) -> Iterator[tuple[int, str]]:
         """Yield the size and name of every file that an anchor gave; nothing is read."""
@@ -240,12 +246,42 @@ class Log:
             raise NotFoundError("no such blob", where=digest, do="It may have been redacted.")
         return data
 
-    def health(self, now: datetime) -> Health:
-        """Judge whether the log is fit to be run on: clock, rollback, store."""
+    def health(self, now: datetime | Clock) -> Health:
+        """Judge whether the log is fit to be run on: clock, rollback, store.
+
+        A clock is read once the log has been: what others append meanwhile is not of the future.
+        """
         with self._lock:
             return judge_health(self._store, self._view, self._key, now, refresh=self._refresh)
 
     # Inside.
+
+    @contextmanager
+    def _publishing(self) -> Iterator[None]:
+        """Wait for the publisher's turn; what others wrote is read before it, and the little that is left within it."""
+        self.size()
+        with self._store.publishing(), self._lock:
+            self._refresh()
+            yield
+
+    def _take_turn(
+        self, events: Sequence[Event], expect: Expect | None, *, far: int | None = None
+    ) -> list[tuple[Leaf, Digest]] | None:
+        """Find or write each event; None, and nothing done, when more than `far` leaves were to be read first."""
+        with self._store.journal.exclusive() as turn:
+            if far is not None and turn.size - self._view.size > far:
+                return None
+            self._catch_up(turn.size)
+            self._record_cut(turn)
+            indexes, fresh = self._settle(turn, events, expect)
+            leaves = [Leaf(index=index, data=fresh.get(index) or self._read(index)) for index in indexes]
+            return [(leaf, self._view.hash_of(leaf.index)) for leaf in leaves]
+
+    def _put(self, data: bytes) -> Digest:
+        name = canonical.digest(data)
+        if self._stored(name) is None:
+            self._store.files.put(blob_path(name), data)
+        return name
 
     def _refresh(self) -> None:
         self._catch_up(self._store.journal.size())
@@ -305,7 +341,7 @@ class Log:
         cut = turn.cut
         if cut is None:
             return
-        blob = self.put_blob(cut.data)
+        blob = self._put(cut.data)
         told = self._view.last_type in {ENDS, REVOKES} or (str(cut.size), blob) in self._view.recovered
         if self._view.size and not told:
             draft = Draft(self._view, self._clock)
@@ -342,10 +378,7 @@ class Log:
 
     def _keep_snapshot(self) -> None:
         with suppress(EvidenceInvalidError, LogUnavailableError):  # it saves time only
-            latest = snapshot.newest(self._store.snapshots, self._key.verifier)
-            if latest is None or self._view.size - latest.head.size >= self._every:
-                position = self._store.journal.position(self._view.size)
-                snapshot.write(self._store.snapshots, self._key, self._view, position, self._bytes)
+            snapshot.renew(self._store, self._key, self._view, self._bytes, every=self._every)
         self._snapshot = replace(self._snapshot, size=self._view.size, root=self._view.tree.root())
 
     def _stored(self, name: Digest) -> bytes | None:
@@ -353,13 +386,6 @@ class Log:
         if data is not None and canonical.digest(data) != name:
             raise EvidenceInvalidError("a blob's content is not that of its name", where=name)
         return data
-
-    def _published_size(self) -> int:
-        note = self._store.files.get("checkpoint", MAX_NOTE)
-        return 0 if note is None else self._open_note(note, "checkpoint").checkpoint.size
-
-    def _open_note(self, note: bytes, where: str) -> SignedCheckpoint:
-        return SignedCheckpoint.open(note, (self._key.verifier,), where=where)
 
     def _check_heads(self, heads: Mapping[str, Head]) -> None:
         """Rule 4."""

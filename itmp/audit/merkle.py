@@ -15,6 +15,8 @@ from itmp.errors import EvidenceInvalidError
 
 HASH: Final = 32
 """Bytes in a hash."""
+_RANGES: Final = 4096
+"""Hashes of ranges that stay in memory: half a megabyte."""
 
 EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
 
@@ -78,7 +80,7 @@ class Tree:
     and `older(level, start, count)` returns the hashes below them, for which the caller vouches.
     """
 
-    __slots__ = ("_first", "_levels", "_older", "_size")
+    __slots__ = ("_first", "_levels", "_older", "_ranges", "_size")
 
     def __init__(
         self,
@@ -90,6 +92,7 @@ class Tree:
             raise ValueError(f"a tree of {size} leaves has {size.bit_count()} peaks, not {len(peaks)}")
         rest, levels, self._size = list(peaks), range(max(1, size.bit_length())), size
         self._older = older or _nothing
+        self._ranges: dict[tuple[int, int], bytes] = {}
         self._first = [(size >> level) & ~1 for level in levels]
         self._levels = [bytearray(rest.pop() if size >> level & 1 else b"") for level in levels]
 
@@ -193,7 +196,20 @@ class Tree:
             raise IndexError(f"the tree has {self.size} leaves, not {size}")
 
     def _range(self, low: int, high: int) -> bytes:
-        """Hash of leaves [low, high) where low is aligned as the tree's own splits align it."""
+        """Hash of leaves [low, high) where low is aligned as the tree's own splits align it.
+
+        Proofs of leaves that stand together have most of these in common.
+        """
+        if high - low == 1:
+            return self.leaf(low)
+        found = self._ranges.get((low, high))
+        if found is None:
+            if len(self._ranges) >= _RANGES:
+                self._ranges = {}
+            found = self._ranges[low, high] = self._joined(low, high)
+        return found
+
+    def _joined(self, low: int, high: int) -> bytes:
         parts = []
         while low < high:
             level = (high - low).bit_length() - 1

@@ -4,7 +4,7 @@ Rules kept here: a leaf is the bytes that were read, never a re-encoding; a rece
 durable leaf or one that says so (`durable`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
@@ -26,11 +26,16 @@ class Leaf:
 
     index: int
     data: bytes
+    _hash: Digest | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def hash(self) -> Digest:
-        """The RFC 6962 leaf hash."""
-        return leaf_digest(self.data)
+        """The RFC 6962 leaf hash; computed once."""
+        if self._hash is None:
+            found = leaf_digest(self.data)
+            object.__setattr__(self, "_hash", found)
+            return found
+        return self._hash
 
     @property
     def event(self) -> Event:

@@ -20,7 +20,7 @@ from itmp.audit._fact import Fact, read_fact
 from itmp.audit._parts import LARGEST, Part, change_key, id_key
 from itmp.audit._view import View
 from itmp.audit.checkpoint import MAX_NOTE
-from itmp.audit.doors import Files, Head
+from itmp.audit.doors import Files, Head, LogStore
 from itmp.audit.merkle import HASH, root_of_peaks
 from itmp.canonical import Digest
 from itmp.errors import EvidenceInvalidError, InvalidInputError
@@ -207,6 +207,13 @@ class Parts:
 def part_of(read: Read, start: int, end: int) -> Part:
     """Build the part of the leaves [start, end)."""
     return Part.of((index, read_fact(leaf, index)) for index, leaf in enumerate(read(start, end), start))
+
+
+def renew(store: LogStore, key: LogKey, view: View, read: Read, *, every: int) -> None:
+    """Write the snapshot of `view`, whose head was published, when the newest is `every` leaves behind."""
+    latest = newest(store.snapshots, key.verifier)
+    if latest is None or view.size - latest.head.size >= every:
+        write(store.snapshots, key, view, store.journal.position(view.size), read)
 
 
 def write(files: Files, key: LogKey, view: View, position: Sequence[int], read: Read) -> None:

@@ -10,7 +10,7 @@ from itmp.change._world import World, moved_since
 from itmp.change.external import ExternalRecord, ExternalState, Note
 from itmp.change.fold import Folding, RecordDamagedError, fold
 from itmp.change.gate import Admission, GateInput, Judgement, NeedsWorld, Refusal, judge
-from itmp.change.glance import glance
+from itmp.change.glance import glance, skim
 from itmp.change.handover import Handover, HandoverError, Previous, period_of, previous_data
 from itmp.change.history import (
     Ended,
@@ -78,6 +78,7 @@ __all__ = [
     "previous_data",
     "retries",
     "select",
+    "skim",
     "starter_policy",
     "steps_digest",
     "team_policy",

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from itmp.change._answers import Words
 from itmp.change.record import ActionIntent, PermitRecord, ResultRecord, RunRecord, RunState, SliceRecord
-from itmp.change.statements import Given
 
 
 @dataclass(slots=True)
@@ -31,13 +31,12 @@ class SliceDraft:
 
 @dataclass(slots=True)
 class RunDraft:
-    """A run while its events come in; `used` are the answers (their leaves) that it has gone on by."""
+    """A run while its events come in."""
 
     id: str
     permits: list[PermitRecord] = field(default_factory=list)
     slices: list[SliceDraft] = field(default_factory=list)
-    answers: dict[str, Given] = field(default_factory=dict)
-    used: set[str] = field(default_factory=set)
+    words: Words = field(default_factory=Words)
     state: RunState = "admitted"
     started: bool = False
     stopped: list[str] = field(default_factory=list)
@@ -50,7 +49,8 @@ class RunDraft:
             id=self.id,
             permits=tuple(self.permits),
             slices=tuple(part.freeze() for part in self.slices),
-            answers=dict(self.answers),
+            answers=dict(self.words.answers),
+            asks=frozenset(self.words.open.difference(self.words.answers)),
             state=self.state,
             started=self.started,
             stopped=tuple(self.stopped),

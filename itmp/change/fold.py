@@ -36,7 +36,7 @@ from itmp.change.record import (
 )
 from itmp.change.statements import Given, time_of, verify_given
 from itmp.errors import EvidenceInvalidError, InvalidInputError, RefusedError
-from itmp.plan import AskStep, Manifest, questions, scope
+from itmp.plan import AskStep, Manifest, overtaking, questions, scope
 from itmp.signing import Signed, change_id
 
 Blob = Callable[[Digest], bytes]
@@ -86,6 +86,7 @@ class Folding:
     ) -> None:
         self._history, self._manifest, self._blob = history, manifest, blob
         self._questions: Mapping[str, AskStep] = questions(manifest) if manifest else {}
+        self._overtaking = overtaking(manifest) if manifest else {}
         self._id = ""
         self._head: Digest | None = None
         self._count = self._refusals = 0
@@ -183,8 +184,7 @@ class Folding:
     def _finish(self, event: Event) -> None:
         draft, run = self._slice_of(event), self._run_of(event.run)
         draft.finished = self._states(event.data or {}, "hosts")
-        if answer := run.answers.get(draft.fixed["key"]):
-            run.used.add(answer.leaf)
+        run.words.end(draft.fixed["key"], draft.finished.values())
 
     # Statements
 
@@ -241,9 +241,9 @@ class Folding:
         if self._manifest is None:
             return  # what was asked stands in the plan
         run = self._run_of(given.line("run"))
-        if problem := answer_problem(given, run, self._questions):
+        if problem := answer_problem(given, run.words, self._questions):
             raise _Refused(problem)
-        run.answers[given.line("step")] = given
+        run.words.answers[given.line("step")] = given
 
     def _must_fit(self, given: Given, request: Request) -> None:
         expected = {
@@ -304,10 +304,11 @@ class Folding:
             }
         )
         run.slices.append(draft)
-        answer = run.answers.get(draft.fixed["key"])
-        if answer is not None and answer.leaf in run.used and not draft.fixed["passed"]:
-            del run.answers[draft.fixed["key"]]  # it is asked again: what was answered is past
         self._intents[leaf.hash] = draft
+        if key := "" if draft.fixed["passed"] else draft.fixed["key"]:
+            run.words.overtake(self._overtaking.get(key, ()), self._questions)
+            if key in self._questions:
+                run.words.ask(key)
 
     def _slice_of(self, event: Event) -> SliceDraft:
         if event.intent not in self._intents:

@@ -60,9 +60,11 @@ class Policy:
     data: bytes
     digest: Digest = field(init=False)
     document: _shape.Document = field(init=False, repr=False, compare=False)
+    _known: Mapping[str, Signer] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "document", _shape.read(self.data))
+        object.__setattr__(self, "_known", {signer.id: signer for signer in self.document.signers})
         object.__setattr__(self, "digest", canonical.digest(self.data))
 
     @classmethod
@@ -107,7 +109,7 @@ class Policy:
 
     def signer(self, name: str) -> Signer | None:
         """The signer with exactly this id."""
-        return next((signer for signer in self.document.signers if signer.id == name), None)
+        return self._known.get(name)
 
     def key_of(self, name: str, key: PublicKey) -> Key | None:
         """The entry of `key` among the keys of signer `name`."""

@@ -140,13 +140,15 @@ class RunRecord:
     """One run: its permits (the first and one for each resume), slices in order, answers, and how it ended.
 
     `hosts` and `resources` map each target to its final state once finished; `started` says that `run.started` was
-    written. `answers` maps the key of a question's slice to the first answer that counts.
+    written. `answers` maps the key of a question's slice to the answer that counts, `asks` are the keys of those that
+    wait for one.
     """
 
     id: str
     permits: tuple[PermitRecord, ...] = ()
     slices: tuple[SliceRecord, ...] = ()
     answers: Mapping[str, Given] = field(default_factory=dict)
+    asks: frozenset[str] = frozenset()
     state: RunState = "admitted"
     started: bool = False
     stopped: tuple[str, ...] = ()

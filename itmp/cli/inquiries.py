@@ -1,6 +1,7 @@
 """Commands of an auditor's questions: audit population, sample, access, exceptions, reconcile."""
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ from itmp.cli.options import Json
 from itmp.cli.printing import Answer, colour, columns, count, safe, table, verb
 
 if TYPE_CHECKING:
-    from itmp.workspace import Case, Population
+    from itmp.workspace import Case, Periods, Population
 
 From = Annotated[
     str, typer.Option("--from", metavar="TIME", help="Only what happened from here on (date or time).")
@@ -37,8 +38,11 @@ def population(start: From = "", end: To = "", period: Period = "", json: Json =
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     place = workspace.of_period(workspace.Workspace.here(), period)
-    found = workspace.audit_population(place, start=start, end=end)
-    return Answer(data={**_basis(found), "changes": map(_data, found.cases)}, lines=_listed(found))
+    found, spoken = workspace.audit_population(place, start=start, end=end), workspace.periods_of(place)
+    return Answer(
+        data={**_basis(found), "period": spoken.name, "changes": found.cases.each(_data)},
+        lines=chain(_listed(found), _alone(spoken)),
+    )
 
 
 @verb
@@ -56,11 +60,25 @@ def sample(
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     place = workspace.of_period(workspace.Workspace.here(), period)
-    drawn = workspace.audit_sample(place, seed=seed, count=count, start=start, end=end)
+    drawn, spoken = (
+        workspace.audit_sample(place, seed=seed, count=count, start=start, end=end),
+        workspace.periods_of(place),
+    )
     of = f"{len(drawn.cases)} drawn by seed {safe(seed)!r} of:"
     return Answer(
-        data={**_basis(drawn.whole), "seed": seed, "of": drawn.of, "drawn": [*map(_data, drawn.cases)]},
-        lines=(*_table(drawn.cases), of, f"{_changes(drawn.of)}; {_rests(drawn.whole)}"),
+        data={
+            **_basis(drawn.whole),
+            "period": spoken.name,
+            "seed": seed,
+            "of": drawn.of,
+            "drawn": [*map(_data, drawn.cases)],
+        },
+        lines=(
+            *_table(map(_row, drawn.cases)),
+            of,
+            f"{_changes(drawn.of)}; {_rests(drawn.whole)}",
+            *_alone(spoken),
+        ),
     )
 
 
@@ -69,7 +87,8 @@ def access(period: Period = "", json: Json = False) -> Answer:
     """Say who may do what, since when, by whose signatures. Example: itmp audit access"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    grants = workspace.audit_access(workspace.of_period(workspace.Workspace.here(), period))
+    place = workspace.of_period(workspace.Workspace.here(), period)
+    grants, spoken = workspace.audit_access(place), workspace.periods_of(place)
     rows = [
         (grant.signer, grant.kind, grant.role, f"{grant.since:%Y-%m-%d}", f"leaf {grant.index}",
          ",".join(grant.by), " ".join(grant.acts))
@@ -77,6 +96,7 @@ def access(period: Period = "", json: Json = False) -> Answer:
     ]  # fmt: skip
     return Answer(
         data={
+            "period": spoken.name,
             "grants": [
                 {
                     "signer": grant.signer,
@@ -90,9 +110,12 @@ def access(period: Period = "", json: Json = False) -> Answer:
                     "by": list(grant.by),
                 }
                 for grant in grants
-            ]
+            ],
         },
-        lines=table(rows, ("SIGNER", "KIND", "ROLE", "SINCE", "LEAF", "SIGNED BY", "MAY")),
+        lines=(
+            *table(rows, ("SIGNER", "KIND", "ROLE", "SINCE", "LEAF", "SIGNED BY", "MAY")),
+            *_alone(spoken),
+        ),
     )
 
 
@@ -101,17 +124,19 @@ def exceptions(start: From = "", end: To = "", period: Period = "", json: Json =
     """List where a control did less than usual. Example: itmp audit exceptions --from 2026-01-01"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    found = workspace.audit_exceptions(
-        workspace.of_period(workspace.Workspace.here(), period), start=start, end=end
-    )
+    place = workspace.of_period(workspace.Workspace.here(), period)
+    found, spoken = workspace.audit_exceptions(place, start=start, end=end), workspace.periods_of(place)
     rows = [
         (item.index, f"{item.at:%Y-%m-%dT%H:%M:%SZ}", item.kind, item.change or "-", item.who, item.why)
         for item in found
     ]
     header = ("LEAF", "TIME", "KIND", "CHANGE", "WHO", "WHY")
     return Answer(
-        data={"exceptions": [dict(zip(map(str.lower, header), row, strict=True)) for row in rows]},
-        lines=(*table(rows, header), count(len(rows), "exception")),
+        data={
+            "period": spoken.name,
+            "exceptions": [dict(zip(map(str.lower, header), row, strict=True)) for row in rows],
+        },
+        lines=(*table(rows, header), count(len(rows), "exception"), *_alone(spoken)),
     )
 
 
@@ -135,7 +160,12 @@ def reconcile(
         (f"{item.at:%Y-%m-%dT%H:%M:%SZ}", item.place, item.name, item.what) for item in found.disagreements
     ]
     header = ("TIME", "PLACE", "NAME", "WHAT")
-    silent = (f"no records of {', '.join(map(safe, found.silent))}",) if found.silent else ()
+    silent = [f"no records of {', '.join(map(safe, found.silent))}"] if found.silent else []
+    silent += [
+        f"not compared with period {safe(name)}: itmp audit archive {safe(name)} --back, or --from after it"
+        for name in found.away
+    ]
+    spans = f", periods {', '.join(map(safe, found.periods))}" if found.periods[1:] else ""
     word = colour("disagree", "failed") if rows else colour("agree", "ok")
     return Answer(
         data={
@@ -143,13 +173,26 @@ def reconcile(
             "silent": list(found.silent),
             "traces": found.traces,
             "disagreements": [dict(zip(map(str.lower, header), row, strict=True)) for row in rows],
+            "periods": list(found.periods),
+            "away": list(found.away),
         },
         lines=(
             *table(rows, header),
             *silent,
-            f"{word}  {len(found.hosts)} hosts, {found.traces} records, {len(rows)} disagreements",
+            f"{word}  {len(found.hosts)} hosts, {found.traces} records, {len(rows)} disagreements{spans}",
         ),
-        exit_code=41 if rows or found.silent else 0,
+        exit_code=41 if rows or silent else 0,
+    )
+
+
+def _alone(spoken: "Periods") -> Iterator[str]:
+    """Say which period the answer is about, and how to ask about the others, where there are any."""
+    if spoken.others or spoken.away:
+        yield f"this is period {safe(spoken.name)} alone" + "".join(
+            f"; --period {safe(name)}" for name in spoken.others
+        )
+    yield from (
+        f"period {safe(name)} is not here: itmp audit archive {safe(name)} --back" for name in spoken.away
     )
 
 
@@ -157,23 +200,30 @@ def _listed(found: "Population") -> Iterator[str]:
     """Yield a line a change as the log is read, then what it comes to."""
     changes = runs = 0
 
-    def counted() -> "Iterator[Case]":
+    def counted() -> "Iterator[tuple[str, ...]]":
         nonlocal changes, runs
-        for case in found.cases:
-            changes, runs = changes + 1, runs + len(case.runs)
-            yield case
+        for row, ran in found.cases.each(_counted_row):
+            changes, runs = changes + 1, runs + ran
+            yield row
 
     yield from _table(counted())
     yield f"{_changes(changes)}, {count(runs, 'run')}; {_rests(found)}"
 
 
-def _table(cases: "Iterable[Case]") -> Iterator[str]:
-    rows = (
-        (case.id, f"{case.first:%Y-%m-%dT%H:%M:%SZ}", _type(case), case.environment, case.risk,
-         case.record.request.requester if case.record.request else "-", ",".join(case.approvers) or "-",
-         " ".join(run.state for run in case.runs) or "-", case.record.state)
-        for case in cases
+def _counted_row(case: "Case") -> tuple[tuple[str, ...], int]:
+    return _row(case), len(case.runs)
+
+
+def _row(case: "Case") -> tuple[str, ...]:
+    requester = case.record.request.requester if case.record.request else "-"
+    return (
+        case.id, f"{case.first:%Y-%m-%dT%H:%M:%SZ}", _type(case), case.environment, case.risk,
+        requester, ",".join(case.approvers) or "-", " ".join(run.state for run in case.runs) or "-",
+        case.record.state,
     )  # fmt: skip
+
+
+def _table(rows: "Iterable[tuple[str, ...]]") -> Iterator[str]:
     return columns(
         rows,
         ("CHANGE", "OPENED", "TYPE", "ENVIRONMENT", "RISK", "REQUESTED BY", "APPROVED BY", "RUNS", "STATE"),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from itmp.cli.options import Json, window
+from itmp.cli.options import Json, states, window
 from itmp.cli.printing import Answer, colour, say, verb
 from itmp.errors import InvalidInputError, NotFoundError
 
@@ -44,7 +44,9 @@ def statement(
     limit: Annotated[
         str | None, typer.Option("--limit", metavar="HOSTS", help="run, undo: only these.")
     ] = None,
-    retry: Annotated[str, typer.Option("--retry", metavar="STATES", help="resume: failed,unreachable.")] = "",
+    retry: Annotated[
+        str | None, typer.Option("--retry", metavar="STATES", help="resume: failed,unreachable.")
+    ] = None,
     skip: Annotated[list[str] | None, typer.Option("--skip", metavar="HOST", help="resume; repeat.")] = None,
     step: Annotated[str, typer.Option("--step", metavar="STEP", help="answer: which question.")] = "",
     value: Annotated[str, typer.Option("--value", metavar="VALUE", help="answer: what.")] = "",
@@ -67,7 +69,7 @@ def statement(
         case [name] if name != "add":
             said = workspace.Words(
                 reason=reason, kind=type_, window=window(start, end), external=external, limit=limit,
-                retry=tuple(part for part in retry.split(",") if part), skip=tuple(skip or ()), step=step,
+                retry=states(retry), skip=tuple(skip or ()), step=step,
                 value=value, host=host, outcome=outcome, pointer=pointer,
                 valid=parse_duration(valid) if valid else None,
             )  # fmt: skip

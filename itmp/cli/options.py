@@ -48,6 +48,13 @@ Recorded = Annotated[
 ]
 
 
+def states(retry: str | None) -> tuple[str, ...]:
+    """Read `--retry`; one that is given and names nothing stays such, and is refused where it is used."""
+    if retry is None:
+        return ()
+    return tuple(part.strip() for part in retry.split(",") if part.strip()) or ("",)
+
+
 def window(start: str | None, end: str | None) -> "Window | None":
     """Read `--from` and `--to`; both or neither."""
     from itmp.workspace.values import Window, parse_time  # noqa: PLC0415 - help stays fast

@@ -125,12 +125,15 @@ def _signed(done: "Proposed") -> Answer:
     lines = [f"policy  {done.digest}  {state}", f"  signed by {', '.join(done.signers)}"]
     if not done.in_force:
         lines.append(f"  next: itmp policy sign {done.digest}")
+    else:
+        lines.append(f"  for auditors' trust/versions: {done.version}")
     return Answer(
         data={
             "policy": done.digest,
             "signers": list(done.signers),
             "needed": done.needed,
             "in_force": done.in_force,
+            "version": done.version,
         },
         lines=tuple(lines),
     )

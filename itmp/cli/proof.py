@@ -103,6 +103,10 @@ def verify(
         for c in report.coverage
     ] or ["  no anchor: a rollback to an older copy would not show here"]
     before = [f"  period {safe(name)}  {size} events" for name, size in report.older]
+    if before and report.coverage:
+        covered.append(
+            "  of periods before, only anchors on this machine were asked, and only where the log is here"
+        )
     return Answer(
         data={
             "size": report.size,

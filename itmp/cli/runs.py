@@ -6,7 +6,7 @@ import typer
 
 from itmp.cli.live import watching
 from itmp.cli.narration import summary
-from itmp.cli.options import Id, Json, Key, Reason, Recorded
+from itmp.cli.options import Id, Json, Key, Reason, Recorded, states
 from itmp.cli.printing import Answer, columns, verb
 
 if TYPE_CHECKING:
@@ -63,8 +63,9 @@ def run(
 def resume(
     name: Id,
     retry: Annotated[
-        str, typer.Option("--retry", metavar="STATES", help="failed,unreachable: try these hosts again.")
-    ] = "",
+        str | None,
+        typer.Option("--retry", metavar="STATES", help="failed,unreachable: try these hosts again."),
+    ] = None,
     skip: Annotated[
         list[str] | None, typer.Option("--skip", metavar="HOST", help="Leave this host out; repeat.")
     ] = None,
@@ -80,13 +81,12 @@ def resume(
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     place = workspace.Workspace.here()
-    states = tuple(part for part in retry.split(",") if part)
     with watching(lambda: workspace.outline(place, name), verbose=verbose, stream=stream) as told:
         return _answer(
             workspace.resume(
                 place,
                 name,
-                retry=states,
+                retry=states(retry),
                 skip=tuple(skip or ()),
                 reason=reason,
                 wait=wait,

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from itmp.audit import LogReader
 from itmp.errors import Error, InvalidInputError
 from itmp.evidence import REQUIRABLE, Interval, Report, Stamps, Trust, verify
 from itmp.evidence.archive import MAX_BUNDLE
-from itmp.evidence.rules import CONTRADICTED, FORKED, ROLLED_BACK, TEXTS
+from itmp.evidence.rules import CONTRADICTED, FORKED, LEFT_OUT, ROLLED_BACK, TEXTS
 
 _MARKS: Final = {"holds": "holds", "broken": "BROKEN", "incomplete": "INCOMPLETE", "not judged": "not judged"}
 _RESULTS: Final = {
@@ -51,7 +52,12 @@ def _parser() -> argparse.ArgumentParser:
         "--trust", type=Path, required=True, metavar="DIR", help="your own folder: log.policy, genesis, …"
     )
     parser.add_argument(
-        "--log", type=Path, metavar="DIR", help="the whole log, to check that nothing is left out"
+        "--log",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="the whole log, to check that nothing is left out; repeat it for the logs of earlier periods",
     )
     parser.add_argument(
         "--strict", action="store_true", help="ask stock ssh-keygen about every signature as well"
@@ -76,17 +82,14 @@ class _Rules(argparse.Action):
             found = ", ".join(name for name in (rule.broken, rule.absent) if name)
             print(f"{n:2} {rule.name} [{found}]: {rule.holds}")  # noqa: T201 - the command's result
         print(f"{FORKED}, {ROLLED_BACK}: two histories, whichever rule meets them (42)")  # noqa: T201 - as above
+        print(f"{LEFT_OUT}: a policy version that TRUST knows, at rule 5 or 21")  # noqa: T201 - as above
         print(f"{CONTRADICTED}: a time that a witness or an authority contradicts, at rule 17")  # noqa: T201 - as above
         sys.exit(0)
 
 
 def _verify(options: argparse.Namespace) -> Report:
     bundle, trust = _read(options.file), Trust.from_files(_folder(options.trust))
-    log = strict = None
-    if options.log:
-        from itmp.adapters.posix_log import open_reader  # noqa: PLC0415 - only with --log
-
-        log = open_reader(options.log)
+    strict = None
     if options.strict:
         from itmp.adapters.ssh_keygen import strict_verify  # noqa: PLC0415 - only with --strict
         from itmp.signing import PublicKey, Signed  # noqa: PLC0415 - as above
@@ -99,7 +102,19 @@ def _verify(options: argparse.Namespace) -> Report:
         from itmp.adapters.anchors import verify_stamp  # noqa: PLC0415 - only with tsa.pem
 
         stamps = verify_stamp
-    return verify(bundle, trust, require=options.require, strict=strict, log=log, stamps=stamps)
+    return verify(
+        bundle, trust, require=options.require, strict=strict, logs=_logs(options.log), stamps=stamps
+    )
+
+
+def _logs(paths: Sequence[Path]) -> tuple[LogReader, ...]:
+    """Open each log: a folder, or the packed file of a period that has ended."""
+    if not paths:
+        return ()
+    from itmp.adapters.posix_log import open_reader  # noqa: PLC0415 - only with --log
+    from itmp.adapters.posix_log.packed import PackedReader  # noqa: PLC0415 - as above
+
+    return tuple(PackedReader(path) if path.is_file() else open_reader(path) for path in paths)
 
 
 def _read(path: Path) -> bytes:

@@ -1,5 +1,6 @@
 """Commands of the auditor's view: audit serve, audit report."""
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,6 +46,8 @@ def serve(
     with listening(listen) as (socket, address):
         app = application(workspace.Workspace.here(), trust=_trust(trust))
         say(f"http://{address}/  (Ctrl-C ends it)")
+        gc.collect()
+        gc.freeze()  # what was loaded stays: looking through it again and again made every tenth page slow
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
         uvicorn.Server(config).run(sockets=[socket])
     return Answer()

@@ -2,17 +2,20 @@
 
 Rules kept here: the hosts that a resume goes on without are exactly those of the run that its signed limit takes away;
 the states that it tries again are exactly those that the limit says; a host on which a step failed gets that step again
-only under a limit that says so, unless the step itself says `on_failure: continue`.
+only under a limit that says so, unless the step itself says `on_failure: continue`. A host of which it is not known
+what a step did there gets it again from nobody, before a person or a probe has said. What was recorded counts whether
+or not the slice was ended: one that was cut off leaves its failures, and what it began and nobody knows of.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from itmp.audit import Event
 from itmp.change import retries
 from itmp.plan import LeafStep
 
-_BAD = frozenset({"failed", "unreachable"})
+UNKNOWN: Final = "unknown"
+_BAD: Final = {"failed": "failed", "unreachable": "unreachable", "denied": "failed", UNKNOWN: UNKNOWN}
 
 
 class Asked:
@@ -42,19 +45,21 @@ class Asked:
 
     def again(self, run: str, step: LeafStep, phase: str, hosts: Collection[str]) -> str:
         """Take the intent of a slice; say which host it takes up that nobody signed to try again."""
-        if phase == "undo" or step.always or step.on_failure == "continue":
-            return ""
-        for host in hosts:
+        for host in hosts if phase == "do" else ():
             state = self._bad.get((run, step.id, host), "")
-            if state and state not in self._signed.get(run, frozenset()):
+            if state == UNKNOWN:
+                return f"{step.id} on {host:.80} is done again, and nobody has said what became of it there"
+            free = step.always or step.on_failure == "continue"
+            if state and not free and state not in self._signed.get(run, frozenset()):
                 return f"{step.id} on {host:.80}, which was {state}, is tried again, and nobody signed that"
         return ""
 
-    def remember(self, event: Event, states: Mapping[str, str]) -> None:
-        """Take what became of hosts in a slice, or by a person's or a probe's word."""
-        if (event.phase or "do") == "do":
-            found = {host: state if state in _BAD else "" for host, state in states.items()}
-            self._bad |= {(event.run, event.step, host): state for host, state in found.items()}
+    def remember(self, place: tuple[str, str, str], states: Mapping[str, str]) -> None:
+        """Take what became of hosts in a slice, so far or at its end, or by a person's or a probe's word."""
+        run, step, phase = place
+        if phase == "do":
+            found = {host: _BAD.get(state, "") for host, state in states.items()}
+            self._bad |= {(run, step, host): state for host, state in found.items()}
 
 
 def _texts(value: Any) -> frozenset[str]:

@@ -25,8 +25,6 @@ from itmp.change import (
     PermitRecord,
     PolicyHistory,
     Refusal,
-    RunRecord,
-    SliceRecord,
     World,
     hosts_digest,
     judge,
@@ -35,15 +33,14 @@ from itmp.change import (
     time_of,
 )
 from itmp.errors import EvidenceInvalidError
-from itmp.evidence.asked import Asked
-from itmp.evidence.ends import against_slices
+from itmp.evidence.asked import UNKNOWN, Asked
+from itmp.evidence.ends import account
 from itmp.evidence.order import Order, Settled
 from itmp.evidence.rules import RuleBrokenError
 from itmp.evidence.words import answer_problem, intent_problem, undo_problem, wait_problem
-from itmp.evidence.work import STATES, Work, place_of, work_digest
+from itmp.evidence.work import FAILURES, STATES, Work, place_of, work_digest
 from itmp.plan import LeafStep, Plan, PulumiStep, all_steps, targets
 
-_TOUCHED: Final = frozenset({"ok", "changed", "failed", "unreachable", "unknown"})
 _NO_FINDINGS: Final = Health(findings=())
 
 
@@ -96,7 +93,7 @@ class Conduct:
             if run.active and not record.closed:
                 self.running.append(run.id)
             elif run.started:
-                _account(self._plan, run)
+                account(self._plan, run)
         return record
 
     # Rule 10
@@ -173,6 +170,9 @@ class Conduct:
         limit = self._starts[permit.leaf].line("limit")
         if unsigned := self._asked.begin(event, limit, granted.hosts):
             raise RuleBrokenError(11, unsigned, where=where)
+        for work in self._work.values():  # what a slice that was cut off had recorded
+            if work.slice not in self._ended and work.place[0] == event.run:
+                self._order.end(work.key, work.failures, run=event.run)
 
     # Rule 12
 
@@ -207,7 +207,9 @@ class Conduct:
             _hold(intent_problem(self._plan.manifest, self._folding.record(), leaf, step), where)
         else:
             _hold(undo_problem(event), where)
-        self._work[leaf.hash] = Work(self._plan, step, hosts, leaf=leaf)
+        self._work[leaf.hash] = work = Work(self._plan, step, hosts, leaf=leaf)
+        if work.lasts:
+            self._asked.remember(work.place, dict.fromkeys(hosts, UNKNOWN))  # until something is said of them
 
     def _still_admitted(self, leaf: Leaf, step: LeafStep, phase: str, permit: PermitRecord) -> None:
         if phase == "undo" or step.always:
@@ -243,8 +245,7 @@ class Conduct:
         if event.type == "action.reconciled":
             if "text" not in (event.data or {}) and not work.probed(target):
                 raise RuleBrokenError(13, f"nobody and no probe reconciled {target!r:.80}", where=where)
-            self._asked.remember(event, {target: event.outcome})
-            self._order.lift(event.run)
+            self._reconciled(event, work, target)
             return
         if place_of(event) != work.place:
             raise RuleBrokenError(13, "a result of another step than its intent", where=where)
@@ -255,6 +256,18 @@ class Conduct:
             raise RuleBrokenError(13, "an intent that is answered twice", where=where)
         self._answered.add(event.intent)
         work.outcomes.setdefault(target, set()).add(event.outcome)
+        if work.lasts and event.outcome in FAILURES:
+            self._asked.remember(work.place, {target: event.outcome})
+
+    def _reconciled(self, event: Event, work: Work, target: str) -> None:
+        self._asked.remember(work.place, {target: event.outcome})
+        self._order.end(work.key, [event.outcome], run=event.run)
+        self._order.lift(event.run)
+        one = (event.run, work.place[1], target)
+        if event.outcome == "ok" and work.place[2] == "do" and not self._order.reopened(
+            work.key, target, run=event.run, settled=self._settled | {one}
+        ):  # fmt: skip
+            self._settled.add(one)
 
     def _fitting(self, leaf: Leaf, event: Event, work: Work, where: str) -> None:
         """Require that the result is of its step's kind; rule 20 for those of questions and waits."""
@@ -286,7 +299,7 @@ class Conduct:
                     14, f"{target!r:.80} is said to be {state}, against its results", where=where
                 )
         self._ended.add(event.intent)
-        self._asked.remember(event, states)
+        self._asked.remember(work.place, states)
         self._order.end(work.key, states.values(), run=event.run)
         if place_of(event)[2] == "do" and not work.passed:
             done = (host for host, state in states.items() if state in {"ok", "changed", "skipped"})
@@ -320,46 +333,6 @@ def _hold(problem: str, where: str) -> None:
     """Rule 20: raise unless there is no problem."""
     if problem:
         raise RuleBrokenError(20, problem, where=where)
-
-
-def _account(plan: Plan, run: RunRecord) -> None:
-    """Rules 14 and 15 for one run that began."""
-    where = f"run {run.id}"
-    if run.active:
-        raise RuleBrokenError(15, "the run never ended: its hosts are not accounted for", where=where)
-    all_hosts = set(targets(plan.manifest))
-    must = {host for part in run.slices for host in part.hosts}
-    if run.permits[0].mode == "run":
-        must |= set(targets(plan.manifest, "do"))
-    if not must <= set(run.hosts) <= all_hosts or not set(run.hosts.values()) <= STATES:
-        raise RuleBrokenError(15, "not every targeted host ends in exactly one known state", where=where)
-    touched = {host for part in run.slices for host in part.hosts}
-    claimed = {host for host, state in run.hosts.items() if state in _TOUCHED and state != "unreachable"}
-    if not claimed <= touched:
-        raise RuleBrokenError(
-            15, f"{min(claimed - touched)} has an outcome and was never intended", where=where
-        )
-    if run.state == "succeeded":
-        for at, part in enumerate(run.slices):
-            _settled(part, run.slices[at + 1 :], where)
-    for problem in against_slices(plan.manifest, run):
-        raise RuleBrokenError(15, problem, where=where)
-
-
-def _settled(part: SliceRecord, later: tuple[SliceRecord, ...], where: str) -> None:
-    if part.finished is not None:
-        return
-    again = {
-        host
-        for other in later
-        if (other.step, other.phase) == (part.step, part.phase)
-        for host in other.hosts
-    }
-    left = set(part.hosts) - again - set(part.reconciled)
-    if left or (
-        not part.hosts and not part.reconciled and not any(other.step == part.step for other in later)
-    ):
-        raise RuleBrokenError(14, f"slice {part.key} never ended, and yet the run succeeded", where=where)
 
 
 def _asserted(plan: Plan, record: ChangeRecord, now: datetime) -> World:

@@ -1,4 +1,4 @@
-"""How a run says that it ended, held against its slices: rule 15 of `itmp.evidence.verify`.
+"""How a run says that it ended, held against its slices: rules 14 and 15 of `itmp.evidence.verify`.
 
 Rules kept here: a host ends no better than its worst slice; a success means that every slice of the plan was
 done on each host that it counts, and that nothing was taken back. What a later slice or a reconciliation says
@@ -8,9 +8,12 @@ replaces what was said before of the same step and host.
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from itmp.change import RunRecord
-from itmp.plan import Manifest, PulumiStep, slices
+from itmp.change import RunRecord, SliceRecord
+from itmp.evidence.rules import RuleBrokenError
+from itmp.evidence.work import STATES
+from itmp.plan import Manifest, Plan, PulumiStep, questions, slices, targets
 
+_TOUCHED: Final = frozenset({"ok", "changed", "failed", "unreachable", "unknown"})
 _DONE: Final = (
     "changed",
     "ok",
@@ -18,7 +21,50 @@ _DONE: Final = (
 )  # the strongest claim first: a host that was changed anywhere was changed
 
 
-def against_slices(manifest: Manifest, run: RunRecord) -> Iterator[str]:
+def account(plan: Plan, run: RunRecord) -> None:
+    """Rules 14 and 15 for one run that began."""
+    where = f"run {run.id}"
+    if run.active:
+        raise RuleBrokenError(15, "the run never ended: its hosts are not accounted for", where=where)
+    all_hosts = set(targets(plan.manifest))
+    must = {host for part in run.slices for host in part.hosts}
+    if run.permits[0].mode == "run":
+        must |= set(targets(plan.manifest, "do"))
+    if not must <= set(run.hosts) <= all_hosts or not set(run.hosts.values()) <= STATES:
+        raise RuleBrokenError(15, "not every targeted host ends in exactly one known state", where=where)
+    touched = {host for part in run.slices for host in part.hosts}
+    claimed = {host for host, state in run.hosts.items() if state in _TOUCHED and state != "unreachable"}
+    if not claimed <= touched:
+        raise RuleBrokenError(
+            15, f"{min(claimed - touched)} has an outcome and was never intended", where=where
+        )
+    if run.state == "succeeded":
+        # Nothing began for which a pause had to be answered (rule 20): one that nobody was left for needs no end.
+        pauses = {key for key, step in questions(plan.manifest).items() if step.after}
+        for at, part in enumerate(run.slices):
+            if part.key not in pauses:
+                _settled(part, run.slices[at + 1 :], where)
+    for problem in _against_slices(plan.manifest, run):
+        raise RuleBrokenError(15, problem, where=where)
+
+
+def _settled(part: SliceRecord, later: tuple[SliceRecord, ...], where: str) -> None:
+    if part.finished is not None:
+        return
+    again = {
+        host
+        for other in later
+        if (other.step, other.phase) == (part.step, part.phase)
+        for host in other.hosts
+    }
+    left = set(part.hosts) - again - set(part.reconciled)
+    if left or (
+        not part.hosts and not part.reconciled and not any(other.step == part.step for other in later)
+    ):
+        raise RuleBrokenError(14, f"slice {part.key} never ended, and yet the run succeeded", where=where)
+
+
+def _against_slices(manifest: Manifest, run: RunRecord) -> Iterator[str]:
     """Yield what the run's end says against its slices: one sentence for each host, and for the whole."""
     said, succeeded = _said(run), run.state == "succeeded"
     if succeeded and any(part.phase == "undo" for part in run.slices):

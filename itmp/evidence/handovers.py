@@ -28,12 +28,13 @@ _NAME: Final = re.compile(r"handovers/([1-9][0-9]{0,3})/(.+)\Z", re.ASCII | re.D
 class Walked:
     """Where the handovers lead: TRUST for the change's own log, the logs walked through, and the members they bind.
 
-    `absent` says what could not be judged on the way; empty where nothing was missing.
+    `passed` are the logs walked through, oldest first; `absent` says what could not be judged on the way, empty where
+    nothing was missing.
     """
 
     trust: Trust
     bound: frozenset[str]
-    logs: tuple[str, ...] = ()
+    passed: tuple[Period, ...] = ()
     absent: str = ""
 
 
@@ -62,17 +63,17 @@ def _walked(groups: list[dict[str, bytes]], goal: Leaf, trust: Trust, bound: fro
         raise HandoverError(_unknown(before, trust), where="leaf 0")
     for at in reversed(range(start)):
         _behind(groups[at], firsts[at], firsts[at + 1], f"{PREFIX}{at + 1}/")
-    walked, absent = list[str](), ""
+    walked, absent = list[Period](), ""
     for number, (group, following) in enumerate(
         zip(groups[start:], firsts[start + 1 :], strict=True), start + 1
     ):
         period = _judged(group, trust, f"{PREFIX}{number}/")
         new = policy_history([following])
         continue_history(period.history, period.head, new)
-        walked.append(period.history.origin)
+        walked.append(period)
         absent = absent or period.absent
         trust = trust.after(new.log_key, following.hash)
-    return Walked(trust=trust, bound=bound, logs=tuple(walked), absent=absent)
+    return Walked(trust=trust, bound=bound, passed=tuple(walked), absent=absent)
 
 
 def _judged(group: Mapping[str, bytes], trust: Trust, prefix: str) -> Period:

@@ -4,10 +4,10 @@ Rules kept here:
 - A slice is one of the plan's by its own key: step, batch and hosts belong together.
 - Under one permit slices begin in the plan's order, each once: batch after batch, undo last and in its own order.
 - Over a whole run no host goes back: what begins on it comes later in the plan than what began on it before, or is the
-  same again. There are two ways back: to the beginning of a batch that was closed, by an `always` step, before the host
-  had passed it; and, where the plan itself leads past a failure (`on_failure: continue`, or a step's id), to what that
-  failure had led past, once a person has signed to try it again or its unknown outcome was reconciled, or where it had
-  not even been reached.
+  same again. There are three ways back: to the beginning of a batch that was closed, by an `always` step, before the
+  host had passed it; where the plan itself goes on past a failure (`on_failure: continue`, or a step's id), to that
+  failure and on from there; and to exactly those slices that were passed over. The last two are open once a person has
+  signed to try a failure again or an unknown outcome was reconciled, or where something had not even been reached.
 - Once the undo of a run has begun, nothing of it is done any more; an undo step runs only on hosts where something was
   begun, and where it takes one step back, where that one was. What was passed over was not begun.
 Steps that are left out are not judged here: a success that did not do them all breaks rule 15.
@@ -50,8 +50,10 @@ class Order:
         self._undoing: set[str] = set()
         self._hosts: dict[tuple[str, str, str], Place] = {}
         self._begun: dict[tuple[str, str], dict[str, None]] = {}
-        self._closed: dict[tuple[str, str], tuple[str, int]] = {}
+        self._closed: dict[tuple[str, str], Place] = {}
         self._led: dict[str, int] = {}
+        self._over: dict[str, set[int]] = {}
+        self._failed: dict[str, int] = {}
         self._lifted: set[str] = set()
 
     def problem(self, key: str, step: str, phase: str, hosts: Collection[str]) -> str:
@@ -77,25 +79,32 @@ class Order:
             return f"slice {key} begins after the undo of its run"
         if missing := self._never_begun(place, run, hosts):
             return f"{key} takes back on {missing:.80} what was never begun there"
-        led_past = place.phase == "do" and place.at >= self._led.get(run, len(self._places))
+        if retried:  # also for later attempts: what was to be tried again may not have been reached
+            self.lift(run)
+        led_past = place.at >= self._led.get(run, place.at + 1) or place.at in self._over.get(run, ())
         back = sorted(host for host in hosts if not self._onward(place, run, host))
-        if back and not (led_past and (retried or run in self._lifted)):
+        if back and not (place.phase == "do" and led_past and run in self._lifted):
             return f"{back[0]:.80} goes back to {key}"
         self._permits[permit] = place.at
+        if passed:  # its reason may be gone when a failure is tried again: the run then comes back to it
+            self._over.setdefault(run, set()).add(place.at)
         self._note(place, run, hosts, passed=passed)
         return ""
 
     def end(self, key: str, states: Collection[str], *, run: str) -> None:
         """Take the end of a slice: where the plan leads past its failures, a run may come back to it."""
-        place = self._places[key]
-        if place.lenient and place.phase == "do" and _BAD & set(states):
-            same = [other.at for other in self._places.values() if place.batch and other.batch == place.batch]
-            self._led[run] = min([*same, place.at, self._led.get(run, place.at)])
-            if "not_reached" in states:
+        place, bad = self._places[key], _BAD & set(states)
+        if place.phase != "do" or not bad:
+            return
+        same = [other.at for other in self._places.values() if place.batch and other.batch == place.batch]
+        self._failed[run] = min([*same, place.at, self._failed.get(run, place.at)])
+        if place.lenient:  # hosts that had failed before may take part again, too
+            self._led[run] = min(self._failed[run], self._led.get(run, place.at))
+            if "not_reached" in bad:
                 self.lift(run)  # nothing was done there: nobody needs to sign that it is done now
 
     def lift(self, run: str) -> None:
-        """Take that what was unknown in a run is known now: nothing may have failed any more."""
+        """Take that what was bad in a run may be so no more: it is known now, or to be tried again."""
         self._lifted.add(run)
 
     def passed_again(
@@ -106,16 +115,23 @@ class Order:
         if not place.step.always or place.batch is None:
             return set()
         batch = [other for other in self._places.values() if other.batch == place.batch]
-        opening = [
-            o for o in batch if o.at < place.at and not o.step.always and o.step.kind != _OPENS_NOTHING
-        ]
-        stuck = {
-            host for host in hosts
-            for other in opening
-            if host in other.hosts and (run, other.step.id, host) not in settled
-        }  # fmt: skip
+        stuck = {host for host in hosts if self._stuck(place, run, host, settled)}
         ids = {other.step.id for other in batch if not other.step.always}
         return {one for one in settled if one[0] == run and one[1] in ids and one[2] in stuck}
+
+    def reopened(self, key: str, host: str, *, run: str, settled: set[Settled]) -> bool:
+        """Whether the batch of `key` was closed before `host` had passed it, and so is passed again."""
+        batch, closing = self._places[key].batch, self._closed.get((run, host))
+        return closing is not None and closing.batch == batch and self._stuck(closing, run, host, settled)
+
+    def _stuck(self, closing: Place, run: str, host: str, settled: set[Settled]) -> bool:
+        """Whether anything that opens the batch of `closing` before it is not done on `host`."""
+        return any(
+            other.batch == closing.batch and other.at < closing.at and host in other.hosts
+            and not other.step.always and other.step.kind != _OPENS_NOTHING
+            and (run, other.step.id, host) not in settled
+            for other in self._places.values()
+        )  # fmt: skip
 
     def _never_begun(self, place: Place, run: str, hosts: Collection[str]) -> str:
         named = place.step.undoes if isinstance(place.step, AnsibleStep) else ""
@@ -129,7 +145,8 @@ class Order:
         before = self._hosts.get((run, place.phase, host))
         if before is None or place.step.always or place.at >= before.at:
             return True
-        return place.batch is not None and place.batch == before.batch == self._closed.get((run, host))
+        closing = self._closed.get((run, host))
+        return closing is not None and place.batch == before.batch == closing.batch
 
     def _note(self, place: Place, run: str, hosts: Collection[str], *, passed: bool) -> None:
         for host in hosts:
@@ -139,7 +156,7 @@ class Order:
                 self._hosts[run, place.phase, host] = place
                 self._closed.pop((run, host), None)
             elif place.batch is not None:
-                self._closed[run, host] = place.batch
+                self._closed[run, host] = place
 
 
 def _places(manifest: Manifest) -> Iterator[tuple[str, Place]]:

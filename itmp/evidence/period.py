@@ -1,18 +1,19 @@
 """One log of evidence: its signed head, the leaves that were brought, and who may do what there. Rules 2 to 6.
 
 Rules kept here: the checkpoint is TRUST's, each leaf is in it, leaf 0 is TRUST's genesis, the policy's versions came in
-by right, and the head continues every head that is known. Used for the change's own log and for each log before it.
+by right and those that TRUST knows are among them, and the head continues every head that is known. Used for the
+change's own log and for each log before it.
 """
 
 from collections.abc import Iterable, Mapping
 
 from itmp.audit import Checkpoint, Leaf, ProofError, SignedCheckpoint, verify_consistency, verify_inclusion
-from itmp.canonical import raw
+from itmp.canonical import Digest, raw
 from itmp.change import PolicyHistory, PolicyHistoryError, policy_history
 from itmp.errors import EvidenceInvalidError, ForkError, InvalidInputError
 from itmp.evidence.frame import numbered
 from itmp.evidence.proofs import read_hashes, read_inclusion
-from itmp.evidence.rules import RevokedKeyError, RolledBackError
+from itmp.evidence.rules import LEFT_OUT, PolicyLeftOutError, RevokedKeyError, RolledBackError
 from itmp.evidence.seen import seen_in
 from itmp.evidence.trust import Trust
 
@@ -21,7 +22,7 @@ class Period:
     """The members of one log, by their names without a prefix, and what `judge` has established about it."""
 
     def __init__(self, members: Mapping[str, bytes], trust: Trust, *, prefix: str = "") -> None:
-        self._members, self._trust, self._prefix = members, trust, prefix
+        self._members, self.trust, self._prefix = members, trust, prefix
         self.leaves = {
             index: Leaf(index=index, data=data) for index, data in numbered(members, "leaves/", "")
         }
@@ -34,11 +35,12 @@ class Period:
         self.head: SignedCheckpoint
         self.history: PolicyHistory
         self.absent = ""
+        self.unreached = ""
 
     def check_head(self) -> None:
         """Rule 2."""
-        self.head = self._trust.policy.open(self._members["checkpoint"])
-        last = self._trust.revoked.get(self._trust.policy.log.vkey)
+        self.head = self.trust.policy.open(self._members["checkpoint"])
+        last = self.trust.revoked.get(self.trust.policy.log.vkey)
         if last is not None and self.head.checkpoint.size > last:
             raise RevokedKeyError(
                 f"TRUST says that this key counts for {last} leaves at most; it signed {self.head.checkpoint.size}",
@@ -66,7 +68,7 @@ class Period:
     def check_genesis(self) -> None:
         """Rule 4."""
         first = self.leaves.get(0)
-        if first is None or first.hash != self._trust.genesis:
+        if first is None or first.hash != self.trust.genesis:
             raise EvidenceInvalidError(
                 "it is not the genesis that TRUST names", where=f"{self._prefix}leaf 0"
             )
@@ -74,15 +76,38 @@ class Period:
     def check_policies(self) -> None:
         """Rule 5."""
         history = policy_history(self.leaves[index] for index in sorted(self.leaves))
-        if (history.origin, history.log_key) != (self.head.checkpoint.origin, self._trust.policy.log.vkey):
+        if (history.origin, history.log_key) != (self.head.checkpoint.origin, self.trust.policy.log.vkey):
             raise PolicyHistoryError(
                 "the genesis was enrolled for another log or key", where=f"{self._prefix}leaf 0"
             )
         self.history = history
+        for index, leaf in sorted(self.trust.versions.get(history.origin, {}).items()):
+            self._holds_version(index, leaf)
+
+    def _holds_version(self, index: int, leaf: Digest) -> None:
+        """A version that the auditor knows is in the file, whoever would rather have it forgotten.
+
+        A file from before it is only too old; a log that ended before it is another log than the auditor's.
+        """
+        size, where = self.head.checkpoint.size, f"{self._prefix}leaf {index}"
+        if index >= size and self.history.ended is None:
+            self.unreached = (
+                f"TRUST knows a policy version at leaf {index}, and the file ends at {size}: it is too old"
+            )
+        elif index >= size:
+            raise RolledBackError(
+                f"TRUST knows a policy version there, and the log ends with {size} leaves", where=where
+            )
+        elif index not in self.leaves:
+            raise PolicyLeftOutError(
+                f"{LEFT_OUT}: TRUST knows a policy version there, and the file leaves it out", where=where
+            )
+        elif self.leaves[index].hash != leaf:
+            raise ForkError("another leaf than the policy version that TRUST knows", where=where)
 
     def check_one_history(self, anchored: Iterable[Checkpoint] = ()) -> None:
         """Rule 6. `anchored` are heads that others cosigned or stamped."""
-        head, kept = self.head.checkpoint, self._trust.kept_of(self.head.checkpoint.origin)
+        head, kept = self.head.checkpoint, self.trust.kept_of(self.head.checkpoint.origin)
         olds = seen_in(self.leaves.values(), head.origin)
         for one in (*anchored, *((kept,) if kept else ())):
             olds.setdefault(one.size, set()).add(one.root)

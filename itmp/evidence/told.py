@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from itmp.change import ChangeRecord, Given, PermitRecord, PolicyHistory, Reading, RunRecord
 from itmp.evidence.conduct import Conduct
 from itmp.evidence.moments import Moment, interval
+from itmp.evidence.period import Period
 from itmp.evidence.report import Deed, RunTold, Told
 from itmp.evidence.stamps import Bounds
 from itmp.evidence.trust import Trust
@@ -82,6 +83,31 @@ def _assurance(
         yield "quorum 0: by the policy one person acted alone"
     yield from dict.fromkeys(_custody(permit) for permit, _ in conduct.admissions) if conduct else ()
     yield "starting state and external record: asserted by executor, they cannot be recomputed later"
+
+
+def told_of(passed: Period, *, read: frozenset[str]) -> Iterable[str]:
+    """Say that a log before the change's was walked through, and on whose word its policy versions are all.
+
+    Whoever holds that log's key and was removed by one of them could have left it out: a log keeps no list of its
+    policies that others have signed. What shows it is the log itself (`read`), or a version that the auditor knows.
+    """
+    name, history = passed.history.origin, passed.history
+    yield f"handed over: {name} was walked through from TRUST's genesis"
+    if name in read:
+        return
+    known = max(passed.trust.versions.get(name, {}), default=None)
+    after = "" if known is None else f" after leaf {known}, which TRUST knows,"
+    yield (
+        f"policy completeness (rule 21): that {name} had no policy version{after} but the {len(history.versions)} shown"
+        f" rests on its own key alone: bring it with --log, or its newest version in TRUST/versions"
+    )
+
+
+def known_of(periods: Iterable[Period]) -> Iterable[str]:
+    """Return the newest policy version of each log, as an auditor keeps it."""
+    for period in periods:
+        newest = period.history.latest
+        yield f"to keep in TRUST/versions: {period.history.origin} {newest.index} {newest.leaf}"
 
 
 def _custody(permit: PermitRecord) -> str:

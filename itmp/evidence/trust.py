@@ -3,12 +3,12 @@
 Rules kept here: `log.policy` and `genesis` are required; `log.policy` is C2SP tlog-policy (`log`,
 `witness`, `group`, `quorum`), restricted to one log; a name is defined before it is used and once; a
 checkpoint counts when the log's key signed it and the witnesses' quorum cosigned it; what `revoked` says of a key
-counts against it, whatever signs for it; TRUST of an earlier period leads to a later one only by handovers that were
-judged (`after`).
+counts against it, whatever signs for it; policy versions in `versions` must be in whatever is judged; TRUST of an
+earlier period leads to a later one only by handovers that were judged (`after`).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -18,7 +18,7 @@ from itmp.change.handover import series
 from itmp.errors import EvidenceInvalidError, InvalidInputError
 from itmp.signing import NoteVerifier, open_note
 
-FILES: Final = ("log.policy", "genesis", "checkpoint", "tsa.pem", "revoked")
+FILES: Final = ("log.policy", "genesis", "checkpoint", "tsa.pem", "revoked", "versions")
 _MAX_FILE: Final = 64 * 1024
 _NOTE: Final = 1
 _COSIGNATURE: Final = 4
@@ -144,7 +144,7 @@ class Trust:
 
     `kept` is a checkpoint that they kept of this log, `kept_note` the same with its signatures, `later` one of a later
     period (opened when handovers lead there), `tsa` the roots of time stamp authorities, `revoked` how many leaves a
-    revoked key (vkey) still counts for.
+    revoked key (vkey) still counts for, `versions` policy versions that they know: by log, leaf hashes by index.
     """
 
     policy: LogPolicy
@@ -153,6 +153,7 @@ class Trust:
     kept_note: SignedCheckpoint | None = None
     tsa: bytes | None = None
     revoked: Mapping[str, int] = field(default_factory=dict)
+    versions: Mapping[str, Mapping[int, Digest]] = field(default_factory=dict)
     later: bytes | None = None
     used: bool = False
 
@@ -179,6 +180,7 @@ class Trust:
             kept_note=kept,
             tsa=files.get("tsa.pem"),
             revoked=_revoked(_text(files, "revoked")) if "revoked" in files else {},
+            versions=_versions(_text(files, "versions")) if "versions" in files else {},
             later=later,
         )
 
@@ -232,15 +234,32 @@ def _is_later(policy: LogPolicy, note: bytes) -> bool:
 def _revoked(text: str) -> dict[str, int]:
     """Read `revoked`: on each line a verifier key and the size up to which it counts."""
     found: dict[str, int] = {}
-    for number, line in enumerate(text.split("\n"), 1):
-        words = line.split()
-        if not words or words[0].startswith("#"):
-            continue
-        where = f"TRUST/revoked:{number}"
+    for where, words in _lines(text, "revoked"):
         if len(words) != 2 or not _SIZE.fullmatch(words[1]) or words[0] in found:  # noqa: PLR2004 - key and size
             raise InvalidInputError("not a line VKEY SIZE, or one key twice", where=where)
         found[_key(words[0], _NOTE, where).vkey] = int(words[1])
     return found
+
+
+def _versions(text: str) -> dict[str, dict[int, Digest]]:
+    """Read `versions`: on each line a log's name, the index of a policy version's leaf, and that leaf's hash."""
+    found: dict[str, dict[int, Digest]] = {}
+    for where, words in _lines(text, "versions"):
+        if len(words) != 3 or not _SIZE.fullmatch(words[1]):  # noqa: PLR2004 - log, index and hash
+            raise InvalidInputError("not a line LOG INDEX HASH", where=where)
+        known, index = found.setdefault(words[0], {}), int(words[1])
+        if index in known:
+            raise InvalidInputError("one leaf stands twice", where=where)
+        known[index] = parse_digest(words[2])
+    return found
+
+
+def _lines(text: str, name: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield the place and the words of each line that is neither empty nor a comment."""
+    for number, line in enumerate(text.split("\n"), 1):
+        words = line.split()
+        if words and not words[0].startswith("#"):
+            yield f"TRUST/{name}:{number}", words
 
 
 def _key(vkey: str, algorithm: int, where: str) -> NoteVerifier:

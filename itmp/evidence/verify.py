@@ -15,7 +15,8 @@ earlier intent that covers its target and action, and a reconciliation a person 
 naming each of its targets; 15 every targeted host ends in exactly one state, which its slices bear; 16 the close
 commits all events before it and is the last; 17 clocks are monotone within each boot, and
 no leaf's time is contradicted by a witness or an authority; 18 what the auditor demanded by
-`require` was brought and used; 19 with the whole log, it is sound and holds no other event of the change; 20
+`require` was brought and used; 19 with the whole log, or earlier ones, each is
+sound and holds no other event of the change and no other policy version; 20
 questions are answered by statements that count, waits last as long as they said, and guards and jumps were followed; 21
 the change's log is TRUST's, or handovers lead to it from there, each signed by both logs' keys and by the policy's
 quorum (judged before 2, because it says by which key).
@@ -45,9 +46,9 @@ from itmp.evidence.report import Report, Rule, Verdict
 from itmp.evidence.rules import RULES, RuleBrokenError, finding_of
 from itmp.evidence.seen import signed_in
 from itmp.evidence.stamps import MEMBER, Bounds, Stamps, bounds
-from itmp.evidence.told import assurance, tell
+from itmp.evidence.told import assurance, known_of, tell, told_of
 from itmp.evidence.trust import Trust
-from itmp.evidence.whole import check_whole
+from itmp.evidence.whole import Shown, check_logs
 from itmp.signing import PublicKey, Signed, verify_signed
 
 if TYPE_CHECKING:
@@ -73,15 +74,15 @@ def verify(
     *,
     require: Iterable[str] = (),
     strict: Strict | None = None,
-    log: LogReader | None = None,
+    logs: tuple[LogReader, ...] = (),
     stamps: Stamps | None = None,
 ) -> Report:
     """Judge an evidence file; see the module's rules. Never raises for what the file or the log holds.
 
-    `require` names what must be there (`REQUIRABLE`), `strict` is a second opinion on signatures, `log` the
-    whole log where the auditor has it, `stamps` judges time stamps.
+    `require` names what must be there (`REQUIRABLE`), `strict` is a second opinion on signatures, `logs` the
+    whole log, and earlier ones, where the auditor has them, `stamps` judges time stamps.
     """
-    verifier = _Verifier(bundle, trust, require=tuple(require), strict=strict, log=log)
+    verifier = _Verifier(bundle, trust, require=tuple(require), strict=strict, logs=logs)
     verifier.stamps = stamps
     for n in RULES:
         try:
@@ -103,10 +104,11 @@ class _Verifier:
         *,
         require: tuple[str, ...],
         strict: Strict | None,
-        log: LogReader | None,
+        logs: tuple[LogReader, ...],
     ) -> None:
         self._bundle, self._trust, self._require, self._strict = bundle, trust, require, strict
-        self._log, self._bounds = log, Bounds()
+        self._logs, self._bounds = logs, Bounds()
+        self._read = frozenset[str]()
         self.stamps: Stamps | None = None
         self._members: dict[str, bytes] = {}
         self._leaves: dict[int, Leaf] = {}
@@ -142,7 +144,7 @@ class _Verifier:
     def judge(self, n: int) -> None:
         if n in self._rules:  # 11 to 15 and 20 are judged together with 10, event by event
             self._rules[n]()
-        if n != 19 or self._log:  # noqa: PLR2004 - a rule's number
+        if n != 19 or self._logs:  # noqa: PLR2004 - a rule's number
             self._held.append(n)
 
     def report(self, broken: int = 0, error: Exception | None = None) -> Report:
@@ -159,17 +161,14 @@ class _Verifier:
             if self._history and self._record
             else None
         )
-        lines = (
-            assurance(
-                self._trust, self._history, self._conduct, whole=self._log is not None, bounds=self._bounds
-            )
-            + tuple(
-                f"handed over: {name} was walked through from TRUST's genesis" for name in self._walked.logs
-            )
-            if self._history
-            else ()
-        )
+        lines = self._assurance(self._history) if self._history else ()
         return Report(exit_code=41 if self._absent else 0, rules=rules, assurance=lines, told=told)
+
+    def _assurance(self, history: PolicyHistory) -> tuple[str, ...]:
+        whole = history.origin in self._read
+        lines = assurance(self._trust, history, self._conduct, whole=whole, bounds=self._bounds)
+        passed = [line for one in self._walked.passed for line in told_of(one, read=self._read)]
+        return (*lines, *passed, *known_of((*self._walked.passed, self._period)))
 
     def _rule(self, n: int, broken: int, why: str, error: Exception | None) -> Rule:
         verdict = self._verdict(n, broken)
@@ -228,6 +227,8 @@ class _Verifier:
     def _policies(self) -> None:
         self._period.check_policies()
         self._history = self._period.history
+        if self._period.unreached:
+            self._absent[5] = self._period.unreached
 
     def _one_history(self) -> None:
         self._anchored = heads(self._trust, self._members)
@@ -333,7 +334,12 @@ class _Verifier:
             self._absent[18] = f"required and not there: {', '.join(missing)}"
 
     def _whole(self) -> None:
-        if self._log and self._record:
-            leaves = {index: leaf.data for index, leaf in self._leaves.items()}
-            told = check_whole(self._log, self._trust, self._head.checkpoint, leaves, self._record.id)
+        if self._logs and self._record:
+            shown = [
+                Shown(trust=one.trust, head=one.head.checkpoint, leaves=one.leaves)
+                for one in self._walked.passed
+            ]
+            head = self._head.checkpoint
+            own = Shown(trust=self._trust, head=head, leaves=self._leaves, change=self._record.id)
+            told, self._read = check_logs(self._logs, [*shown, own])
             self._bounds = self._bounds.plus(told)

@@ -336,7 +336,27 @@ done
 sort -u signers.all > signers.union
 same signers.union in/allowed_signers || broken 5 "allowed_signers does not hold exactly the policy's keys"
 covers allowed_signers
-holds 5 "${#versions[@]} policy version(s), as the leaves hold them"
+unreached= # a version that TRUST knows, beyond the checkpoint
+if [[ -f $trust/versions ]]; then
+  texts "$trust/versions" || usage "TRUST/versions is no text"
+  while read -r name at hash rest || [[ -n $name ]]; do
+    [[ -z $name || $name == \#* ]] && continue
+    [[ $at =~ ^(0|[1-9][0-9]{0,17})$ && $hash =~ ^$DIGEST$ && -z $rest ]] || usage "TRUST/versions: not a line LOG INDEX HASH"
+    [[ $name == "$origin" ]] || continue
+    if ((at >= size)); then
+      [[ ${type[${indexes[-1]}]} != key.rotated ]] || broken 5 "TRUST knows a policy version at leaf $at, the log ends before" 42
+      unreached="TRUST knows a policy version at leaf $at, the checkpoint has $size: ask for newer evidence"
+    else
+      [[ -n ${leaf_hash[$at]:-} ]] || broken 5 "TRUST knows a policy version at leaf $at, and the file leaves it out"
+      [[ $hash == "sha256:${leaf_hash[$at]}" ]] || broken 5 "leaf $at is not the policy version that TRUST knows" 42
+    fi
+  done < "$trust/versions"
+fi
+if [[ -n $unreached ]]; then
+  printf 'INCOMPLETE   rule 5: %s\n' "$unreached"
+else
+  holds 5 "${#versions[@]} policy version(s), as the leaves hold them"
+fi
 
 # ---------------------------------------------------------------------------------------------------- rule 8
 
@@ -681,6 +701,7 @@ left_out 17 "whether witnesses or stamps contradict a leaf's time"
 left_out 18 "19 and witnesses: that is for itmp-verify"
 left_out 20 "questions, waits and guards: whether answers count and branches were followed"
 left_out 21 "handovers from an earlier period: TRUST must be of the change's own"
+absent=${absent:-$unreached}
 if [[ -n $absent ]]; then
   printf 'RESULT       incomplete: %s\n' "$absent"
   exit 41

@@ -3,10 +3,11 @@
 Rules kept here: a question is settled only by a statement that counts (signed, of this run, in a role that was asked,
 of the right type, the first one, before the event that names it); a wait ends no earlier than its first intent said,
 and every later attempt says the same, unless what precedes it in its batch was begun again; a question between batches
-is asked again where the run is taken up inside the batch after it, or comes to that after an earlier batch was begun
-again; a slice is passed over only where its guard does not hold or a failure leads past it, and is carried out only
-where neither is so; nothing but `always` steps begins before the questions and waits that stand before it are settled,
-or after a no that ends the run or the block. A slice that has begun goes on whatever its guard says by then.
+is asked again where the run is taken up inside a batch that it lets begin, or comes to one after anything in its batch
+or an earlier one was begun again; a slice is passed over only where its guard does not hold or a failure leads past it,
+and is carried out only where neither is so; nothing but `always` steps begins before the questions and waits that stand
+before it are settled, or once a no that counts is in the log that ends the run or the block. A slice that has begun
+goes on whatever its guard says by then.
 """
 
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from itmp.evidence.work import Work
 from itmp.plan import (
     AnsibleStep,
     AskStep,
+    HostStep,
     LeafStep,
     Manifest,
     Part,
@@ -28,7 +30,10 @@ from itmp.plan import (
     WaitStep,
     all_steps,
     answer_value,
+    forbidden,
+    is_no,
     known_from,
+    led,
     questions,
     slice_key,
     slices,
@@ -38,6 +43,7 @@ from itmp.plan.guarding import REACTIONS, closed_by, guards_on, jumped
 SLACK: Final = timedelta(seconds=5)
 """How far the executor's clock may stand from the log's when it writes when a wait will end."""
 _BAD: Final = frozenset({"failed", "unreachable", "unknown"})
+_SETTLED: Final = frozenset({"ok", "failed", "skipped"})
 _REAL: Final = frozenset({"ok", "changed", "failed", "unreachable", "unknown", "skipped"})
 
 
@@ -97,9 +103,7 @@ def wait_problem(leaf: Leaf, work: Work) -> str:
 def _order_problem(manifest: Manifest, run: RunRecord, key: str, *, permit: str) -> str:
     """Return why the slice `key` could not begin yet, or any more; empty when it could."""
     keys = [slice_key(part) for part in slices(manifest)]
-    blocks = {
-        one.id: block for block in manifest.steps if isinstance(block, RollingStep) for one in block.steps
-    }
+    blocks = _blocks(manifest)
     own = next(part for part in slices(manifest) if slice_key(part) == key)
     mine = blocks.get(own.step.id)
     for part in slices(manifest)[: keys.index(key)]:
@@ -110,39 +114,68 @@ def _order_problem(manifest: Manifest, run: RunRecord, key: str, *, permit: str)
         if block is not None and isinstance(step, WaitStep):
             continue
         words = [one for one in run.slices if one.key == name]
-        ended = [state for one in words for state in (one.finished or {}).values()]
-        if not {"ok", "failed", "skipped"} & set(ended):
+        if not words or not _SETTLED & set((words[-1].finished or {}).values()):
             return f"{key} began before {name} was settled"
-        if mine and part.batch + 1 == own.batch and _overtaken(manifest, run, part, words[-1], permit=permit):
+        if _lets(mine, part, own) and _overtaken(manifest, run, part, words[-1], permit=permit):
             return f"{key} began again before {name} was asked again"
+        ended = {state for one in words for state in (one.finished or {}).values()}
         if "failed" in ended and (block is not None or step.on_failure in {"stop", "undo"}):
             return f"{key} began although the answer to {name} was no"
-    return ""
+    return _no_problem(manifest, run, key)
+
+
+def _lets(block: RollingStep | None, word: Part, part: Part) -> bool:
+    """Whether `part` acts in a batch that a yes to `word` lets begin."""
+    step = word.step
+    if block is None or not isinstance(step, AskStep) or not isinstance(part.step, HostStep):
+        return False
+    return part.batch in led(block, step, word.batch)
+
+
+def _no_problem(manifest: Manifest, run: RunRecord, key: str) -> str:
+    """Return which no in the log forbids that the slice `key` begins; empty when none does."""
+    asked = questions(manifest)
+    noes = (
+        name
+        for name, given in run.answers.items()
+        if is_no(asked[name], given.line("value")) and key in forbidden(manifest, name)
+    )
+    return next((f"{key} began although the answer to {name} was no" for name in noes), "")
 
 
 def _overtaken(manifest: Manifest, run: RunRecord, word: Part, last: SliceRecord, *, permit: str) -> bool:
     """Whether something was begun after the word's `last` slice that makes it due again.
 
-    A question: what opens its batch or an earlier one or, before the present `permit`, the one that it lets begin. A
-    wait that was over: what opens its batch before it.
+    A question: anything in its batch or an earlier one or, before the present `permit`, what opens one of those that it
+    lets begin. A wait that was over: what opens its batch before it.
     """
-    block = next(
-        (one.steps for one in manifest.steps if isinstance(one, RollingStep) and word.step in one.steps), ()
-    )
-    ask, parts = isinstance(word.step, AskStep), slices(manifest)
-    if not ask and set((last.finished or {}).values()) != {"ok"}:
+    block, parts = _blocks(manifest).get(word.step.id), slices(manifest)
+    if block is None:
         return False
-    opening = {
-        slice_key(part): part.batch
-        for part in (parts if ask else parts[: parts.index(word)])
-        if part.step in block and isinstance(part.step, AnsibleStep) and not part.step.always
-        if part.batch <= word.batch + 1 and (ask or part.batch == word.batch)
-    }
+    ids = {one.id for one in block.steps}
+    own = [part for part in parts if part.step.id in ids and isinstance(part.step, HostStep)]
+    opens = [part for part in own if isinstance(part.step, AnsibleStep) and not part.step.always]
+    if isinstance(word.step, AskStep):
+        first = [part for part in own if part.batch <= word.batch]
+        then = [part for part in opens if part.batch in led(block, word.step, word.batch)]
+    elif set((last.finished or {}).values()) == {"ok"}:
+        place = parts.index(word)
+        first, then = [part for part in opens if part.batch == word.batch and parts.index(part) < place], []
+    else:
+        return False
+    always, before = {slice_key(part) for part in first}, {slice_key(part) for part in then}
     return any(
-        one.index > last.index and not one.passed and one.phase == "do"
+        one.key in always or (one.key in before and one.permit != permit)
         for one in run.slices
-        if one.key in opening and (opening[one.key] <= word.batch or one.permit != permit)
+        if one.index > last.index and not one.passed and one.phase == "do"
     )
+
+
+def _blocks(manifest: Manifest) -> dict[str, RollingStep]:
+    """Return the rolling block around each step that has one, by the step's id."""
+    return {
+        one.id: block for block in manifest.steps if isinstance(block, RollingStep) for one in block.steps
+    }
 
 
 def _closed(manifest: Manifest, run: RunRecord, step: LeafStep, key: str, *, bad: frozenset[str]) -> str:

@@ -21,6 +21,7 @@ from itmp.plan import (
 )
 
 STATES: Final = frozenset({"ok", "changed", "failed", "unreachable", "skipped", "unknown", "not_reached"})
+FAILURES: Final = frozenset({"failed", "denied", "unreachable"})
 _FACTS: Final = frozenset(
     f"ansible.{place}.{name}" for place in ("builtin", "legacy") for name in ("setup", "gather_facts")
 )
@@ -76,6 +77,17 @@ class Work:
     def waits(self) -> bool:
         """Whether it only lets time pass."""
         return isinstance(self._step, WaitStep)
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it leaves something behind on its hosts when it is cut off: what only looks is done again."""
+        return isinstance(self._step, AnsibleStep) and not self.passed
+
+    @property
+    def failures(self) -> frozenset[str]:
+        """The failures that its results tell of, whether or not it ended."""
+        seen = {outcome for outcomes in self.outcomes.values() for outcome in outcomes}
+        return FAILURES & seen if self.lasts else frozenset()
 
     def probed(self, target: str) -> bool:
         """Whether the plan gives the executor a way to find out by itself what became of a target."""

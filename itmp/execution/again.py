@@ -1,15 +1,16 @@
 """Questions and waits inside a rolling block that are due again, because their world has moved.
 
-Rules kept here: a question between batches concerns the batch that it lets begin, and is due again once something was
-begun after its answer that opens that batch, or one before it, as long as that batch has anything left to do; a wait is
-due again once a step before it in its batch has run again. Only what was settled with success comes again: a no stands.
+Rules kept here: a question between batches concerns the batches that it lets begin, up to the next question, and is due
+again once anything was begun after its answer in its batch or one before it, or what opens one of those that it lets
+begin, as long as those have anything left to do; a wait is due again once a step before it in its batch has run again.
+Only what was settled with success comes again: a no stands.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from itmp.execution.accounting import HostState
-from itmp.plan import AskStep
+from itmp.plan import AskStep, HostStep, led
 
 if TYPE_CHECKING:
     from itmp.plan import LeafStep, RollingStep
@@ -73,34 +74,47 @@ def to_come(
     )
 
 
-def due_after(units: Sequence[P], done: Done, gone: Collection[str], opened: P) -> Iterator[P]:
-    """Yield the settled words that come again because `opened` has opened its batch again."""
-    for unit in units[units.index(opened) + 1 :]:
-        if unit.block is None or unit.block is not opened.block or not settled_word(done, unit):
+def due_after(units: Sequence[P], done: Done, gone: Collection[str], begun: P) -> Iterator[P]:
+    """Yield the settled words that come again because `begun` has begun again."""
+    for unit in units[units.index(begun) + 1 :]:
+        if unit.block is None or unit.block is not begun.block or not settled_word(done, unit):
             continue
         if isinstance(unit.step, AskStep):
-            if to_come(units, done, gone, unit.block, (unit.batch + 1,)):
+            if to_come(units, done, gone, unit.block, led(unit.block, unit.step, unit.batch)):
                 yield unit
-        elif unit.batch == opened.batch:
+        elif begun.opens and unit.batch == begun.batch:
             yield unit
 
 
 def overtaken(
-    units: Sequence[P], done: Done, gone: Collection[str], at: Mapping[str, Mapping[str, int]]
+    units: Sequence[P],
+    done: Done,
+    gone: Callable[[P], Collection[str]],
+    at: Mapping[str, Mapping[str, int]],
 ) -> Iterator[P]:
-    """Yield the settled words after which something was begun that makes them due again; `at`: when what was begun."""
-    for place, unit in enumerate(units):
+    """Yield the settled words after which something was begun that makes them due again.
+
+    `gone` says which hosts take no part any more where a word stands; `at`, when what was begun.
+    """
+    for unit in units:
         if unit.block is None or not settled_word(done, unit):
             continue
-        ask = isinstance(unit.step, AskStep)
-        if ask and not to_come(units, done, gone, unit.block, (unit.batch + 1,)):
-            continue
-        batches = range(unit.batch + 2) if ask else (unit.batch,)
-        before = [
-            o for o in (units if ask else units[:place]) if o.block is unit.block and o.batch in batches
-        ]
-        settled = max(at[unit.key].values())
-        if any(
-            begun > settled for other in before if other.opens for begun in at.get(other.key, {}).values()
+        if isinstance(unit.step, AskStep) and not to_come(
+            units, done, gone(unit), unit.block, led(unit.block, unit.step, unit.batch)
         ):
+            continue
+        settled = max(at[unit.key].values())
+        resting = _resting(units, unit, unit.block)
+        if any(begun > settled for other in resting for begun in at.get(other.key, {}).values()):
             yield unit
+
+
+def _resting(units: Sequence[P], word: P, block: "RollingStep") -> Iterator[P]:
+    """Yield what makes a word due again when it is begun later: see the rules."""
+    own = [other for other in units if other.block is block and not other.word]
+    if isinstance(word.step, AskStep):
+        yield from (o for o in own if o.batch <= word.batch and isinstance(o.step, HostStep))
+        yield from (o for o in own if o.opens and o.batch in led(block, word.step, word.batch))
+    else:
+        place = units.index(word)
+        yield from (o for o in own if o.opens and o.batch == word.batch and units.index(o) < place)

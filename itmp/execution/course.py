@@ -111,11 +111,14 @@ def order(manifest: Manifest) -> tuple[Unit, ...]:
 class Course:
     """A run's progress. `done` maps a begun slice to its targets' states; a target absent there is open.
 
+    `out` maps a host that failed to the place in `units` where it takes part again (their number: nowhere).
     `left_out` maps a host that must not be acted on to the reason (`LIMITED`, `SKIPPED`). `halt` says why no
     ordinary slice starts any more; `dead` that nothing at all does, because the log failed. `undo` asks for the
     undo phase, `undoing` is it; `command` says that a person asked for undo alone. `passed` maps a slice that was
     passed over to the reason; `jumps` a step that a failure leads past to it; `answers` a question to its answer;
-    `until` a wait to its end. `owed` maps a slice's key and a host to the handlers that were
+    `until` a wait to its end; `before` holds the slices of which an earlier attempt did anything, also where it is to
+    be done again. `noes` are questions to which a no stands in the log and whose slices have not ended with it,
+    `barred` the slices that may not begin for that. `owed` maps a slice's key and a host to the handlers that were
     notified there and did not run: they run when the slice runs there again.
     """
 
@@ -125,11 +128,12 @@ class Course:
     jumps: Mapping[str, str] = field(default_factory=dict)
     answers: Mapping[str, Value] = field(default_factory=dict)
     until: Mapping[str, str] = field(default_factory=dict)
+    before: frozenset[str] = frozenset()
     left_out: Mapping[str, str] = field(default_factory=dict)
     at: int = 0
     done: Mapping[str, Mapping[str, HostState]] = field(default_factory=dict)
     steps: Mapping[str, StepState] = field(default_factory=dict)
-    dropped: frozenset[str] = frozenset()
+    out: Mapping[str, int] = field(default_factory=dict)
     failures: frozenset[str] = frozenset()
     closed: frozenset[str] = frozenset()
     halt: str = ""
@@ -137,6 +141,8 @@ class Course:
     undo: bool = False
     undoing: bool = False
     command: bool = False
+    noes: frozenset[str] = frozenset()
+    barred: frozenset[str] = frozenset()
     owed: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     def halted(self, why: str) -> "Course":
@@ -150,6 +156,11 @@ class Course:
     def state_of(self, unit: Unit) -> StepState:
         """Return where a slice is."""
         return self.steps.get(unit.key, StepState.PENDING)
+
+    def gone(self, unit: Unit) -> frozenset[str]:
+        """Return the hosts that take no part in `unit`, unless it is an `always` step."""
+        place = self.units.index(unit)
+        return frozenset(self.left_out).union(host for host, end in self.out.items() if place < end)
 
     @property
     def unknown(self) -> bool:
@@ -216,24 +227,27 @@ def absorb(
         return _answered_no(course, unit)
     if unit.block is None and unit.step.on_failure not in REACTIONS and not stopped:
         return _jump(course, unit.step.id, unit.step.on_failure)
-    course = replace(course, dropped=course.dropped | bad, failures=course.failures | bad)
+    course = replace(
+        course,
+        out={**course.out, **dict.fromkeys(bad, len(course.units))},
+        failures=course.failures | bad,
+    )
     return _react(course, unit, bad, stopped=stopped)
 
 
 def _opened(course: Course, unit: Unit, hosts: Iterable[str]) -> Course:
-    """Return the course on which `unit` has opened its batch for `hosts`: `always` steps and words are due again."""
-    if unit.block is None or not unit.opens:
+    """Return the course on which `unit` has begun for `hosts`: words, and what closes the batch it opens, are due."""
+    if unit.block is None or unit.word or unit.key in course.passed:
         return course
     later = [u for u in course.units[course.units.index(unit) + 1 :] if u.block is unit.block]
-    due = [u.key for u in later if u.batch == unit.batch and u.step.always]
+    due = [u.key for u in later if unit.opens and u.batch == unit.batch and u.step.always]
     missing: HostState = "not_reached"
     again = dict.fromkeys(hosts, missing)
     done = {
         key: {host: again.get(host, state) for host, state in states.items()} if key in due else states
         for key, states in course.done.items()
     }
-    gone = {*course.left_out, *course.dropped}
-    words = list(due_after(course.units, course.done, gone, unit))
+    words = list(due_after(course.units, course.done, course.gone(unit), unit))
     renewed = {word.key: dict.fromkeys(word.targets, missing) for word in words}
     until = {key: end for key, end in course.until.items() if key not in renewed}
     return replace(course, done={**done, **renewed}, until=until)
@@ -258,7 +272,11 @@ def _jump(course: Course, start_: str, to: str) -> Course:
     if course.manifest is None:
         return course
     over = dict.fromkeys(jumped(course.manifest, start_, to), f"{start_} failed, and the run goes on at {to}")
-    return replace(course, dropped=frozenset(), jumps={**course.jumps, **over})
+    there = next(
+        n for n, unit in enumerate(course.units) if to in {unit.step.id, unit.block and unit.block.id}
+    )
+    out = {host: min(end, there) for host, end in course.out.items()}
+    return replace(course, out=out, jumps={**course.jumps, **over})
 
 
 def _react(course: Course, unit: Unit, bad: frozenset[str], *, stopped: bool) -> Course:
@@ -298,33 +316,29 @@ def _hosts_now(course: Course, unit: Unit) -> tuple[str, ...] | None:
     left = tuple(target for target in unit.targets if settled.get(target, "not_reached") == "not_reached")
     if unit.whole:
         return () if left and _due(course, unit) else None
-    touched = begun(course, undoes(unit)) if unit.phase == "undo" else None
-    return tuple(host for host in left if _takes_part(course, unit, host, touched)) or None
+    if unit.phase == "undo":
+        touched = begun(course, undoes(unit))
+        return tuple(host for host in left if host in touched and host not in course.left_out) or None
+    gone = course.left_out if unit.step.always else course.gone(unit)
+    return tuple(host for host in left if host not in gone) or None
 
 
 def _due(course: Course, unit: Unit) -> bool:
     """Whether a question between batches, or a wait inside one, still concerns any host."""
-    if unit.block is None or not unit.word:
+    if unit.block is None or not unit.word or unit.key in course.noes:
         return True
-    gone = {*course.left_out, *course.dropped}
+    gone = course.gone(unit)
     if isinstance(unit.step, WaitStep):
         return any(host not in gone for host in unit.block.batches[unit.batch - 1])
     later = range(unit.batch + 1, len(unit.block.batches) + 1)
     return to_come(course.units, course.done, gone, unit.block, later)
 
 
-def _takes_part(course: Course, unit: Unit, host: str, touched: frozenset[str] | None) -> bool:
-    if host in course.left_out:
-        return False
-    if touched is not None:
-        return host in touched
-    return unit.step.always or host not in course.dropped
-
-
 def _may_start(course: Course, unit: Unit) -> bool:
     if unit.phase == "undo" or course.undoing:
         return unit.phase == "undo" and course.undoing and _undoable(course, unit)
-    blocked = bool(course.halt) or (unit.block is not None and unit.block.id in course.closed)
+    closed = unit.block is not None and unit.block.id in course.closed
+    blocked = closed or bool(course.halt) or unit.key in course.barred
     return not blocked or (unit.step.always and _admitted(course, unit))
 
 

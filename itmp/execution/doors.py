@@ -118,8 +118,11 @@ class Runner(Protocol):
     def run(self, permit: Permit, plan: Plan, part: Slice, *, room: Room, observer: Observer) -> None:
         """Carry out `part`; see the module's contract."""
 
-    def sweep(self, room: Room, part: Slice) -> tuple[str, ...]:
-        """End left-over processes of a dead run (by token, here and on targets); return what was found."""
+    def sweep(self, plan: Plan, part: Slice, *, room: Room) -> tuple[str, ...]:
+        """End left-over processes of a dead run in its `room` (by token, here and on targets); return what was found.
+
+        Nothing that lies in the dead run's room is run or believed: its children could write there.
+        """
 
 
 class Prober(Protocol):
@@ -179,12 +182,15 @@ class Answer:
 class Patience(Protocol):
     """Lets a run wait.
 
-    Contract: both return soon; neither changes anything. An `Error` from `answer` means that the log could not be
+    Contract: all return soon; none changes anything. An `Error` from `answer` or `noes` means that the log could not be
     read: nothing more may run.
     """
 
     def answer(self, part: Slice) -> Answer | None:
         """Return the first answer to the question of `part` that counts (role, type, run), if there is one."""
+
+    def noes(self) -> frozenset[str]:
+        """Return the keys of the questions to which a no that counts stands."""
 
     def sleep(self, seconds: float) -> None:
         """Let time pass; a signal may cut it short."""

@@ -38,6 +38,7 @@ from itmp.execution.course import (
     start,
 )
 from itmp.execution.doors import Journal, Patience, Recheck, Room, Runner, Seal, Slice
+from itmp.execution.noes import heed, unsettled
 from itmp.execution.passing import pass_over, passing
 from itmp.execution.progress import (
     Progress,
@@ -133,6 +134,11 @@ class _Refused(Exception):  # noqa: N818 -- never leaves this module: it carries
         self.error = error
 
 
+class _Forbidden(Exception):  # noqa: N818 -- as above: it carries the questions whose no forbids the slice
+    def __init__(self, keys: frozenset[str]) -> None:
+        self.keys = keys
+
+
 class Drive:
     """Carries one course to its end."""
 
@@ -220,8 +226,10 @@ class Drive:
         until = "" if why else end_of(unit.step, self._wiring.now(), course.until.get(unit.key, ""))
         try:
             intent = self.recorder.slice_intended(
-                part, lambda: self._check(part, exempt=free, until=until), until=until, passed=why
+                part, lambda: self._check(course, part, exempt=free, until=until), until=until, passed=why
             )
+        except _Forbidden as no:
+            return heed(course, no.keys)
         except _Refused as refused:
             return self._refuse(onward, refused.error, exempt=free)
         except BusyError as error:
@@ -263,14 +271,18 @@ class Drive:
         vigil.keep(until, self.tell)
         return _Effect(intent=intent, watch=vigil, failure=None)
 
-    def _check(self, part: Slice, *, exempt: bool, until: str = "") -> None:
+    def _check(self, course: Course, part: Slice, *, exempt: bool, until: str = "") -> None:
         try:
             if not exempt:
                 self._check_ordinary()
                 self._check_end(until)
             self._wiring.recheck(part, exempt=exempt)
+            asked = frozenset[str]() if exempt else unsettled(course)
+            noes = self._wiring.patience.noes() & asked if asked else asked
         except Error as error:
             raise _Refused(error) from error
+        if noes:
+            raise _Forbidden(noes)
 
     def _check_ordinary(self) -> None:
         if self._wiring.stopping():

@@ -22,8 +22,9 @@ def passing(course: Course, unit: Unit) -> str:
 
     A slice that has begun goes on, whatever its guard says by then.
     """
-    begun_ = any(state != "not_reached" for state in course.done.get(unit.key, {}).values())
-    if unit.phase == "undo" or (begun_ and unit.key not in course.passed):
+    now = any(state != "not_reached" for state in course.done.get(unit.key, {}).values())
+    begun_ = unit.key in course.before or (now and unit.key not in course.passed)
+    if unit.phase == "undo" or begun_:
         return ""
     if unit.step.id in course.jumps:
         return course.jumps[unit.step.id]

@@ -157,8 +157,8 @@ def take_up(
 ) -> Course:
     """Return the course on which the run that `story` tells of goes on; `undoing`: in its undo phase."""
     at = {key: begun.at for key, begun in story.slices.items()}
-    prior = _prior(story, frozenset(retry), left_out, undoing=undoing)
-    prior = _renew(order(plan.manifest), prior, at)
+    units = order(plan.manifest)
+    prior = _renew(units, _prior(units, story, frozenset(retry), left_out, undoing=undoing), at)
     course = _fold(plan, story, prior, left_out, undoing=undoing)
     if course.undoing:
         return course
@@ -195,14 +195,14 @@ def _sweep(plan: Plan, story: RunStory, wiring: Wiring, dead: tuple[Room, ...]) 
             part = unit.part(tuple(host for host in unit.hosts if host in begun.states))
             said = "unknown" not in begun.states.values()
             for room in dead or (wiring.room,):
-                found += [f"{unit.key}: {line}" for line in _swept(runner, room, part, said=said)]
+                found += [f"{unit.key}: {line}" for line in _swept(runner, plan, part, room, said=said)]
     return found
 
 
-def _swept(runner: Runner, room: Room, part: Slice, *, said: bool) -> list[str]:
+def _swept(runner: Runner, plan: Plan, part: Slice, room: Room, *, said: bool) -> list[str]:
     """Sweep one room; what runs on there stops nobody once people have `said` what became of every target."""
     try:
-        return [f"left over and ended: {line}" for line in runner.sweep(room, part)]
+        return [f"left over and ended: {line}" for line in runner.sweep(plan, part, room=room)]
     except BusyError as error:
         if not said:
             raise
@@ -253,17 +253,27 @@ def _need_nobody(change: str, story: RunStory, skip: frozenset[str]) -> None:
 
 
 def _prior(
-    story: RunStory, retry: frozenset[str], left_out: Mapping[str, str], *, undoing: bool = False
+    units: tuple[Unit, ...],
+    story: RunStory,
+    retry: frozenset[str],
+    left_out: Mapping[str, str],
+    *,
+    undoing: bool = False,
 ) -> Prior:
     """Return what is settled: the story's states, those to be retried counting as never reached.
 
-    Once undo has begun only undo is retried: there is no way forward through a half-undone run.
+    Once undo has begun only undo is retried: there is no way forward through a half-undone run. A no is no failure of a
+    target: it is never asked about again.
     """
+    words = {unit.key for unit in units if unit.word}
     undone = undoing or any(key.startswith("undo:") for key in story.slices)
     return {
         key: {
             target: "not_reached"
-            if state in retry and target not in left_out and (not undone or key.startswith("undo:"))
+            if key not in words
+            and state in retry
+            and target not in left_out
+            and (not undone or key.startswith("undo:"))
             else state
             for target, state in begun.states.items()
         }
@@ -282,6 +292,11 @@ def _fold(
         owed=story.owed,
         passed={key: begun.passed for key, begun in story.slices.items() if begun.passed},
         answers=story.answers,
+        before=frozenset(
+            key
+            for key, begun in story.slices.items()
+            if not begun.passed and set(begun.states.values()) - {"not_reached"}
+        ),
         until={
             key: begun.until
             for key, begun in story.slices.items()
@@ -300,16 +315,18 @@ def _fold(
 def _reopen(course: Course, prior: Prior, at: Places) -> Prior:
     """Return `prior` without what a host did in a batch that was closed before the host had passed it.
 
-    The batch's `always` steps stay done until the host really enters the batch again (`course.absorb`).
+    A closing that failed, or died, closed the batch all the same. The batch's `always` steps stay done until the host
+    really enters the batch again (`course.absorb`).
     """
     prior = {key: dict(states) for key, states in prior.items()}
     for unit, earlier, batch in _closings(course.units):
         if unit.block is None or unit.block.id in course.closed:
             continue
+        gone = course.gone(unit)
         for host in unit.hosts:
-            stuck = host in course.dropped or host in course.left_out
+            stuck = host in gone
             missed = any(host in other.hosts and not _settled(prior, other, host) for other in earlier)
-            if missed and not stuck and _settled(prior, unit, host):
+            if missed and not stuck and _closed(at, unit, earlier, host):
                 ordinary = [other for other in batch if not other.step.always]
                 _forget(prior, ordinary, host, at, until=at[unit.key][host])
     return prior
@@ -327,8 +344,10 @@ def _renew(units: tuple[Unit, ...], prior: Prior, at: Places) -> Prior:
 
 def _renewed(course: Course, prior: Prior, at: Places) -> Prior:
     """Return `prior` without the words that something has overtaken."""
-    gone = {*course.left_out, *course.dropped}
-    again = overtaken(course.units, prior, gone, at)
+    # What was passed over for a reason that no longer holds is still to come.
+    lifted = course.passed.keys() - reconsider(course).passed.keys()
+    done = {key: states for key, states in prior.items() if key not in lifted}
+    again = overtaken(course.units, done, course.gone, at)
     return {**prior, **{unit.key: dict.fromkeys(unit.targets, "not_reached") for unit in again}}
 
 
@@ -344,6 +363,12 @@ def _forget(prior: Prior, batch: list[Unit], host: str, at: Places, *, until: in
     for unit in batch:
         if at.get(unit.key, {}).get(host, until + 1) <= until:
             prior[unit.key][host] = "not_reached"
+
+
+def _closed(at: Places, unit: Unit, earlier: list[Unit], host: str) -> bool:
+    """Whether `unit` was begun on `host` after everything that opens its batch there."""
+    opened = max((at.get(other.key, {}).get(host, -1) for other in earlier), default=-1)
+    return at.get(unit.key, {}).get(host, -1) > opened
 
 
 def _settled(prior: Mapping[str, Mapping[str, HostState]], unit: Unit, host: str) -> bool:

@@ -51,7 +51,14 @@ def exceptions(
     cases: Iterable[Case], history: PolicyHistory, leaves: Iterable[Leaf], founded: datetime
 ) -> tuple[Exceptional, ...]:
     """Return every exception, in the log's order. `leaves` are those of the cases, for rule 5."""
-    found = [item for case in cases for item in _of_case(case, history)]
+    return gathered((exceptions_of(case, history) for case in cases), history, leaves, founded)
+
+
+def gathered(
+    told: Iterable[Iterable[Exceptional]], history: PolicyHistory, leaves: Iterable[Leaf], founded: datetime
+) -> tuple[Exceptional, ...]:
+    """Return the same from what `exceptions_of` told of each case."""
+    found = [item for items in told for item in items]
     found += [item for leaf in leaves for item in _of_leaf(leaf)]
     if history.single_root:
         who = history.genesis.by[0]
@@ -61,6 +68,11 @@ def exceptions(
             )
         )
     return tuple(sorted(found, key=lambda item: item.index))
+
+
+def exceptions_of(case: Case, history: PolicyHistory) -> tuple[Exceptional, ...]:
+    """Return those of one case, rule 6 and the hosts left out of rule 5 apart."""
+    return tuple(_of_case(case, history))
 
 
 def _of_case(case: Case, history: PolicyHistory) -> Iterator[Exceptional]:

@@ -8,26 +8,34 @@ does not know the seed beforehand can arrange for a change not to be drawn.
 
 import hashlib
 import heapq
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from itmp.inquiry.cases import Case
 
+R = TypeVar("R")
 _DOMAIN: Final = b"itmp/sample/v1\0"
+
+
+class Cases(Protocol):
+    """Cases that are read from the log each time they are gone through, one at a time: there may be very many."""
+
+    def __iter__(self) -> Iterator[Case]:
+        """Yield each, in the order of first events."""
+
+    def each(self, tell: Callable[[Case], R]) -> Iterator[R]:
+        """Yield what `tell` says of each, in the same order; it may be asked in other processes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Population:
-    """Every change of a period [start, end), oldest first; None leaves a side open. `size` and `root` are the log's.
-
-    `cases` are read from the log each time they are gone through, one at a time: there may be very many.
-    """
+    """Every change of a period [start, end), oldest first; None leaves a side open. `size` and `root` are the log's."""
 
     start: datetime | None
     end: datetime | None
-    cases: Iterable[Case]
+    cases: Cases
     size: int
     root: str
 

@@ -50,20 +50,64 @@ def reconcile(
     slack: timedelta = SLACK,
 ) -> tuple[Disagreement, ...]:
     """Return every disagreement within [start, end), oldest first. Each case is read once, and not kept."""
-    told = tuple(traces)
-    logins, spans = _logins(told), {trace.host: list[_Span]() for trace in told}
-    found = list[Disagreement]()
-    for case in cases:
-        found += (*_unseen(case, logins, slack), *_of_log(case))
-        for run in case.runs:
-            for host, begin, until in run.spans:
-                if host in spans:
-                    spans[host].append((begin - slack, (until or case.last) + slack))
-    found += _uncovered(told, spans)
-    inside = [
-        item for item in found if (start is None or item.at >= start) and (end is None or item.at < end)
-    ]
-    return tuple(sorted(inside, key=lambda item: (item.at, item.place, item.name)))
+    asked = Asked.of(traces, slack)
+    return asked.compared(map(asked.told, cases), start=start, end=end)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What one case says: its own disagreements, `spans` of hosts with traces, every host that was `acted` on."""
+
+    disagreements: tuple[Disagreement, ...]
+    spans: tuple[tuple[str, _Span], ...]
+    acted: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What hosts recorded, to be held against cases, each of which can be asked by itself."""
+
+    traces: tuple[Trace, ...]
+    logins: Mapping[str, list[datetime]]
+    hosts: frozenset[str]
+    slack: timedelta
+
+    @classmethod
+    def of(cls, traces: Iterable[Trace], slack: timedelta) -> "Asked":
+        """Put the traces in order."""
+        every = tuple(traces)
+        hosts = frozenset(trace.host for trace in every)
+        return cls(traces=every, logins=_logins(every), hosts=hosts, slack=slack)
+
+    def told(self, case: Case) -> Told:
+        """Return what one case says."""
+        spans = [
+            (host, (begin - self.slack, (until or case.last) + self.slack))
+            for run in case.runs
+            for host, begin, until in run.spans
+            if host in self.hosts
+        ]
+        return Told(
+            disagreements=(*_unseen(case, self.logins, self.slack), *_of_log(case)),
+            spans=tuple(spans),
+            acted=frozenset(host for run in case.runs for host, _, _ in run.spans),
+        )
+
+    def compared(
+        self, told: Iterable[Told], *, start: datetime | None, end: datetime | None
+    ) -> tuple[Disagreement, ...]:
+        """Return every disagreement within [start, end), oldest first, of the cases that were asked."""
+        spans = {host: list[_Span]() for host in self.hosts}
+        found = list[Disagreement]()
+        for one in told:
+            found += one.disagreements
+            for host, span in one.spans:
+                spans[host].append(span)
+        found += _uncovered(self.traces, spans)
+        inside = [
+            item for item in found if (start is None or item.at >= start) and (end is None or item.at < end)
+        ]
+        return tuple(sorted(inside, key=lambda item: (item.at, item.place, item.name)))
 
 
 def _logins(traces: Iterable[Trace]) -> dict[str, list[datetime]]:

@@ -45,6 +45,7 @@ from itmp.plan.order import (
     targets,
     word_target,
 )
+from itmp.plan.pausing import forbidden, is_no, led, overtaking
 from itmp.plan.rendering import render_play
 from itmp.plan.showing import Section, show
 from itmp.plan.sources import Facts, Needs, Sources
@@ -88,10 +89,14 @@ __all__ = [
     "delegates",
     "diff",
     "encode",
+    "forbidden",
     "from_tar",
+    "is_no",
     "known_from",
+    "led",
     "meant",
     "outcome_of",
+    "overtaking",
     "questions",
     "render_play",
     "resources",

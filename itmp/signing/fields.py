@@ -10,13 +10,16 @@ place.
 import hashlib
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from itmp.errors import InvalidInputError
 from itmp.signing.notes import NoteVerifier
 from itmp.signing.wire import WireError, unbase64
 
+_RECENT: Final = 256
+"""Values that stay read: a statement's interval and head are asked for several times while it is judged."""
 MAX_VALUE: Final = 8192
 MAX_FREE_TEXT: Final = 1024
 NONE: Final = "-"
@@ -62,22 +65,28 @@ _PRINCIPAL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]{0,127}\Z")
 _ORIGIN: Final = re.compile(rf"{_DOMAIN}/{_SEGMENT}/{_SEGMENT}\Z")
 
 
+_LINES: Final = {
+    act: ("log", "signer", "role", "policy", *own.split(), "valid", "seen", "nonce")
+    for act, own in _OWN.items()
+}
+
+
 def lines_of(act: str) -> tuple[str, ...]:
     """Return the names of `act`'s lines after the `act` line, in their fixed order; `KeyError` for no act."""
-    return ("log", "signer", "role", "policy", *_OWN[act].split(), "valid", "seen", "nonce")
+    return _LINES[act]
 
 
 def check(act: str, name: str, value: str) -> None:
     """Raise `ValueError` with the reason unless `value` may stand in line `name` of `act`."""
     if not value or len(value) > MAX_VALUE:
         raise ValueError(f"a value of {len(value)} characters; allowed are 1 to {MAX_VALUE}")
-    if found := _UNPRINTABLE.search(value):
+    if not (value.isascii() and value.isprintable()) and (found := _UNPRINTABLE.search(value)):
         raise ValueError(f"the character U+{ord(found[0]):04X}; only printable ASCII is signed")
-    if value != value.strip(" "):
+    if value[0] == " " or value[-1] == " ":
         raise ValueError("a space at the beginning or the end")
     if value == NONE and (name in _MAY_BE_NONE or (act == "preview" and name in _ABSENT_IN_PREVIEW)):
         return
-    _CHECKS[f"{act}.{name}" if f"{act}.{name}" in _CHECKS else name](value)
+    (_CHECKS.get(f"{act}.{name}") or _CHECKS[name])(value)
 
 
 def check_principal(value: str) -> None:
@@ -95,10 +104,10 @@ def time_of(value: str) -> datetime:
     """Return the time that `2026-11-22T22:00:00Z` names; raise `ValueError` for any other form."""
     if not _TIME.match(value):
         raise ValueError(f"{value!r:.40} is no time of the form 2026-11-22T22:00:00Z")
-    year, month, day = int(value[:4]), int(value[5:7]), int(value[8:10])
-    return datetime(year, month, day, int(value[11:13]), int(value[14:16]), int(value[17:19]), tzinfo=UTC)
+    return datetime.fromisoformat(value)
 
 
+@lru_cache(_RECENT)
 def interval_of(value: str) -> tuple[datetime, datetime]:
     """Return start and end of `TIME TIME`; raise `ValueError` unless the start lies before the end."""
     first, _, second = value.partition(" ")
@@ -108,6 +117,7 @@ def interval_of(value: str) -> tuple[datetime, datetime]:
     return start, end
 
 
+@lru_cache(_RECENT)
 def head_of(value: str) -> tuple[int, bytes]:
     """Return size and root hash of `SIZE BASE64`; raise `ValueError` for anything else."""
     size, _, root = value.partition(" ")

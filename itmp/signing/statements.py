@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -24,6 +25,8 @@ from itmp.signing.wire import WireError
 VERSION_LINE: Final = "itmp-statement/v1"
 MAX_TEXT: Final = 16 * 1024
 _CHANGE_DIGITS: Final = 10
+_RECENT: Final = 64
+"""Texts that stay read: whoever judges a change reads some of its statements twice."""
 
 
 class StatementError(InvalidInputError):
@@ -50,7 +53,7 @@ class Statement:
     def __post_init__(self) -> None:
         act, values = _read(self.text)
         object.__setattr__(self, "act", act)
-        object.__setattr__(self, "fields", MappingProxyType(values))
+        object.__setattr__(self, "fields", values)
 
     @classmethod
     def parse(cls, text: str) -> "Statement":
@@ -181,7 +184,8 @@ def allowed_signers_line(principal: str, key: PublicKey, *, namespaces: str, aut
     return f'{principal} {option}namespaces="{namespaces}" {key.line}'
 
 
-def _read(text: str) -> tuple[str, dict[str, str]]:
+@lru_cache(_RECENT)
+def _read(text: str) -> tuple[str, Mapping[str, str]]:
     if len(text) > MAX_TEXT:
         raise StatementError(f"a statement of {len(text)} characters; the limit is {MAX_TEXT}")
     if not text.endswith("\n"):
@@ -200,7 +204,7 @@ def _read(text: str) -> tuple[str, dict[str, str]]:
         )
     for at, (name, value) in enumerate(values.items(), 3):
         _check(act, name, value, f"line {at}")
-    return act, values
+    return act, MappingProxyType(values)
 
 
 def _value(lines: list[str], at: int, name: str) -> str:

@@ -41,7 +41,7 @@ class Reader:
 
     def string(self) -> bytes:
         """Return a string: uint32 length, then that many bytes."""
-        length = self.uint(4)
+        length = int.from_bytes(self.take(4))
         if length > MAX_STRING:
             raise WireError(f"{self._what}: a string of {length} bytes; the limit is {MAX_STRING}")
         return self.take(length)
@@ -52,7 +52,7 @@ class Reader:
             value = self.string().decode("ascii")
         except UnicodeDecodeError as error:
             raise WireError(f"{self._what}: a name that is not ASCII") from error
-        if not all(" " <= character <= "~" for character in value):
+        if not value.isprintable():
             raise WireError(f"{self._what}: a name with control characters")
         return value
 

@@ -8,7 +8,7 @@ serves many processes.
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias
@@ -234,6 +234,10 @@ class MemoryStore:
         """Wait for the publisher's turn."""
         with self._publishing:
             yield
+
+    def guard(self) -> AbstractContextManager[object]:
+        """Return what threads exclude each other by; nothing in memory is of use to a forked child."""
+        return threading.RLock()
 
     def complaints(self) -> Sequence[str]:
         """Return what keeps the store from taking leaves."""

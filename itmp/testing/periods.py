@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from itmp.audit import Event
+from itmp.audit import Event, LogStore
 from itmp.canonical import digest
 from itmp.change import Handover, previous_data
 from itmp.evidence import archive
@@ -58,11 +58,13 @@ class NextStory(Story):
         note: Callable[[Handover], str] | None = None,
         previous: Mapping[str, Any] | None = None,
         policy: bytes | None = None,
+        store: LogStore | None = None,
     ) -> None:
         self.before, new = before, key or next_key()
         self._note = note or (lambda one: one.sign(before.key, new))
         self._previous = previous or {}
         super().__init__(
+            store=store,
             key=new,
             plan=before.plan,
             policy=policy or before.policy_bytes,

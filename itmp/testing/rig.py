@@ -229,6 +229,10 @@ class Rig:
             Answer(value=value, leaf=Digest(canonical.digest(value.encode()))) if value is not None else None
         )
 
+    def noes(self) -> frozenset[str]:
+        """Return the questions that `answers` answers with no."""
+        return frozenset(key for key, value in self.answers.items() if value == "false")
+
     def sleep(self, seconds: float) -> None:
         """Let time pass in this world: what `asleep` does happens meanwhile."""
         self.now += timedelta(seconds=seconds)

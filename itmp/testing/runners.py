@@ -114,7 +114,7 @@ class ScriptedRunner:
             self._world.left_over.append(part.key)
             raise
 
-    def sweep(self, room: Room, part: Slice) -> tuple[str, ...]:
+    def sweep(self, plan: Plan, part: Slice, *, room: Room) -> tuple[str, ...]:  # noqa: ARG002 -- the door's signature
         """End what was left over of `part`."""
         self._fuse.node(f"sweep {part.key}")
         found = tuple(f"{room.token} {key}" for key in self._world.left_over if key == part.key)

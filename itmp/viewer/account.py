@@ -36,7 +36,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """A change: its case, the verdicts, its exceptions, `lines` of its timeline from `start` on, of `count`."""
+    """A change: its case, the verdicts, its exceptions, `lines` of its timeline from `start` on, of `count`.
+
+    `period` is the one it is of, empty for the current one.
+    """
 
     case: Case
     report: Report
@@ -46,6 +49,7 @@ class Account:
     lines: tuple[Line, ...]
     start: int
     count: int
+    period: str = ""
 
     @property
     def hosts(self) -> Mapping[str, tuple[str, ...]]:
@@ -73,6 +77,7 @@ def account(place: Workspace, name: str, *, trust: Trust | None = None, start: i
         lines=tuple(map(line, found.leaves[start : start + LINES])),
         start=start,
         count=len(found.leaves),
+        period=place.period,
     )
 
 

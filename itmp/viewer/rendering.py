@@ -36,14 +36,18 @@ def environment() -> Environment:
 
 def page(template: str, **values: Any) -> str:
     """Render one page."""
-    return environment().get_template(template).render(inline="", **values)
+    return environment().get_template(template).render({"inline": "", "where": None, **values})
 
 
 def report(account: Account) -> str:
     """Return one change as one file that needs nothing else."""
     # Our own style sheet, not a value: it is the one text that is not escaped.
     sheet = Markup(style())  # noqa: S704 - a file of this package
-    return environment().get_template("change.html").render(inline=sheet, **values_of(account), base=None)
+    return (
+        environment()
+        .get_template("change.html")
+        .render(inline=sheet, where=None, **values_of(account), base=None)
+    )
 
 
 def values_of(account: Account) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated, Final
 
 from fastapi import FastAPI, Query, Request, Response
@@ -27,6 +28,8 @@ from itmp.workspace import (
     browse,
     browse_exceptions,
     browse_one,
+    of_period,
+    periods_of,
 )
 
 HEADERS: Final = {
@@ -109,10 +112,15 @@ def _explained(_: Request, error: Exception) -> HTMLResponse:
 
 
 class _Pages:
-    """One method a page; each runs in a thread of its own, reads, and returns text."""
+    """One method a page; each runs in a thread of its own, reads, and returns text.
+
+    A list is of one period, and says of which and where the others are.
+    """
 
     def __init__(self, place: Workspace, trust: Trust | None) -> None:
         self._place, self._trust = place, trust
+        self._periods = periods_of(place)
+        self._opened = {self._periods.current: place}
 
     def warm(self) -> None:
         """Open the log and bring the search index up to date, so that no page waits for that."""
@@ -135,15 +143,19 @@ class _Pages:
             app.add_api_route(path, answer, methods=["GET"], response_class=HTMLResponse)
         app.get("/style.css")(lambda: Response(style(), media_type="text/css"))
 
-    def population(self, q: Text = "", start: Text = "", end: Text = "", at: Number = 0) -> str:
+    def population(
+        self, q: Text = "", start: Text = "", end: Text = "", at: Number = 0, period: Text = ""
+    ) -> str:
         """List changes, newest first; the rows shown are folded from their raw leaves."""
-        found = browse(self._place, words=q, opened=(start, end), skip=at, limit=PAGE)
-        asked = {"q": q, "start": start, "end": end}
-        return page("population.html", base="", found=found, at=at, size=PAGE, asked=asked)
+        place, told = self._of(period)
+        found = browse(place, words=q, opened=(start, end), skip=at, limit=PAGE)
+        asked = {"q": q, "start": start, "end": end, **told}
+        return self._page("population.html", period, found=found, at=at, size=PAGE, asked=asked)
 
     def change(self, name: str, at: Number = 0) -> str:
         """Tell one change."""
-        return page("change.html", base="", **values_of(self._account(name, at)))
+        found = self._account(name, at)
+        return self._page("change.html", found.period, **values_of(found))
 
     def report(self, name: str) -> HTMLResponse:
         """Give the same as one file."""
@@ -151,32 +163,46 @@ class _Pages:
         attached = {"Content-Disposition": f'attachment; filename="{found.case.id}.html"'}
         return HTMLResponse(report(found), headers=attached)
 
-    def leaf(self, index: Annotated[int, PathParameter(ge=0, le=10**9)]) -> str:
+    def leaf(self, index: Annotated[int, PathParameter(ge=0, le=10**9)], period: Text = "") -> str:
         """Show one event, exactly as logged."""
-        found = audit_show(self._place, str(index))
-        return page("leaf.html", base="", leaf=found, line=line(found), text=found.data.decode())
+        found = audit_show(self._of(period)[0], str(index))
+        return self._page("leaf.html", period, leaf=found, line=line(found), text=found.data.decode())
 
-    def exceptions(self, start: Text = "", end: Text = "", at: Number = 0) -> str:
+    def exceptions(self, start: Text = "", end: Text = "", at: Number = 0, period: Text = "") -> str:
         """List where a control did less than usual, newest first."""
-        found = browse_exceptions(self._place, start=start, end=end, skip=at, limit=PAGE)
-        asked = {"start": start, "end": end}
-        return page("exceptions.html", base="", found=found, at=at, size=PAGE, asked=asked)
+        place, told = self._of(period)
+        found = browse_exceptions(place, start=start, end=end, skip=at, limit=PAGE)
+        asked = {"start": start, "end": end, **told}
+        return self._page("exceptions.html", period, found=found, at=at, size=PAGE, asked=asked)
 
-    def access(self) -> str:
+    def access(self, period: Text = "") -> str:
         """Say who may do what."""
-        return page("access.html", base="", grants=audit_access(self._place))
+        return self._page("access.html", period, grants=audit_access(self._of(period)[0]))
 
-    def log(self) -> str:
+    def log(self, period: Text = "") -> str:
         """Show the log's head, and what it rests on."""
-        log, history = self._place.log, self._place.history()
-        return page(
+        place = self._of(period)[0]
+        log, history = place.log, place.history()
+        return self._page(
             "log.html",
-            base="",
+            period,
             head=log.checkpoint(),
             vkey=log.vkey,
             genesis=history.genesis,
             trust=self._trust,
         )
+
+    def _page(self, template: str, period: str, **values: object) -> str:
+        """Render a page of one period, which it names where there are others."""
+        where = replace(self._periods, name=period or self._periods.current)
+        return page(template, base="", where=where, **values)
+
+    def _of(self, period: str) -> tuple[Workspace, dict[str, str]]:
+        """Return the workspace in a period (empty: the current one), and what links within it must say."""
+        name = period or self._periods.current
+        if name not in self._opened:
+            self._opened[name] = of_period(self._place, name)
+        return self._opened[name], {"period": name} if name != self._periods.current else {}
 
     def _account(self, name: str, at: int) -> Account:
         return account(self._place, browse_one(self._place, name), trust=self._trust, start=at)

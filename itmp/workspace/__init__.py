@@ -35,7 +35,7 @@ _HOME: Final = {
     "Rotation": "rotating", "rotate": "rotating", "rotation_text": "rotating", "rotation_seal": "rotating",
     "rotation_abandon": "rotating",
     "Shard": "packing", "audit_archive": "packing", "audit_periods": "packing", "of_period": "periods",
-    "in_its_period": "periods",
+    "in_its_period": "periods", "Periods": "periods", "periods_of": "periods",
     "audit_export": "exporting", "STREAM": "exporting",
     "Account": "inquiries", "audit_account": "inquiries", "audit_cases": "inquiries", "moment": "inquiries",
     "browse": "browsing", "browse_exceptions": "browsing", "browse_one": "browsing",
@@ -64,6 +64,7 @@ __all__ = [
     "Entry",
     "Founded",
     "OnEvent",
+    "Periods",
     "Plan",
     "Population",
     "Preview",
@@ -138,6 +139,7 @@ __all__ = [
     "parse_duration",
     "parse_time",
     "patch_resolve",
+    "periods_of",
     "policy_propose",
     "policy_sign",
     "policy_test",
@@ -221,7 +223,7 @@ if TYPE_CHECKING:
     from itmp.workspace.offline import Added, Words, add_statement, statement_text
     from itmp.workspace.packing import Shard, audit_archive, audit_periods
     from itmp.workspace.patches import patch_resolve
-    from itmp.workspace.periods import in_its_period, of_period
+    from itmp.workspace.periods import Periods, in_its_period, of_period, periods_of
     from itmp.workspace.place import Workspace
     from itmp.workspace.planning import (
         SUFFIX,

@@ -99,6 +99,18 @@ def survey(place: Workspace) -> tuple[tuple[Finding, ...], tuple[Coverage, ...]]
     return tuple(findings), tuple(coverage)
 
 
+def survey_ended(place: Workspace) -> tuple[Finding, ...]:
+    """Compare a period that has ended with what the anchors on this machine hold of it; nothing else is contacted."""
+    log, size, kept = NoteVerifier.parse(place.log.vkey), place.log.size(), dict(place.log.kept())
+    return tuple(
+        finding
+        for one in anchors_of(place, local=True)
+        for finding in judge(
+            f"period {place.period}: anchor {one.name}", _held(one, kept), log, size, place.log.root
+        )[0]
+    )
+
+
 def anchors_of(place: Workspace, *, local: bool = False) -> tuple[Anchor, ...]:
     """Return the configured anchors, or those on this machine alone; `InvalidInputError` where a kind lacks a key."""
     settings = [one for one in place.config.anchors if not local or one.kind in LOCAL]

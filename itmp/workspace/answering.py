@@ -12,7 +12,7 @@ from itmp.adapters.clock import SystemClock
 from itmp.change import ChangeRecord, RunRecord, fold
 from itmp.errors import BusyError, InvalidInputError, NotFoundError, RefusedError
 from itmp.execution.doors import Answer, Slice
-from itmp.plan import AskStep, Plan, answer_value, meant, questions
+from itmp.plan import AskStep, Plan, answer_value, is_no, meant, questions
 from itmp.workspace import changes, planning
 from itmp.workspace.noticing import Notice
 from itmp.workspace.place import Workspace
@@ -46,16 +46,23 @@ class LogPatience:
 
     def answer(self, part: Slice) -> Answer | None:
         """Return the first answer that counts; see the door's contract."""
-        head = self._place.log.head_of(self._change)
-        if head != self._head:
-            self._found = self._read()
-            self._head = head
-        return self._found.get(part.key)
+        return self._standing().get(part.key)
+
+    def noes(self) -> frozenset[str]:
+        """Return the questions to which a no stands; see the door's contract."""
+        asked = questions(self._plan.manifest)
+        return frozenset(key for key, one in self._standing().items() if is_no(asked[key], one.value))
 
     def sleep(self, seconds: float) -> None:
         """Let time pass, until something is written to the log."""
         self._notice = self._notice or Notice(self._place)  # most runs never wait
         self._notice.wait(seconds)
+
+    def _standing(self) -> dict[str, Answer]:
+        head = self._place.log.head_of(self._change)
+        if head != self._head:
+            self._found, self._head = self._read(), head
+        return self._found
 
     def _read(self) -> dict[str, Answer]:
         place, now = self._place, SystemClock().now()
@@ -100,7 +107,7 @@ def asking(place: Workspace, record: ChangeRecord) -> dict[str, AskStep]:
     if record.run is None or record.run.state in {"succeeded", "undone"}:
         return {}
     plan = planning.logged_plan(place, changes.request_of(record).plan)
-    return {key: step for key, step in questions(plan.manifest).items() if _is_asked(record.run, key)}
+    return {key: step for key, step in questions(plan.manifest).items() if key in record.run.asks}
 
 
 def told(asked: "Mapping[str, AskStep]") -> tuple[dict[str, Any], ...]:
@@ -114,7 +121,3 @@ def told(asked: "Mapping[str, AskStep]") -> tuple[dict[str, Any], ...]:
 def commands(change: str, asked: "Mapping[str, AskStep]") -> tuple[str, ...]:
     """Return the commands that answer open questions."""
     return tuple(f"itmp answer {change} {key} VALUE" for key in asked)
-
-
-def _is_asked(run: RunRecord, key: str) -> bool:
-    return key not in run.answers and any(part.key == key and not part.passed for part in run.slices)

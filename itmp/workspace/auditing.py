@@ -4,6 +4,7 @@ Rules kept here: nothing that is shown or proven is an index's word; verifying r
 entries and asks nothing of the code that wrote them; a report names every finding with its rule, place and reason.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,8 @@ from itmp.workspace.place import Workspace
 from itmp.workspace.planning import write_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from itmp.adapters.anchors.apart import Separated
 
 DAMAGED: Final = 40
@@ -73,12 +76,13 @@ def audit_verify(place: Workspace, *, strict: bool = False) -> LogReport:
     """
     before, older = chain.verify_older(place)
     findings = [*before, *verify_log(place)]
-    log = place.log
+    log, ended = place.log, [periods.of_period(place, name) for name in names(place.state)]
     if strict:
-        here = (*(periods.of_period(place, name) for name in names(place.state)), place)
+        here = (*ended, place)
         findings += [finding for one in here for leaf in one.log.leaves() for finding in _strict(one, leaf)]
     signed = log.checkpoint().checkpoint
     findings += _unfounded(place)
+    findings += _anchored(ended)
     found, coverage = anchoring.survey(place)
     report = LogReport(
         size=signed.size,
@@ -92,6 +96,13 @@ def audit_verify(place: Workspace, *, strict: bool = False) -> LogReport:
     for incident in wrong:
         alerting.tell(place, incident)
     return report
+
+
+def _anchored(ended: "Sequence[Workspace]") -> "Iterator[Finding]":
+    """Compare each period that has ended, and can be opened, with this machine's anchors."""
+    for one in ended:
+        with suppress(Error):  # what keeps it from being opened is told by its own rules
+            yield from anchoring.survey_ended(one)
 
 
 def _unfounded(place: Workspace) -> list[Finding]:

@@ -6,8 +6,10 @@ change; the record is always folded from the log's leaves, never from an index.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -15,7 +17,7 @@ from itmp import canonical
 from itmp.adapters.clock import SystemClock
 from itmp.audit import Expect, HeadMovedError, Leaf, Receipt
 from itmp.calendars import Window, format_time
-from itmp.change import ChangeRecord, Request, Vote, fold
+from itmp.change import ChangeRecord, Request, Vote, fold, skim
 from itmp.errors import (
     BusyError,
     Error,
@@ -127,6 +129,16 @@ def _folded(place: Workspace, leaves: tuple[Leaf, ...]) -> ChangeRecord:
     except Error:
         return record
     return fold(leaves, history, manifest=manifest, now=SystemClock().now(), blob=place.log.blob)
+
+
+def skimmed(place: Workspace, change: str, now: datetime) -> ChangeRecord:
+    """Fold every leaf of the change as `find` does, but leave out what its many results say."""
+    history, blob = place.history(), place.log.blob
+    first = skim(islice(place.log.each_of_change(change), 1), history, blob=blob)
+    manifest = None
+    with suppress(Error):
+        manifest = planning.logged_plan(place, first.plan).manifest if first.plan else None
+    return skim(place.log.each_of_change(change), history, manifest=manifest, now=now, blob=blob)
 
 
 def request_of(record: ChangeRecord) -> Request:

@@ -7,7 +7,7 @@ finishes when asked again; leaves never go.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, TypeAlias
 
@@ -107,14 +107,19 @@ def redact_lines(place: Workspace, name: str, pointer: str, reason: str) -> Mapp
 def redact_asked(place: Workspace, name: str, pointer: str) -> Shown:
     """Destroy one content that a recorded statement asks to destroy."""
     (content,) = _of_leaf(place, name, pointer)
+    away = False
     if content.redaction is None or content.redaction.unfounded:
         if not content.asked:
             return _awaited(place, content)
+        away = _store(place).get(content.commitment) is None
         _destroy(place, [content])
     else:
         _store(place).destroy(content.commitment)
     (content,) = _of_leaf(place, content.leaf, pointer)
-    return _shown(place, content, _state(place, content, SystemClock().now()))
+    shown = _shown(place, content, _state(place, content, SystemClock().now()))
+    file = f"{private.PRIVATE}/{content.at:%Y-%m}/{content.commitment.removeprefix('sha256:')}"
+    more = f"; it was not here any more: destroy it where it was moved away to, as {file}" if away else ""
+    return replace(shown, why=shown.why + more)
 
 
 def audit_retention(place: Workspace, *, apply: bool = False) -> Retained:
@@ -158,17 +163,36 @@ def owed(place: Workspace) -> Mapping[str, int]:
 
 
 def _of_leaf(place: Workspace, name: str, pointer: str) -> tuple[Content, ...]:
-    leaf = entries.audit_show(place, name)
-    found = [item for item in committed(place) if item.leaf == leaf.hash]
+    everything = committed(place)  # of packed periods too: the private store is one for all
+    found = [item for item in everything if item.leaf == name]
+    if not found:
+        leaf = _leaf(place, name)
+        found = [item for item in everything if item.leaf == leaf]
     chosen = tuple(item for item in found if pointer in {"", item.pointer})
     if not chosen:
         there = ", ".join(item.pointer for item in found) or "nothing"
         raise NotFoundError(
             f"the leaf commits to {there}" + (f", not to {pointer!r:.80}" if pointer else ""),
-            where=f"leaf {leaf.index}",
+            where=f"leaf {name:.80}",
             do="Only committed contents can be opened or destroyed; what a leaf itself says stays for ever.",
         )
     return chosen
+
+
+def _leaf(place: Workspace, name: str) -> str:
+    """Return the hash of a leaf of any period that is in place; say where else it may lie."""
+    try:
+        return entries.audit_show(place, name).hash
+    except NotFoundError as error:
+        shards = [shard for shard in packing.audit_periods(place) if shard.where in {"packed", "dropped"}]
+        if not shards:
+            raise
+        told = ", ".join(f"{shard.name} is {shard.where} {shard.file}".rstrip() for shard in shards)
+        raise NotFoundError(
+            f"{error.what}; {told}",
+            do="Name a leaf of a packed period by its hash. What a dropped one committed to has no proof any more: "
+            "itmp audit retention lists what is left of it as strays.",
+        ) from error
 
 
 def _ask(place: Workspace, content: Content, reason: str, key: str | None) -> None:

@@ -5,14 +5,14 @@ watches decides nothing, and what a watcher raises ends its watching alone; a ru
 whoever waits, and is called by its name.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from itmp import canonical
 from itmp.audit import Event, Leaf
-from itmp.change import ChangeRecord, RunRecord
-from itmp.errors import BusyError, Error
+from itmp.change import ChangeRecord, RunRecord, hosts_digest
+from itmp.errors import BusyError, Error, InvalidInputError
 from itmp.execution.course import Unit, order
 from itmp.execution.progress import (
     ActionFinished,
@@ -27,9 +27,10 @@ from itmp.execution.progress import (
     SliceStarted,
     WaitStarted,
 )
-from itmp.plan import AskStep, WaitStep, meant
+from itmp.plan import AskStep, Plan, WaitStep, meant, targets
 from itmp.workspace import changes, planning
 from itmp.workspace.glancing import ENDED
+from itmp.workspace.narrowing import kept_limit
 from itmp.workspace.noticing import Notice, is_held
 from itmp.workspace.place import Workspace
 from itmp.workspace.result import CODES, Result
@@ -38,14 +39,26 @@ if TYPE_CHECKING:
     from itmp.execution import Progress
     from itmp.execution.doors import Phase
 
+Terms: TypeAlias = Callable[[Plan, RunRecord], None]
+Wanted: TypeAlias = Callable[[Plan], tuple[str, ...] | None]
 _LONG: Final = 3600.0
 _BEGUN: Final = frozenset({"run.started", "run.resumed"})
 
 
-def attach(place: Workspace, change: str, progress: "Progress") -> Result:
-    """Follow the run that another process carries out, telling `progress` its events; return how it ended."""
+def _whichever(_: Plan) -> None:
+    """Ask for no hosts in particular."""
+
+
+def attach(place: Workspace, change: str, progress: "Progress", *, wanted: Wanted = _whichever) -> Result:
+    """Follow the run that another process carries out, telling `progress` its events; return how it ended.
+
+    `wanted` gives the hosts of the run that is asked for (`None`: whichever). Raises `InvalidInputError` when the run
+    is on others, and `BusyError` when it is an undo.
+    """
     with Notice(place) as notice:
-        tail = Tail(place, change)
+        tail = Tail(
+            place, change, terms=lambda plan, run: _refuse_other_terms(plan, run, change, wanted(plan))
+        )
         watching = True
         while True:
             going = is_held(place, change)
@@ -56,7 +69,12 @@ def attach(place: Workspace, change: str, progress: "Progress") -> Result:
     record = changes.find(place, change)
     if record.run and record.run.state in ENDED:
         note = "another process carried this run out; here it was followed"
-        return replace(replayed(record, record.run), notes=(note,))
+        plan = planning.logged_plan(place, changes.request_of(record).plan)
+        if not tail.compared:  # it had ended when we came, and its process still held the change
+            _refuse_other_terms(plan, record.run, change, wanted(plan))
+        hosts = kept_limit(plan, record.run)
+        limited = (f"it ran {_on(hosts)}",) if hosts else ()
+        return replace(replayed(record, record.run), notes=(note, *limited))
     raise BusyError(
         f"the run of {change} that this attached to did not finish",
         do=f"Take it up with: itmp resume {change}",
@@ -78,10 +96,14 @@ def replayed(record: ChangeRecord, ended: RunRecord) -> Result:
 
 
 class Tail:
-    """The events of a change's newest attempt, as far as the log tells them; each is given once."""
+    """The events of a change's newest attempt, as far as the log tells them; each is given once.
 
-    def __init__(self, place: Workspace, change: str) -> None:
-        self._log, self._place, self._change = place.log, place, change
+    `terms` is asked at the beginning of an attempt whether it is to be followed; it raises where not.
+    """
+
+    def __init__(self, place: Workspace, change: str, *, terms: Terms | None = None) -> None:
+        self._log, self._place, self._change, self._terms = place.log, place, change, terms
+        self.compared = False
         self._units: Mapping[str, Unit] = {}
         self._slices: dict[str, str] = {}
         self._seen = self._begin()
@@ -132,6 +154,9 @@ class Tail:
         plan = planning.logged_plan(self._place, changes.request_of(record).plan)
         self._units = {unit.key: unit for unit in order(plan.manifest)}
         run = next((one for one in record.runs if one.id == event.run), None)
+        if run and self._terms:
+            self._terms(plan, run)
+            self.compared = True
         return RunStarted(
             change=self._change,
             plan=plan.digest,
@@ -181,6 +206,24 @@ class Tail:
             return canonical.loads(self._log.blob(canonical.parse_digest(found))) if found else {}
         except Error:
             return {}
+
+
+def _refuse_other_terms(plan: Plan, run: RunRecord, change: str, wanted: tuple[str, ...] | None) -> None:
+    """Raise unless whoever asks for a run on the hosts `wanted` asks for this one."""
+    if run.permits[-1].mode == "undo":
+        raise BusyError(
+            f"another process undoes {change}", do=f"Follow it: itmp wait {change} --for finished"
+        )
+    if wanted is not None and hosts_digest(wanted or targets(plan.manifest)) != run.permits[0].body["hosts"]:
+        raise InvalidInputError(
+            f"another process runs {change} {_on(kept_limit(plan, run))}, and this asks to run it {_on(wanted)}",
+            where=f"run {run.id}",
+            do=f"A change runs once. Follow it: itmp run {change}; or stop it: itmp stop {change} --reason TEXT",
+        )
+
+
+def _on(hosts: tuple[str, ...]) -> str:
+    return f"on {', '.join(hosts):.200} alone" if hosts else "on all hosts of its plan"
 
 
 def _tell(tail: Tail, progress: "Progress") -> bool:

@@ -2,7 +2,8 @@
 
 Rules kept here: leaf 0 holds the log's key, the first policy and the enrol statements of its root people, so that
 who may do what is never decided by a file of the working tree; with one root person evidence says `single root`; the
-log's private key is written once, readable by its owner only, and never into the log's folder.
+log's private key is written once, readable by its owner only, and never into the log's folder; a founder may die at any
+moment: asked the same again, it completes what was begun (see `begun`).
 """
 
 import getpass
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from itmp.adapters import posix_log
 from itmp.adapters.clock import new_id
+from itmp.adapters.posix_log import durable
 from itmp.adapters.ssh_keygen import choose_key
 from itmp.audit import Event
 from itmp.calendars import format_time
@@ -25,17 +27,21 @@ from itmp.change import Policy, starter_policy, team_policy
 from itmp.errors import InvalidInputError, NotFoundError
 from itmp.signing import LogKey, NoteKey, PublicKey, Signed, Statement, sign_statement, verify_signed
 from itmp.signing.wire import rebase64
-from itmp.workspace import anchoring, config
+from itmp.workspace import anchoring, begun, config
+from itmp.workspace.begun import FOUNDING, KEY, POLICY
 from itmp.workspace.place import EXECUTOR, Workspace
+from itmp.workspace.plain import plain, read_given, read_plain
 from itmp.workspace.tooling import write_schemas
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-FOUNDING: Final = "founding"
-POLICY: Final = "policy.yml"
-KEY: Final = "log.key"
-TRUST: Final = "trust"
+    from itmp.audit import Log
+
+SINGLE: Final = "single root: one person alone enrolled this log, and its evidence says so"
+COMPLETED: Final = (
+    "an earlier itmp init had begun this log and was interrupted; what was missing is written now"
+)
 _EMPTY: Final = "0 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
 """`seen` of an empty log: size 0 and the RFC 6962 empty root."""
 AGENT: Final = "agent:"
@@ -71,26 +77,27 @@ def init(
     policy: Path | None = None,
     log_key: str = "",
 ) -> Founded:
-    """Found a log for one person, who enrols alone. Raise `InvalidInputError` where one exists.
+    """Found a log for one person, who enrols alone; complete it where this was begun and interrupted.
 
-    `log_key` is `agent:SHA256:…` for a log key in the ssh-agent; else a fresh one is written to a file.
+    `InvalidInputError` where a log was founded, or begun otherwise. `log_key` is `agent:SHA256:…` for a log key in the
+    ssh-agent; else a fresh one is written to a file.
     """
-    _refuse_existing(folder)
-    person = choose_key(key, os.environ, None)
-    signer, organization = _who(signer, organization)
-    data = policy.read_bytes() if policy else starter_policy(signer, person.public.line)
-    made = _prepare(folder, organization, data, log_key)
-    if key:
-        _remember(folder, signer, Path(key))
-    text = _enrol(made, data, signer)
-    founded = _seal(folder, made, data, [sign_statement(text, person)])
-    return Founded(
-        origin=founded.origin,
-        vkey=founded.vkey,
-        genesis=founded.genesis,
-        trust=founded.trust,
-        notes=("single root: one person alone enrolled this log, and its evidence says so",),
-    )
+    with begun.alone(folder):
+        log = begun.open_begun(folder)
+        begun.refuse_prepared(folder)
+        person = choose_key(key, os.environ, None)
+        signer, organization = _who(signer, organization)
+        data = read_given(policy) if policy else starter_policy(signer, person.public.line)
+        if log is not None:
+            begun.check_policy(log, data)
+            if _is_other(posix_log.key_of(folder / config.STATE), log_key, data):
+                raise begun.differs(log, "with another log key")
+            return _end(folder, log, (SINGLE, COMPLETED))
+        made = _prepare(folder, organization, data, log_key)
+        if key:
+            _remember(folder, signer, Path(key))
+        text = _enrol(made, data, signer)
+        return _seal(folder, made, data, [sign_statement(text, person)], (SINGLE,))
 
 
 def init_roots(
@@ -101,40 +108,54 @@ def init_roots(
     policy: Path | None = None,
     log_key: str = "",
 ) -> tuple[EnrolText, ...]:
-    """Prepare a log for several root people: write one text for each to sign; `seal` then begins the log."""
-    _refuse_existing(folder)
+    """Prepare a log for several root people: write one text for each to sign; `seal` then begins the log.
+
+    Asked again, it returns the same texts, for some may be signed by now; new ones when they have expired.
+    """
     people = dict(_person(path) for path in public_keys)
     first = next(iter(people))
     _, organization = _who(first, organization)
     entries: dict[str, tuple[str, tuple[str, ...]]] = {
         name: (line, _ALL_ROLES) for name, line in people.items()
     }
-    data = policy.read_bytes() if policy else team_policy(entries, amend=len(people))
-    made = _prepare(folder, organization, data, log_key)
-    _keep_pending(folder, made, data)
-    return tuple(_write_text(folder, made, data, name) for name in people)
+    data = read_given(policy) if policy else team_policy(entries, amend=len(people))
+    texts = {_text_name(name): name for name in people}
+    if len(texts) < len(people):
+        raise InvalidInputError(
+            "two signers' texts would have one name",
+            do="Let ids differ in letters, digits, dots and hyphens.",
+        )
+    with begun.alone(folder):
+        begun.refuse_begun(begun.open_begun(folder))
+        state = folder / config.STATE
+        if begun.prepared(state, data, texts, datetime.now(UTC)):
+            if _is_other(posix_log.read_key(state / FOUNDING / KEY), log_key, data):
+                begun.refuse_prepared(folder)
+        else:
+            made = _prepare(folder, organization, data, log_key)
+            statements = {file: _enrol(made, data, name).text for file, name in texts.items()}
+            begun.keep_prepared(state, {POLICY: data.decode(), KEY: made.to_text() + "\n", **statements})
+    return tuple(_enrol_text(state / FOUNDING / file, name) for file, name in texts.items())
 
 
 def seal(folder: Path, signatures: tuple[Path, ...]) -> Founded:
-    """Begin the log with the root people's signatures over their texts (`TEXT.sig` beside each text)."""
-    _refuse_existing(folder)
+    """Begin the log with the root people's signatures over their texts (`TEXT.sig` beside each text).
+
+    Complete it where this was begun and interrupted.
+    """
     pending = folder / config.STATE / FOUNDING
-    if not (pending / POLICY).is_file():
-        raise NotFoundError(
-            "nothing to seal here", where=str(folder), do="Begin with: itmp init --root PUB --root PUB"
-        )
-    log_key = posix_log.read_key(pending / KEY)
-    signed = [_signed(path, log_key) for path in signatures]
-    founded = _seal(folder, log_key, (pending / POLICY).read_bytes(), signed)
-    for path in pending.iterdir():
-        path.unlink()
-    pending.rmdir()
-    return founded
-
-
-def _refuse_existing(folder: Path) -> None:
-    if (folder / config.STATE / "log" / "checkpoint").exists():
-        raise InvalidInputError("there is a log here already", where=str(folder), do="A log is founded once.")
+    with begun.alone(folder):
+        log = begun.open_begun(folder)
+        if log is not None:
+            begun.check_signed(log, signatures)
+            return _end(folder, log, (COMPLETED,))
+        if not (pending / POLICY).is_file():
+            raise NotFoundError(
+                "nothing to seal here", where=str(folder), do="Begin with: itmp init --root PUB --root PUB"
+            )
+        log_key = posix_log.read_key(pending / KEY)
+        signed = [_signed(path, log_key) for path in signatures]
+        return _seal(folder, log_key, read_given(pending / POLICY), signed)
 
 
 def _who(signer: str, organization: str) -> tuple[str, str]:
@@ -150,9 +171,8 @@ def _prepare(folder: Path, organization: str, policy: bytes, log_key: str) -> Lo
     state.mkdir(parents=True, exist_ok=True)
     state.chmod(0o700)
     if not (folder / config.FILE).exists():
-        (folder / config.FILE).write_text(
-            f"organization: {organization}\nlog: ops\ninventories: []\nanchors:\n  - kind: directory\n"
-        )
+        text = f"organization: {organization}\nlog: ops\ninventories: []\nanchors:\n  - kind: directory\n"
+        durable.replace(folder / config.FILE, text.encode(), mode=0o644)
     settings = config.load(folder)
     origin = f"{settings.organization}/{settings.log}/{datetime.now(UTC):%Y}"
     return log_key_of(log_key, origin, people)
@@ -180,19 +200,18 @@ def log_key_of(option: str, origin: str, policy: Policy) -> LogKey:
     return key
 
 
+def _is_other(held: LogKey, option: str, policy: bytes) -> bool:
+    """Whether `option` (see `log_key_of`) means another key than the one that was made or chosen before."""
+    if isinstance(held, NoteKey):
+        return bool(option)
+    return not option or log_key_of(option, held.name, Policy.from_bytes(policy)).vkey != held.vkey
+
+
 def _remember(folder: Path, signer: str, key: Path) -> None:
     """Write who signs here by default, where nothing says so yet."""
     if not (folder / config.LOCAL).exists():
-        (folder / config.LOCAL).write_text(f"me: {{signer: {signer}, key: {key.expanduser().resolve()}}}\n")
-
-
-def _keep_pending(folder: Path, log_key: LogKey, policy: bytes) -> None:
-    """Keep key and policy until the root people have signed; the key is readable by its owner only."""
-    pending = folder / config.STATE / FOUNDING
-    pending.mkdir(mode=0o700)
-    (pending / POLICY).write_bytes(policy)
-    with os.fdopen(os.open(pending / KEY, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(log_key.to_text() + "\n")
+        text = f"me: {{signer: {signer}, key: {key.expanduser().resolve()}}}\n"
+        durable.replace(folder / config.LOCAL, text.encode(), mode=0o644)
 
 
 def _enrol(log_key: LogKey, policy: bytes, signer: str) -> Statement:
@@ -223,13 +242,13 @@ def _enrol_role(policy: Policy, signer: str) -> str:
     return role
 
 
-def _write_text(folder: Path, log_key: LogKey, policy: bytes, signer: str) -> EnrolText:
-    pending = folder / config.STATE / FOUNDING
-    statement = _enrol(log_key, policy, signer)
-    path = pending / f"enrol-{re.sub(r'[^A-Za-z0-9.-]', '-', signer)}.txt"
-    path.write_text(statement.text)
-    command = f"ssh-keygen -Y sign -n {statement.namespace} -f KEY {path}"
-    return EnrolText(path=path, signer=signer, command=command)
+def _text_name(signer: str) -> str:
+    return f"enrol-{re.sub(r'[^A-Za-z0-9.-]', '-', signer)}.txt"
+
+
+def _enrol_text(path: Path, signer: str) -> EnrolText:
+    namespace = Statement.parse(read_plain(path)).namespace
+    return EnrolText(path=path, signer=signer, command=f"ssh-keygen -Y sign -n {namespace} -f KEY {path}")
 
 
 def _signed(path: Path, log_key: LogKey) -> Signed:
@@ -238,12 +257,14 @@ def _signed(path: Path, log_key: LogKey) -> Signed:
         raise NotFoundError(
             "no signature beside its text", where=str(path), do="Sign with the printed command."
         )
-    signed = Signed(text=text.read_text(), signature=path.read_text())
+    signed = Signed(text=read_plain(text), signature=read_plain(path))
     verify_signed(signed, domain=log_key.name.partition("/")[0])
     return signed
 
 
-def _seal(folder: Path, log_key: LogKey, policy: bytes, statements: "Iterable[Signed]") -> Founded:
+def _seal(
+    folder: Path, log_key: LogKey, policy: bytes, statements: "Iterable[Signed]", notes: tuple[str, ...] = ()
+) -> Founded:
     event = Event(
         id=new_id(),
         type="log.created",
@@ -253,34 +274,31 @@ def _seal(folder: Path, log_key: LogKey, policy: bytes, statements: "Iterable[Si
             "origin": log_key.name,
             "log_key": log_key.vkey,
             "previous": None,
-            "policy": policy.decode(),
+            "policy": plain(policy, Path(POLICY)),
             "statements": [signed.to_data() for signed in statements],
         },
     )
     log = posix_log.create(folder / config.STATE, origin=log_key.name, key=log_key, genesis=event)
-    genesis = log.leaf(0).hash
+    return _end(folder, log, notes)
+
+
+def _end(folder: Path, log: "Log", notes: tuple[str, ...]) -> Founded:
+    """Do what is left when the log is at its place, TRUST last; done again, it does what is missing."""
+    begun.forget_prepared(folder / config.STATE)
     write_schemas(folder / config.STATE)
     anchoring.checkpoint(Workspace(root=folder.resolve(), config=config.load(folder)))
     return Founded(
-        origin=log.origin, vkey=log.vkey, genesis=genesis, trust=_write_trust(folder, log.vkey, genesis)
+        origin=log.origin,
+        vkey=log.vkey,
+        genesis=log.leaf(0).hash,
+        trust=begun.write_trust(folder, log),
+        notes=notes,
     )
-
-
-def _write_trust(folder: Path, vkey: str, genesis: Digest) -> Path:
-    """Write what an auditor brings: the log's key as a C2SP tlog-policy and the genesis leaf's hash."""
-    trust = folder / TRUST
-    trust.mkdir(exist_ok=True)
-    (trust / "log.policy").write_text(f"log {vkey}\nquorum none\n")
-    (trust / "genesis").write_text(genesis + "\n")
-    return trust
 
 
 def _person(path: Path) -> tuple[str, str]:
     """Read a public key file whose comment is the person's id."""
-    try:
-        line = path.read_text().strip()
-    except OSError as error:
-        raise NotFoundError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    line = read_plain(path).strip()
     PublicKey.parse(line)
     parts = line.split(None, 2)
     if len(parts) < 3 or "@" not in parts[2]:  # noqa: PLR2004 - type, key, comment

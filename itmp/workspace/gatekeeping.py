@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
 
 from itmp.adapters.clock import SystemClock, new_id
@@ -139,6 +140,12 @@ def slice_input(place: Workspace, change: str, plan: Plan) -> GateInput:
     return _input(place, attempt, "slice", None)
 
 
+def told_input(place: Workspace, record: ChangeRecord, plan: Plan, now: datetime) -> GateInput:
+    """Return the same input over a record that was folded from every leaf already, to be shown and never to act on."""
+    health = place.log.health(SystemClock())
+    return GateInput(mode="slice", plan=plan, record=record, history=place.history(), health=health, now=now)
+
+
 def _judge_fully(place: Workspace, attempt: Attempt, leases: Leases) -> Admission | Refusal:
     answer = judge(_input(place, attempt, attempt.mode, None))
     if not isinstance(answer, Refusal) and _lease(place, attempt, answer, leases):
@@ -190,7 +197,7 @@ def _input(
         plan=attempt.plan,
         record=record,
         history=history,
-        health=_with(place.log.health(now), outside),
+        health=_with(place.log.health(SystemClock()), outside),
         now=now,
         start=attempt.start,
         world=found,

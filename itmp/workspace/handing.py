@@ -8,7 +8,7 @@ takes its place last; each step is done again harmlessly, so that whoever opens 
 import json
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -33,6 +33,7 @@ from itmp.change.handover import period_of
 from itmp.change.statements import Writ, verify_writ
 from itmp.errors import InvalidInputError, LogUnavailableError, NotFoundError
 from itmp.signing import NoteVerifier, Signed, Statement
+from itmp.workspace.plain import read_statements
 
 if TYPE_CHECKING:
     from itmp.change.statements import Given
@@ -70,19 +71,22 @@ def read(state: Path) -> Proposal:
     """Return what is proposed below `state`."""
     data = durable.read_file(state / periods.ROTATION / PLAN, _MOST)
     try:
-        return Proposal(**json.loads(data or b""))
-    except (ValueError, TypeError) as error:
+        found = Proposal(**json.loads(data or b""))
+        if any(type(getattr(found, one.name)) is not one.type for one in fields(found)):
+            raise TypeError  # noqa: TRY301 - one place says what an unreadable proposal is
+    except (ValueError, TypeError, RecursionError) as error:
         raise LogUnavailableError(
             "the proposed rotation cannot be read",
             where=periods.ROTATION,
             do="Give it up: itmp audit rotate --abandon",
         ) from error
+    return found
 
 
 def statements_of(state: Path) -> list[Signed]:
     """Return the statements that were given for it so far."""
     data = durable.read_file(state / periods.ROTATION / GIVEN, _MOST)
-    return [Signed.from_data(item) for item in json.loads(data)] if data else []
+    return read_statements(data, state / periods.ROTATION / GIVEN) if data else []
 
 
 def mark_of(signed: Signed) -> tuple[str, str]:

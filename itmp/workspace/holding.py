@@ -5,7 +5,6 @@ on); Ctrl-C, SIGTERM, a closed terminal and a signed stop statement are heard be
 intent within about a second, and a checkpoint that fails stops nothing by itself, because the next append will.
 """
 
-import fcntl
 import os
 import signal
 import threading
@@ -14,6 +13,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final
 
+from itmp.adapters.hold import is_taken, take
 from itmp.audit import Leaf
 from itmp.errors import BusyError, Error
 from itmp.workspace import changes
@@ -32,17 +32,23 @@ def held(place: Workspace, change: str) -> Iterator[None]:
     """Hold the change against other processes of this workspace; the lock dies with its process."""
     for folder in (place.leases, place.runs):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(place.leases / f"{change}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = place.leases / f"{change}.lock"
+    with suppress(OSError):  # not there yet, or not ours to read: taking it tells
+        if is_taken(lock):  # a look wakes nobody; a file that was open for writing does when it closes
+            raise _taken(change)
+    descriptor = take(lock)
+    if descriptor is None:
+        raise _taken(change)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ChangeHeldError(
-                f"another process is running {change}", do=f"Follow it: itmp wait {change} --for finished"
-            ) from error
         yield
     finally:
         os.close(descriptor)
+
+
+def _taken(change: str) -> ChangeHeldError:
+    return ChangeHeldError(
+        f"another process is running {change}", do=f"Follow it: itmp wait {change} --for finished"
+    )
 
 
 class Stops:

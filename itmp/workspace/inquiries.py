@@ -2,20 +2,23 @@
 
 Rules kept here: every answer is read from raw leaves, all of them, and says on which size and root of the log it rests;
 no search index is asked, so that none can hide anything; changes are read one at a time and not kept, so that memory is
-bounded by the longest one; nothing is written; what hosts recorded comes from a folder that a change with its own
+bounded by the longest one; a long log is read by several processes, each of which folds and verifies whole changes;
+nothing is written; what hosts recorded comes from a folder that a change with its own
 approval collected, so that not even an auditor's question reaches a host without one.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from itmp.audit import Leaf
 from itmp.calendars import parse_duration, parse_time
 from itmp.canonical import Digest, of_raw
 from itmp.change import time_of
+from itmp.change.handover import period_of
 from itmp.errors import Error, InvalidInputError, NotFoundError
 from itmp.inquiry import (
     Case,
@@ -27,19 +30,19 @@ from itmp.inquiry import (
     access,
     exceptions,
     read_traces,
-    reconcile,
     sample,
     touches,
 )
-from itmp.inquiry.reconciling import SLACK
+from itmp.inquiry.exceptions import exceptions_of, gathered
+from itmp.inquiry.reconciling import SLACK, Asked, Told
 from itmp.workspace import changes, periods
 from itmp.workspace.place import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from itmp.evidence import Report, Trust
     from itmp.plan import Manifest
+
+R = TypeVar("R")
 
 MOST: Final = 100_000
 """How many changes a sample may draw."""
@@ -48,16 +51,23 @@ _ASKED: Final = frozenset({"clock", "auth.log", "dpkg.log", "boots"})
 _MAX_FILE: Final = 256 * 1024 * 1024
 _PLANS: Final = 64
 """Manifests that are kept while the whole log is read."""
+_MANY: Final = 1000
+"""Changes from which on several processes read them: one reads these in about a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciled:
-    """What log and hosts disagree on; `hosts` gave records, with `traces` entries, `silent` acted on and gave none."""
+    """What log and hosts disagree on; `hosts` gave records, with `traces` entries, `silent` acted on and gave none.
+
+    `periods` of the log were read, oldest first; those `away` could not be.
+    """
 
     hosts: tuple[str, ...]
     silent: tuple[str, ...]
     traces: int
     disagreements: tuple[Disagreement, ...]
+    periods: tuple[str, ...]
+    away: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,14 +145,17 @@ def own_trust(place: Workspace) -> "Trust":
     return Trust.from_files({name: text.encode() for name, text in files.items()})
 
 
-def audit_population(place: Workspace, *, start: str = "", end: str = "") -> Population:
-    """Return every change with an event in [start, end): RFC 3339, a local time and its zone, or a UTC date."""
+def audit_population(place: Workspace, *, start: str = "", end: str = "", processes: int = 0) -> Population:
+    """Return every change with an event in [start, end): RFC 3339, a local time and its zone, or a UTC date.
+
+    `processes` is how many read the log; 0: as many as there are processors, one for a short log.
+    """
     size = place.log.size()
     begin, until = moment(start), moment(end)
     return Population(
         start=begin,
         end=until,
-        cases=_Cases(place, size, begin, until),
+        cases=_Cases(place, size, begin, until, processes=processes),
         size=size,
         root=of_raw(place.log.root(size)),
     )
@@ -157,7 +170,8 @@ def audit_sample(place: Workspace, *, seed: str, count: int, start: str = "", en
     whole = audit_population(place, start=start, end=end)
     ids = list(place.log.changes())
     if whole.start or whole.end:
-        ids = [leaves[0].event.change for leaves in _touching(place, whole.size, whole.start, whole.end)]
+        touching = _touching(place, ids, size=whole.size, start=whole.start, end=whole.end)
+        ids = [leaves[0].event.change for leaves in touching]
     drawn = sample(ids, seed=seed, count=count)
     return Drawn(whole=whole, of=len(ids), cases=tuple(_cases(place, drawn, size=whole.size)))
 
@@ -168,13 +182,15 @@ def audit_access(place: Workspace) -> tuple[Grant, ...]:
     return access(history, [time_of(place.log.leaf(version.index)) for version in history.versions])
 
 
-def audit_exceptions(place: Workspace, *, start: str = "", end: str = "") -> tuple[Exceptional, ...]:
-    """Return every exception to the usual controls in [start, end)."""
-    begin, until = moment(start), moment(end)
+def audit_exceptions(
+    place: Workspace, *, start: str = "", end: str = "", processes: int = 0
+) -> tuple[Exceptional, ...]:
+    """Return every exception to the usual controls in [start, end); `processes` as for the population."""
+    begin, until, history = moment(start), moment(end), place.history()
     resumed = (leaf for leaf in place.log.leaves() if b'"run.resumed"' in leaf.data)
-    cases = _Cases(place, place.log.size(), begin, until)
-    found = exceptions(cases, place.history(), resumed, time_of(place.log.leaf(0)))
-    return within(found, begin, until)
+    cases = _Cases(place, place.log.size(), begin, until, processes=processes)
+    told = cases.each(partial(exceptions_of, history=history))
+    return within(gathered(told, history, resumed, time_of(place.log.leaf(0))), begin, until)
 
 
 def within(
@@ -190,35 +206,40 @@ _HERE: Final = "localhost"  # the executor's own machine: plays delegate to it, 
 
 
 def audit_reconcile(
-    place: Workspace, records: Path, *, start: str = "", end: str = "", slack: str = ""
+    place: Workspace, records: Path, *, start: str = "", end: str = "", slack: str = "", processes: int = 0
 ) -> Reconciled:
-    """Compare the log with what hosts recorded themselves: a folder for each host under `records`.
+    """Compare the log, period by period, with what hosts recorded themselves: a folder for each under `records`.
 
-    `slack` is a duration: how far clocks may be apart, 30 seconds where it is empty.
+    `slack` is a duration: how far clocks may be apart, 30 seconds where it is empty. `processes` as for the population.
     """
     apart = parse_duration(slack) if slack else SLACK
     traces, acted = dict(_records(records)), set[str]()
     begin, until = moment(start), moment(end)
-    found = reconcile(
-        _noting(_Cases(place, place.log.size(), begin, until, slack=apart), acted),
-        [trace for mine in traces.values() for trace in mine],
-        start=begin,
-        end=until,
-        slack=apart,
+    asked = Asked.of((trace for mine in traces.values() for trace in mine), apart)
+    places, away = periods.spanned(place, begin and begin - apart)
+    told = (
+        case
+        for one in places
+        for case in _Cases(one, one.log.size(), begin, until, slack=apart, processes=processes).each(
+            asked.told
+        )
     )
+    found = asked.compared(_noting(told, acted), start=begin, end=until)
     return Reconciled(
         hosts=tuple(sorted(traces)),
         silent=tuple(sorted(acted - traces.keys() - {_HERE})),
         traces=sum(map(len, traces.values())),
         disagreements=found,
+        periods=tuple(period_of(one.log.origin) for one in places),
+        away=away,
     )
 
 
-def _noting(cases: Iterable[Case], acted: set[str]) -> Iterator[Case]:
-    """Pass the cases on; note in `acted` every host that a run was allowed to act on."""
-    for case in cases:
-        acted |= {host for run in case.runs for host, _, _ in run.spans}
-        yield case
+def _noting(told: Iterable[Told], acted: set[str]) -> Iterator[Told]:
+    """Pass on what cases say; note in `acted` every host that a run was allowed to act on."""
+    for one in told:
+        acted |= one.acted
+        yield one
 
 
 def moment(text: str) -> datetime | None:
@@ -244,20 +265,34 @@ class _Cases:
         end: datetime | None,
         *,
         slack: timedelta = timedelta(0),
+        processes: int = 0,
     ) -> None:
-        self._place, self._size = place, size
+        self._place, self._size, self._processes = place, size, processes
         self._start, self._end = start and start - slack, end and end + slack
 
     def __iter__(self) -> Iterator[Case]:
-        told = _Manifests(self._place)
-        return (told.case(leaves) for leaves in _touching(self._place, self._size, self._start, self._end))
+        return self._of(_Manifests(self._place), self._place.log.changes())
+
+    def each(self, tell: Callable[[Case], R]) -> Iterator[R]:
+        """Yield what `tell` says of each case, in order; read by several processes where there are many."""
+        from itmp.adapters.spread import processors, spread  # noqa: PLC0415 - short answers need no process
+
+        changes, manifests = self._place.log.changes(), _Manifests(self._place)
+        over = self._processes or (processors() if len(changes) >= _MANY else 1)
+        if over == 1:
+            return map(tell, self._of(manifests, changes))
+        return spread(lambda part: [tell(case) for case in self._of(manifests, part)], changes, over=over)
+
+    def _of(self, manifests: "_Manifests", changes: Sequence[str]) -> Iterator[Case]:
+        touching = _touching(self._place, changes, size=self._size, start=self._start, end=self._end)
+        return map(manifests.case, touching)
 
 
 def _touching(
-    place: Workspace, size: int, start: datetime | None, end: datetime | None
+    place: Workspace, changes: Iterable[str], *, size: int, start: datetime | None, end: datetime | None
 ) -> Iterator[tuple[Leaf, ...]]:
-    """Yield the leaves of each change that has an event in [start, end), in the order of their first events."""
-    for change in place.log.changes():
+    """Yield the leaves of each of `changes` that has an event in [start, end), in their order."""
+    for change in changes:
         leaves = tuple(leaf for leaf in place.log.of_change(change) if leaf.index < size)
         if leaves and touches(time_of(leaves[0]), time_of(leaves[-1]), start=start, end=end):
             yield leaves

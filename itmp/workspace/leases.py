@@ -5,7 +5,8 @@ Rules kept here:
   end, whichever way that comes. A file that nobody locks says nothing, and whoever sees it removes it.
 - All or nothing: every name that a run may act on is taken in one step under one short lock, so that nobody holds some
   names while waiting for others, and no two runs can wait for each other.
-- A run that waits holds nothing.
+- A run that waits holds nothing, and sleeps until a holder has ended or died: its file is then closed, which the kernel
+  tells (`adapters.file_events`). Looking closes no file that was open for writing, so that no look wakes another.
 - The holder is readable: the file says change, run, process and names.
 - No child of the executor reaches these files: a play could take the lease of another run away.
 """
@@ -15,18 +16,22 @@ import json
 import os
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
+from itmp.adapters.file_events import FileEvents
+from itmp.adapters.hold import is_locked, lock
 from itmp.errors import BusyError
 from itmp.execution.doors import Phase
 from itmp.plan import AnsibleStep, LeafStep, Manifest, PulumiStep, slices
 from itmp.workspace.place import Workspace
 
-LOOK: Final = 0.25
-"""Seconds between two looks whether the holder has ended."""
+_SETTLE: Final = 0.01
+"""Seconds between an event and the look at it: the kernel tells of a close before it gives up the file's lock."""
+_TURN: Final = "turn"
+"""A folder of its own for the short lock: closing its file must not wake those who wait for a lease."""
 _MUTEX: Final = "mutex"
 _SUFFIX: Final = ".lease"
 
@@ -94,16 +99,26 @@ class Leases:
         """
         if self._file is not None or not names:
             return False
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        start, told = time.monotonic(), False
-        while (held := self._try(names)) is not None:
-            if time.monotonic() - start >= self._patience:
-                raise TargetHeldError(held, waited=self._patience)
-            if not told:
-                self._tell(held)
-                told = True
-            time.sleep(LOOK)
-        return told
+        (self._folder / _TURN).mkdir(parents=True, exist_ok=True, mode=0o700)
+        held = self._try(names)
+        if held is None:
+            return False
+        if self._patience <= 0:
+            raise TargetHeldError(held, waited=self._patience)
+        self._tell(held)
+        self._outwait(names)
+        return True
+
+    def _outwait(self, names: Collection[str]) -> None:
+        """Return once all of `names` are ours; raise `TargetHeldError` when our patience ends first."""
+        end = time.monotonic() + self._patience
+        with closing(FileEvents((self._folder,))) as events:
+            while (held := self._try(names)) is not None:
+                left = end - time.monotonic()
+                if left <= 0:
+                    raise TargetHeldError(held, waited=self._patience)
+                if events.wait(left):
+                    time.sleep(_SETTLE)
 
     def _try(self, names: Collection[str]) -> Held | None:
         with self._mutex():
@@ -119,7 +134,7 @@ class Leases:
         path.unlink(missing_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(descriptor)
             body = {"change": self._change, "run": self._run, "pid": os.getpid(), "targets": sorted(names)}
             with open(descriptor, "wb", closefd=False) as file:
                 file.write(json.dumps(body).encode())
@@ -131,7 +146,7 @@ class Leases:
 
     @contextmanager
     def _mutex(self) -> Iterator[None]:
-        descriptor = os.open(self._folder / _MUTEX, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self._folder / _TURN / _MUTEX, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
@@ -163,10 +178,8 @@ def _holder(path: Path, names: Collection[str]) -> Held | None:
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _common(descriptor, names)
-    else:
+        if is_locked(descriptor):
+            return _common(descriptor, names)
         with suppress(FileNotFoundError):
             path.unlink()
         return None

@@ -2,7 +2,7 @@
 
 Rules kept here: everything that a person asks of a resume stands in the `limit` line that they sign: `!HOST` for a host
 that is gone on without, `+STATE` for hosts that are tried again. What the line selects is compared with what was meant
-before anybody signs it.
+before anybody signs it. A list that is given and names nothing is refused: it never means all.
 """
 
 import glob
@@ -29,14 +29,30 @@ def chosen_hosts(plan: Plan, limit: str | None) -> tuple[str, ...]:
     """Resolve a limit's names and globs against the plan's hosts; it may only narrow."""
     if limit is None:
         return ()
-    hosts = targets(plan.manifest)
-    wanted = [part.strip() for part in limit.split(",") if part.strip()]
+    hosts, wanted = targets(plan.manifest), names(limit)
     for pattern in wanted:
         if not any(fnmatchcase(host, pattern) for host in hosts):
             raise InvalidInputError(
                 f"no host of the plan matches {pattern!r:.60}", do="See its hosts: itmp show PLAN"
             )
     return tuple(host for host in hosts if any(fnmatchcase(host, pattern) for pattern in wanted))
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Return the words of a list that is divided by commas; `InvalidInputError` when it has none."""
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not found:
+        raise InvalidInputError(
+            f"a list of hosts or states is given that names none: {text!r:.40}",
+            do="Name them, or leave the option out; an unset shell variable gives an empty list.",
+        )
+    return found
+
+
+def refuse_empty(*, skip: Collection[str], retry: Collection[str]) -> None:
+    """Raise `InvalidInputError` when a word of a resume names nothing."""
+    for word in (*skip, *retry):
+        names(word)
 
 
 def kept_limit(plan: Plan, dead: RunRecord) -> tuple[str, ...]:
@@ -69,6 +85,8 @@ def read_limit(plan: Plan, line: str, kept: tuple[str, ...] = ()) -> Limit:
     """
     everyone = targets(plan.manifest)
     inventory = plan.manifest.inventory
+    for word in names(line) if line else ():
+        names(word.lstrip("!+"))
     groups = {host.name: host.groups for host in inventory.hosts} if inventory else {}
     hosts = everyone if line in {"", "-"} else tuple(select(line, everyone, groups))
     if everyone and not hosts:

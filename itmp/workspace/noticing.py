@@ -5,14 +5,13 @@ looks at least a few times as long passes as a look takes, so that following a b
 and never all of it. Whether a process holds a change is asked without leaving a trace that would wake others.
 """
 
-import os
 import time
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from itmp.adapters.file_events import FileEvents
+from itmp.adapters.hold import is_taken
 from itmp.adapters.posix_log import LOG, STATE
 from itmp.workspace.place import Workspace
 
@@ -61,25 +60,8 @@ def is_held(place: Workspace, change: str) -> bool:
     Asking takes nothing, so that it keeps nobody from taking it.
     """
     try:
-        taken = Path("/proc/locks").read_text(encoding="ascii").splitlines()
-        descriptor = os.open(place.leases / f"{change}.lock", os.O_PATH | os.O_CLOEXEC)
+        return is_taken(place.leases / f"{change}.lock")
     except FileNotFoundError:
         return False
     except PermissionError:
         return True
-    try:
-        name = f"{_device(descriptor)}:{os.fstat(descriptor).st_ino}"
-    finally:
-        os.close(descriptor)
-    return any("FLOCK" in line and name in line.split() for line in taken)
-
-
-def _device(descriptor: int) -> str:
-    """Return the file system's number as locks name it, which is not always the one that `stat` tells (btrfs)."""
-    told = Path(f"/proc/self/fdinfo/{descriptor}").read_text(encoding="ascii").split()
-    mount = told[told.index("mnt_id:") + 1].encode()
-    mounts = (line.split() for line in Path("/proc/self/mountinfo").read_bytes().splitlines())
-    own = os.fstat(descriptor).st_dev
-    plain = b"%d:%d" % (os.major(own), os.minor(own))
-    major, minor = next((words[2] for words in mounts if words[0] == mount), plain).split(b":")
-    return f"{int(major):02x}:{int(minor):02x}"

@@ -23,7 +23,7 @@ from itmp.plan import Plan
 from itmp.signing import Signed, Statement, change_id, verify_signed
 from itmp.workspace import changes, contents, planning, policies, previewing, starting, statements, watching
 from itmp.workspace.answering import asking, role_to_answer, to_answer
-from itmp.workspace.narrowing import chosen_hosts, kept_limit, limit_line, read_limit
+from itmp.workspace.narrowing import chosen_hosts, kept_limit, limit_line, read_limit, refuse_empty
 from itmp.workspace.place import Workspace
 
 _VOTES: Final = frozenset({"approve", "reject"})
@@ -314,6 +314,7 @@ def _start(asked: _Asking) -> Mapping[str, str]:
     starting.refuse_start(record, asked.act)
     plan = _plan(asked.place, record)
     hosts = chosen_hosts(plan, words.limit)
+    refuse_empty(skip=words.skip, retry=words.retry)
     if asked.act == "resume" and record.run:
         hosts = kept_limit(plan, record.run)
     return starting.start_lines(record, limit_line(plan, hosts, skip=words.skip, retry=words.retry))

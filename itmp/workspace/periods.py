@@ -7,6 +7,8 @@ says of the one before, never from a name.
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -31,6 +33,51 @@ _MOST: Final = 64 * 1024 * 1024
 def older(place: Workspace) -> tuple[str, ...]:
     """Return the periods before this one, newest first, also those that are archived."""
     return tuple(period_of(history.origin) for history, _ in chain_of(place))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Periods:
+    """The period that is looked at, the `current` one, and those before it, newest first: read `here`, or `away`."""
+
+    name: str
+    current: str
+    here: tuple[str, ...] = ()
+    away: tuple[str, ...] = ()
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Those that can be looked at instead."""
+        return tuple(name for name in (self.current, *self.here) if name != self.name)
+
+
+def periods_of(place: Workspace) -> Periods:
+    """Return which periods there are; `away` are those that are archived or were dropped."""
+    now = Workspace(root=place.root, config=place.config) if place.period else place
+    before, readable = older(now), set(names(place.state))
+    current = period_of(now.log.origin)
+    return Periods(
+        name=place.period or current,
+        current=current,
+        here=tuple(name for name in before if name in readable),
+        away=tuple(name for name in before if name not in readable),
+    )
+
+
+def spanned(place: Workspace, since: datetime | None) -> tuple[tuple[Workspace, ...], tuple[str, ...]]:
+    """Return the periods with leaves from `since` on, oldest first, and the names of those that cannot be read here.
+
+    Of a workspace in one period it is that one alone.
+    """
+    found, away = [place], list[str]()
+    for history, _ in () if place.period else chain_of(place):
+        if since is not None and history.ended is not None and history.ended.at < since:
+            break
+        name = period_of(history.origin)
+        if name in names(place.state):
+            found.insert(0, of_period(place, name))
+        else:
+            away.insert(0, name)
+    return tuple(found), tuple(away)
 
 
 def of_period(place: Workspace, name: str) -> Workspace:
@@ -59,9 +106,14 @@ def of_period(place: Workspace, name: str) -> Workspace:
 
 
 def in_its_period(place: Workspace, name: str) -> Workspace:
-    """Return the workspace in the period that has the change of this id or external reference."""
+    """Return the workspace in the period that has the change of this id or external reference.
+
+    A log that is open already is asked for the id first; else the index is.
+    """
     from itmp.workspace.glancing import Glances  # noqa: PLC0415 - only a change of another period needs it
 
+    if place.is_open and place.log.head_of(name) is not None:
+        return place
     try:
         Glances(place.reading()).resolve(name)
     except NotFoundError as error:

@@ -101,6 +101,11 @@ class Workspace:
             raise NotFoundError("this workspace has no log yet", where=str(self.root), do="Run `itmp init`.")
         return open_watched(self)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the log was opened, so that asking it costs nothing more."""
+        return "log" in vars(self)
+
     def _settle(self) -> None:
         if not self.period and (self.state / "rotation").is_dir():
             from itmp.workspace import handing  # noqa: PLC0415 - only where a rotation was begun

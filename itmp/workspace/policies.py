@@ -27,6 +27,7 @@ from itmp.plan import Plan
 from itmp.signing import PublicKey, Signed, Statement
 from itmp.workspace import anchoring, changes, statements
 from itmp.workspace.place import EXECUTOR, Workspace
+from itmp.workspace.plain import read_plain, read_statements
 
 PROPOSALS: Final = "proposals"
 _SPAN: Final = timedelta(minutes=1)  # a statement must hold until its leaf is written
@@ -34,12 +35,16 @@ _SPAN: Final = timedelta(minutes=1)  # a statement must hold until its leaf is w
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposed:
-    """A proposal: who has signed it, how many must, and whether it is in force now."""
+    """A proposal: who has signed it, how many must, and whether it is in force now.
+
+    `version` is then the line that auditors keep in TRUST/versions.
+    """
 
     digest: Digest
     signers: tuple[str, ...]
     needed: int
     in_force: bool
+    version: str = ""
 
 
 def policy_propose(place: Workspace, file: Path, *, key: str | None = None) -> Proposed:
@@ -97,12 +102,15 @@ def policy_take(place: Workspace, signed: Signed) -> Proposed:
         data={"policy": new.data.decode(), "statements": [item.to_data() for item in given]},
     )
     _judge(place, event)
-    place.log.append(event, expect=Expect(change=None, head=head))
+    receipt = place.log.append(event, expect=Expect(change=None, head=head))
     anchoring.checkpoint(place)
     (folder / _name(name, "json")).unlink(missing_ok=True)  # each signature counts once
     if place.history().latest.policy.digest != new.digest:
         raise PolicyHistoryError("the new policy did not come into force", do="See: itmp audit verify")
-    return Proposed(digest=new.digest, signers=signers, needed=old.amend.count, in_force=True)
+    version = f"{place.log.origin} {receipt.index} {receipt.hash}"
+    return Proposed(
+        digest=new.digest, signers=signers, needed=old.amend.count, in_force=True, version=version
+    )
 
 
 def policy_test(place: Workspace, plan: Plan) -> Mapping[str, str]:
@@ -131,12 +139,7 @@ def signers_add(
 ) -> Policy:
     """Write a proposal with one more signer, or one more key for a known one."""
     document = _document(place)
-    try:
-        key = PublicKey.parse(public_key.read_text())
-    except OSError as error:
-        raise NotFoundError(
-            f"cannot be read: {error.strerror}", where=str(public_key), do="Name a public key file, FILE.pub."
-        ) from error
+    key = PublicKey.parse(read_plain(public_key, do="Name a public key file, FILE.pub."))
     known = next((entry for entry in document["signers"] if entry["id"] == signer), None)
     if known:
         known["keys"].append({"key": key.line})
@@ -180,7 +183,7 @@ def _proposal(place: Workspace, digest: str) -> Policy:
 
 def _collect(file: Path, signed: Signed, old: Digest) -> tuple[Signed, ...]:
     """Add a signature to those given so far for the same old policy, one per signer."""
-    given = [Signed.from_data(item) for item in json.loads(file.read_text())] if file.is_file() else []
+    given = read_statements(file.read_bytes(), file) if file.is_file() else []
     kept = [item for item in given if f"\npolicy {old}\n" in item.text and _signer(item) != _signer(signed)]
     file.write_text(json.dumps([item.to_data() for item in (*kept, signed)]))
     return (*kept, signed)

@@ -131,7 +131,9 @@ def audit_health(place: Workspace) -> Fitness:
     faults = [*_writable(place)]
     try:
         log, now = place.log, SystemClock().now()
-        faults += [(finding.name, finding.message) for finding in log.health(now).findings if finding.grave]
+        faults += [
+            (finding.name, finding.message) for finding in log.health(SystemClock()).findings if finding.grave
+        ]
         faults += [*_last(log), *_behind(log, now)]
         place.history()
         faults += [

@@ -35,6 +35,7 @@ from itmp.workspace.handing import (
 )
 from itmp.workspace.periods import chain_of
 from itmp.workspace.place import Workspace
+from itmp.workspace.plain import read_plain
 
 _TRIES: Final = 20
 
@@ -74,9 +75,14 @@ def rotate(
     _refuse_open(place)
     with periods.rotating(place.state):
         proposal = _proposed(place) or _propose(place, period, log_key, revoke)
-    if revoke and not proposal.reason:
+    if proposal.reason != revoke:  # nobody signs what they did not say
+        says = (
+            f"one that revokes the key: {proposal.reason}" if proposal.reason else "one that revokes nothing"
+        )
         raise InvalidInputError(
-            "a rotation without a revocation is proposed", do="Give it up first: itmp audit rotate --abandon"
+            f"another rotation is proposed, {says}",
+            do="Say the same (itmp audit revoke-key --reason TEXT, or itmp audit rotate), or give it up first: "
+            "itmp audit rotate --abandon",
         )
     given = [
         _signed(place, act, own, key) for act, own in proposal.acts
@@ -122,7 +128,7 @@ def _read_signed(path: Path) -> Signed:
         raise NotFoundError(
             "no signature beside its text", where=str(path), do="Sign it: ssh-keygen -Y sign."
         )
-    return Signed(text=text.read_text(), signature=path.read_text())
+    return Signed(text=read_plain(text), signature=read_plain(path))
 
 
 def rotation_abandon(place: Workspace) -> bool:

@@ -30,10 +30,10 @@ from itmp.workspace.following import attach, replayed
 from itmp.workspace.glancing import ENDED
 from itmp.workspace.holding import ChangeHeldError, hearing, held, publishing, stopping
 from itmp.workspace.leases import Held, Leases
-from itmp.workspace.narrowing import Limit, chosen_hosts, kept_limit, limit_line
+from itmp.workspace.narrowing import Limit, chosen_hosts, kept_limit, limit_line, refuse_empty
 from itmp.workspace.place import EXECUTOR, Workspace
 from itmp.workspace.result import Result
-from itmp.workspace.starting import Asked, limit_of, recorded_start, refuse_start, sign_start
+from itmp.workspace.starting import Asked, limit_of, recorded_start, refuse_start, sign_start, wanted_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,7 +87,9 @@ def run(
         with held(place, change):
             return _run_held(place, change, limit, asked)
     except ChangeHeldError:
-        return attach(place, change, asked.progress)
+        return attach(
+            place, change, asked.progress, wanted=lambda plan: wanted_hosts(place, change, plan, limit, asked)
+        )
 
 
 def _asked(wait: str, key: str | None, on_event: "OnEvent | None", *, recorded: bool) -> Asked:
@@ -134,6 +136,7 @@ def resume(
     """Take up what a dead, stopped or failed run left; needs the gate again. `recorded` as in `run`."""
     change, asked = changes.resolve(place, name), _asked(wait, key, on_event, recorded=recorded)
     asked.refuse_words(retry, skip)
+    refuse_empty(skip=skip, retry=retry)
     with held(place, change):
         record = changes.find(place, change)
         refuse_start(record, "resume")

@@ -6,6 +6,7 @@ its own `limit` line says which hosts, and nobody adds to it; whether it may sta
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +16,7 @@ from itmp.change import ChangeRecord, Given
 from itmp.errors import InvalidInputError, NotFoundError
 from itmp.plan import Plan
 from itmp.workspace import changes
-from itmp.workspace.narrowing import Limit, read_limit
+from itmp.workspace.narrowing import Limit, chosen_hosts, read_limit
 from itmp.workspace.place import Workspace
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Asked:
 
     def refuse_words(self, *given: object) -> None:
         """Raise `InvalidInputError` when a recorded statement is to be used and something is asked besides."""
-        if self.recorded and (self.key or any(given)):
+        if self.recorded and (self.key or any(word not in (None, ()) for word in given)):
             raise InvalidInputError(
                 "a recorded statement says itself who starts it and on which hosts",
                 do="Leave out --key and what narrows hosts, or leave out --recorded.",
@@ -65,6 +66,18 @@ def recorded_start(place: Workspace, record: ChangeRecord, act: "Mode") -> Given
             do=f"Write one: itmp statement {record.id} --act {act} --signer ID; sign it; itmp statement add TEXT SIG",
         )
     return fresh[-1]
+
+
+def wanted_hosts(
+    place: Workspace, change: str, plan: Plan, limit: str | None, asked: Asked
+) -> tuple[str, ...] | None:
+    """Return the hosts on which a `run` would run a change (none: all); `None` where it does not say."""
+    if limit is not None:
+        return chosen_hosts(plan, limit)
+    if asked.recorded:
+        with suppress(NotFoundError):  # used already: by the run that is followed
+            return limit_of(plan, recorded_start(place, changes.find(place, change), "run")).hosts
+    return None
 
 
 def limit_of(plan: Plan, given: Given, kept: tuple[str, ...] = ()) -> Limit:

@@ -1,6 +1,7 @@
 """Verbs that look at a run or speak to it without starting anything: status, wait, stop, answer, reconcile."""
 
 import time
+from datetime import datetime
 from typing import Any
 
 from itmp.adapters.clock import SystemClock
@@ -8,7 +9,6 @@ from itmp.calendars import format_time, parse_duration, parse_time
 from itmp.change import ChangeRecord, Refusal, RunRecord, SliceRecord, Vote, judge
 from itmp.change.statements import Given
 from itmp.errors import BusyError, InvalidInputError, NotFoundError, RejectedError
-from itmp.execution import RunStory
 from itmp.workspace import changes, gatekeeping, periods, planning, statements
 from itmp.workspace.answering import asking, commands, role_to_answer, to_answer, told
 from itmp.workspace.glancing import ENDED, Glances
@@ -22,7 +22,7 @@ from itmp.workspace.running import failed_next
 def status(place: Workspace, name: str) -> Result:
     """Say where a change and each of its targets stand; nothing is judged and nothing is written."""
     place = periods.in_its_period(place, name)
-    glances = Glances(place.reading())
+    glances = Glances(place.reading(), place.plan)
     record = glances.record(glances.resolve(name))
     run = record.run
     asked = asking(place, record)
@@ -34,7 +34,7 @@ def status(place: Workspace, name: str) -> Result:
         hosts=glances.hosts(record, run) if run else {},
         asks=told(asked),
         next=(*commands(record.id, asked), *_next(place, record)),
-        notes=(*_handlers(place, record), *(finding.why for finding in record.findings)),
+        notes=(*_handlers(glances, record), *(finding.why for finding in record.findings)),
     )
 
 
@@ -123,11 +123,12 @@ def reconcile(
 def change_story(place: Workspace, name: str) -> "Story":
     """Tell one change: who asked for what, who voted, what the gate would say now, what ran."""
     place = periods.in_its_period(place, name)
-    glances = Glances(place.reading())
+    glances = Glances(place.reading(), place.plan)
     record = glances.record(glances.resolve(name))
-    if record.state not in changes.ENDED:
-        record = changes.find(place, record.id)  # what the gate would say rests on every leaf
-    return Story(record, _judged(place, record), _asks(place, record))
+    now = SystemClock().now()
+    if record.state not in changes.ENDED:  # what the gate would say rests on every leaf
+        record = changes.skimmed(place, record.id, now)
+    return Story(record, _judged(place, record, now), _asks(place, record))
 
 
 class Story:
@@ -208,12 +209,12 @@ def _by(given: Given) -> str:
     return f"{given.signer} as {given.role} at {format_time(given.at)}"
 
 
-def _judged(place: Workspace, record: ChangeRecord) -> tuple[dict[str, Any], ...]:
+def _judged(place: Workspace, record: ChangeRecord, now: datetime) -> tuple[dict[str, Any], ...]:
     """Say what the slice checks of the gate say now (they need no start statement and do not look at the world)."""
     if record.request is None or record.state in changes.ENDED:
         return ()
     plan = planning.logged_plan(place, record.request.plan)
-    answer = judge(gatekeeping.slice_input(place, record.id, plan))
+    answer = judge(gatekeeping.told_input(place, record, plan, now))
     return tuple(dict(check.to_data()) for check in answer.checks)
 
 
@@ -271,14 +272,12 @@ def _is_gone(place: Workspace, record: ChangeRecord) -> bool:
     return bool(again.run and again.run.active and not is_held(place, record.id))
 
 
-def _handlers(place: Workspace, record: ChangeRecord) -> tuple[str, ...]:
+def _handlers(glances: Glances, record: ChangeRecord) -> tuple[str, ...]:
     """Return a line for each handler that is owed; a run that went well owes none, and is not read for it."""
     run = record.run
     if run is None or not run.slices or run.state in {"succeeded", "undone"}:
         return ()
-    plan = planning.logged_plan(place, changes.request_of(record).plan)
-    leaves = place.log.of_change(record.id)
-    return RunStory.from_leaves(leaves, plan=plan, blob=place.log.blob, run=run.id).handlers
+    return glances.story(record, run).handlers
 
 
 def lost(record: ChangeRecord, host: str) -> tuple[RunRecord, SliceRecord]:

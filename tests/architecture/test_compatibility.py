@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import ansible.plugins
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +38,14 @@ def test_a_row_says_its_verdict_and_the_test_that_holds_it(row: list[str]) -> No
     proofs = re.findall(r"`([^`]+)`", held)
     assert proofs
     assert [name for name in proofs if not exists(name)] == []
+
+
+@pytest.mark.parametrize("kind", ["become", "connection", "inventory", "lookup", "strategy"])
+def test_every_plugin_of_ansible_core_has_its_row(kind: str) -> None:
+    folder = Path(ansible.plugins.__file__).with_name(kind)
+    there = {file.stem for file in folder.glob("*.py") if not file.stem.startswith("_")}
+    told = set(re.findall(r"`([^`]+)`", "\n".join(f"{row[0]} {row[2]}" for row in ROWS)))
+    assert there - told == set()
 
 
 def test_both_parts_are_there() -> None:

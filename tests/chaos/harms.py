@@ -178,9 +178,13 @@ def fill_controller(ground: Ground, _: "subprocess.Popen[bytes]", __: random.Ran
 
 
 def read_only(ground: Ground, _: "subprocess.Popen[bytes]", __: random.Random) -> Heal:
-    log = str(ground.root / ".itmp" / "log")
-    subprocess.run(["mount", "--bind", log, log], check=True)
-    subprocess.run(["mount", "-o", "remount,bind,ro", log], check=True)
+    log, aside = str(ground.root / ".itmp" / "log"), str(ground.root.parent / "log-aside")
+    Path(aside).mkdir(exist_ok=True)
+    # It is made read-only where nobody can open a file for writing meanwhile, which would keep it writable.
+    subprocess.run(["mount", "--bind", log, aside], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", aside], check=True)
+    subprocess.run(["mount", "--bind", aside, log], check=True)
+    subprocess.run(["umount", "-l", aside], check=True)
     return lambda: _ignore(subprocess.run(["umount", "-l", log], check=True))
 
 

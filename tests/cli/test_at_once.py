@@ -1,9 +1,15 @@
 """Several processes at once: one run, every vote, every event, nothing lost and nothing twice."""
 
+import json
 from collections import Counter
 
 import pytest
 from places import WEB, Place, rolling, wait_for
+
+from itmp.errors import InvalidInputError
+from itmp.workspace import Workspace
+from itmp.workspace.events import watcher
+from itmp.workspace.following import attach
 
 pytestmark = pytest.mark.fleet
 
@@ -25,6 +31,31 @@ def test_a_second_run_attaches_to_the_first_and_runs_nothing(place: Place) -> No
     assert results[0]["run"] == results[1]["run"] == results[2]["run"]
     assert Counter(place.types(change))["run.started"] == 1
     assert place.journals() == {host: ["begin one", "end one"] for host in WEB}
+
+
+def test_a_run_on_other_hosts_is_not_followed(place: Place) -> None:
+    change = place.ready(rolling("one", batches=(3,)))
+    place.hold("web2", "one")
+    first = place.start("run", change, "--key", "alice", "--json", "--limit", "web2")
+    place.until("web2", "begin one")
+    for limit in ("web1", "web*"):
+        refused = place.itmp("run", change, "--key", "alice", "--limit", limit, expect=2)
+        assert f"another process runs {change} on web2 alone" in refused.err
+    words = ("run", change, "--key", "alice", "--stream")
+    attached = [place.start(*words, *more) for more in (("--limit", "*2"), ())]
+    outs = [place.root.parent / f"out-{place.running.index(one)}" for one in attached]
+    wait_for(lambda: all("slice.started" in out.read_text() for out in outs), "both to attach")
+    place.let_go("web2", "one")
+    run = place.ended(first).json["run"]
+    for process in attached:
+        result = json.loads(place.ended(process).out.splitlines()[-1])
+        assert (result["run"], result["exit_code"], result["replayed"]) == (run, 0, True)
+        assert "it ran on web2 alone" in result["notes"]
+    late = Workspace.here(place.root), change, watcher(None)  # its process still held the change then
+    assert attach(*late, wanted=lambda _: ("web2",)).replayed
+    with pytest.raises(InvalidInputError, match="on web2 alone"):
+        attach(*late, wanted=lambda _: ("web1",))
+    assert [len(place.journal(host)) for host in WEB] == [0, 2, 0]
 
 
 def test_many_started_at_the_same_moment_are_one_run(place: Place) -> None:

@@ -30,12 +30,19 @@ def test_a_limit_narrows_and_never_widens(place: Place) -> None:
     for limit in ("web3", "lb1", "all", "nobody", "web1,web3", "/etc/passwd"):
         done = place.itmp("run", change, "--key", "alice", "--limit", limit, expect=2)
         assert "no host of the plan matches" in done.err
+    for words in (("run", "--limit", ""), ("resume", "--retry", "")):
+        assert "names none" in place.itmp(*words, change, "--key", "alice", expect=2).err
+    assert "leave out --recorded" in place.itmp("run", change, "--recorded", "--limit", "", expect=2).err
     assert place.untouched()
     result = place.run(change, "--limit", "web[2-9]")
     assert place.journals() == {"web1": [], "web2": ["begin one", "end one"], "web3": []}
     assert result["hosts"] == {"web1": "skipped", "web2": "changed"}
     permit = next(leaf for leaf in place.leaves(change) if leaf.event.type == "permit.issued")
     assert permit.event.data["permit"]["limit"] == ["web2"]
+    place.itmp("undo", change, "--key", "alice", "--hosts", "", expect=2)
+    place.itmp(
+        "statement", change, "--act", "undo", "--signer", "alice@example.com", "--limit", ",", expect=2
+    )
 
 
 def test_an_approval_signed_on_another_machine_counts(place: Place) -> None:

@@ -1,4 +1,4 @@
-"""Up to 64 processes on one log, and pools of writers killed at random: `make test-crash`."""
+"""Up to 64 processes on one log, forks and pools of writers killed at random: `make test-crash`."""
 
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -8,10 +8,11 @@ import pytest
 from log_actor import KEY, create
 from log_crowd import SHARED
 from test_log_crowd import crowd, whole
+from test_log_forks import said_by, settled
 from test_log_kills import Writer, check
 
 
-@pytest.mark.parametrize("writers", [2, 8, 32, 64])
+@pytest.mark.parametrize("writers", [32, 64])  # fewer stand in the default tests
 def test_every_writer_of_a_crowd_gets_its_receipts(scratch: Path, writers: int) -> None:
     root = scratch / f"crowd{writers}"
     create(root)
@@ -29,7 +30,13 @@ def test_no_update_is_lost_among_thirty_two_that_compare(scratch: Path) -> None:
     assert all(len(words) == 3 for words in said)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("count", [10, 64])
+def test_children_forked_at_any_moment_lose_nothing(scratch: Path, count: int) -> None:
+    root = scratch / f"storm{count}"
+    settled(root, said_by(root, "storm", count))
+
+
+@pytest.mark.parametrize("seed", range(2))
 def test_a_pool_of_killed_writers_loses_nothing(tmp_path: Path, seed: int) -> None:
     create(tmp_path)
     dice = random.Random(seed)  # noqa: S311 - a fixed seed; the kernel's scheduling is the random part

@@ -8,6 +8,7 @@ the child with `BUG`. The forking process prints the child's id, then its wait s
 Times and ids are counted, so that two children that met the same leave the same bytes.
 """
 
+import hashlib
 import os
 import signal
 import sys
@@ -25,7 +26,7 @@ from itmp.audit.snapshot import EVERY
 from itmp.errors import Error, NotFoundError
 from itmp.signing import NoteKey
 from itmp.testing.memory_log import counting_ids, genesis
-from itmp.workspace import handing
+from itmp.workspace import founding, handing, tooling
 
 ORIGIN = "example.com/ops/2026"
 KEY = NoteKey.generate(ORIGIN, bytes(range(32)))
@@ -39,6 +40,9 @@ LARGE = range(600, 700)
 """Events of more than a page."""
 
 CHANGE = "CHG-00000000aa"
+NAMES = ("alice", "bob")
+PEOPLE = tuple(f"{name}@example.com" for name in NAMES)
+OURS = {"organization": "example.com"}
 
 
 def event(n: int) -> Event:
@@ -176,8 +180,36 @@ def rotate(actor: Actor) -> None:
     handing.finish(actor.root, actor.open())
 
 
+def found(actor: Actor) -> None:
+    """Say `itmp init` for one person."""
+    _founded(actor, founding.init(actor.root / "w", key=str(actor.root / "alice"), signer=PEOPLE[0], **OURS))
+
+
+def found_together(actor: Actor) -> None:
+    """Say `itmp init --root … --root …`."""
+    texts = founding.init_roots(actor.root / "w", tuple(actor.root / f"{name}.pub" for name in NAMES), **OURS)
+    for text in texts:
+        actor.say(f"text {hashlib.sha256(text.path.read_bytes()).hexdigest()}")
+
+
+def seal(actor: Actor) -> None:
+    """Say `itmp init --seal … --seal …` over texts that are signed already."""
+    _founded(actor, founding.seal(actor.root / "w", signatures_below(actor.root / "w")))
+
+
+def signatures_below(folder: Path) -> tuple[Path, ...]:
+    return tuple(folder / f".itmp/founding/enrol-{name}-example.com.txt.sig" for name in NAMES)
+
+
+def _founded(actor: Actor, done: founding.Founded) -> None:
+    actor.say(f"founded {done.vkey} {done.genesis}")
+
+
 OTHERS: dict[str, tuple[Callable[[Actor], object] | None, Callable[[Actor], object]]] = {
     "rotate": (Actor.open, rotate),
+    "found": (None, found),
+    "together": (None, found_together),
+    "seal": (None, seal),
 }
 """Scenarios after which another log lies there: they have a judge of their own."""
 
@@ -194,6 +226,8 @@ def act(scenario: str, root: str, acknowledgements: str) -> int:
 
 def main() -> None:
     for line in sys.stdin:
+        if line.startswith(("found ", "seal ")):  # each child would make them again
+            _ = [tooling.schema_text(kind) for kind in tooling.KINDS]
         child = os.fork()
         if child == 0:
             code = BUG

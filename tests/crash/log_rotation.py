@@ -67,7 +67,8 @@ def strike(actors: Actors, state: Path, *, share: tuple[int, int] = (1, 0)) -> I
     for point in found[share[1] :: share[0]]:
         shutil.rmtree(root)
         root = actors.place(state)
-        hit = actors.run("rotate", root, (f"{point.name}:signal=SIGKILL:when={point.nth}",))
+        inject = f"{point.name}:signal=SIGKILL:when={point.nth}"
+        hit = actors.run("rotate", root, (inject,), options=("-s", "0", "-e", f"trace={point.name}"))
         assert hit.struck, point
         yield from hold(root, f"killed at {point.line:.120}")
 

@@ -1,18 +1,21 @@
 """What a power cut may leave: a model of a disk, fed with the system calls that the log really made.
 
 Until a file is synced, each of its pages may be old or new on its own, and its length anything in between; until a folder
-is synced, each name made or removed in it may be there or not. A torn last frame is a length. Nothing else is assumed of
-the file system, above all no order.
+is synced, each name made or removed in it may be there or not: a new folder may be gone with all that was synced in it,
+a file that was renamed may have its old name, the new one, both or neither. A torn last frame is a length. Of order one
+thing alone is assumed: a renamed folder loses its old name no earlier than it has the new one, for no file system that
+outlives a power cut lets go of a whole tree.
 """
 
 import hashlib
 import random
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeAlias
 
 from log_faults import Actors, judge
 
@@ -31,7 +34,7 @@ _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 _FILE = re.compile(r"[ (]\d+<((?:\\x[0-9a-f]{2})*)>")
 
 
-@dataclass
+@dataclass(eq=False)
 class Inode:
     """A file's durable bytes, and each state of it since, newest last."""
 
@@ -49,78 +52,146 @@ class Inode:
         del self.versions[:-1]
 
 
+@dataclass(eq=False)
+class Change:
+    """A name that was given or taken away since its folder was synced; it is none without `first`."""
+
+    name: str
+    node: "Inode | Folder | None"
+    first: "Change | None" = None
+    durable: bool = False
+
+    def stands(self, kept: set[object]) -> bool:
+        return self in kept and (self.first is None or self.first.durable or self.first in kept)
+
+
+@dataclass(eq=False)
+class Folder:
+    """Names as programs see them, those that are durable, and each change of one since."""
+
+    now: "dict[str, Inode | Folder]" = field(default_factory=dict)
+    durable: "dict[str, Inode | Folder]" = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
+
+    def name(self, name: str, node: "Inode | Folder | None", first: Change | None = None) -> Change:
+        """Let `name` mean `node` from now on, or nothing."""
+        change = Change(name, node, first)
+        _set(self.now, change)
+        self.changes.append(change)
+        return change
+
+    def sync(self) -> None:
+        for change in self.changes:
+            _set(self.durable, change)
+            change.durable = True
+        self.changes.clear()
+
+    def left(self, kept: set[object]) -> "dict[str, Inode | Folder]":
+        """Return the names that a cut leaves which keeps these changes."""
+        names = dict(self.durable)
+        for change in self.changes:
+            if change.stands(kept):
+                _set(names, change)
+        return names
+
+
+Node: TypeAlias = Inode | Folder
+State: TypeAlias = dict[str, bytes | None]
+"""What a cut leaves: the content of each file by its path, None for a folder."""
+
+
 @dataclass
 class Disk:
-    """Files by path as programs see them, and what of the names is durable."""
+    """A folder with all below it."""
 
-    names: dict[str, Inode]
-    durable: dict[str, Inode]
-    pending: dict[str, list[tuple[str, Inode | None]]] = field(default_factory=dict)
-    folders: set[str] = field(default_factory=set)
+    root: Folder
 
     @classmethod
     def of(cls, root: Path, synced: Path) -> "Disk":
         """Take up a folder; of a file that differs in `synced`, what stands there is all that is durable."""
-        files = [path for path in root.rglob("*") if path.is_file() and path.name not in _LEFT_OUT]
-        found = {path.relative_to(root).as_posix(): Inode([path.read_bytes()]) for path in files}
-        for name, inode in found.items():
-            older = synced / name
-            if older.is_file() and older.read_bytes() != inode.now:
-                inode.versions.insert(0, older.read_bytes())
-        folders = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_dir()}
-        return cls(found, dict(found), {}, folders)
+        found = Folder()
+        for path in root.iterdir():
+            if path.is_dir():
+                found.now[path.name] = cls.of(path, synced / path.name).root
+            elif path.name not in _LEFT_OUT:
+                inode = found.now[path.name] = Inode([path.read_bytes()])
+                older = synced / path.name
+                if older.is_file() and older.read_bytes() != inode.now:
+                    inode.versions.insert(0, older.read_bytes())
+        found.durable = dict(found.now)
+        return cls(found)
 
-    def name(self, path: str, inode: Inode | None) -> None:
-        """Let `path` mean `inode` from now on, or nothing."""
-        if inode is None:
-            self.names.pop(path, None)
-        else:
-            self.names[path] = inode
-        self.pending.setdefault(path.rpartition("/")[0], []).append((path, inode))
+    def at(self, path: str) -> Node | None:
+        """Return what programs find at a path."""
+        node: Node | None = self.root
+        for part in Path(path).parts:
+            node = node.now.get(part) if isinstance(node, Folder) else None
+        return node
 
-    def sync(self, path: str) -> None:
-        """Make a file's content durable, or the names in a folder."""
-        if path in self.names:
-            self.names[path].sync()
-        for name, inode in self.pending.pop(path, []):
-            _set(self.durable, name, inode)
+    def file(self, path: str) -> Inode | None:
+        node = self.at(path)
+        return node if isinstance(node, Inode) else None
 
-    def states(self, dice: random.Random) -> Iterator[dict[str, bytes]]:
+    def name(self, path: str, node: Node | None, first: Change | None = None) -> Change:
+        """Let a path mean `node` from now on, or nothing."""
+        folder = self.at(str(Path(path).parent))
+        assert isinstance(folder, Folder), path
+        return folder.name(Path(path).name, node, first)
+
+    def rename(self, old: str, new: str) -> None:
+        node = self.at(old)
+        assert node is not None, old
+        there = self.name(new, node)
+        self.name(old, None, there if isinstance(node, Folder) else None)
+
+    def states(self, dice: random.Random) -> Iterator[State]:
         """Yield what a cut at this moment may leave."""
-        changes = [change for changes in self.pending.values() for change in changes]
-        inodes = list({id(inode): inode for inode in (*self.durable.values(), *self.names.values())}.values())
-        dirty = [inode for inode in inodes if len(inode.versions) > 1]
-        parts = [*range(len(changes)), *((inode, page) for inode in dirty for page in _pages(inode))]
+        nodes = _below(self.root, set())
+        changes = [change for node in nodes if isinstance(node, Folder) for change in node.changes]
+        dirty = [node for node in nodes if isinstance(node, Inode) and len(node.versions) > 1]
+        parts = [*changes, *((inode, page) for inode in dirty for page in _pages(inode))]
         choices = [set(parts), set[object]()]
         choices += [set(parts) - {part} for part in parts] + [{part} for part in parts]
         choices += [
             {part for part in parts if dice.random() < 0.5} for _ in range(STATES_PER_CALL * bool(parts))
         ]
         for kept in choices:
-            names = dict(self.durable)
-            for number, (name, inode) in enumerate(changes):
-                if number in kept:
-                    _set(names, name, inode)
-            yield {name: _content(inode, kept) for name, inode in names.items()}
+            yield dict(_left(self.root, kept, ""))
         for inode in dirty:  # torn: what was written last has another length
             lengths = range(*sorted((len(inode.versions[-2]), len(inode.now))))
             for length in lengths if len(lengths) < _EACH_BYTE else dice.sample(lengths, 4):
-                yield {
-                    name: one.now[:length] if one is inode else one.now for name, one in self.names.items()
-                }
-
-    def __hash__(self) -> int:
-        return id(self)
+                yield dict(_left(self.root, set(parts), "", {inode: length}))
 
 
-Inode.__hash__ = object.__hash__  # type: ignore[method-assign]
-
-
-def _set(names: dict[str, Inode], name: str, inode: Inode | None) -> None:
-    if inode is None:
-        names.pop(name, None)
+def _set(names: dict[str, Node], change: Change) -> None:
+    if change.node is None:
+        names.pop(change.name, None)
     else:
-        names[name] = inode
+        names[change.name] = change.node
+
+
+def _below(node: Node, seen: set[Node]) -> list[Node]:
+    """Return a node and all that a cut may leave below it, each once."""
+    if node in seen:
+        return []
+    seen.add(node)
+    if isinstance(node, Inode):
+        return [node]
+    changed = (change.node for change in node.changes if change.node is not None)
+    inside = [*node.durable.values(), *node.now.values(), *changed]
+    return [node, *(found for one in inside for found in _below(one, seen))]
+
+
+def _left(
+    folder: Folder, kept: set[object], path: str, torn: Mapping[Inode, int] | None = None
+) -> Iterator[tuple[str, bytes | None]]:
+    """Yield what a cut leaves below a folder."""
+    for name, node in folder.left(kept).items():
+        if isinstance(node, Folder):
+            yield f"{path}{name}", None
+            yield from _left(node, kept, f"{path}{name}/", torn)
+        else:
+            yield f"{path}{name}", node.now[: torn.get(node)] if torn else _content(node, kept)
 
 
 def _pages(inode: Inode) -> list[int]:
@@ -173,6 +244,11 @@ class _Arguments:
         return "" if file == self._root.rstrip("/") else file.removeprefix(self._root)
 
     @property
+    def entry(self) -> str:
+        """Return the path of a name in the folder of the first descriptor."""
+        return str(Path(self.file) / self.texts[0].decode())
+
+    @property
     def last(self) -> int:
         return int(self.text.rpartition(", ")[2])
 
@@ -181,34 +257,36 @@ def _bytes(text: str) -> bytes:
     return bytes.fromhex(text.replace("\\x", ""))
 
 
-def _apply(disk: Disk, call: str, given: _Arguments, said: list[list[str]]) -> bool:  # noqa: C901 - a table of calls
+def _apply(disk: Disk, call: str, given: _Arguments, said: list[list[str]]) -> bool:  # noqa: C901, PLR0912 - a table of calls
     if given.file.endswith("acknowledgements"):
         if call == "write":
             said += [line.split() for line in given.texts[0].decode().splitlines()]
         return call == "write"
+    inode = disk.file(given.file)
     match call:
         case "openat":
             path = given.path()
-            if "O_CREAT" not in given.text or path in disk.names or Path(path).name in _LEFT_OUT:
+            if "O_CREAT" not in given.text or disk.at(path) or Path(path).name in _LEFT_OUT:
                 return False
             disk.name(path, Inode())
-        case "write" if given.file in disk.names:
-            inode = disk.names[given.file]
+        case "write" if inode:
             inode.write(len(inode.now), given.texts[0])
-        case "pwrite64" if given.file in disk.names:
-            disk.names[given.file].write(given.last, given.texts[0])
-        case "ftruncate" if given.file in disk.names:
-            inode = disk.names[given.file]
+        case "pwrite64" if inode:
+            inode.write(given.last, given.texts[0])
+        case "ftruncate" if inode:
             inode.versions.append(inode.now[: given.last].ljust(given.last, b"\0"))
         case "rename":
-            disk.name(given.path(1), disk.names[given.path(0)])
-            disk.name(given.path(0), None)
-        case "unlink" if given.path() in disk.names:
+            disk.rename(given.path(0), given.path(1))
+        case "unlink" | "rmdir" if disk.at(given.path()):
             disk.name(given.path(), None)
+        case "unlinkat" if disk.at(given.entry):
+            disk.name(given.entry, None)
         case "mkdir":
-            disk.folders.add(given.path())
+            disk.name(given.path(), Folder())
         case "fsync" | "fdatasync":
-            disk.sync(given.file)
+            node = disk.at(given.file)
+            if node:
+                node.sync()
         case _:
             return False
     return True
@@ -242,7 +320,7 @@ def _cut(actors: Actors, scenario: str, template: Path, share: tuple[int, int]) 
             if name in seen:
                 continue
             seen.add(name)
-            _lay_out(target, state, disks[0].folders)
+            _lay_out(target, state)
             actors.tally["power cuts"] += 1
             where = f"{scenario}, power cut after call {moment}, state {number}"
             yield from judge(actors, target, said, where)
@@ -252,13 +330,14 @@ def _cut(actors: Actors, scenario: str, template: Path, share: tuple[int, int]) 
     shutil.rmtree(target, ignore_errors=True)
 
 
-def _lay_out(target: Path, state: dict[str, bytes], folders: set[str]) -> None:
+def _lay_out(target: Path, state: State) -> None:
     shutil.rmtree(target, ignore_errors=True)
-    for folder in sorted(folders):
-        (target / folder).mkdir(parents=True, exist_ok=True)
+    target.mkdir()
     for name, content in state.items():
         path = target / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if content is None:
+            path.mkdir(mode=0o700)
+            continue
         path.write_bytes(content)
         if path.name == "log.key":
             path.chmod(0o600)

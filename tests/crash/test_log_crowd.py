@@ -1,9 +1,11 @@
 """Many processes on one log: writers, comparers, publishers, and one that stops with the lock in its hand."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -103,6 +105,41 @@ def test_a_lock_holder_that_stops_delays_and_harms_nothing(scratch: Path) -> Non
     assert ended(holder) == [["done"]]
     said = [ended(waiting)]
     assert whole(root, said).size() == 5
+
+
+def test_who_publishes_without_a_pause_lets_go_first_who_waits(scratch: Path) -> None:
+    root = scratch / "queue"
+    create(root)
+    mine, other = (posix_log.PosixStore(root, boot="b") for _ in range(2))
+    had: list[str] = []
+
+    def wait() -> None:
+        with other.publishing():
+            had.append("other")
+
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(20):
+            with mine.publishing():
+                waiting = pool.submit(wait)
+                until = time.monotonic() + PATIENCE
+                while not queued(root / "log/.state"):
+                    assert time.monotonic() < until
+            with mine.publishing():
+                had.append("mine")
+            waiting.result(PATIENCE)
+    assert had == ["other", "mine"] * 20
+
+
+def queued(folder: Path) -> bool:
+    """Whether somebody stands before the publisher's lock: who does holds the folder's."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def test_sixty_four_writers_some_killed_two_publishers_and_a_holder_that_stops(scratch: Path) -> None:

@@ -7,7 +7,9 @@ from log_faults import Actors
 from power_cuts import cut
 
 
-@pytest.mark.parametrize(("scenario", "share"), [("append", (1, 0)), ("ride", (11, 0)), ("sign", (29, 5))])
+@pytest.mark.parametrize(
+    ("scenario", "share"), [("append", (1, 0)), ("ride", (11, 0)), ("sign", (29, 5)), ("create", (53, 0))]
+)
 def test_after_a_power_cut_the_log_keeps_its_promises(
     actors: Actors, prepared: dict[str, Path], scenario: str, share: tuple[int, int]
 ) -> None:

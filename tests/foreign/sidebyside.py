@@ -74,9 +74,8 @@ class Expect:
         return text
 
 
-def bring(place: Place, name: str, expect: Expect) -> Path:
-    """Put the project into the workspace's catalog, and another copy beside it for the bare run."""
-    tree = PROJECTS / name / "tree"
+def bring(place: Place, tree: Path, expect: Expect) -> Path:
+    """Put the project in `tree` into the workspace's catalog, and another copy beside it for the bare run."""
     shutil.copytree(tree, place.root / "playbooks")
     place.inventory(**expect.hosts)
     bare = place.root.parent / "bare"

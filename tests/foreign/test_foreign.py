@@ -19,7 +19,7 @@ def named(name: str) -> object:
 @pytest.mark.parametrize("name", [named(path.name) for path in sorted(PROJECTS.iterdir())])
 def test_a_foreign_project_does_under_itmp_what_it_does_bare(place: Place, name: str) -> None:
     expect = Expect.read(name)
-    folder = bring(place, name, expect)
+    folder = bring(place, PROJECTS / name / "tree", expect)
     if expect.refused:
         refuse(place, expect)
         return

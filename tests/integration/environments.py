@@ -98,7 +98,7 @@ def settings() -> dict[str, str]:
 
 def image() -> str:
     """Return the image's name by digest, built now when it is not there."""
-    name = f"localhost/itmp-lab-ee:{_key()}"
+    name = tag()
     if podman("image", "exists", name, check=False).returncode:
         archive = Path(settings()["CONTAINERS_CONF"]).with_name(f"rootfs-{os.getpid()}.tar")
         try:
@@ -108,6 +108,11 @@ def image() -> str:
             archive.unlink(missing_ok=True)
     digest = podman("image", "inspect", "--format", "{{.Digest}}", name).stdout.strip()
     return f"localhost/itmp-lab-ee@{digest}"
+
+
+def tag() -> str:
+    """Return the image's name by tag."""
+    return f"localhost/itmp-lab-ee:{_key()}"
 
 
 def containers(token: str) -> list[str]:

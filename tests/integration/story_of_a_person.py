@@ -1,6 +1,7 @@
 # A program of its own, which answers on standard output:
 # ruff: noqa: T201
-"""A whole change, told by whoever runs this: `story_of_a_person.py FOLDER` over loopback hosts; prints one JSON object.
+"""A whole change, told by whoever runs this: `story_of_a_person.py FOLDER [IMAGE]` over loopback hosts, in a container of
+the image where one is named; prints one JSON object.
 
 It is run by an account without rights, in an interpreter of its own.
 """
@@ -34,6 +35,21 @@ steps:
     hosts: localhost
     playbook: look
 """
+INSIDE = """
+itmp: runbook/v1
+name: person
+title: A change by a person without rights, in a container
+owner: team-web
+environment: production
+risk: moderate
+execution_environment: {{image: "{image}"}}
+steps:
+  - id: act
+    hosts: web
+    tasks:
+      - {{name: Hello, lab.demo.hello: , delegate_to: localhost, connection: local, vars: {{ansible_python_interpreter: /usr/bin/python3}}}}
+      - {{name: Act, ansible.builtin.command: "sh {{{{ host_root }}}}/act act"}}
+"""
 LOOK = """
 - hosts: localhost
   gather_facts: false
@@ -43,7 +59,7 @@ LOOK = """
 """
 
 
-def main(top: Path) -> None:
+def main(top: Path, image: str = "") -> None:
     """Found a log, plan, approve, run, close and prove one change."""
     with loopback.up(
         top / "fleet", 4, names=("web1", "web2", "web3", "lb1"), groups={"web": ["web1", "web2", "web3"]}
@@ -59,7 +75,7 @@ def main(top: Path) -> None:
         tree = yaml.safe_load(hosts.read_text())
         tree["all"]["hosts"]["localhost"] = {"ansible_connection": "local"}
         hosts.write_text(yaml.safe_dump(tree))
-        change = place.ready(DOCUMENT)
+        change = place.ready(INSIDE.format(image=image) if image else DOCUMENT)
         place.itmp("run", change, "--key", NAMES[0], expect=0)
         place.itmp("change", "close", change, "--reason", "done", "--key", NAMES[0], expect=0)
         place.itmp("evidence", change, "-o", "e.tar", expect=0)
@@ -72,8 +88,8 @@ def main(top: Path) -> None:
             json.dumps(
                 {
                     "uid": os.getuid(),
-                    "custody": (permit.data or {})["permit"]["binaries"]["custody"],
-                    "found": (top / "seen" / "found").read_text(),
+                    "binaries": (permit.data or {})["permit"]["binaries"],
+                    "found": "" if image else (top / "seen" / "found").read_text(),
                     "journals": place.journals(),
                     "verified": done.returncode,
                     "report": done.stdout,
@@ -84,4 +100,4 @@ def main(top: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -3,16 +3,18 @@
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import World
+from conftest import PERMIT, Recorder, World
 
 from itmp.adapters import supervisor
 from itmp.adapters.ansible import AnsibleRunner
 from itmp.adapters.ansible.runner import AnsibleError
-from itmp.errors import BusyError
+from itmp.errors import BusyError, StaleError
 from itmp.execution.doors import Slice
+from itmp.plan import Plan
 
 pytestmark = pytest.mark.fleet
 LIMIT = 60.0
@@ -41,7 +43,7 @@ def carriers(token: str) -> list[str]:
 SHELL = "{{name: Slow, ansible.builtin.shell: '{script}'}}"
 
 
-def crash(world: World, seconds: int, slow: str = SHELL) -> Slice:
+def crash(world: World, seconds: int, slow: str = SHELL) -> tuple[Plan, Slice]:
     """Run a play in a process that is killed once its first task works on web1."""
     root = world.fleet.host("web1").root
     for name in ("started", "finished", "second"):
@@ -64,27 +66,61 @@ def crash(world: World, seconds: int, slow: str = SHELL) -> Slice:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
     step = plan.manifest.steps[0]
-    return Slice(key="a@0", step=step, hosts=step.hosts)
+    return plan, Slice(key="a@0", step=step, hosts=step.hosts)
 
 
 def test_after_the_executors_death_nothing_goes_on_here_and_work_there_is_waited_for(world):
-    part = crash(world, 4)
+    plan, part = crash(world, 4)
     root = world.fleet.host("web1").root
     until(lambda: carriers(world.token) == [])
     assert not (root / "finished").exists()  # killing everything here does not stop the module there
-    found = AnsibleRunner().sweep(world.room(), part)
+    found = AnsibleRunner().sweep(plan, part, room=world.room())
     assert (root / "finished").exists()
     assert not (root / "second").exists()
     assert found
     assert all(line.startswith("web1: ") for line in found)
     assert list(world.room().folder.iterdir()) == []
-    assert AnsibleRunner().sweep(world.room(), part) == ()
+    assert AnsibleRunner().sweep(plan, part, room=world.room()) == ()
+
+
+@pytest.mark.parametrize("how", ["stop", "error"])
+def test_what_goes_on_there_after_a_slice_was_cut_off_is_waited_for(world, how):
+    """A stop whose grace ran out, and an observer's own error, both while a module works on web1."""
+    root = world.fleet.host("web1").root
+    for name in ("started", "finished"):
+        (root / name).unlink(missing_ok=True)
+    script = f'trap "" HUP; touch {root}/started; sleep 6; touch {root}/finished'
+    slow = f"{{name: Slow, ansible.builtin.shell: '{script}', when: \"inventory_hostname == 'web1'\"}}"
+    tasks = f"[{slow}, {{name: Second, ansible.builtin.command: 'true'}}]"
+    world.write(
+        "playbooks/play.yml",
+        f"- {{hosts: 'web1:web2', strategy: free, gather_facts: false, tasks: {tasks}}}\n",
+    )
+    plan, runner = world.plan(), AnsibleRunner(grace=0.5)
+
+    def veto(action):
+        if action.name == "Second":
+            until((root / "started").exists)
+            if how == "error":
+                raise StaleError("not what was approved")
+            runner.stop()
+
+    step = plan.manifest.steps[0]
+    part = Slice(key="a@0", step=step, hosts=step.hosts)
+    with suppress(StaleError):
+        runner.run(PERMIT, plan, part, room=world.room(), observer=Recorder(veto=veto))
+    assert not (root / "finished").exists()
+    assert len(list(world.room().folder.iterdir())) == 1
+    found = AnsibleRunner().sweep(plan, part, room=world.room())
+    assert (root / "finished").exists()
+    assert any(line.startswith("web1: ") for line in found)
+    assert list(world.room().folder.iterdir()) == []
 
 
 def test_what_does_not_end_there_in_time_is_an_error(world):
-    part = crash(world, 9)
+    plan, part = crash(world, 9)
     with pytest.raises(BusyError, match="web1"):
-        AnsibleRunner(target_wait=1).sweep(world.room(), part)
+        AnsibleRunner(target_wait=1).sweep(plan, part, room=world.room())
     until((world.fleet.host("web1").root / "finished").exists)
 
 
@@ -101,14 +137,14 @@ ASYNC = "{{name: Slow, ansible.builtin.shell: '{script}', async: 60, poll: %s}}"
     ids=["raw", "script", "background"],
 )
 def test_what_is_no_plain_module_is_found_and_waited_for_too(world, slow):
-    part = crash(world, 4, slow)
+    plan, part = crash(world, 4, slow)
     root = world.fleet.host("web1").root
     until(lambda: carriers(world.token) == [])
     assert not (root / "finished").exists()
-    found = AnsibleRunner().sweep(world.room(), part)
+    found = AnsibleRunner().sweep(plan, part, room=world.room())
     assert (root / "finished").exists()
     assert any(line.startswith("web1: ") for line in found)
-    assert AnsibleRunner().sweep(world.room(), part) == ()
+    assert AnsibleRunner().sweep(plan, part, room=world.room()) == ()
 
 
 def test_background_work_that_outlives_its_slice_is_waited_for(world):
@@ -121,7 +157,7 @@ def test_background_work_that_outlives_its_slice_is_waited_for(world):
     assert not (root / "ended").exists()
     step = plan.manifest.steps[0]
     part = Slice(key="a@0", step=step, hosts=step.hosts)
-    assert any(line.startswith("web1: ") for line in AnsibleRunner().sweep(world.room(), part))
+    assert any(line.startswith("web1: ") for line in AnsibleRunner().sweep(plan, part, room=world.room()))
     assert (root / "ended").exists()
     assert list(world.room().folder.iterdir()) == []
 
@@ -132,9 +168,9 @@ def test_where_a_server_takes_no_mark_a_raw_command_is_said_to_be_unseen(world):
     config = (host / "sshd_config").read_text()
     (host / "sshd_config").write_text(config.replace("AcceptEnv LANG LC_*\n", ""))
     try:
-        part = crash(world, 1, "{{name: Slow, ansible.builtin.raw: '{script}'}}")
+        plan, part = crash(world, 1, "{{name: Slow, ansible.builtin.raw: '{script}'}}")
         until(lambda: carriers(world.token) == [])
-        found = AnsibleRunner().sweep(world.room(), part)
+        found = AnsibleRunner().sweep(plan, part, room=world.room())
         assert [line for line in found if line.startswith("web1: its sshd takes no LC_ variables")]
     finally:
         (host / "sshd_config").write_text(config)

@@ -183,9 +183,9 @@ def crash(world: World) -> tuple[Plan, Slice]:
 
 
 def test_after_the_executors_death_no_process_of_the_container_lives_and_a_sweep_removes_it(inside):
-    _, part = crash(inside)
+    plan, part = crash(inside)
     until(lambda: carriers(inside.token) == [])
-    found = AnsibleRunner().sweep(inside.room(), part)
+    found = AnsibleRunner().sweep(plan, part, room=inside.room())
     assert (
         any(line.startswith("here: container itmp-") for line in found)
         or environments.containers(inside.token) == []

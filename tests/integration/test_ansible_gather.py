@@ -376,6 +376,13 @@ LOOSE = (
     "ansible_ssh_executable: /bin/x",
     "ansible_host_key_checking: false",
     "ansible_connection: paramiko",
+    "ansible_libssh_host_key_checking: false",
+    "ansible_netconf_host_key_checking: false",
+    "ansible_libssh_config_file: /dev/null",
+    "ansible_netconf_ssh_config: true",
+    "ansible_paramiko_proxy_command: touch /dev/null",
+    "ansible_libssh_proxy_command: touch /dev/null",
+    "ansible_netconf_proxy_command: touch /dev/null",
 )
 
 

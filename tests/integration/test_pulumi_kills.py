@@ -102,7 +102,7 @@ def test_a_killed_executor_takes_engine_and_provider_with_it(
     assert proxy.cloud.desired("web-asg") == 4
 
     room = Room(folder=stacks.folder / "again", token=running.token, run="RUN-1")
-    assert stacks.runner.sweep(room, part(plan)) == ()
+    assert stacks.runner.sweep(plan, part(plan), room=room) == ()
     assert stacks.runner.probe(plan, part(plan), urn(plan, "web")) == "not_done"
     observer = ScriptedObserver()
     stacks.runner.run(Rig(plan).permit("resume"), plan, part(plan), room=room, observer=observer)
@@ -130,7 +130,8 @@ def test_a_run_that_still_works_holds_its_stack(
     with pytest.raises(BusyError):
         stacks.runner.run(Rig(plan).permit(), plan, part(plan), room=room, observer=ScriptedObserver())
     assert running.process.poll() is None
-    swept = stacks.runner.sweep(Room(folder=room.folder, token=running.token, run="RUN-1"), part(plan))
+    dead = Room(folder=room.folder, token=running.token, run="RUN-1")
+    swept = stacks.runner.sweep(plan, part(plan), room=dead)
     assert any("pulumi" in found for found in swept)
     assert not alive(running.token)
     assert proxy.cloud.desired("web-asg") == 4

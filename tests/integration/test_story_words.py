@@ -205,6 +205,48 @@ def test_a_batch_that_is_entered_again_after_a_kill_is_asked_about_again(place: 
     proved(place, change)
 
 
+def failing(place: Place) -> tuple[str, str]:
+    """Start a run whose first batch fails within its budget, and kill it while it asks; return change and run."""
+    rolling = {"hosts": "web1:web2", "batches": [1], "max_failures": 1, "pause": {"roles": ["sre"]}}
+    change = place.ready(book(steps=[{"id": "tier", "rolling": rolling, "steps": [act("restart")]}]))
+    place.fail("web1", "restart")
+    process = place.start("run", change, "--key", "alice")
+    asked(place, change, "tier-pause@1")
+    run = str(place.json("status", change)["run"])
+    kill(process.pid)
+    process.wait()
+    wait_for(lambda: not carriers(run), "the run's processes to end")
+    (place.on("web1") / "fail-restart").unlink()
+    return change, run
+
+
+def test_a_yes_is_past_when_what_it_was_about_runs_again(place: Place) -> None:
+    change, _ = failing(place)
+    answer(place, change, "tier-pause@1", "true")  # about a batch that had failed
+    again = place.start("resume", change, "--retry", "failed", "--key", "alice")
+    wait_for(lambda: slices(place, change).count("tier-pause@1") > 1, "the question to be asked anew")
+    assert slices(place, change) == ["restart@1", "tier-pause@1", "restart@1", "tier-pause@1"]
+    assert [one["step"] for one in place.json("status", change)["asks"]] == ["tier-pause@1"]
+    assert place.journal("web2") == [], "nothing is done before somebody has answered"
+    answer(place, change, "tier-pause@1", "true", key="bob")
+    done = place.ended(again)
+    assert done.rc == 0, done
+    assert place.journal("web2") == did("restart")
+    proved(place, change)
+
+
+def test_a_no_that_nobody_waited_for_stops_whatever_is_to_be_tried_again(place: Place) -> None:
+    change, _ = failing(place)
+    before = place.journals()
+    answer(place, change, "tier-pause@1", "false")
+    for retry in (("--retry", "failed"), (), ("--retry", "failed")):
+        result = place.json("resume", change, *retry, "--key", "alice", expect=13)
+        assert result["state"] == "failed"
+    assert place.journals() == before
+    assert slices(place, change) == ["restart@1", "tier-pause@1", "tier-pause@1"]
+    proved(place, change)
+
+
 def test_ctrl_c_is_heard_while_an_action_is_under_way(place: Place) -> None:
     change = place.ready(book())
     place.hold("web1", "restart")

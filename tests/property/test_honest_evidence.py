@@ -1,111 +1,18 @@
-"""Whatever plan, failures, deaths, retries, skips and answers: evidence of what an honest executor did is not broken."""
+"""Whatever plan, failures, deaths, words, retries and skips: evidence of what an honest executor did is not broken."""
 
-import contextlib
-from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from itmp.change import Permit, Refusal
-from itmp.errors import Error
-from itmp.evidence import Trust, verify
-from itmp.execution import Author, Reprise, RunStory, Wiring, execute, resume, undo
-from itmp.execution.doors import Answer, Room, Slice
+from itmp.execution.progress import ActionFinished, RunEvent
 from itmp.plan import Plan
-from itmp.testing.runners import Fuse, Killed, ScriptedProber, ScriptedRunner, World
+from itmp.testing.house import House
+from itmp.testing.runners import Fuse, Killed
 from itmp.testing.small_plans import ansible, ask, check, hosts, plan, rolling
-from itmp.testing.story import EXECUTOR, Story
 
 THREE = hosts(3)
-
-
-class House:
-    """An approved change over a plan, and a world to run it in; answers come at the second look."""
-
-    def __init__(
-        self, made: Plan, script: Mapping[tuple[str, str], Iterable[Any]], answers: Mapping[str, str]
-    ) -> None:
-        self.story = Story(plan=made)
-        self.story.open()
-        self.story.act("approve", "bob")
-        self.world, self.fuse = World(), Fuse()
-        self._script = {key: list(endings) for key, endings in script.items()}
-        self._answers = answers
-
-    def wiring(self, permit: Permit) -> Wiring:
-        runner = ScriptedRunner(self.world, script=self._script, fuse=self.fuse)
-        runner._script = self._script  # what an attempt has used is used for the next
-        return Wiring(
-            journal=self.story.log,
-            runners=dict.fromkeys(("ansible", "check"), runner),
-            recheck=self.recheck,
-            patience=self,
-            room=Room(folder=Path("/nowhere"), token="token", run=permit.run),
-            progress=self,
-            stopping=bool,
-            ids=self.story.id,
-            now=self.story.clock.now,
-            author=Author(actor=EXECUTOR, on_behalf_of="alice@example.com"),
-        )
-
-    def answer(self, part: Slice) -> Answer | None:
-        given_ = self.story.record.runs[-1].answers.get(part.key)
-        if given_ is None:
-            value = self._answers.get(part.key, "true")
-            self.story.act("answer", "alice", run="run-1", step=part.key, value=value)
-            return None
-        return Answer(value=given_.statement.fields["value"], leaf=given_.leaf, signer=given_.signer)
-
-    def sleep(self, seconds: float) -> None:
-        del seconds
-
-    def recheck(self, part: Slice, *, exempt: bool) -> None:
-        del part
-        answer = self.story.ask("always" if exempt else "slice")
-        if isinstance(answer, Refusal):
-            raise answer.to_error(self.story.change)
-
-    def on_event(self, event: object, /) -> None:
-        del event
-
-    def run(self) -> None:
-        permit = self.story.permit()
-        with contextlib.suppress(Killed):
-            execute(permit, self.story.plan, wiring=self.wiring(permit))
-
-    def resume(self, retry: Iterable[str], skip: Iterable[str]) -> None:
-        reprise = Reprise(retry=frozenset(retry), skip=frozenset(skip), reason="so")
-        line = ",".join([*(f"!{host}" for host in sorted(skip)), *(f"+{state}" for state in sorted(retry))])
-        permit = self.story.permit(mode="resume", limit=line or "-")
-        prober = ScriptedProber(self.world, blind=THREE, fuse=self.fuse)  # the plans name no probes
-        with contextlib.suppress(Killed):
-            resume(
-                permit,
-                self.story.plan,
-                wiring=self.wiring(permit),
-                story=self.told(),
-                prober=prober,
-                reprise=reprise,
-            )
-
-    def undo(self) -> None:
-        permit = self.story.permit(mode="undo")
-        with contextlib.suppress(Killed, Error):
-            undo(permit, self.story.plan, wiring=self.wiring(permit), story=self.told())
-
-    def told(self) -> RunStory:
-        leaves = self.story.log.of_change(self.story.change)
-        return RunStory.from_leaves(leaves, plan=self.story.plan, blob=self.story.log.blob, run="run-1")
-
-    def state(self) -> str:
-        return self.story.record.runs[-1].state
-
-    def verdict(self) -> tuple[int, str]:
-        report = verify(self.story.evidence(), Trust.from_files(self.story.trust()))
-        return report.exit_code, f"{report.broken.n}: {report.broken.why}" if report.broken else ""
 
 
 reaction = st.sampled_from(["stop", "continue", "late", "undo"])
@@ -145,7 +52,9 @@ def plans(draw: st.DrawFn) -> Plan:
     return plan(steps, undo=back, guards=guards)
 
 
-endings = st.lists(st.sampled_from(["failed", "unreachable", "silent", None]), min_size=1, max_size=2)
+endings = st.lists(
+    st.sampled_from(["failed", "unreachable", "silent", "unknown", "hang", None]), min_size=1, max_size=2
+)
 scripts = st.dictionaries(
     st.tuples(
         st.sampled_from(["first", "drain", "tier", "healthy", "undrain", "between", "late", "last"]),
@@ -155,9 +64,11 @@ scripts = st.dictionaries(
     min_size=1,
     max_size=5,
 )
+fuses = st.one_of(st.none(), st.integers(0, 25))
 attempts = st.lists(
     st.tuples(
-        st.one_of(st.none(), st.integers(0, 25)),
+        st.sampled_from(["ok", "failed", ""]),
+        fuses,
         st.sets(st.sampled_from(["failed", "unreachable"])),
         st.sets(st.sampled_from(THREE), max_size=1),
     ),
@@ -171,17 +82,20 @@ attempts = st.lists(
     plans(),
     scripts,
     st.dictionaries(st.sampled_from(["go@1", "sure"]), st.just("false")),
-    attempts,
-    st.booleans(),
+    st.tuples(fuses, attempts, st.booleans()),
 )
 def test_evidence_of_an_honest_executor_is_not_broken(
-    made: Plan, script: Any, answers: dict[str, str], taken: Any, then: str
+    made: Plan, script: Any, answers: dict[str, str], fates: Any
 ) -> None:
     house = House(made, script, answers)
+    dies, taken, then = fates
+    house.fuse = Fuse(dies)
     house.run()
-    for at, retry, skip in taken:
+    for word, at, retry, skip in taken:
         if house.state() not in {"running", "stopped", "failed", "unknown"}:
             break
+        if word:
+            house.reconcile(word)
         house.fuse = Fuse(at)
         house.resume(retry, skip)
     if then and made.manifest.undo and house.state() != "undone":
@@ -265,3 +179,83 @@ def test_going_on_without_a_host_lifts_the_halt_of_its_failure() -> None:
     house.resume((), SKIP)
     assert house.world.of("late", "web1")
     assert house.verdict()[0] == 41
+
+
+def told_after(made: Plan, script: Any, *attempts: tuple[set[str], set[str]]) -> tuple[int, str]:
+    """Return the verdict on a run that was taken up so often: states tried again, hosts skipped."""
+    house = House(made, script, {})
+    house.run()
+    for retry, skip in attempts:
+        house.resume(retry, skip)
+    return house.verdict()
+
+
+def guarded(word: str, *, on_failure: str) -> Plan:
+    first = ansible("first", THREE, tasks=1, on_failure=on_failure)
+    block = rolling(THREE, [ansible("drain", THREE, tasks=1), ansible("tier", THREE, tasks=1)], size=1)
+    steps = [first, block, ansible("last", THREE, tasks=1)]
+    return plan(steps, guards={"rolling": f'steps.first.outcome == "{word}"'})
+
+
+def test_what_a_guard_passed_over_may_come_after_later_steps_once_its_reason_is_gone() -> None:
+    script = {("first", "web1"): ["failed"]}
+    made = guarded("succeeded", on_failure="stop")
+    code, why = told_after(made, script, (set(), {"web1"}), ({"failed"}, set()))
+    assert code != 40, why
+
+
+def test_a_batch_that_has_begun_goes_on_whatever_its_guard_says_when_it_is_tried_again() -> None:
+    script = {("first", "web1"): ["failed"], ("drain", "web1"): ["failed"]}
+    code, why = told_after(guarded("failed", on_failure="continue"), script, ({"failed"}, set()))
+    assert code != 40, why
+
+
+def test_a_failure_that_leads_on_takes_no_host_back_to_where_it_was_out() -> None:
+    block = rolling(
+        THREE,
+        [ansible("drain", THREE, tasks=1), ansible("tier", THREE, tasks=1)],
+        size=1,
+        max_failures=1,
+        on_failure="continue",
+    )
+    between, late = ansible("between", THREE, tasks=1, on_failure="late"), ansible("late", THREE, tasks=1)
+    made = plan([block, between, late])
+    script = {("drain", "web2"): ["failed"], ("between", "web1"): ["failed"]}
+    house = House(made, script, {})
+    house.run()
+    before = len(house.run_record.slices)
+    house.resume(set(), set())
+    assert len(house.run_record.slices) == before
+    code, why = house.verdict()
+    assert code != 40, why
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_what_was_cut_off_and_reconciled_as_failed_may_be_tried_again_after_going_on(at: int) -> None:
+    house = House(plan([step("first", on_failure="continue"), step("last")]), {}, {})
+    house.fuse = Fuse(at)
+    house.run()
+    house.fuse = Fuse()
+    house.reconcile("failed")
+    house.resume()
+    house.resume(RETRY)
+    code, why = house.verdict()
+    assert code == 41, why
+
+
+def test_a_failure_that_was_recorded_before_a_death_may_be_tried_again_after_going_on() -> None:
+    one = hosts(1)
+    first, last = ansible("first", one, tasks=1, on_failure="continue"), ansible("last", one, tasks=1)
+    house = House(plan([first, last]), {("first", "web1"): ["failed"]}, {})
+
+    def dies(event: RunEvent) -> None:
+        if isinstance(event, ActionFinished):
+            raise Killed
+
+    house.listener = dies
+    house.run()
+    house.listener = id
+    house.resume()
+    house.resume(RETRY)
+    code, why = house.verdict()
+    assert code == 41, why

@@ -87,7 +87,7 @@ class Case:
 
 def judged(bundle: bytes, trust: dict[str, bytes], log: MemoryReader | None = None) -> tuple[int, int, str]:
     """Exit code, rule and finding of our verdict on evidence."""
-    report = verify_evidence(bundle, Trust.from_files(trust), log=log)
+    report = verify_evidence(bundle, Trust.from_files(trust), logs=(log,) if log else ())
     broken = report.broken or next(rule for rule in report.rules if rule.finding or rule.n == 19)
     return report.exit_code, broken.n, broken.finding
 

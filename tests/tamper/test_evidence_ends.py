@@ -7,8 +7,14 @@ import pytest
 
 from itmp.change import Permit
 from itmp.evidence import Report, Trust, verify
+from itmp.execution.doors import Slice
+from itmp.execution.record import work_digest
 from itmp.plan import Plan, RollingStep, all_steps
 from itmp.plan.model import AnsibleStep
+from itmp.testing.house import House
+from itmp.testing.runners import Fuse
+from itmp.testing.small_plans import ansible
+from itmp.testing.small_plans import plan as made_of
 from itmp.testing.story import Story, small_plan
 
 BOTH = ("web1", "web2")
@@ -106,6 +112,67 @@ def taken_up(story: Story, permit: Permit, state: str, *, limit: str, **asked: l
     again = story.permit(mode="resume", limit=limit)
     story.say(again, "run.resumed", data={"permit": again.leaf, **asked})
     return again
+
+
+@pytest.mark.parametrize(("outcome", "limit"), [("failed", "-"), ("unreachable", "+failed"), ("", "+failed")])
+def test_what_a_slice_without_an_end_left_is_not_taken_up_unsigned(outcome: str, limit: str) -> None:
+    story, permit = begun()
+    first = story.steps()[0]
+    intent = story.intend(permit, first, BOTH)
+    if outcome:
+        story.result(permit, first, intent.hash, "web1", outcome=outcome)
+    again = taken_up(story, permit, "failed", limit=limit, **({} if limit == "-" else {"retry": ["failed"]}))
+    story.slice(again, replace(first, hosts=("web1",)))
+    report = ended(story, again, "failed", dict.fromkeys(BOTH, "failed"))
+    assert report.broken
+    assert report.broken.n == 12
+    assert ("nobody signed" if outcome else "nobody has said") in report.broken.why
+
+
+def test_what_ended_unknown_is_not_done_again_before_somebody_has_said_what_became_of_it() -> None:
+    story, permit = begun()
+    first, second = story.steps()
+    story.slice(permit, first, outcome="unknown")
+    again = taken_up(story, permit, "unknown", limit="-")
+    for step in (first, second):
+        story.slice(again, step)
+    report = ended(story, again, "succeeded", dict.fromkeys(BOTH, "changed"))
+    assert report.broken
+    assert (report.broken.n, "nobody has said" in report.broken.why) == (12, True)
+
+
+def test_what_a_person_said_was_done_is_not_done_again() -> None:
+    house = House(small_plan())
+    house.fuse = Fuse(0)
+    house.run()
+    house.reconcile("ok")
+    story = house.story
+    permit = story.permit(mode="resume", limit="-")
+    story.say(permit, "run.resumed", data={"permit": permit.leaf})
+    for step in story.steps():
+        story.slice(permit, step)
+    report = ended(story, permit, "succeeded", dict.fromkeys(BOTH, "changed"))
+    assert report.broken
+    assert (report.broken.n, "already done" in report.broken.why) == (12, True)
+
+
+def test_what_was_left_out_is_not_done_later_because_something_else_was_passed_over() -> None:
+    steps = [ansible(name, BOTH, tasks=1) for name in ("first", "between", "drain", "upgrade")]
+    story, permit = begun(made_of(steps, guards={"between": 'steps.first.outcome == "failed"'}))
+    first, between, drain, upgrade = steps
+    story.slice(permit, first)
+    work = work_digest(Slice(key="between", step=between, hosts=BOTH))
+    told = {"slice": "between", "hosts": list(BOTH), "work": work, "permit": permit.leaf}
+    passed = story.say(permit, "slice.intended", step="between", phase="do", data={**told, "passed": "so"})
+    ends = {"slice": "between", "hosts": dict.fromkeys(BOTH, "skipped")}
+    story.say(permit, "slice.finished", step="between", phase="do", intent=passed.hash, data=ends)
+    story.slice(permit, upgrade, outcome="failed")
+    again = taken_up(story, permit, "failed", limit="+failed", retry=["failed"])
+    for step in (drain, upgrade):
+        story.slice(again, step)
+    report = ended(story, again, "succeeded", dict.fromkeys(BOTH, "changed"))
+    assert report.broken
+    assert (report.broken.n, "goes back" in report.broken.why) == (12, True)
 
 
 @pytest.mark.parametrize(

@@ -590,8 +590,8 @@ def test_19_a_policy_version_that_is_left_out_shows_against_the_whole_log() -> N
     bundle = build(_Blind(story.log), story.change)
     trust = Trust.from_files(story.trust())
     assert verify(bundle, trust).ok
-    assert broken(verify(bundle, trust, log=MemoryReader(store))) == (40, 19)
-    assert verify(story.evidence(), trust, log=MemoryReader(store)).ok
+    assert broken(verify(bundle, trust, logs=(MemoryReader(store),))) == (40, 19)
+    assert verify(story.evidence(), trust, logs=(MemoryReader(store),)).ok
 
 
 def test_19_evidence_of_another_history_is_a_fork() -> None:
@@ -605,7 +605,7 @@ def test_19_evidence_of_another_history_is_a_fork() -> None:
 
     bundle, trust = forged(story, edit), Trust.from_files(story.trust())
     assert verify(bundle, trust).ok
-    assert broken(verify(bundle, trust, log=MemoryReader(store))) == (42, 19)
+    assert broken(verify(bundle, trust, logs=(MemoryReader(store),))) == (42, 19)
 
 
 def test_19_a_log_that_is_damaged_or_shorter_proves_nothing() -> None:
@@ -617,14 +617,14 @@ def test_19_a_log_that_is_damaged_or_shorter_proves_nothing() -> None:
     story.act("cancel", "dave")
     story.close()
     bundle, trust = story.evidence(), Trust.from_files(story.trust())
-    assert verify(bundle, trust, log=MemoryReader(store)).ok
+    assert verify(bundle, trust, logs=(MemoryReader(store),)).ok
     tile = "tile/entries/000.p/4"
     store.files.content[tile] = store.files.content[tile].replace(b"cancel", b"kancel")
-    assert broken(verify(bundle, trust, log=MemoryReader(store))) == (40, 19)
+    assert broken(verify(bundle, trust, logs=(MemoryReader(store),))) == (40, 19)
     store.files.content.clear()
     store.files.content.update(old)
     store.journal.leaves[2:] = []
-    assert broken(verify(bundle, trust, log=MemoryReader(store))) == (42, 19)
+    assert broken(verify(bundle, trust, logs=(MemoryReader(store),))) == (42, 19)
 
 
 class _Blind:

@@ -116,12 +116,13 @@ class Told(Story):
         intent = self.begin(name, *TWO, passed="because")
         self.end(name, intent, **dict.fromkeys(TWO, "skipped"))
 
-    def taken_up(self) -> None:
-        """Stop the run here and go on under a new permit."""
+    def taken_up(self, *retry: str) -> None:
+        """Stop the run here and go on under a new permit, trying hosts in the states `retry` again."""
         data = {"state": "stopped", "hosts": dict.fromkeys(TWO, "not_reached")}
         self.say(self.running, "run.finished", outcome="failed", data=data)
-        self.running = self.permit(mode="resume")
-        self.say(self.running, "run.resumed", data={"permit": self.running.leaf})
+        self.running = self.permit(mode="resume", limit=",".join(f"+{one}" for one in retry) or "-")
+        asked = {"retry": list(retry)} if retry else {}
+        self.say(self.running, "run.resumed", data={"permit": self.running.leaf, **asked})
 
     def judge(self, *, state: str = "succeeded") -> Report:
         end = dict.fromkeys(TWO, "changed")
@@ -416,14 +417,14 @@ def test_an_undo_step_is_never_passed_over() -> None:
 class Paused(Told):
     """A block of two batches with a pause between them and a wait in each, told leaf by leaf."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_failures: int = 0) -> None:
         inner = [
             ansible("tier", TWO, tasks=1),
             wait("settle", seconds=60),
             ansible("after", TWO, tasks=1),
             ask("go", after=[1], roles=["sre"]),
         ]
-        super().__init__(plan([rolling(TWO, inner, size=1)]))
+        super().__init__(plan([rolling(TWO, inner, size=1, max_failures=max_failures)]))
 
     def on(self, name: str, host: str, outcome: str = "changed") -> None:
         step = next(one for one in self.steps() if one.id == name)
@@ -517,3 +518,53 @@ def test_a_wait_may_not_begin_anew_where_nothing_was_begun_again() -> None:
     report = story.judge()
     assert report.broken
     assert report.broken.n == 20
+
+
+def answered_and_dead(value: str) -> tuple[Paused, str]:
+    """Tell a run that died with its pause answered, after a failure in its first batch; what failed is tried again."""
+    story = Paused(max_failures=1)
+    story.batch(1, ends=False)
+    story.on("after", TWO[0], "failed")
+    story.word("go", "go@1")
+    given = story.says(value, step="go@1").hash
+    story.taken_up("failed")
+    story.on("after", TWO[0])
+    return story, given
+
+
+def test_a_yes_that_is_given_anew_after_what_it_rests_on_ran_again_holds() -> None:
+    story, _ = answered_and_dead("true")
+    story.ask_to_go()
+    story.batch(2)
+    report = story.judge()
+    assert report.exit_code == 0, report.broken
+
+
+def test_a_yes_from_before_what_it_rests_on_ran_again_answers_nothing() -> None:
+    story, given = answered_and_dead("true")
+    story.ask_to_go(statement=given)
+    story.batch(2)
+    report = story.judge()
+    assert report.broken
+    assert report.broken.n == 20
+    assert report.broken.why.endswith("no answer that counts stands before it")
+
+
+def test_trying_again_after_a_no_is_named_although_the_question_never_ended() -> None:
+    story, _ = answered_and_dead("false")
+    report = story.judge(state="failed")
+    assert report.broken
+    assert report.broken.n == 20
+    assert report.broken.why.endswith("after@1 began although the answer to go@1 was no")
+
+
+def test_going_on_while_a_question_that_was_asked_again_stands_open_is_named() -> None:
+    story = Paused()
+    story.half()
+    story.word("go", "go@1")
+    story.taken_up()
+    story.on("after", TWO[1])
+    report = story.judge()
+    assert report.broken
+    assert report.broken.n == 20
+    assert report.broken.why.endswith("after@2 began before go@1 was settled")

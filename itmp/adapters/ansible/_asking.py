@@ -25,7 +25,7 @@ def ask(
 ) -> dict[str, Any]:
     """Return the parser's answer for the layout in `scratch`/layout (`inspect` gives its form)."""
     folder = scratch / "layout"
-    argv, variables = [sys.executable, "-m", "itmp.adapters.ansible.inspect"], dict(environment)
+    argv, variables = [sys.executable, "-P", "-m", "itmp.adapters.ansible.inspect"], dict(environment)
     if image:
         argv, variables = _environments.parse_command(image, scratch, environment)
     done = supervisor.run(

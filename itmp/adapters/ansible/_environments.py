@@ -74,7 +74,7 @@ def parse_command(
         also={},
         variables=tuple(inside),
     )
-    program = [layout.CONTAINED_PYTHON, "-m", "itmp.adapters.ansible.inspect"]
+    program = [layout.CONTAINED_PYTHON, "-P", "-m", "itmp.adapters.ansible.inspect"]
     return containers.command(image, container, program), {**containers.environment(), **inside}
 
 

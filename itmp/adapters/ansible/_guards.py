@@ -33,6 +33,13 @@ _FORBIDDEN: Final = frozenset(
         "ansible_sftp_executable",
         "ansible_paramiko_host_key_checking",
         "ansible_paramiko_host_key_auto_add",
+        "ansible_libssh_host_key_checking",
+        "ansible_netconf_host_key_checking",
+        "ansible_libssh_config_file",
+        "ansible_netconf_ssh_config",
+        "ansible_paramiko_proxy_command",
+        "ansible_libssh_proxy_command",
+        "ansible_netconf_proxy_command",
     }
 )
 _UNCHECKED: Final = re.compile(r"(?:\w+\.)*(?:paramiko|paramiko_ssh|libssh)\Z")
@@ -161,7 +168,8 @@ class _Variable:
 
     def problems(self, public: frozenset[str]) -> Iterator[Problem]:
         if self.name in _FORBIDDEN:
-            yield self._problem(CONTROL if "checking" in self.name else _PROGRAMS, _KEYS_DO)
+            do = _ARGUMENTS_DO if "proxy" in self.name else _KEYS_DO
+            yield self._problem(CONTROL if "checking" in self.name else _PROGRAMS, do)
         elif _SSH_OPTIONS.match(self.name) and _WEAKENS.search(self.value):
             yield self._problem(KEYS, _KEYS_DO)
         elif self.name in FURTHER and self.value and not self._settled():

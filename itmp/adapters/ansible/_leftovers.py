@@ -1,19 +1,20 @@
 """Asks targets for processes that a dead run left there: with pipelining, killing everything here leaves them running.
 
 Rules kept here: the question changes nothing on the target. What still works there is waited for, not killed, because
-a half-done upgrade is worse than a late one; what does not end in time is an error that names it.
+a half-done upgrade is worse than a late one; what does not end in time is an error that names it. It is asked from the
+plan's own bytes, laid out for the question, and where the plan names a container image in a container of it: no play
+could write there before.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from itmp.adapters.ansible import layout
 from itmp.adapters.ansible._lines import one_line
-from itmp.adapters.ansible._slicing import REMOTE_TOKEN, command, environment, remote_token
+from itmp.adapters.ansible._slicing import REMOTE_TOKEN, Slicing, command, environment, remote_token
 from itmp.errors import BusyError
-from itmp.execution.doors import Room
 
 # Finds processes by the run's mark: in their environment (modules, and all that a marked session started), in their
 # command line (sudo, whose child's environment we may not read), and by their module's file. It is put together from
@@ -46,10 +47,10 @@ _FORKS: Final = 20
 
 
 def request(
-    folder: Path, short: Path, room: Room, *, vaults: Any, passed: tuple[str, ...], wait: int
+    slicing: Slicing, folder: Path, short: Path, *, vaults: Any, passed: tuple[str, ...], wait: int
 ) -> dict[str, Any]:
     """Return the child's request that asks all hosts of the layout in `folder`; answers land in `short`/answers."""
-    token = remote_token(room)
+    token = remote_token(slicing.room)
     half = len(token) // 2
     script = _SCRIPT.format(name=REMOTE_TOKEN, first=token[:half], second=token[half:], wait=wait)
     arguments = [
@@ -62,15 +63,15 @@ def request(
         *("--tree", str(short / "answers")),
     ]
     return {
-        "command": command(folder, short, vaults, arguments, mark=_ASK),
-        "environment": environment(folder, short, room, passed, forks=_FORKS),
+        "command": command(folder, short, vaults, arguments, mark=_ASK, contained=slicing.contained),
+        "environment": environment(folder, short, slicing.room, passed, forks=_FORKS),
         "folder": str(folder / "project" / "playbooks"),
         "data": str(short / "runner"),
         "scratch": str(short),
     }
 
 
-def read(folder: Path, short: Path, *, raw: bool) -> tuple[str, ...]:
+def read(hosts: Iterable[str], short: Path, *, raw: bool) -> tuple[str, ...]:
     """Return one line for each process that was found and has ended, and for each host that could not be asked.
 
     `raw` says that the slice had tasks that leave no mark but that of their session. Raises `BusyError` when a process
@@ -78,7 +79,7 @@ def read(folder: Path, short: Path, *, raw: bool) -> tuple[str, ...]:
     """
     lines: list[str] = []
     still: list[str] = []
-    for host in (layout.plain(folder / "delegates") or b"").decode().split():
+    for host in hosts:
         found, running = _of(short / "answers" / host, raw=raw)
         lines += [f"{host}: {text}" for text in found]
         still += [f"{host}: {text}" for text in running]
@@ -92,7 +93,7 @@ def read(folder: Path, short: Path, *, raw: bool) -> tuple[str, ...]:
 
 def _of(path: Path, *, raw: bool) -> tuple[list[str], list[str]]:
     try:
-        answer = json.loads(path.read_bytes())
+        answer = json.loads(layout.plain(path) or b"")
     except (OSError, ValueError):
         return ["cannot be asked for left-overs: no answer"], []
     if answer.get("unreachable") or answer.get("failed"):

@@ -2,7 +2,8 @@
 
 Rules kept here: the slice gets the plan's bytes afresh; ssh's configuration, sockets and Ansible's scratch are in a
 private folder with a short path, in memory where there is such; texts of a document's variables are data, never
-templates. What a crash leaves behind is enough to ask the targets for left-overs, and holds no secret.
+templates. What a crash leaves behind holds no secret, and says no more than that something may be left over: plays may
+have written there, so what asks the targets is laid out afresh too.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,8 +32,6 @@ from itmp.plan.model import Host
 
 REMOTE_TOKEN: Final = "ITMP_RUN"  # noqa: S105 -- the name of a variable on targets, not a secret
 SESSION_TOKEN: Final = "LC_ITMP_RUN"  # noqa: S105 -- as above; a server takes it if it takes LC_*
-BACKGROUND: Final = "background"
-"""A file in a slice's folder: work was started on targets that nobody has seen end."""
 
 
 class LostError(Error):
@@ -40,19 +40,43 @@ class LostError(Error):
     exit_code = 14
 
 
+@dataclass(slots=True, kw_only=True)
+class Fresh:
+    """A slice's folder; `kept` once work goes on that nobody has seen end. A child can write there and not here."""
+
+    folder: Path
+    kept: bool = False
+
+
 class Slicing:
     """One slice: the plan's bytes in `folder`, sockets and scratch in `short`."""
 
     def __init__(
         self, plan: Plan, part: Slice, step: AnsibleStep, room: Room, *, contained: bool = False
     ) -> None:
-        self._plan, self._part, self._step, self._room = plan, part, step, room
-        self._contained = contained
+        self._plan, self._part, self._step = plan, part, step
+        self.room, self.contained = room, contained
 
     def write(
         self, folder: Path, short: Path, vaults: Mapping[str, str], passed: tuple[str, ...]
     ) -> dict[str, Any]:
-        """Return the child's request."""
+        """Lay the slice out and return the child's request."""
+        self.lay_out(folder)
+        playbook = ["playbook", *("--limit", f"@{folder / 'limit'}"), *("-e", f"@{folder / 'vars.json'}")]
+        playbook += [word for tag in self._step.tags for word in ("--tags", tag)]
+        playbook += [word for tag in self._step.skip_tags for word in ("--skip-tags", tag)]
+        playbook.append(str(folder / self._step.playbook))
+        mark = f"{SESSION_TOKEN}={remote_token(self.room)}"
+        return {
+            "command": command(folder, short, vaults, playbook, mark=mark, contained=self.contained),
+            "environment": self._environment(folder, short, passed),
+            "folder": str(folder / "project" / "playbooks"),
+            "data": str(folder / "runner"),
+            "scratch": str(short),
+        }
+
+    def lay_out(self, folder: Path) -> tuple[str, ...]:
+        """Write the plan's bytes and what binds the slice to `folder`, which is empty; return whom it may act on."""
         wanted = [p for p in self._plan.manifest.artifacts if p.startswith(("project/", "inventory/"))]
         layout.lay_out(folder, ((path, self._plan.artifact(path)) for path in wanted))
         hosts = self._allowed()
@@ -65,18 +89,7 @@ class Slicing:
         ways = Ways.from_bytes(self._artifact(layout.WAYS))
         layout.write(folder, "known_hosts", pinned.only(_ssh.places(hosts, ways)))
         layout.write(folder, "ssh_config", _ssh.config(hosts, ways, marked=True).encode())
-        playbook = ["playbook", *("--limit", f"@{folder / 'limit'}"), *("-e", f"@{folder / 'vars.json'}")]
-        playbook += [word for tag in self._step.tags for word in ("--tags", tag)]
-        playbook += [word for tag in self._step.skip_tags for word in ("--skip-tags", tag)]
-        playbook.append(str(folder / self._step.playbook))
-        mark = f"{SESSION_TOKEN}={remote_token(self._room)}"
-        return {
-            "command": command(folder, short, vaults, playbook, mark=mark, contained=self._contained),
-            "environment": self._environment(folder, short, passed),
-            "folder": str(folder / "project" / "playbooks"),
-            "data": str(folder / "runner"),
-            "scratch": str(short),
-        }
+        return tuple(host.name for host in hosts)
 
     def _variables(self) -> dict[str, Any]:
         asked = {name: f"{{{{ lookup('itmp_secret', {name!r}) }}}}" for name in self._step.secrets}
@@ -132,8 +145,8 @@ class Slicing:
         forks = layout.forks(honoured, len(self._part.hosts))
         own = [Path(path).stem for path in self._plan.manifest.artifacts if path.startswith(layout.CALLBACKS)]
         said = any("pipelining" in values for values in honoured.values())
-        return environment(folder, short, self._room, passed, forks=forks, pipelining=not said) | {
-            "ITMP_REMOTE_MARK": f"{REMOTE_TOKEN}={remote_token(self._room)}",
+        return environment(folder, short, self.room, passed, forks=forks, pipelining=not said) | {
+            "ITMP_REMOTE_MARK": f"{REMOTE_TOKEN}={remote_token(self.room)}",
             "ANSIBLE_STDOUT_CALLBACK": "itmp_actions",
             **({"ANSIBLE_CALLBACKS_ENABLED": ",".join(own)} if own else {}),
             "_ANSIBLE_CALLBACK_DISPATCH_ERROR_BEHAVIOR": "error",
@@ -166,12 +179,13 @@ def command(
     pinned = _ssh.UNPINNED not in text
     ssh = _ssh.variables(short / "ssh_config", short / "known_hosts", pinned=pinned, contained=contained)
     bound = layout.write(short, "ssh.json", json.dumps(ssh).encode())
-    script = f'#!/bin/sh\nexec "{python}" -m itmp.adapters.ansible.vault_client "$@"\n'
+    script = f'#!/bin/sh\nexec "{python}" -P -m itmp.adapters.ansible.vault_client "$@"\n'
     client = layout.write(short, "itmp-client", script.encode())
     ids = [part for name in sorted(vaults) for part in ("--vault-id", f"{name}@{client}")]
     kind, *rest = arguments
     return [
         python,
+        "-P",
         "-m",
         "itmp.adapters.ansible.start",
         kind,
@@ -218,28 +232,22 @@ def _unsafe(value: Any) -> Any:
 
 
 @contextmanager
-def fresh_folder(room: Room, part: Slice) -> Iterator[Path]:
+def fresh_folder(room: Room, part: Slice) -> Iterator[Fresh]:
     """Give a fresh folder in the run's room; what may still run on targets leaves it to `left_folders`.
 
-    That is so after a crash, after a run of Ansible that is lost, where this machine failed, and where it says
-    `BACKGROUND`.
+    That is so after a crash, after a run of Ansible that is lost or was cut off, where this machine failed, and where
+    it is `kept`.
     """
     room.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder = Path(tempfile.mkdtemp(prefix=_name(part), dir=room.folder))
-    lost = False
+    fresh = Fresh(folder=Path(tempfile.mkdtemp(prefix=_name(part), dir=room.folder)))
     try:
-        yield folder
+        yield fresh
     except (LostError, OSError):
-        lost = True
+        fresh.kept = True
         raise
     finally:
-        if not lost and not (folder / BACKGROUND).exists():
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def keep_for_resume(folder: Path) -> None:
-    """Have `fresh_folder` keep `folder`, in which a child may have left links."""
-    os.close(os.open(folder / BACKGROUND, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        if not fresh.kept:
+            shutil.rmtree(fresh.folder, ignore_errors=True)
 
 
 def left_folders(room: Room, part: Slice) -> tuple[Path, ...]:

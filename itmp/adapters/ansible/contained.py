@@ -30,7 +30,7 @@ def main() -> int:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
-        arguments = [sys.executable, "-m", "itmp.adapters.ansible.start", *sys.argv[1:]]
+        arguments = [sys.executable, "-P", "-m", "itmp.adapters.ansible.start", *sys.argv[1:]]
         os.execv(sys.executable, arguments)  # noqa: S606 -- the executor's own argument list, no shell
     while True:
         ready, _, _ = select.select([executor.fileno(), signals], [], [])

@@ -3,7 +3,8 @@
 Rules kept here: what runs are the plan's bytes, laid out afresh for each slice; Ansible's callback blocks
 before each action until the observer has returned, and if it never says hello nothing is taken as done;
 secrets are resolved now, handed over a socket when used, and masked in everything that comes back;
-nothing of a slice is left running or lying around here when `run` returns.
+nothing of a slice is left running or lying around here when `run` returns, but the sign, for `sweep`, that something
+may still run on targets.
 """
 
 import json
@@ -28,7 +29,6 @@ from itmp.adapters.ansible._slicing import (
     Slicing,
     clear_short_folders,
     fresh_folder,
-    keep_for_resume,
     left_folders,
     short_folder,
 )
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 _TICK: Final = 0.5
 _ASKING: Final = 120  # seconds to connect to all targets of a dead slice
+_KILLED: Final = 137  # as our child says it of an Ansible that a signal ended
 _HOSTS_FAILED: Final = frozenset({0, 2, 4, 6})  # ansible-playbook: fine; hosts failed; unreachable; both
 
 
@@ -97,31 +98,28 @@ class AnsibleRunner:
     def _slice(
         self, plan: Plan, part: Slice, *, room: Room, observer: Observer, preview: bool = False
     ) -> None:
-        if not isinstance(part.step, AnsibleStep):
-            raise InvalidInputError(f"not an Ansible step: {part.step.kind}", where=part.key)
-        image = image_of(plan)
+        step, image = _step(part), image_of(plan)
         _versions.require(plan.manifest.versions, part.key)
-        _ways.require(_frozen_ways(plan, {*part.hosts, *part.step.delegates}))
-        values = self._secrets(part.step.secrets)
+        _ways.require(_frozen_ways(plan, {*part.hosts, *step.delegates}))
+        values = self._secrets(step.secrets)
         masker = Masker(values.values())
-        with fresh_folder(room, part) as folder, short_folder(room) as short:
-            slicing = Slicing(plan, part, part.step, room, contained=image is not None)
-            request = slicing.write(folder, short, self._vaults, self._passed)
+        with fresh_folder(room, part) as fresh, short_folder(room) as short:
+            slicing = Slicing(plan, part, step, room, contained=image is not None)
+            request = slicing.write(fresh.folder, short, self._vaults, self._passed)
             request["environment"] |= _facts.environment(plan, room, short)
             if preview:
                 _harmless.into(request, plan)
-            watched = _Masked(observer, masker, _public(plan, part.step))
+            watched = _Masked(observer, masker, _public(plan, step))
             with _server(short, watched, values, masker) as server:
                 request["environment"] |= server.environment
                 inside = _environments.contain(request, image, plan, room) if image else None
-                self._server = server
+                self._server, cut = server, True
                 try:
-                    answer = self._child(request, server, room, part.step.timeout, inside)
+                    answer, cut = self._child(request, server, room, step.timeout, inside)
                 finally:
                     self._server = None
                     _facts.keep(room, short, masker)
-                    if watched.background:
-                        keep_for_resume(folder)
+                    fresh.kept = bool(watched.background) or cut
                 _judge(answer, server, watched, masker, part)
 
     def stop(self) -> None:
@@ -129,7 +127,7 @@ class AnsibleRunner:
         if self._server is not None:
             self._server.refuse("the run was asked to stop")
 
-    def sweep(self, room: Room, part: Slice) -> tuple[str, ...]:
+    def sweep(self, plan: Plan, part: Slice, *, room: Room) -> tuple[str, ...]:
         """End left-overs of a dead run here, wait for those on targets; return a line for each that was found.
 
         Raises `BusyError` when something still runs on a target after the wait.
@@ -137,25 +135,37 @@ class AnsibleRunner:
         found = [f"here: {line}" for line in supervisor.sweep(room.token)]
         with _translated(part.key):
             clear_short_folders(room)
-            for folder in left_folders(room, part):
-                if layout.plain(folder / "ssh_config") is not None:
-                    found += self._ask_targets(folder, room, raw=_has_raw(part))
+            left = left_folders(room, part)
+            for folder in left:
                 found += [f"here: {line}" for line in _environments.sweep(folder, room)]
+            if left:
+                found += self._ask_targets(plan, part, room)
+            for folder in left:
                 shutil.rmtree(folder, ignore_errors=True)
         return tuple(found)
 
-    def _ask_targets(self, folder: Path, room: Room, *, raw: bool) -> tuple[str, ...]:
-        values = self._secrets({})
+    def _ask_targets(self, plan: Plan, part: Slice, room: Room) -> tuple[str, ...]:
+        """Ask from the plan's own bytes, laid out anew: what is left over may hold whatever a play wrote there."""
+        image, values = image_of(plan), self._secrets({})
         masker = Masker(values.values())
-        with short_folder(room) as short:
-            wait = self._target_wait
+        slicing = Slicing(plan, part, _step(part), room, contained=image is not None)
+        with fresh_folder(room, part) as fresh, short_folder(room) as short:
+            hosts = slicing.lay_out(fresh.folder)
+            if not hosts:
+                return ()
             request = _leftovers.request(
-                folder, short, room, vaults=self._vaults, passed=self._passed, wait=wait
+                slicing,
+                fresh.folder,
+                short,
+                vaults=self._vaults,
+                passed=self._passed,
+                wait=self._target_wait,
             )
             with _server(short, _Nobody(), values, masker) as server:
                 request["environment"] |= server.environment
-                self._child(request, server, room, wait + _ASKING, None)
-            return tuple(map(masker.text, _leftovers.read(folder, short, raw=raw)))
+                inside = _environments.contain(request, image, plan, room) if image else None
+                self._child(request, server, room, self._target_wait + _ASKING, inside)
+            return tuple(map(masker.text, _leftovers.read(hosts, short, raw=_has_raw(part))))
 
     def _secrets(self, declared: Mapping[str, str]) -> dict[str, str]:
         wanted = {**declared, **{PREFIX + name: reference for name, reference in self._vaults.items()}}
@@ -168,15 +178,20 @@ class AnsibleRunner:
         room: Room,
         timeout: int,
         inside: "_environments.Contained | None",
-    ) -> dict[str, Any]:
+    ) -> tuple[dict[str, Any], bool]:
+        """Return what the child answers, and whether it was cut off: what it had begun may still run on targets."""
         with (
             tempfile.TemporaryFile(dir=request["scratch"]) as answer,
             Supervised(
-                [layout.python(), "-m", "itmp.adapters.ansible.child"],
+                [layout.python(), "-P", "-m", "itmp.adapters.ansible.child"],
                 token=room.token,
                 environment=request["environment"],
                 folder=Path(request["folder"]),
-                shown=(room.folder, _facts.kept(room), Path(request["scratch"])),
+                shown=(
+                    Path(request["environment"]["ITMP_LAYOUT"]),
+                    _facts.kept(room),
+                    Path(request["scratch"]),
+                ),
                 grace=1.0,
                 uncovered=inside is not None,
                 stdin=subprocess.PIPE,
@@ -193,7 +208,8 @@ class AnsibleRunner:
             server.drain()
             answer.seek(0)
             text = answer.read()
-        return json.loads(text) if text else {"status": "ended", "rc": rc, "lines": []}
+        said = json.loads(text) if text else {"status": "ended", "rc": rc, "lines": []}
+        return said, not ended or not text or said["rc"] == _KILLED
 
     def _serve(self, child: Supervised, server: ActionServer, deadline: float) -> None:
         """Pump the socket until the child ends; cut it short after a refusal's grace or at the deadline."""
@@ -283,9 +299,14 @@ def _translated(where: str) -> Iterator[None]:
         ) from error
 
 
+def _step(part: Slice) -> AnsibleStep:
+    if not isinstance(part.step, AnsibleStep):
+        raise InvalidInputError(f"not an Ansible step: {part.step.kind}", where=part.key)
+    return part.step
+
+
 def _has_raw(part: Slice) -> bool:
-    expected = part.step.expected if isinstance(part.step, AnsibleStep) else ()
-    return any(task.action.rpartition(".")[2] == "raw" for task in expected)
+    return any(task.action.rpartition(".")[2] == "raw" for task in _step(part).expected)
 
 
 def _server(short: Path, observer: Observer, values: Mapping[str, str], masker: Masker) -> ActionServer:

@@ -27,10 +27,11 @@ class Facts(NamedTuple):
     host: str
     outcome: str
     what: str
+    notified: bool
     claim: Claim | None
 
 
-_NOTHING: Final = Facts(0, "", "", "", "", "", "", "", None)
+_NOTHING: Final = Facts(0, "", "", "", "", "", "", "", False, None)
 
 
 def facts(leaf: bytes) -> Facts:
@@ -48,10 +49,17 @@ def facts(leaf: bytes) -> Facts:
             _text((known("target") or {}).get("id")),
             _text(known("outcome")),
             what(known("action"), data),
+            _notified(data),
             claim_of(kind, data),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return _NOTHING
+
+
+def _notified(data: Mapping[str, Any] | None) -> bool:
+    """Whether a result says that it notified a handler."""
+    more = (data or {}).get("more")
+    return isinstance(more, dict) and bool(more.get("notified"))
 
 
 def what(action: Any, data: Mapping[str, Any] | None) -> str:

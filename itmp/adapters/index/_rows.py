@@ -4,6 +4,7 @@ Rules kept here: rows are added in the log's order, a portion and the mark of ho
 index of another layout, of another log, with rows missing or with another newest leaf than the journal's is no index.
 """
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from itmp.adapters.index import _changes
 from itmp.adapters.index._facts import Facts
 from itmp.adapters.index._frames import Spot
 
-LAYOUT: Final = "3"
+LAYOUT: Final = "4"
 _TABLES: Final = """
 CREATE TABLE word (n INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE mark (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -28,11 +29,12 @@ CREATE INDEX IF NOT EXISTS by_host ON leaf (change, host);
 CREATE INDEX IF NOT EXISTS by_step ON leaf (change, step);
 CREATE INDEX IF NOT EXISTS by_outcome ON leaf (change, outcome);
 CREATE INDEX IF NOT EXISTS by_rare ON leaf (change, type) WHERE bulk = 0;
+CREATE INDEX IF NOT EXISTS by_notified ON leaf (change, run, step, host) WHERE bulk = 2;
 CREATE INDEX IF NOT EXISTS by_type ON leaf (type) WHERE bulk = 0;
 """
 _INSERT: Final = "INSERT INTO leaf VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 BULK: Final = frozenset({"action.intended", "action.finished", "check.finished"})
-"""Types of which a run writes one per target and action; all others are few."""
+"""Types of which a run writes one per target and action; all others are few. In `bulk`: 1, or 2 if it notified."""
 _PORTION: Final = 500
 _WORDS: Final = ("type", "change", "run", "step", "host", "outcome")
 
@@ -41,9 +43,9 @@ _WORDS: Final = ("type", "change", "run", "step", "host", "outcome")
 class Query:
     """Which leaves: every field that is given must fit. `types`, `hosts` and `outcomes` fit when one of them does.
 
-    `few` leaves out what a run writes per target and action. `since` is microseconds since 1970, `after` a leaf index
-    that is left out with all before it; `text` stands anywhere in what a result is about. `newest` turns the order
-    round; `limit` 0 is none.
+    `few` leaves out what a run writes per target and action, `notified` all but results that notified a handler.
+    `since` is microseconds since 1970, `after` a leaf index that is left out with all before it; `text` stands anywhere
+    in what a result is about. `newest` turns the order round; `limit` 0 is none.
     """
 
     change: str | None = None
@@ -53,6 +55,7 @@ class Query:
     hosts: tuple[str, ...] = ()
     outcomes: tuple[str, ...] = ()
     few: bool = False
+    notified: bool = False
     text: str = ""
     since: int = 0
     after: int = -1
@@ -110,7 +113,7 @@ class Rows:
                 place.at,
                 fact.t,
                 *map(number, fact[1:7]),
-                fact.type in BULK,
+                (fact.type in BULK) * (2 if fact.notified else 1),
                 fact.what,
             )
             for place, fact in found
@@ -165,12 +168,16 @@ class Rows:
         parts, values = ["n > ?"], list[Any]([query.after])
         if query.few:
             parts.append("bulk = 0")
+        if query.notified:
+            parts.append("bulk = 2")
         for name, texts in _wanted(query):
             numbers = [number for text in texts if (number := self._known(text)) is not None]
-            parts.append(
-                f"{name} = ?" if len(numbers) == 1 else f"{name} IN ({', '.join('?' * len(numbers))})"
-            )
-            values += numbers
+            if len(numbers) == 1:
+                parts.append(f"{name} = ?")
+                values += numbers
+            else:  # one value, because SQLite binds no more than some thousands
+                parts.append(f"{name} IN (SELECT value FROM json_each(?))")  # noqa: S608 - as above
+                values.append(json.dumps(numbers))
         if query.since:
             parts.append("t >= ?")
             values.append(query.since)
@@ -218,8 +225,8 @@ def _way(query: Query) -> str:
     """Say along which index to go: the planner, which knows no counts, would at times sort a million rows."""
     if query.change is None:
         return "INDEXED BY by_type" if query.few and query.types else "NOT INDEXED"
-    if query.few:
-        return "INDEXED BY by_rare"
+    if query.few or query.notified:
+        return "INDEXED BY by_rare" if query.few else "INDEXED BY by_notified"
     given = (
         ("host", query.hosts),
         ("outcome", query.outcomes),

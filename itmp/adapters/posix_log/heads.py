@@ -1,11 +1,14 @@
 """The compare-and-swap head record: one row in SQLite, beside the log's folder, never inside it.
 
 Rules kept here: each swap is one immediate transaction with a full sync, folder included; a record that is
-gone is an error, never an empty log. Who can write this file and the log together can roll both back: kept
-checkpoints and witnesses find that out.
+gone is an error, never an empty log; a process is forked only while none of its threads has the record open, for
+SQLite's own locks would stay as they are in the child. Who can write this file and the log together can roll both
+back: kept checkpoints and witnesses find that out.
 """
 
+import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -18,6 +21,8 @@ _SCHEMA: Final = """CREATE TABLE head (
   one INTEGER PRIMARY KEY CHECK (one = 1), origin TEXT NOT NULL, size INTEGER NOT NULL, root BLOB NOT NULL,
   note BLOB NOT NULL) STRICT"""
 _WAIT_SECONDS: Final = 30.0
+_OPEN: Final = threading.Lock()
+os.register_at_fork(before=_OPEN.acquire, after_in_parent=_OPEN.release, after_in_child=_OPEN.release)
 
 
 class SqliteHeads:
@@ -62,7 +67,10 @@ class SqliteHeads:
     def _open(self, mode: str) -> Iterator[sqlite3.Connection]:
         try:
             uri = f"{self._path.absolute().as_uri()}?mode={mode}"
-            with closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_WAIT_SECONDS)) as db:
+            with (
+                _OPEN,
+                closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_WAIT_SECONDS)) as db,
+            ):
                 db.execute("PRAGMA synchronous = EXTRA")
                 yield db
         except sqlite3.Error as error:

@@ -13,7 +13,6 @@ Rules kept here:
 import errno
 import itertools
 import os
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Self
@@ -22,7 +21,7 @@ from itmp.adapters.posix_log import durable, frames
 from itmp.adapters.posix_log.cuts import Cuts
 from itmp.adapters.posix_log.durable import unavailable
 from itmp.adapters.posix_log.files import segments
-from itmp.adapters.posix_log.locks import Lock
+from itmp.adapters.posix_log.locks import Guard, Lock
 from itmp.adapters.posix_log.marks import Marks, owner_of
 from itmp.adapters.posix_log.reserve import FULL, Reserve, full
 from itmp.adapters.posix_log.segment import Segment
@@ -40,7 +39,7 @@ class PosixJournal:
     def __init__(self, state: Path, *, boot: str, signed: Callable[[], int]) -> None:
         self._state, self._boot, self._signed = state, boot, signed
         self._mine = _identity(state)
-        self._mutex = threading.RLock()
+        self._mutex = Guard()
         self.cuts, self._reserve = Cuts(state), Reserve(state / "reserve")
         self._segments: list[Segment] = []
         self._indexed, self._low, self._owner = False, 0, b""

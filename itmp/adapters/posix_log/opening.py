@@ -8,7 +8,7 @@ dead one had put there and begins anew; after that, the next opening makes the l
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,8 +17,8 @@ from itmp.adapters.posix_log import durable
 from itmp.adapters.posix_log.files import STATE, PosixFiles
 from itmp.adapters.posix_log.heads import SqliteHeads
 from itmp.adapters.posix_log.journal import PosixJournal
-from itmp.adapters.posix_log.locks import locked, locked_folder
-from itmp.adapters.posix_log.reading import HEAD, KEY, LOG, SNAPSHOT, key_of
+from itmp.adapters.posix_log.locks import Guard, locked, locked_folder
+from itmp.adapters.posix_log.reading import HEAD, KEY, LOG, PUBLISHING, SNAPSHOT, key_of
 from itmp.audit import Clock, Event, Log, check_origin, empty_head
 from itmp.audit.snapshot import EVERY
 from itmp.errors import InvalidInputError, NotFoundError
@@ -34,7 +34,7 @@ class PosixStore:
     """A log's folder and its head record; see `itmp.audit.LogStore`."""
 
     def __init__(self, root: Path, *, boot: str) -> None:
-        self._state = root / LOG / STATE
+        self._state, self._publishing = root / LOG / STATE, root / PUBLISHING
         self.files = PosixFiles(root / LOG, state=self._state, top=root / LOG)
         self.snapshots = PosixFiles(root / SNAPSHOT, state=self._state, top=root)
         self.heads = SqliteHeads(root / HEAD)
@@ -42,9 +42,15 @@ class PosixStore:
 
     @contextmanager
     def publishing(self) -> Iterator[None]:
-        """Wait for the publisher's turn."""
-        with locked(self._state / "publish.lock"):
+        """Wait for the publisher's turn; whoever has just had it comes after those who wait."""
+        with ExitStack() as turn:
+            with locked_folder(self._state):  # `flock` alone lets go first who asks again at once
+                turn.enter_context(locked(self._publishing))
             yield
+
+    def guard(self) -> Guard:
+        """Return what threads exclude each other by."""
+        return Guard()
 
     def complaints(self) -> Sequence[str]:
         """Return what keeps the store from taking leaves."""

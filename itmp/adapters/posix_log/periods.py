@@ -2,8 +2,9 @@
 
 Rules kept here: a rotation is prepared in `rotation/`; once `rotation/switch` is durable the new log is complete and
 the old one has ended, and moving them is all that is left; each move is a rename that is done again harmlessly, so that
-whoever opens the workspace next finishes what a crash interrupted; the old private key is overwritten before the new
-one takes its place.
+whoever opens the workspace next finishes what a crash interrupted; the old log is moved under its publisher's lock, so
+that nobody places a file in one log that is meant for the other; the old private key is overwritten before the new one
+takes its place.
 """
 
 import json
@@ -15,7 +16,7 @@ from typing import Final
 
 from itmp.adapters.posix_log import durable
 from itmp.adapters.posix_log.locks import locked
-from itmp.adapters.posix_log.reading import HEAD, KEY, LOG, RETIRED, SNAPSHOT
+from itmp.adapters.posix_log.reading import HEAD, KEY, LOG, PUBLISHING, RETIRED, SNAPSHOT
 from itmp.errors import InvalidInputError, LogUnavailableError
 
 PERIODS: Final = "periods"
@@ -77,12 +78,14 @@ def switch(state: Path) -> bool:
 
 def _retire(state: Path, folder: Path) -> None:
     """Move the old log's parts; its search index is made anew where it is needed."""
-    if not (folder / LOG).exists():
-        for path in state.glob(f"{_INDEX}*"):
-            path.unlink(missing_ok=True)
-    for part in (SNAPSHOT, HEAD, LOG):
-        if (state / part).exists() and not (folder / part).exists() and not (folder / LOG).exists():
-            _move(state / part, folder / part)
+    if (folder / LOG).exists() or not (state / LOG).exists():
+        return
+    for path in state.glob(f"{_INDEX}*"):
+        path.unlink(missing_ok=True)
+    with locked(state / PUBLISHING):  # whoever places files in the log finds it where it was, or another
+        for part in (SNAPSHOT, HEAD, LOG):
+            if (state / part).exists() and not (folder / part).exists():
+                _move(state / part, folder / part)
 
 
 def _take_up(new: Path, state: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from itmp.adapters.posix_log import durable
-from itmp.adapters.posix_log.files import PosixReader
+from itmp.adapters.posix_log.files import STATE, PosixReader
 from itmp.errors import LogUnavailableError, NotFoundError
 from itmp.signing import LogKey, NoteKey, NoteVerifier
 
@@ -16,6 +16,7 @@ LOG: Final = "log"
 HEAD: Final = "head.sqlite"
 SNAPSHOT: Final = "snapshot"
 KEY: Final = Path("keys") / "log.key"
+PUBLISHING: Final = Path(LOG) / STATE / "publish.lock"
 RETIRED: Final = "log.vkey"
 """The public key of a log that has ended: its private key is destroyed then."""
 _IN_AGENT: Final = "SSH-AGENT+"  # of `ssh_agent.AGENT`

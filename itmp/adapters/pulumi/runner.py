@@ -115,7 +115,7 @@ class PulumiRunner:
                     raise
         return found
 
-    def sweep(self, room: Room, part: Slice) -> tuple[str, ...]:
+    def sweep(self, plan: Plan, part: Slice, *, room: Room) -> tuple[str, ...]:  # noqa: ARG002 -- the door's signature
         """End engine, program and provider of a dead run; the engine's lock is dropped by the next run."""
         _step(part)
         return supervisor.sweep(room.token)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from itmp.adapters.ansible import _environments, _facts, _slicing, layout
+from itmp.adapters.ansible import _environments, _facts, _leftovers, _slicing, layout
 from itmp.adapters.secrets import Masker
 from itmp.execution.doors import Room
 
@@ -68,11 +68,13 @@ def test_asking_for_left_overs_copies_no_linked_file(short: Path, closed: Path, 
     assert not any(closed.read_bytes() in data for data in copied)
 
 
-def test_a_note_of_background_work_is_not_written_through_a_link(tmp_path: Path) -> None:
-    (tmp_path / "background").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(OSError, match="symbolic link"):
-        _slicing.keep_for_resume(tmp_path)
-    assert not (tmp_path / "elsewhere").exists()
+def test_an_answer_that_is_a_link_or_a_pipe_is_none(short: Path, closed: Path) -> None:
+    (short / "answers").mkdir()
+    (short / "answers" / "web1").symlink_to(closed)
+    os.mkfifo(short / "answers" / "web2")
+    closed.write_text('{"stdout": "itmp-found 1 key"}')
+    said = _leftovers.read(("web1", "web2"), short, raw=False)
+    assert said == tuple(f"{host}: cannot be asked for left-overs: no answer" for host in ("web1", "web2"))
 
 
 def test_a_program_that_a_child_named_as_its_engine_is_not_started(

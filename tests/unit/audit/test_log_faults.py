@@ -58,6 +58,26 @@ def test_a_write_that_fails_is_repeated_without_a_duplicate(
     assert names(store) == ["unsigned"]
 
 
+class Racing(StepClock):
+    """A clock beside which another process appends an event of a later moment just after it was read."""
+
+    def __init__(self, other: Log) -> None:
+        super().__init__(START)
+        self._other = other
+
+    def now(self) -> datetime:
+        moment = super().now()
+        self._other.append(event(1))
+        return moment
+
+
+def test_what_is_appended_while_the_clock_is_read_is_not_of_the_future(pair: tuple[Log, MemoryStore]) -> None:
+    log, store = pair
+    other = Log(store, KEY, StepClock(START.replace(hour=6)), counting_ids(2))
+    assert log.health(Racing(other)).findings == ()
+    assert [one.name for one in log.health(Racing(other)).findings] == ["clock-behind"], "it was there before"
+
+
 @pytest.mark.parametrize("when", ["not done", "done"])
 def test_a_failed_sync_gives_no_receipt_and_stops_everybody(pair: tuple[Log, MemoryStore], when: str) -> None:
     log, store = pair

@@ -222,10 +222,10 @@ def test_the_whole_log_shows_that_nothing_is_left_out() -> None:
     store = MemoryStore(ORIGIN)
     story = Story(store=store).tell()
     story.log.checkpoint()
-    assert judged(story, log=MemoryReader(store)).ok
+    assert judged(story, logs=(MemoryReader(store),)).ok
     story.open(reason="another change, later")
     bundle = story.evidence()
-    report = judged(story, bundle, log=MemoryReader(store))
+    report = judged(story, bundle, logs=(MemoryReader(store),))
     assert [rule.verdict for rule in report.rules if rule.n == 19] == ["holds"]
 
 

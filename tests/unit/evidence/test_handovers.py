@@ -8,6 +8,7 @@ from itmp.audit import Checkpoint, SignedCheckpoint
 from itmp.evidence import Report, Trust, archive, verify
 from itmp.evidence.bundle import since_member
 from itmp.testing.forgery import repacked
+from itmp.testing.memory_log import MemoryReader, MemoryStore
 from itmp.testing.periods import NextStory, end, next_key
 from itmp.testing.story import Story
 
@@ -128,3 +129,52 @@ def test_a_line_of_revoked_has_one_form() -> None:
             Trust.from_files({**story.trust(), "revoked": text.encode()})
     note = f"# lost on {base64.b64encode(b'x').decode()}\n\n{vkey} 3\n".encode()
     assert Trust.from_files({**story.trust(), "revoked": note}).revoked == {vkey: 3}
+
+
+def test_a_known_policy_version_of_any_period_must_be_there(third: NextStory) -> None:
+    """One line for each log; a file that is only too old is incomplete, and says so."""
+    logs = [story.log for story in (first_of(third), third.before, third)]
+    known = "".join(f"{log.origin} 0 {log.leaf(0).hash}\n" for log in logs)
+    trust = {**first_of(third).trust(), "versions": f"# all of them\n\n{known}".encode()}
+    report = judged(third.bundle(), trust)
+    assert report.exit_code == 0, report.broken
+    assert [line for line in report.assurance if line.startswith("to keep in TRUST/versions")] == [
+        f"to keep in TRUST/versions: {line}" for line in known.splitlines()
+    ]
+    for number, log in enumerate(logs):
+        other = known.replace(log.leaf(0).hash, log.leaf(1).hash)
+        assert judged(third.bundle(), {**trust, "versions": other.encode()}).exit_code == 42
+        late = f"{log.origin} {log.size()} {log.leaf(0).hash}\n".encode()
+        report = judged(third.bundle(), {**trust, "versions": late})
+        assert report.exit_code == (41 if number == 2 else 42)
+    assert [rule.finding for rule in report.rules if rule.finding] == ["policy-not-reached"]
+
+
+def test_a_line_of_versions_has_one_form() -> None:
+    story = Story()
+    name, leaf = story.log.origin, story.log.leaf(0).hash
+    for text in (
+        f"{name} 0\n",
+        f"{name} -1 {leaf}\n",
+        f"{name} 0 x\n",
+        f"{name} 0 {leaf}\n{name} 0 {leaf}\n",
+    ):
+        with pytest.raises(Exception, match=r"versions|digest"):
+            Trust.from_files({**story.trust(), "versions": text.encode()})
+
+
+def test_the_logs_of_earlier_periods_can_be_brought_too() -> None:
+    stores = [MemoryStore("example.com/ops/2026"), MemoryStore("example.com/ops/2027")]
+    first = Story(store=stores[0]).tell()
+    end(first, next_key())
+    second = NextStory(first, store=stores[1])
+    second.tell()
+    bundle, readers = second.bundle(), [MemoryReader(store) for store in stores]
+    report = judged(bundle, first.trust(), logs=tuple(readers))
+    assert report.exit_code == 0, report.broken
+    assert not any("completeness" in line for line in report.assurance)
+    older = judged(bundle, first.trust(), logs=(readers[0],))
+    assert older.exit_code == 0, older.broken
+    assert ["completeness against" in line for line in older.assurance if "completeness" in line] == [True]
+    report = judged(bundle, second.trust(), logs=(readers[0],))
+    assert (report.exit_code, report.broken and report.broken.n) == (40, 19)

@@ -168,6 +168,16 @@ def test_a_host_whose_batch_was_closed_before_it_got_through_is_drained_again() 
     assert summary.exit_code == 0
 
 
+def test_a_batch_that_failed_to_close_is_passed_from_its_beginning_each_time() -> None:
+    script = {("restart", "web1"): ["failed", "failed", None], ("undrain", "web1"): ["failed", None]}
+    rig = Rig(plan([rolling(TWO, blocks())]), script=script)
+    rig.execute()
+    whole = ["drain@1 web1", "restart@1 web1", "undrain@1 web1"]
+    for code in (13, 0):
+        assert rig.resume(retry=["failed"]).exit_code == code
+        assert slices(since(rig, "run.resumed")) == whole
+
+
 @pytest.mark.parametrize(("node", "left"), [(16, ["restart@1 web1 web2", "undrain@1 web1 web2"]), (36, ["undrain@1 web1 web2"])])  # fmt: skip
 def test_a_batch_that_was_opened_again_and_died_goes_on_where_it_was(node, left) -> None:
     rig = Rig(plan([rolling(TWO, blocks())]), script={("drain", "web1"): ["failed", None]})

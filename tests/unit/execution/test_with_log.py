@@ -55,6 +55,9 @@ class House:
         del part
         return None
 
+    def noes(self) -> frozenset[str]:
+        return frozenset()
+
     def sleep(self, seconds: float) -> None:
         del seconds
 
@@ -131,8 +134,8 @@ def test_an_approval_revoked_during_the_run_stops_it_and_the_host_is_undrained()
             if part.key == "drain@1":
                 house.story.act("revoke", "bob", of=vote)
 
-        def sweep(self, room, part) -> tuple[str, ...]:
-            return runner.sweep(room, part)
+        def sweep(self, plan, part, *, room) -> tuple[str, ...]:
+            return runner.sweep(plan, part, room=room)
 
     runners = {**wiring.runners, "ansible": Revoking()}
     summary = execute(permit, house.story.plan, wiring=dataclasses.replace(wiring, runners=runners))

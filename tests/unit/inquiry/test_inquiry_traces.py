@@ -95,6 +95,16 @@ def test_what_a_slice_covers_is_no_question_and_what_it_does_not_is() -> None:
     assert [(item.name, item.place, item.at) for item in found] == [("login-outside-run", "web2", late)]
 
 
+def test_a_slice_covers_its_host_to_its_own_end_and_no_further() -> None:
+    case = told()
+    end = max(until for host, _, until in case.runs[0].spans if host == "web1" and until)
+    assert end < case.last  # the run goes on elsewhere, and the change is closed later
+    late = [end + timedelta(microseconds=100), case.last]
+    traces = [login("web1", at) for at in (end, *late)]
+    found = reconcile([case], traces, slack=timedelta(0))
+    assert [item.at for item in found if item.name == "login-outside-run"] == late
+
+
 def test_another_hosts_slice_covers_nothing() -> None:
     case = told()
     names = {item.name for item in reconcile([case], [login("db1", case.runs[0].started)])}

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
+from two_periods import pass_on
 
 from itmp.errors import BusyError, InvalidInputError
 from itmp.testing.on_disk import story_on_disk
 from itmp.testing.story import Story
 from itmp.viewer import application
 from itmp.viewer.serving import check_address, listening
-from itmp.workspace import Workspace
+from itmp.workspace import Workspace, of_period
 
 HOSTILE = "<script>alert(1)</script> <img src=x onerror=alert(2)> & \" ' {{ 7 * 7 }} javascript:alert(3)"
 
@@ -239,3 +240,39 @@ def test_a_vote_that_counts_for_nothing_is_not_shown_as_one_that_does(
     assert "What counts for nothing" in words
     assert "change.approved (counts for nothing)" in words
     assert "(counts for nothing)" not in Seen(client.get(f"/changes/{first(story)}").text).words
+
+
+@pytest.fixture
+def passed_on(story: Story, tmp_path: Path) -> Iterator[TestClient]:
+    """The pages of a log whose first period, 2026, has ended: the story was told in it."""
+    pass_on(story, tmp_path)
+    with TestClient(application(Workspace.here(tmp_path)), base_url="http://localhost") as made:
+        yield made
+
+
+@pytest.mark.parametrize("path", ["/", "/exceptions", "/access", "/log", "/leaves/0"])
+def test_a_page_of_one_period_says_so_and_leads_to_the_others(passed_on: TestClient, path: str) -> None:
+    now, then = Seen(passed_on.get(path).text), Seen(passed_on.get(f"{path}?period=2026").text)
+    assert "Period 2027 of the log alone." in now.words
+    assert "Period 2026 of the log alone, which has ended." in then.words
+    assert ("a", {"href": "/?period=2026"}) in now.tags
+    assert ("a", {"href": "/"}) in then.tags
+
+
+def test_the_lists_of_an_earlier_period_stay_within_it(passed_on: TestClient, tmp_path: Path) -> None:
+    told = of_period(Workspace.here(tmp_path), "2026").log.changes()[0]
+    assert told not in passed_on.get("/").text
+    for path in ("/?period=2026", "/?period=2026&q=alice", f"/changes/{told}"):
+        page = Seen(passed_on.get(path).text)
+        assert told in page.words, path
+        links = [attributes["href"] or "" for tag, attributes in page.tags if tag == "a"]
+        assert all("period=2026" in link for link in links if link.startswith(("/leaves", "/access", "/log")))
+    hidden = [dict(tags) for tag, tags in Seen(passed_on.get("/?period=2026").text).tags if tag == "input"]
+    assert {"type": "hidden", "name": "period", "value": "2026"} in hidden
+
+
+def test_a_leaf_is_that_of_its_period(passed_on: TestClient) -> None:
+    assert "log.created" in passed_on.get("/leaves/0").text
+    assert passed_on.get("/leaves/1").status_code == 404
+    assert "change.opened" in passed_on.get("/leaves/1?period=2026").text
+    assert passed_on.get("/leaves/1?period=2031").status_code == 404

@@ -52,7 +52,12 @@ def store(place: workspace.Workspace) -> PrivateStore:
 
 
 def keep(
-    place: workspace.Workspace, text: str, *, when: datetime | None = None, environment: str = "lab"
+    place: workspace.Workspace,
+    text: str,
+    *,
+    when: datetime | None = None,
+    environment: str = "lab",
+    change: str = CHANGE,
 ) -> Leaf:
     """Do what a run does with a diff: keep it, then write the leaf that commits to it; by default in the lab."""
     plan = small_plan(environment=environment, group=environment)
@@ -62,7 +67,7 @@ def keep(
         id=new_id(),
         type="action.finished",
         actor=dict(EXECUTOR),
-        change=CHANGE,
+        change=change,
         plan=plan.digest,
         outcome="changed",
         diff=commitment,

@@ -6,7 +6,9 @@ import pytest
 
 from itmp.errors import InvalidInputError
 from itmp.testing.small_plans import ansible, hosts, plan
-from itmp.workspace.narrowing import limit_line, read_limit
+from itmp.workspace.events import watcher
+from itmp.workspace.narrowing import chosen_hosts, limit_line, read_limit, refuse_empty
+from itmp.workspace.starting import Asked
 
 THREE = hosts(3)
 PLAN = plan([ansible("one", THREE)])
@@ -34,3 +36,23 @@ def test_a_line_that_selects_nothing_is_refused() -> None:
         with pytest.raises(InvalidInputError, match="selects none"):
             read_limit(PLAN, line)
     assert read_limit(PLAN, "-").hosts == read_limit(PLAN, "").hosts == ()
+
+
+@pytest.mark.parametrize("nothing", ["", " ", ",", " , ,"])
+def test_a_list_that_names_nothing_never_means_all(nothing: str) -> None:
+    """An unset shell variable: `--limit "$WHERE"`."""
+    with pytest.raises(InvalidInputError, match="names none"):
+        chosen_hosts(PLAN, nothing)
+    for skip, retry in (((THREE[0], nothing), ()), ((), (nothing,))):
+        with pytest.raises(InvalidInputError, match="names none"):
+            refuse_empty(skip=skip, retry=retry)
+    recorded = Asked(key=None, recorded=True, patience=0.0, progress=watcher(None))
+    with pytest.raises(InvalidInputError, match="recorded statement"):
+        recorded.refuse_words(nothing)
+    recorded.refuse_words(None, ())
+
+
+@pytest.mark.parametrize("line", [" ", ",", "!", f"{THREE[0]},!", "+"])
+def test_a_signed_line_with_a_word_that_names_nothing_is_refused(line: str) -> None:
+    with pytest.raises(InvalidInputError, match="names none"):
+        read_limit(PLAN, line)

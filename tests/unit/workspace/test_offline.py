@@ -174,6 +174,7 @@ def test_words_that_an_act_lacks_or_does_not_take_are_named(place: workspace.Wor
         ("answer", Words(step="confirm"), "needs value"),
         ("approve", Words(reason="fine"), "says nothing of reason"),
         ("run", Words(skip=("web1",)), "says nothing of skip"),
+        ("run", Words(limit=""), "names none"),
         ("cancel", Words(), "needs reason"),
         ("resume", Words(limit="web1"), "says nothing of limit"),
     ):

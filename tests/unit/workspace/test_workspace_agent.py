@@ -1,6 +1,7 @@
 """A log key that a real ssh-agent keeps: it signs like any note key, and when it is gone nothing is lost."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +80,19 @@ def test_what_the_agent_signs_is_a_note_like_any_other(place: workspace.Workspac
     held = (place.state / "keys/log.key").read_text()
     assert held == f"SSH-AGENT+KEY+{place.log.vkey}\n"
     assert workspace.audit_verify(place).exit_code == 0
+
+
+def test_an_interrupted_founding_is_completed_with_its_own_log_key(
+    place: workspace.Workspace, agent: Agent
+) -> None:
+    shutil.rmtree(place.root / "trust")
+    who = {"key": str(place.root / "key"), "organization": "example.com", "signer": "alice@example.com"}
+    for other in ("", f"agent:{agent.load('second')}"):
+        with pytest.raises(InvalidInputError, match="begun here with another log key"):
+            workspace.init(place.root, **who, log_key=other)  # type: ignore[arg-type]  # all are texts
+    assert not (place.root / "trust").exists()
+    done = workspace.init(place.root, **who, log_key=f"agent:{_fingerprint(agent)}")  # type: ignore[arg-type]  # as above
+    assert (done.vkey, (place.root / "trust/genesis").exists()) == (place.log.vkey, True)
 
 
 def test_without_the_agent_nothing_is_signed_and_nothing_is_lost(

@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from itmp.workspace import (
     Workspace,
     audit_exceptions,
     audit_population,
+    audit_reconcile,
     audit_sample,
     audit_show,
     browse,
@@ -250,6 +252,22 @@ def test_one_leaf_by_number_or_hash_is_the_trees(place: Workspace) -> None:
 def test_a_leaf_that_is_not_signed_yet_is_shown_as_the_log_opens_it(place: Workspace) -> None:
     receipt = place.log.append(Event(id="f" * 32, type="log.read", actor={"kind": "human", "id": "x"}))
     assert audit_show(place, str(receipt.index)) == receipt.leaf == audit_show(place, receipt.hash)
+
+
+def test_several_processes_answer_what_one_answers(place: Workspace, tmp_path: Path) -> None:
+    of_host = tmp_path / "records" / "web1"
+    of_host.mkdir(parents=True)
+    (of_host / "clock").write_text("2026-11-28T10:00:00+0000\n")
+    (of_host / "auth.log").write_text(
+        "2026-11-22T09:00:00+00:00 web1 sshd[1]: Accepted publickey for eve from 192.0.2.1 port 22 ssh2\n"
+    )
+    whole = [case.id for case in audit_population(place).cases]
+    assert audit_reconcile(place, of_host.parent).disagreements
+    for n in (2, 3):
+        assert list(audit_population(place, processes=n).cases.each(attrgetter("id"))) == whole
+        assert list(audit_population(place, start="2026-11-23", processes=n).cases.each(str)) == []
+        assert audit_exceptions(place, processes=n) == audit_exceptions(place)
+        assert audit_reconcile(place, of_host.parent, processes=n) == audit_reconcile(place, of_host.parent)
 
 
 def test_a_sample_folds_what_was_drawn_and_counts_the_rest(place: Workspace) -> None:

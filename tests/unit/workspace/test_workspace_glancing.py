@@ -1,12 +1,20 @@
 """A glance says of a change what the whole fold says, without reading its results."""
 
+import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from itmp.adapters import posix_log
+from itmp.adapters.index import NAME
 from itmp.audit import Log
-from itmp.change import Permit, fold
+from itmp.canonical import Digest
+from itmp.change import ChangeRecord, Permit, fold, skim
+from itmp.change.fold import RecordDamagedError
 from itmp.execution import RunStory, standing
 from itmp.testing.story import ORIGIN, Story, small_plan
+from itmp.workspace import Workspace, change_story
 from itmp.workspace.glancing import Glances
 from itmp.workspace.reading import Reading
 
@@ -23,6 +31,49 @@ def begun(root: Path) -> tuple[Story, Log, Permit]:
     permit = story.permit()
     story.say(permit, "run.started", data={"permit": permit.leaf})
     return story, log, permit
+
+
+def skimmed(story: Story, log: Log) -> ChangeRecord:
+    leaves, now = log.each_of_change(story.change), story.clock.now()
+    return skim(leaves, story.history, manifest=story.plan.manifest, now=now)
+
+
+def resultless(record: ChangeRecord) -> ChangeRecord:
+    """Leave out what a skim may leave out, and nothing else."""
+    runs = [
+        replace(run, slices=tuple(replace(part, results=()) for part in run.slices)) for run in record.runs
+    ]
+    return replace(record, runs=tuple(runs))
+
+
+def notify(story: Story, permit: Permit, intent: Digest, host: str, *titles: str) -> None:
+    """Write a result that changed something and notified handlers."""
+    task = story.steps()[0].expected[0]
+    more = {"notified": list(titles)}
+    data = {"path": task.path, "line": task.line, "name": "Configure", "message": "", "more": more}
+    target = {"kind": "host", "id": host}
+    story.say(
+        permit, "action.finished", step="drain", phase="do", intent=intent, action=task.action, target=target,
+        outcome="changed", rc=0, data=data,
+    )  # fmt: skip
+
+
+def handled(story: Story, permit: Permit, intent: Digest, host: str, title: str) -> None:
+    """Write that a handler ran."""
+    data = {"path": "h.yml", "line": 9, "name": title, "message": ""}
+    target = {"kind": "host", "id": host}
+    story.say(
+        permit, "action.finished", step="drain", phase="do", intent=intent, action="service", target=target,
+        outcome="changed", rc=0, data=data,
+    )  # fmt: skip
+
+
+def end(story: Story, permit: Permit, intent: Digest, **states: str) -> None:
+    hosts = dict.fromkeys(HOSTS, "changed") | states
+    story.say(
+        permit, "slice.finished", step="drain", phase="do", intent=intent,
+        data={"slice": "drain", "hosts": hosts},
+    )  # fmt: skip
 
 
 def same(root: Path, story: Story, log: Log) -> dict[str, str]:
@@ -44,9 +95,12 @@ def same(root: Path, story: Story, log: Log) -> dict[str, str]:
     ]
     assert record.findings == whole.findings
     assert record.run
+    assert resultless(skimmed(story, log)) == resultless(whole)
+    assert skimmed(story, log).count == whole.count
     told = RunStory.from_leaves(
         log.of_change(story.change), plan=story.plan, blob=log.blob, run=record.run.id
     )
+    assert glances.story(record, record.run).handlers == told.handlers
     stands = glances.hosts(record, record.run)
     if record.run.state not in {"succeeded", "failed", "undone"}:
         assert stands == dict(standing(story.plan, told, left_out={}))
@@ -77,3 +131,93 @@ def test_it_agrees_with_the_fold_at_every_turn_of_a_run(tmp_path: Path) -> None:
     same(root, story, log)
     story.say(permit, "run.finished", outcome="failed", data={"state": "failed", "hosts": hosts})
     assert same(root, story, log) == hosts
+
+
+def test_handlers_owed_are_those_of_every_leaf_over_several_attempts(tmp_path: Path) -> None:
+    root = tmp_path / "state"
+    story, log, permit = begun(root)
+    (drain, _) = story.steps()
+    first = story.intend(permit, drain, HOSTS).hash
+    for host in HOSTS:
+        notify(story, permit, first, host, "Restart nginx", "Reload")
+    handled(story, permit, first, "web4", "Reload")
+    same(root, story, log)  # killed here: all of them are owed
+    again = story.permit(mode="resume")
+    story.say(again, "run.resumed", data={"permit": again.leaf})
+    second = story.intend(again, drain, HOSTS).hash
+    notify(story, again, second, "web3", "Tell")
+    handled(story, again, second, "web1", "Restart nginx")
+    handled(story, again, second, "web1", "Reload")
+    same(root, story, log)
+    end(story, again, second, web2="failed", web5="unknown")
+    same(root, story, log)
+    target = {"kind": "host", "id": "web5"}
+    story.say(again, "action.reconciled", step="drain", intent=second, target=target, outcome="ok")
+    hosts = dict.fromkeys(HOSTS, "changed") | {"web2": "failed"}
+    story.say(again, "run.finished", outcome="failed", data={"state": "stopped", "hosts": hosts})
+    same(root, story, log)
+    reading = Reading(root)
+    glances = Glances(reading)
+    record = glances.record(story.change)
+    assert record.run
+    assert glances.story(record, record.run).handlers == (
+        "pending handlers: web2: Restart nginx, Reload (drain)",
+        "pending handlers: web3: Restart nginx, Reload (drain)",
+        "pending handlers: web4: Restart nginx (drain)",
+    )
+    reading.close()
+
+
+def test_a_slice_that_ended_well_has_no_result_read(tmp_path: Path) -> None:
+    root = tmp_path / "state"
+    story, _, permit = begun(root)
+    intent = story.intend(permit, story.steps()[0], HOSTS).hash
+    for host in HOSTS:
+        notify(story, permit, intent, host, "Reload")
+    end(story, permit, intent, web2="failed")
+    reading = Reading(root)
+    glances = Glances(reading)
+    record = glances.record(story.change)
+    assert record.run
+    assert [leaf.event.target for leaf in glances._owing(record, record.run)] == [
+        {"kind": "host", "id": "web2"}
+    ]
+    reading.close()
+
+
+def test_a_skim_finds_what_a_fold_finds(tmp_path: Path) -> None:
+    root = tmp_path / "state"
+    story, log, permit = begun(root)
+    drain, restart = story.steps()
+    intent = story.intend(permit, drain, HOSTS).hash
+    story.result(permit, drain, intent, "web1")
+    story.result(permit, drain, permit.leaf, "web2")  # a permit is no intent
+    story.result(permit, drain, intent, "web3")
+    story.slice(permit, restart)
+    story.close()
+    leaves = log.of_change(story.change)
+    whole = fold(leaves, story.history, manifest=story.plan.manifest, now=story.clock.now())
+    assert len(whole.findings) == 1
+    assert resultless(skimmed(story, log)) == resultless(whole)
+    for gone in range(1, len(leaves) - 1):
+        with pytest.raises(RecordDamagedError):
+            skim((*leaves[:gone], *leaves[gone + 1 :]), story.history)
+
+
+def test_a_rejection_hidden_from_the_index_still_stands_in_the_gates_word(tmp_path: Path) -> None:
+    root = tmp_path / ".itmp"
+    (tmp_path / "itmp.yml").write_text("organization: example.com\nlog: ops\n")
+    story, log, permit = begun(root)
+    story.slice(permit, story.steps()[0])
+    vote = story.act("reject", "carol")
+    story.say(permit, "run.stopped", data={"why": "x"})
+    log.checkpoint()
+    place = Workspace.here(tmp_path)
+    told = change_story(place, story.change).to_json()
+    with sqlite3.connect(root / NAME) as db:
+        (run,) = db.execute("SELECT n FROM word WHERE text = 'run.stopped'").fetchone()
+        db.execute("UPDATE leaf SET bulk = 1, type = ? WHERE n = ?", (run, vote.index))
+    glance = Glances(place.reading()).record(story.change)
+    assert all(one.approves for one in glance.votes)
+    assert change_story(place, story.change).to_json() == told
+    assert any(check["n"] == 4 and check["outcome"] == "refused" for check in told["checks"])

@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from itmp import workspace
 from itmp.adapters.clock import new_id
+from itmp.adapters.file_events import FileEvents
 from itmp.audit import Event
 from itmp.testing.story import small_plan
 from itmp.workspace.holding import ChangeHeldError, held, publishing, stopping
@@ -43,6 +45,14 @@ def test_a_change_has_one_holder_at_a_time(place: workspace.Workspace) -> None:
             pass
     with held(place, "CHG-0000000000"):
         pass
+
+
+def test_who_finds_a_change_held_wakes_nobody(place: workspace.Workspace) -> None:
+    with held(place, "CHG-0000000000"), closing(FileEvents((place.leases,))) as events:
+        assert events.subscribed
+        with pytest.raises(ChangeHeldError), held(place, "CHG-0000000000"):
+            pass
+        assert not events.wait(0.1)
 
 
 def test_a_signal_is_a_request_to_stop_and_the_old_handler_comes_back(place: workspace.Workspace) -> None:

@@ -1,13 +1,15 @@
 """What a run acts on is leased: to one run, all or nothing, and for no longer than its process lives."""
 
+import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
 
+from itmp.adapters.file_events import SAFE
 from itmp.adapters.supervisor._custody import KEPT
 from itmp.testing.small_plans import ansible, check, plan, stack
 from itmp.workspace import Workspace
@@ -28,12 +30,30 @@ HOLDER = """\
 import sys
 from pathlib import Path
 from itmp.workspace import Workspace
+from itmp.workspace.holding import held
 from itmp.workspace.leases import Leases
 place = Workspace.here(Path(sys.argv[1]))
-with Leases(place, "CHG-dead", "run-dead") as leases:
+with held(place, "CHG-dead"), Leases(place, "CHG-dead", "run-dead") as leases:
     leases.take({"web1", "web2"})
     print("held", flush=True)
     sys.stdin.read()
+"""
+
+
+LOOKER = """\
+import sys
+from pathlib import Path
+from itmp.workspace import Workspace
+from itmp.workspace.leases import Leases, TargetHeldError
+from itmp.workspace.noticing import is_held
+place = Workspace.here(Path(sys.argv[1]))
+try:
+    with Leases(place, "CHG-b", "run-b") as leases:
+        leases.take({"web1"})
+        whose = "nobody"
+except TargetHeldError as error:
+    whose = error.held.change
+print(is_held(place, "CHG-dead"), whose)
 """
 
 
@@ -85,6 +105,59 @@ def test_who_waits_is_told_for_whom_holds_nothing_and_gets_it_when_it_is_free(pl
     with Leases(place, "CHG-b", "run-b", patience=60, tell=free) as leases:
         assert leases.take({"web1", "web2"}) is True
     assert [held.target for held in told] == ["web2"]
+
+
+class Counting(Leases):
+    """Counts its looks."""
+
+    looks = 0
+
+    def _try(self, names: Collection[str]) -> Held | None:
+        self.looks += 1
+        return super()._try(names)
+
+
+def test_who_waits_sleeps_until_the_holder_dies(place: Workspace, holder: "subprocess.Popen[str]") -> None:
+    waiting = [Counting(place, f"CHG-{n}", f"run-{n}", patience=600) for n in range(2)]
+    names = ({"web1"}, {"web2"})
+    threads = [
+        threading.Thread(target=one.take, args=(its,)) for one, its in zip(waiting, names, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    while any(one.looks < 2 for one in waiting):  # one before it listens, one after
+        threading.Event().wait(0.01)
+    threading.Event().wait(1.2)
+    assert [one.looks for one in waiting] == [2, 2], "no look wakes anybody, and no clock"
+    holder.kill()
+    holder.wait()
+    for thread in threads:
+        thread.join(SAFE - 5)
+        assert not thread.is_alive(), "its death is an event"
+    for one in waiting:
+        one.__exit__()
+
+
+@pytest.mark.parametrize("deep", ["holder", "waiter"])
+def test_a_holder_is_seen_from_another_process_namespace(place: Workspace, deep: str) -> None:
+    apart = [
+        "unshare",
+        *(["--user", "--map-root-user"] if os.geteuid() else []),
+        "--pid",
+        "--fork",
+        "--mount-proc",
+    ]
+    look = [sys.executable, "-c", LOOKER, str(place.root)]
+    hold = [sys.executable, "-c", HOLDER, str(place.root)]
+    first, second = ([*apart, *hold], look) if deep == "holder" else (hold, [*apart, *look])
+    with subprocess.Popen(first, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "held\n"
+        seen = subprocess.run(second, capture_output=True, text=True, check=False)
+        assert seen.stdout == "True CHG-dead\n", seen.stderr
+        process.communicate("")
+    seen = subprocess.run(second, capture_output=True, text=True, check=False)
+    assert seen.stdout == "False nobody\n", seen.stderr
 
 
 def test_many_runs_at_once_neither_share_a_name_nor_wait_for_each_other_for_ever(place: Workspace) -> None:

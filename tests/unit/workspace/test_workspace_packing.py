@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from keep import again, found
+from keep import SECRET, again, files, found, holders, keep
 
 from itmp import workspace
 from itmp.adapters.clock import new_id
@@ -89,3 +89,30 @@ def test_a_packed_period_that_was_altered_is_found(tmp_path: Path) -> None:
         workspace.audit_archive(again(place), "2026", back=True)
     assert file.exists()
     assert not (place.state / "periods/2026").exists()
+
+
+def test_a_content_of_a_packed_period_goes_by_its_leafs_hash(tmp_path: Path) -> None:
+    place = found(tmp_path / "w", SHORT)
+    first, second = (keep(place, text, change="") for text in (SECRET, "moved away"))
+    reason = {"reason": "a password", "key": str(place.root / "key")}
+    place.log.checkpoint()
+    workspace.rotate(again(place), period="2031", key=str(place.root / "key"))
+    time.sleep(1.1)
+    shard = workspace.audit_archive(again(place), "2026")
+    assert holders(place.root, SECRET)
+    done = workspace.audit_redact(again(place), first.hash, "/diff", **reason)
+    assert (done.state, holders(place.root, SECRET)) == ("redacted", [])
+    assert "not here" not in done.why
+    for path in files(place):
+        path.unlink()
+    away = workspace.audit_redact(again(place), second.hash, "/diff", **reason)
+    digest = away.content.commitment.removeprefix("sha256:")
+    assert away.why.endswith(
+        f"destroy it where it was moved away to, as private/{away.content.at:%Y-%m}/{digest}"
+    )
+    with pytest.raises(NotFoundError, match=f"2026 is packed {shard.file}"):
+        workspace.audit_redact(again(place), "sha256:" + "0" * 64, "/diff", **reason)
+    time.sleep(1)
+    workspace.audit_archive(again(place), "2026", drop=True)
+    with pytest.raises(NotFoundError, match="2026 is dropped"):
+        workspace.audit_redact(again(place), first.hash, "/diff", **reason)

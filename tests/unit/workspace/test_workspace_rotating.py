@@ -1,8 +1,10 @@
 """`itmp audit rotate` on a real workspace: one log ends, the next begins, and everything old can still be read."""
 
 import os
+import threading
 import time
 from datetime import datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -10,16 +12,19 @@ from keep import again, files, found, keep, make_key, store
 
 from itmp import workspace
 from itmp.adapters import posix_log
+from itmp.adapters.anchors import FolderAnchor
 from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.posix_log import periods
+from itmp.adapters.posix_log.locks import locked
 from itmp.adapters.ssh_keygen import SshKey
-from itmp.audit import Event, Expect, HeadMovedError, Log, LogEndedError
+from itmp.audit import Checkpoint, Event, Expect, HeadMovedError, Log, LogEndedError, SignedCheckpoint
+from itmp.canonical import Digest
 from itmp.errors import BusyError, Error, InvalidInputError, LogUnavailableError, NotFoundError
 from itmp.evidence import archive
 from itmp.evidence.seen import seen_in
 from itmp.signing import Statement, sign_statement
 from itmp.testing.story import small_plan
-from itmp.workspace import handing, rotating, statements
+from itmp.workspace import anchoring, handing, rotating, statements
 from itmp.workspace.periods import leaves_of
 from itmp.workspace.place import EXECUTOR
 
@@ -127,6 +132,14 @@ def test_a_proposed_rotation_can_be_given_up(place: workspace.Workspace) -> None
     assert periods.pending(place.state)
     assert workspace.rotation_abandon(again(place))
     assert again(place).log.origin.endswith("/2026")
+
+
+def test_nobody_signs_a_rotation_that_they_did_not_ask_for(place: workspace.Workspace) -> None:
+    rotating._propose(place, "2027", "", "the disk was copied")
+    for other in ("", "stolen"):
+        with pytest.raises(InvalidInputError, match="revokes the key: the disk was copied"):
+            workspace.rotate(again(place), key=key_of(place), revoke=other)
+    assert workspace.rotate(again(place), key=key_of(place), revoke="the disk was copied").done
 
 
 def test_a_revoked_key_is_told_to_auditors(place: workspace.Workspace) -> None:
@@ -252,6 +265,68 @@ def test_who_appends_meanwhile_is_not_passed_over(place: workspace.Workspace) ->
     assert place.log.size() == seen + 1
 
 
+def test_what_comes_too_late_for_a_period_is_refused_by_name(place: workspace.Workspace) -> None:
+    """Neither the ended log nor the new one takes what a process places that has not heard of the rotation."""
+    old = place.log
+    workspace.rotate(again(place), period="2027", key=key_of(place))
+    here = {path: path.read_bytes() for path in place.state.rglob("*") if path.is_file()}
+    for late in (lambda: old.put_blob(b"late"), lambda: old.keep("2/tsa.tsr", b"late"), old.checkpoint):
+        with pytest.raises(LogUnavailableError, match="another log lies here now: this one's period is over"):
+            late()
+    assert here == {path: path.read_bytes() for path in here}
+    assert not [path for path in place.state.rglob("*") if path.is_file() and path.read_bytes() == b"late"]
+
+
+def test_a_log_that_has_ended_takes_no_content_and_still_what_anchors_give(
+    place: workspace.Workspace,
+) -> None:
+    proposal = rotating._propose(place, "2031", "", "")
+    rotating._keep(place, rotating._signed(place, *proposal.acts[0], key_of(place)))
+    handing.end(again(place).log, proposal, place.state, size=place.log.size())
+    with pytest.raises(LogEndedError, match=r"its last leaf is key\.rotated, and content cannot follow it"):
+        place.log.put_blob(b"late")
+    place.log.keep("3/tsa.tsr", b"a stamp of its last head")
+
+
+def test_no_content_that_was_taken_is_lost_over_a_rotation(place: workspace.Workspace) -> None:
+    old, refusals, taken = place.log, list[str](), list[str]()
+
+    def go_on(writer: int) -> None:
+        for n in count():
+            try:
+                taken.append(old.put_blob(f"{writer}: {n}".encode()))
+            except (LogEndedError, LogUnavailableError) as error:
+                refusals.append(str(error))
+                return
+
+    threads = [threading.Thread(target=go_on, args=(writer,)) for writer in range(3)]
+    for thread in threads:
+        thread.start()
+    workspace.rotate(again(place), period="2027", key=key_of(place))
+    for thread in threads:
+        thread.join(60)
+    assert len(refusals) == 3
+    assert all("this one's period is over" in text or "this log has ended" in text for text in refusals)
+    ended = workspace.of_period(again(place), "2026").log
+    assert all(ended.blob(Digest(name)) for name in taken)
+    assert not (place.state / "log/blobs").exists()
+    assert workspace.audit_verify(again(place)).exit_code == 0
+
+
+def test_a_log_is_moved_only_between_two_who_place_files_in_it(tmp_path: Path) -> None:
+    for folder in ("log/.state", "rotation/next/log"):
+        (tmp_path / folder).mkdir(parents=True)
+    periods.mark(tmp_path, period="2026", vkey="k")
+    mover = threading.Thread(target=periods.switch, args=(tmp_path,))
+    with locked(tmp_path / "log/.state/publish.lock"):
+        mover.start()
+        mover.join(0.3)
+        assert (tmp_path / "log/.state").exists()
+    mover.join(60)
+    assert (tmp_path / "periods/2026/log/.state").exists()
+    assert not (tmp_path / "log/.state").exists()
+
+
 def test_a_change_that_opens_in_between_is_not_passed_over(place: workspace.Workspace) -> None:
     """The log may end only at a size at which no change was open."""
     proposal = rotating._propose(place, "2031", "", "")
@@ -304,7 +379,7 @@ def test_a_revocation_whose_signatures_expired_half_way_is_signed_anew(
     assert left.leaf(left.size() - 1).event.type == "key.revoked"
     file = place.state / "rotation/statements.json"
     file.write_text("[]")
-    done = workspace.rotate(again(place), key=key_of(place))
+    done = workspace.rotate(again(place), key=key_of(place), revoke="stolen")
     assert (done.done, done.revokes) == (True, True)
     assert workspace.audit_verify(again(place)).exit_code == 0
 
@@ -329,3 +404,39 @@ def test_names_and_keys_of_packed_periods_stay_taken(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="there was a period 2026 already"):
         workspace.rotate(again(place), period="2026", key=key_of(place))
     assert workspace.rotate(again(place), key=key_of(place)).new.endswith("/2026-2")
+
+
+def test_an_anchor_of_this_machine_shows_a_fork_of_an_ended_period(place: workspace.Workspace) -> None:
+    """Whoever kept a copy of the old key signs another history, and an anchor has seen it."""
+    (anchor,) = anchoring.anchors_of(place)
+    key = posix_log.read_key(place.state / "keys/log.key")
+    head = SignedCheckpoint.sign(Checkpoint(origin=key.name, size=2, root=bytes(32)), key)
+    workspace.rotate(place, period="2027", key=key_of(place))
+    assert workspace.audit_verify(again(place)).exit_code == 0
+    assert isinstance(anchor, FolderAnchor)
+    (anchor._folder / "2.note").write_bytes(head.note)
+    report = workspace.audit_verify(again(place))
+    assert [(one.name, one.place) for one in report.findings] == [("forked", "period 2026: anchor directory")]
+    assert report.exit_code == 42
+
+
+@pytest.mark.parametrize("kept", [b"[1", b"[1]", b"7", b"\xff\xfe", b'[{"text": 1}]', b"[" * 100_000])
+def test_statements_that_cannot_be_read_are_refused_by_their_place(
+    place: workspace.Workspace, kept: bytes
+) -> None:
+    folder = place.state / "rotation"
+    folder.mkdir()
+    (folder / "statements.json").write_bytes(kept)
+    with pytest.raises(InvalidInputError, match="cannot be read") as told:
+        handing.statements_of(place.state)
+    assert told.value.where.endswith("statements.json")
+
+
+@pytest.mark.parametrize("kept", ['{"old":1,"new":2,"size":"x","reason":[]}', "[" * 100_000, "7"])
+def test_a_proposal_that_cannot_be_read_is_refused_by_its_place(
+    place: workspace.Workspace, kept: str
+) -> None:
+    (place.state / "rotation").mkdir()
+    (place.state / "rotation/proposal.json").write_text(kept)
+    with pytest.raises(LogUnavailableError, match="cannot be read"):
+        handing.read(place.state)
