@@ -2,7 +2,8 @@
 
 Rules kept here: the hosts that a resume goes on without are exactly those of the run that its signed limit takes away;
 the states that it tries again are exactly those that the limit says; a host on which a step failed gets that step again
-only under a limit that says so, unless the step itself says `on_failure: continue`. A host of which it is not known
+only under a limit that says so, unless the step itself says `on_failure: continue`; one that passes its batch again
+under such a limit passes all of it, also where a later attempt carries that on. A host of which it is not known
 what a step did there gets it again from nobody, before a person or a probe has said. What was recorded counts whether
 or not the slice was ended: one that was cut off leaves its failures, and what it began and nobody knows of.
 """
@@ -12,7 +13,7 @@ from typing import Any, Final
 
 from itmp.audit import Event
 from itmp.change import retries
-from itmp.plan import LeafStep
+from itmp.plan import LeafStep, Manifest, RollingStep
 
 UNKNOWN: Final = "unknown"
 _BAD: Final = {"failed": "failed", "unreachable": "unreachable", "denied": "failed", UNKNOWN: UNKNOWN}
@@ -21,7 +22,13 @@ _BAD: Final = {"failed": "failed", "unreachable": "unreachable", "denied": "fail
 class Asked:
     """Follows the beginnings, slices and reconciliations of a change's runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, manifest: Manifest) -> None:
+        self._blocks = {
+            inner.id: [one.id for one in block.steps]
+            for block in manifest.steps
+            if isinstance(block, RollingStep)
+            for inner in block.steps
+        }
         self._reach: dict[str, frozenset[str]] = {}
         self._signed: dict[str, frozenset[str]] = {}
         self._bad: dict[tuple[str, str, str], str] = {}
@@ -52,7 +59,15 @@ class Asked:
             free = step.always or step.on_failure == "continue"
             if state and not free and state not in self._signed.get(run, frozenset()):
                 return f"{step.id} on {host:.80}, which was {state}, is tried again, and nobody signed that"
+            self._pass_again(run, step.id, host)
         return ""
+
+    def _pass_again(self, run: str, step: str, host: str) -> None:
+        """Take that a host begins a step of its batch: the failures there that are to be tried again are history."""
+        signed = self._signed.get(run, frozenset())
+        for key in ((run, one, host) for one in self._blocks.get(step, ())):
+            if self._bad.get(key, "") in signed:
+                del self._bad[key]
 
     def remember(self, place: tuple[str, str, str], states: Mapping[str, str]) -> None:
         """Take what became of hosts in a slice, so far or at its end, or by a person's or a probe's word."""

@@ -52,7 +52,7 @@ class Conduct:
         self._folding = Folding(history, manifest=plan.manifest, blob=self._blob)
         self._steps = {step.id: step for step in all_steps(plan.manifest)}
         self._starts: dict[str, Given] = {}
-        self._asked = Asked()
+        self._asked = Asked(plan.manifest)
         self._used: set[str] = set()
         self._begun: dict[str, PermitRecord] = {}
         self._ended: set[str] = set()

@@ -246,7 +246,8 @@ def _jumped_by(
 ) -> str:
     """Return which failure leads past `step`; empty when none does.
 
-    As in a run, failures are counted by host, over all blocks so far; a step that goes on itself counts for none.
+    As in a run, failures are counted by host over all of it so far, those that halted it too: a person may have gone on
+    without the host. A step that goes on itself, or leads elsewhere, counts for none.
     """
     counted: set[str] = set()
     for one in manifest.steps:
@@ -260,8 +261,9 @@ def _jumped_by(
             for (_, target), state in ends[part.id].items()
             if state in bad
         }
-        if isinstance(one, RollingStep):
+        if isinstance(one, RollingStep) or one.on_failure in REACTIONS:
             counted |= failed
+        if isinstance(one, RollingStep):
             failed = failed if len(counted) > one.max_failures else set()
         leads = one.on_failure not in REACTIONS and step.id in jumped(manifest, one.id, one.on_failure)
         if leads and (failed or no):

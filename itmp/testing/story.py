@@ -329,10 +329,16 @@ class Story:
         return tuple(step for step in self.plan.manifest.steps if isinstance(step, AnsibleStep))
 
     def slice(
-        self, permit: Permit, step: AnsibleStep, *, outcome: str = "changed", phase: str = "do"
+        self,
+        permit: Permit,
+        step: AnsibleStep,
+        *,
+        hosts: Sequence[str] = (),
+        outcome: str = "changed",
+        phase: str = "do",
     ) -> Receipt:
-        """Intend, do and finish one slice of the plan."""
-        hosts = [host for host in step.hosts if permit.covers(host)]
+        """Intend, do and finish one slice of the plan, on `hosts` or on all that the permit covers."""
+        hosts = hosts or [host for host in step.hosts if permit.covers(host)]
         intent = self.intend(permit, step, hosts, phase=phase)
         for host in hosts:
             self.result(permit, step, intent.hash, host, outcome=outcome, phase=phase)

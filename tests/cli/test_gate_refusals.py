@@ -52,7 +52,7 @@ def test_without_approval_nothing_runs_and_with_it_exactly_that_runs(place: Plac
 def test_an_approval_that_has_expired_is_none(place: Place) -> None:
     change = place.propose(ROLL)
     text = place.json("statement", change, "--act", "approve", "--signer", BOB)["text"]
-    end = later(2)
+    end = later(8)
     lines = [
         f"valid {line.split()[1]} {end}" if line.startswith("valid ") else line for line in text.splitlines()
     ]

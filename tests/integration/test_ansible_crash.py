@@ -70,7 +70,7 @@ def crash(world: World, seconds: int, slow: str = SHELL) -> tuple[Plan, Slice]:
 
 
 def test_after_the_executors_death_nothing_goes_on_here_and_work_there_is_waited_for(world):
-    plan, part = crash(world, 4)
+    plan, part = crash(world, 8)
     root = world.fleet.host("web1").root
     until(lambda: carriers(world.token) == [])
     assert not (root / "finished").exists()  # killing everything here does not stop the module there
@@ -137,7 +137,7 @@ ASYNC = "{{name: Slow, ansible.builtin.shell: '{script}', async: 60, poll: %s}}"
     ids=["raw", "script", "background"],
 )
 def test_what_is_no_plain_module_is_found_and_waited_for_too(world, slow):
-    plan, part = crash(world, 4, slow)
+    plan, part = crash(world, 8, slow)
     root = world.fleet.host("web1").root
     until(lambda: carriers(world.token) == [])
     assert not (root / "finished").exists()

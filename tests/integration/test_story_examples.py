@@ -173,11 +173,11 @@ def test_host_records_are_collected_and_held_against_the_log(tier: Place, tmp_pa
             file.write(f"{at:%Y-%m-%dT%H:%M:%SZ} {host} sshd[7]: {line}\n")
 
     worked = carry_out(tier, "runbooks/operate/restart-web.yml", "--set", "drain_seconds=2")
-    [run] = [leaf.event for leaf in tier.leaves(worked) if leaf.event.type == "run.started"]
-    during = datetime.fromisoformat(run.t)
+    slices = [leaf.event for leaf in tier.leaves(worked) if leaf.event.type == "slice.intended"]
     for host in WEB:
-        note(host, during, "deploy")
-    note("web2", during - timedelta(days=2), "mallory")
+        began = next(event.t for event in slices if host in (event.data or {})["hosts"])
+        note(host, datetime.fromisoformat(began), "deploy")
+    note("web2", datetime.fromisoformat(slices[0].t) - timedelta(days=2), "mallory")
     change = carry_out(tier, "runbooks/audit/host-records.yml", "--set", f"records={tmp_path / 'records'}")
     assert {host: (tmp_path / "records" / host / "auth.log").is_file() for host in WEB} == dict.fromkeys(
         WEB, True
