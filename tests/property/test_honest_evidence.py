@@ -259,3 +259,29 @@ def test_a_failure_that_was_recorded_before_a_death_may_be_tried_again_after_goi
     house.resume(RETRY)
     code, why = house.verdict()
     assert code == 41, why
+
+
+def test_a_failure_that_a_person_went_on_without_counts_for_the_budget_of_a_later_block() -> None:
+    led = block(step("drain"), step("tier"), max_failures=1, on_failure="late")
+    made = plan([step("first"), led, *REST])
+    house = House(made, FIRST | {("drain", "web1"): ["failed"]}, {})
+    house.run()
+    house.resume((), SKIP)
+    assert "between" not in {effect.slice for effect in house.world.effects}
+    code, why = house.verdict()
+    assert code == 41, why
+
+
+@pytest.mark.parametrize("at", range(6))
+def test_a_batch_that_is_passed_again_as_signed_is_passed_to_its_end_by_later_attempts(at: int) -> None:
+    inner = [step("drain"), check("healthy", THREE), step("tier"), step("undrain", always=True)]
+    house = House(plan([block(*inner)]), {("healthy", "web1"): ["failed"]}, {})
+    house.run()
+    house.fuse = Fuse(at)
+    house.resume(RETRY)
+    house.fuse = Fuse()
+    if house.state() != "succeeded":
+        house.reconcile("ok")
+        house.resume()
+    code, why = house.verdict()
+    assert code == 41, why
