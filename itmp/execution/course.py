@@ -1,24 +1,13 @@
-"""Where a run is and what it does next: an immutable value and two pure functions over it.
+"""Where a run is, and where the outcome of a slice leaves it: an immutable value and pure functions over it.
 
 Rules kept here:
-- Order is the plan's. Inside `rolling` a batch passes all its steps before the next batch begins.
-- A host that failed takes part in no later step, except `always` ones, unless its step says `on_failure:
-continue`.
 - Failures count over the whole run; beyond a rolling block's budget its `on_failure` decides, as does that of
   any step outside `rolling` at its first failure. A host whose outcome is unknown counts as failed.
-- After a halt only `always` steps run, and only those of batches (outside `rolling`: of a run) that had
-begun.
-- Undo comes last, only where something was begun (what takes one step back: where that step was), and only when no
-outcome is unknown.
-- A stack is carried out as a whole: a limit picks hosts and never cuts a stack. It is undone when its own update was
-begun; an undo that a person narrows to hosts leaves every stack as it is.
 - A step whose guard does not hold when it would first begin, and a step that a failure leads past, is passed over:
-its targets are `skipped`, and nothing counts as begun by it. A question that is answered with no fails; between batches
-that closes the block.
+its targets are `skipped`. A question that is answered with no fails; between batches that closes the block.
 - `on_failure` with a step's id goes on there: failed hosts take part again, because what comes is meant for them.
 - That a person goes on without a host lifts a halt. It does not lead back to what its failure has led past: later
 steps may have been done by then.
-- Nothing here widens: hosts outside the permit's limit, or skipped by a person, are never chosen.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -27,84 +16,14 @@ from typing import Final
 
 from itmp.documents.guards import Value
 from itmp.execution.accounting import GOOD, HostState
-from itmp.execution.again import due_after, to_come
-from itmp.execution.conformance import targets
-from itmp.execution.doors import Phase, Slice
+from itmp.execution.again import due_after
 from itmp.execution.states import StepMove, StepState, next_state
-from itmp.plan import (
-    AnsibleStep,
-    AskStep,
-    CheckStep,
-    LeafStep,
-    Manifest,
-    PulumiStep,
-    RollingStep,
-    WaitStep,
-    slice_key,
-    slices,
-)
-from itmp.plan.guarding import REACTIONS, guards_on, jumped
+from itmp.execution.units import Unit
+from itmp.plan import Manifest
+from itmp.plan.guarding import REACTIONS, jumped
 
 LIMITED: Final = "outside the limit of this run"
 SKIPPED: Final = "skipped by a person"
-_PHASES: Final[tuple[Phase, Phase]] = ("do", "undo")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unit:
-    """One slice as the plan knows it: `batch` counts from 1 within its rolling `block`, and is 0 outside."""
-
-    key: str
-    step: LeafStep
-    hosts: tuple[str, ...]
-    phase: Phase = "do"
-    block: RollingStep | None = None
-    batch: int = 0
-    when: tuple[str, ...] = ()
-
-    @property
-    def word(self) -> bool:
-        """Whether it is a question or a wait: nothing acts."""
-        return isinstance(self.step, AskStep | WaitStep)
-
-    @property
-    def whole(self) -> bool:
-        """Whether it is carried out as a whole, on no hosts."""
-        return self.word or isinstance(self.step, PulumiStep)
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """Hosts, or the resources that its operations change."""
-        return targets(self.part(self.hosts))
-
-    @property
-    def opens(self) -> bool:
-        """Whether carrying it out opens its batch: not what closes it (`always`), nor what changes nothing."""
-        return not self.step.always and isinstance(self.step, AnsibleStep | PulumiStep)
-
-    def part(self, hosts: tuple[str, ...]) -> Slice:
-        """Return the slice that carries this out on `hosts`."""
-        return Slice(key=self.key, step=self.step, hosts=hosts, phase=self.phase)
-
-
-def order(manifest: Manifest) -> tuple[Unit, ...]:
-    """Return the plan's slices in the order of work, undo last."""
-    blocks = {
-        id(inner): step for step in manifest.steps if isinstance(step, RollingStep) for inner in step.steps
-    }
-    return tuple(
-        Unit(
-            key=slice_key(part, phase),
-            step=part.step,
-            hosts=part.hosts,
-            phase=phase,
-            block=blocks.get(id(part.step)),
-            batch=part.batch,
-            when=guards_on(manifest, part.step.id) if phase == "do" else (),
-        )
-        for phase in _PHASES
-        for part in slices(manifest, phase)
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,25 +85,6 @@ class Course:
     def unknown(self) -> bool:
         """Whether any outcome is not known."""
         return any("unknown" in states.values() for states in self.done.values())
-
-
-def advance(course: Course) -> tuple[Unit, Slice, Course] | None:
-    """Return the next slice to carry out and the course from which to carry it out; `None` at the end."""
-    while not course.dead:
-        for index in range(course.at, len(course.units)):
-            unit = course.units[index]
-            hosts = _hosts_now(course, unit)
-            if hosts is not None:
-                return unit, _part(course, unit, hosts), replace(course, at=index + 1)
-        if not _undo_begins(course):
-            return None
-        course = begin_undo(course)
-    return None
-
-
-def _part(course: Course, unit: Unit, hosts: tuple[str, ...]) -> Slice:
-    owed = {host: course.owed[unit.key, host] for host in hosts if (unit.key, host) in course.owed}
-    return replace(unit.part(hosts), owed=owed)
 
 
 def begin_undo(course: Course) -> Course:
@@ -306,107 +206,3 @@ def _move(states: Collection[HostState]) -> StepMove:
     if "unknown" in states:
         return StepMove.LOSE
     return StepMove.SUCCEED if all(state in GOOD for state in states) else StepMove.FAIL
-
-
-def _hosts_now(course: Course, unit: Unit) -> tuple[str, ...] | None:
-    """Return the hosts on which `unit` is to be carried out now; `None` when it is not."""
-    if not _may_start(course, unit):
-        return None
-    settled = course.done.get(unit.key, {})
-    left = tuple(target for target in unit.targets if settled.get(target, "not_reached") == "not_reached")
-    if unit.whole:
-        return () if left and _due(course, unit) else None
-    if unit.phase == "undo":
-        touched = begun(course, undoes(unit))
-        return tuple(host for host in left if host in touched and host not in course.left_out) or None
-    gone = course.left_out if unit.step.always else course.gone(unit)
-    return tuple(host for host in left if host not in gone) or None
-
-
-def _due(course: Course, unit: Unit) -> bool:
-    """Whether a question between batches, or a wait inside one, still concerns any host."""
-    if unit.block is None or not unit.word or unit.key in course.noes:
-        return True
-    gone = course.gone(unit)
-    if isinstance(unit.step, WaitStep):
-        return any(host not in gone for host in unit.block.batches[unit.batch - 1])
-    later = range(unit.batch + 1, len(unit.block.batches) + 1)
-    return to_come(course.units, course.done, gone, unit.block, later)
-
-
-def _may_start(course: Course, unit: Unit) -> bool:
-    if unit.phase == "undo" or course.undoing:
-        return unit.phase == "undo" and course.undoing and _undoable(course, unit)
-    closed = unit.block is not None and unit.block.id in course.closed
-    blocked = closed or bool(course.halt) or unit.key in course.barred
-    return not blocked or (unit.step.always and _admitted(course, unit))
-
-
-def _admitted(course: Course, unit: Unit) -> bool:
-    """Whether something of the same batch (outside `rolling`: of the same run) was begun."""
-    if unit.block is None:
-        return not course.done.keys() <= course.passed.keys()
-    return any(
-        other.block is unit.block
-        and other.batch == unit.batch
-        and other.key in course.done
-        and other.key not in course.passed
-        for other in course.units
-    )
-
-
-def exempt(course: Course, unit: Unit) -> bool:
-    """Whether window, freeze, budget and approval no longer bind `unit`, because its work had begun."""
-    return unit.phase == "undo" or (unit.step.always and _admitted(course, unit))
-
-
-def _undo_begins(course: Course) -> bool:
-    """Whether undo is asked for and has anything to do."""
-    if not course.undo or course.undoing or course.unknown:
-        return False
-    undoing = replace(course, undoing=True)
-    return any(_hosts_now(undoing, unit) is not None for unit in course.units)
-
-
-def _undoable(course: Course, unit: Unit) -> bool:
-    """Whether what `unit` takes back was begun: its own stack or, where no step updates that, anything at all."""
-    if not isinstance(unit.step, PulumiStep):
-        return True
-    if narrowed(course):
-        return False
-    steps = [
-        other
-        for other in course.units
-        if other.phase == "do" and not other.word and not isinstance(other.step, CheckStep)
-    ]
-    own = [other for other in steps if _stack(other) == _stack(unit)]
-    return any(
-        state != "not_reached"
-        for other in own or steps
-        if other.key not in course.passed
-        for state in course.done.get(other.key, {}).values()
-    )
-
-
-def narrowed(course: Course) -> bool:
-    """Whether a person has asked for an undo of some hosts alone."""
-    return course.command and LIMITED in course.left_out.values()
-
-
-def _stack(unit: Unit) -> tuple[str, str] | None:
-    return (unit.step.program, unit.step.stack) if isinstance(unit.step, PulumiStep) else None
-
-
-def begun(course: Course, step: str = "") -> frozenset[str]:
-    """Return the hosts on which anything, or `step`, was begun in the do phase."""
-    return frozenset(
-        host
-        for unit in course.units
-        if unit.phase == "do" and step in {"", unit.step.id} and unit.key not in course.passed
-        for host in course.done.get(unit.key, {})
-    )
-
-
-def undoes(unit: Unit) -> str:
-    """Return the id of the one step that an undo step takes back; empty for all of them."""
-    return unit.step.undoes if isinstance(unit.step, AnsibleStep) else ""

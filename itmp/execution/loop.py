@@ -26,17 +26,9 @@ from itmp.errors import (
     RefusedError,
     ToolMissingError,
 )
+from itmp.execution.choosing import advance, exempt
 from itmp.execution.conformance import ConformanceError
-from itmp.execution.course import (
-    LIMITED,
-    Course,
-    Unit,
-    absorb,
-    advance,
-    exempt,
-    order,
-    start,
-)
+from itmp.execution.course import LIMITED, Course, absorb, start
 from itmp.execution.doors import Journal, Patience, Recheck, Room, Runner, Seal, Slice
 from itmp.execution.noes import heed, unsettled
 from itmp.execution.passing import pass_over, passing
@@ -51,6 +43,7 @@ from itmp.execution.progress import (
 )
 from itmp.execution.record import Author, Recorder
 from itmp.execution.summary import RunSummary, close_undo, summarise
+from itmp.execution.units import Unit, order
 from itmp.execution.waiting import Vigil, end_of
 from itmp.execution.watch import StopRequestedError, Teller, Watch
 from itmp.plan import AskStep, Manifest, Plan, answer_value

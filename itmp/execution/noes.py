@@ -7,7 +7,8 @@ question's slice is what is taken up; where its turn is past already, the no has
 from collections.abc import Collection
 from dataclasses import replace
 
-from itmp.execution.course import Course, Unit, absorb, start
+from itmp.execution.course import Course, absorb, start
+from itmp.execution.units import Unit
 from itmp.plan import AskStep, forbidden
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from itmp.audit.event import Event
 from itmp.execution.accounting import GOOD, HostState
-from itmp.execution.course import Unit
+from itmp.execution.units import Unit
 from itmp.plan import AnsibleStep
 
 

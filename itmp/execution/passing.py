@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from itmp.execution.course import Course, Unit, absorb, start
+from itmp.execution.course import Course, absorb, start
+from itmp.execution.units import Unit
 from itmp.plan import known_from
 from itmp.plan.guarding import closed_by
 

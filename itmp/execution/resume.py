@@ -29,21 +29,14 @@ from itmp.errors import (
 )
 from itmp.execution.accounting import HostState
 from itmp.execution.again import overtaken
-from itmp.execution.course import (
-    SKIPPED,
-    Course,
-    Unit,
-    absorb,
-    begin_undo,
-    narrowed,
-    order,
-    start,
-)
+from itmp.execution.choosing import narrowed
+from itmp.execution.course import SKIPPED, Course, absorb, begin_undo, start
 from itmp.execution.doors import Prober, Room, Runner, Slice
 from itmp.execution.loop import Drive, Wiring, admit, outside, plan_hosts
 from itmp.execution.passing import reconsider
 from itmp.execution.story import RunStory
 from itmp.execution.summary import RunSummary, summarise
+from itmp.execution.units import Unit, order
 from itmp.plan import Plan, PulumiStep
 
 RETRYABLE: Final = frozenset({"failed", "unreachable"})

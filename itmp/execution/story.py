@@ -17,9 +17,9 @@ from itmp.canonical import Digest
 from itmp.documents.guards import Value
 from itmp.errors import EvidenceInvalidError
 from itmp.execution.accounting import STATES, HostState, Tally
-from itmp.execution.course import Unit, order
 from itmp.execution.doors import Action, ActionResult
 from itmp.execution.owed import Owed, pending
+from itmp.execution.units import Unit, order
 from itmp.plan import AnsibleStep, AskStep, CheckStep, Plan, PulumiStep, WaitStep, answer_value
 
 Blob = Callable[[Digest], bytes]

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from itmp.errors import Error
 from itmp.execution.accounting import GOOD, HostState, account, combine
 from itmp.execution.conformance import ConformanceError
-from itmp.execution.course import Course, Unit
+from itmp.execution.course import Course
 from itmp.execution.states import RunMove, RunState, StepMove, StepState, next_state
+from itmp.execution.units import Unit
 from itmp.plan import PulumiStep
 
 DONE, FAILED, UNKNOWN, UNDONE = 0, 13, 14, 20

@@ -10,7 +10,6 @@ from typing import Any, Final, TypeAlias
 
 from itmp.calendars import format_time
 from itmp.execution import Progress, RunEvent
-from itmp.execution.course import order
 from itmp.execution.progress import (
     ActionFinished,
     ActionStarted,
@@ -26,6 +25,7 @@ from itmp.execution.progress import (
     WaitStarted,
     to_json,
 )
+from itmp.execution.units import order
 from itmp.workspace.glancing import Glances
 from itmp.workspace.place import Workspace
 

@@ -13,7 +13,6 @@ from itmp import canonical
 from itmp.audit import Event, Leaf
 from itmp.change import ChangeRecord, RunRecord, hosts_digest
 from itmp.errors import BusyError, Error, InvalidInputError
-from itmp.execution.course import Unit, order
 from itmp.execution.progress import (
     ActionFinished,
     ActionStarted,
@@ -27,6 +26,7 @@ from itmp.execution.progress import (
     SliceStarted,
     WaitStarted,
 )
+from itmp.execution.units import Unit, order
 from itmp.plan import AskStep, Plan, WaitStep, meant, targets
 from itmp.workspace import changes, planning
 from itmp.workspace.glancing import ENDED
