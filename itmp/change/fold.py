@@ -7,10 +7,10 @@ once; an answer counts by the rules of `_answers`; whatever fails is kept as a f
 after the close nothing counts.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final, get_args
+from typing import Final, get_args
 
 from itmp import canonical
 from itmp.audit import Event, Leaf
@@ -19,8 +19,9 @@ from itmp.canonical import Digest
 from itmp.change._answers import answer_problem
 from itmp.change._drafts import RunDraft, SliceDraft
 from itmp.change._shape import ChangeType
-from itmp.change._votes import count_votes
+from itmp.change._state import state_of
 from itmp.change.history import PolicyHistory
+from itmp.change.lists import Blob, carries, list_in, states_in
 from itmp.change.permit import permit_body
 from itmp.change.record import (
     ActionIntent,
@@ -31,15 +32,12 @@ from itmp.change.record import (
     ResultRecord,
     Revocation,
     RunState,
-    State,
     Vote,
 )
 from itmp.change.statements import Given, time_of, verify_given
-from itmp.errors import EvidenceInvalidError, InvalidInputError, RefusedError
+from itmp.errors import EvidenceInvalidError, InvalidInputError
 from itmp.plan import AskStep, Manifest, overtaking, questions, scope
 from itmp.signing import Signed, change_id
-
-Blob = Callable[[Digest], bytes]
 
 _STARTS: Final = frozenset({"run", "resume", "undo"})
 _DECIDED: Final = ("approved", "rejected", "revoked", "canceled", "reviewed", "closed")
@@ -134,7 +132,7 @@ class Folding:
             head=self._head,
             count=self._count,
         )
-        return _with_state(record, self._history, self._manifest, now)
+        return replace(record, state=state_of(record, self._history, self._manifest, now))
 
     def _chain(self, leaf: Leaf, event: Event) -> None:
         where = f"leaf {leaf.index}"
@@ -183,7 +181,7 @@ class Folding:
 
     def _finish(self, event: Event) -> None:
         draft, run = self._slice_of(event), self._run_of(event.run)
-        draft.finished = self._states(event.data or {}, "hosts")
+        draft.finished = states_in(event.data or {}, "hosts", self._blob)
         run.words.end(draft.fixed["key"], draft.finished.values())
 
     # Statements
@@ -283,8 +281,8 @@ class Folding:
             case _:
                 if data.get("state") not in _RUN_STATES:
                     raise _Refused("a run that ended in no known state")
-                run.hosts = self._states(data, "hosts")
-                run.resources = self._states(data, "resources") if _names(data, "resources") else {}
+                run.hosts = states_in(data, "hosts", self._blob)
+                run.resources = states_in(data, "resources", self._blob) if carries(data, "resources") else {}
                 run.state = data["state"]
 
     def _slice(self, leaf: Leaf, event: Event) -> None:
@@ -296,7 +294,7 @@ class Folding:
                 "key": str(data.get("slice", "")),
                 "step": event.step,
                 "phase": event.phase or "do",
-                "hosts": tuple(self._list(data, "hosts")),
+                "hosts": tuple(list_in(data, "hosts", self._blob)),
                 "work": str(data.get("work", "")),
                 "permit": Digest(str(data.get("permit", ""))),
                 "passed": str(data.get("passed", "")),
@@ -345,34 +343,6 @@ class Folding:
             )
         )
 
-    def _states(self, data: Mapping[str, Any], name: str) -> Mapping[str, str]:
-        states = self._read(data, name)
-        if not isinstance(states, dict) or not all(isinstance(state, str) for state in states.values()):
-            raise _Refused(f"no states of {name} that could be read")
-        return states
-
-    def _list(self, data: Mapping[str, Any], name: str) -> list[str]:
-        value = self._read(data, name)
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise _Refused(f"no list of {name} that could be read")
-        return value
-
-    def _read(self, data: Mapping[str, Any], name: str) -> Any:
-        if name in data:
-            return data[name]
-        found = canonical.parse_digest(data.get(f"{name}_blob") or data.get(f"{name}_digest") or "")
-        if self._blob is None:
-            raise _Refused(f"its {name} stand in blob {found}, which is not at hand")
-        content = self._blob(found)
-        if canonical.digest(content) != found:
-            raise _Refused(f"blob {found} holds other bytes")
-        return canonical.loads(content)
-
-
-def _names(data: Mapping[str, Any], name: str) -> bool:
-    """Whether an event's data carry `name`, written out or by digest."""
-    return any(key in data for key in (name, f"{name}_digest", f"{name}_blob"))
-
 
 def _claimed_signer(leaf: Leaf) -> str:
     """The signer that an approval names, valid or not: revoking an invalid one must not block for good."""
@@ -380,36 +350,3 @@ def _claimed_signer(leaf: Leaf) -> str:
         if line.startswith("signer "):
             return line.removeprefix("signer ")
     return ""
-
-
-def _with_state(
-    record: ChangeRecord, history: PolicyHistory, manifest: Manifest | None, now: datetime | None
-) -> ChangeRecord:
-    return replace(record, state=_state(record, history, manifest, now))
-
-
-def _state(
-    record: ChangeRecord, history: PolicyHistory, manifest: Manifest | None, now: datetime | None
-) -> State:
-    if record.closed:
-        return "closed"
-    if record.canceled:
-        return "canceled"
-    if record.run:
-        return "implement" if record.run.state in {"admitted", "running", "stopped", "unknown"} else "review"
-    if record.request is None:
-        return "new"
-    if manifest and now and _scheduled(record, history, manifest, now):
-        return "scheduled"
-    return "authorize" if record.votes else "assess"
-
-
-def _scheduled(record: ChangeRecord, history: PolicyHistory, manifest: Manifest, now: datetime) -> bool:
-    policy, request = history.latest.policy, record.request
-    reading = policy.read(manifest)
-    try:
-        rule = policy.quorum_for(reading.environment, reading.risk, request.type if request else "normal")
-    except RefusedError:
-        return False
-    count = count_votes(record, policy, rule, now, scope=scope(manifest).text)
-    return count.separated and not count.against

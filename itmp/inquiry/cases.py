@@ -13,7 +13,7 @@ from typing import Final
 from itmp.audit import Leaf
 from itmp.canonical import Digest
 from itmp.change import ChangeRecord, PermitRecord, PolicyHistory, RunRecord, fold, time_of
-from itmp.change.fold import Blob
+from itmp.change.lists import Blob
 from itmp.plan import AnsibleStep, Manifest, all_steps
 
 UNKNOWN: Final = "unknown"
