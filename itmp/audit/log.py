@@ -15,28 +15,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
-from itertools import count
-from typing import Final
 
 from itmp import canonical
-from itmp.audit import snapshot
-from itmp.audit._bundles import Bundles, stretches
-from itmp.audit._draft import ENDS, REVOKES, Draft, check_expected, check_going, commitment, same_event
+from itmp.audit import blobs, snapshot
+from itmp.audit._bundles import stretches
+from itmp.audit._draft import check_going, commitment
 from itmp.audit._integrate import RECORD, continues, known_heads, publish, published, serves
+from itmp.audit._leaves import CHUNK, Leaves
 from itmp.audit._resume import resume
+from itmp.audit._turns import Turns
 from itmp.audit.checkpoint import MAX_NOTE, SignedCheckpoint
-from itmp.audit.doors import Clock, Cut, Head, LogStore, Turn
+from itmp.audit.doors import Clock, Head, LogStore
 from itmp.audit.event import Event
 from itmp.audit.health import judge_health
-from itmp.audit.merkle import EMPTY_ROOT, leaf_hashes
-from itmp.audit.model import DiskFullError, Expect, Health, Leaf, Receipt
+from itmp.audit.merkle import EMPTY_ROOT
+from itmp.audit.model import Expect, Health, Leaf, Receipt
 from itmp.canonical import Digest
 from itmp.errors import EvidenceInvalidError, ForkError, InvalidInputError, LogUnavailableError, NotFoundError
 from itmp.signing import LogKey
-
-MAX_BLOB: Final = 256 * 1024 * 1024
-_CHUNK: Final = 1024
-_ACTOR: Final = {"kind": "executor", "id": "itmp"}
 
 
 class Log:
@@ -51,11 +47,13 @@ class Log:
         *,
         every: int = snapshot.EVERY,
     ) -> None:
-        self._store, self._key, self._clock, self._ids = store, key, clock, ids
+        self._store, self._key = store, key
         self._lock = store.guard()
-        self._every, self._bundles = every, Bundles(store.files)
+        self._every = every
         begun = resume(store, key.verifier, self._bytes)
-        self._snapshot, self._view, self._low = begun.head, begun.view, begun.low
+        self._snapshot, self._view = begun.head, begun.view
+        self._leaves = Leaves(store, begun.view, begun.low)
+        self._turns = Turns(store, begun.view, self._leaves, clock, ids)
         heads = known_heads(store, key.verifier)
         self._refresh()
         self._check_heads(heads)
@@ -87,10 +85,10 @@ class Log:
         power cut until then.
         """
         with self._lock:
-            placed = self._take_turn(events, expect, far=_CHUNK)
+            placed = self._turns.take(events, expect, far=CHUNK)
             if placed is None:
                 self._refresh()  # others write meanwhile
-                placed = self._take_turn(events, expect) or []
+                placed = self._turns.take(events, expect) or []
         if durable and placed:
             self._store.journal.sync(max(leaf.index for leaf, _ in placed) + 1)
         return tuple(
@@ -119,12 +117,12 @@ class Log:
 
     def put_blob(self, data: bytes) -> Digest:
         """Durably store content by its digest, at most 256 MiB; `LogEndedError` where no leaf can follow to name it."""
-        if len(data) > MAX_BLOB:
-            raise InvalidInputError(f"a blob of {len(data)} bytes; the limit is {MAX_BLOB}")
+        if len(data) > blobs.MAX_BLOB:
+            raise InvalidInputError(f"a blob of {len(data)} bytes; the limit is {blobs.MAX_BLOB}")
         with self._publishing():  # a rotation moves the log only between two of us
             if self._view.size:
                 check_going(self._view.last_type, "content")
-            return self._put(data)
+            return blobs.store(self._store.files, data)
 
     # Reading.
 
@@ -144,7 +142,7 @@ class Log:
         end = size if end is None else end
         if not 0 <= start <= end <= size:
             raise NotFoundError(f"the log has {size} leaves, not {start} to {end}")
-        return self._yield(start, end)
+        return self._leaves.each(start, end)
 
     def of_change(self, change: str) -> tuple[Leaf, ...]:
         """Return the change's events in order; empty when there is none."""
@@ -155,7 +153,7 @@ class Log:
         with self._lock:
             self._refresh()
             indexes = tuple(self._view.events_of(change))
-        return (leaf for start, end in stretches(indexes) for leaf in self._yield(start, end))
+        return (leaf for start, end in stretches(indexes) for leaf in self._leaves.each(start, end))
 
     def head_of(self, change: str) -> Digest | None:
         """Return the hash of the change's newest event, for `Expect`."""
@@ -180,7 +178,7 @@ class Log:
         with self._lock:
             self._refresh()
             indexes = tuple(self._view.policies)
-        return tuple(Leaf(index=index, data=self._read(index)) for index in indexes)
+        return tuple(Leaf(index=index, data=self._leaves.one(index)) for index in indexes)
 
     def commitment(self, change: str) -> tuple[int, Digest]:
         """Return (count, root) over the change's events so far, as `change.closed` commits them."""
@@ -241,7 +239,7 @@ class Log:
 
     def blob(self, digest: Digest) -> bytes:
         """Return content by its digest, verified; `NotFoundError` when absent."""
-        data = self._stored(canonical.parse_digest(digest))
+        data = blobs.stored(self._store.files, canonical.parse_digest(digest))
         if data is None:
             raise NotFoundError("no such blob", where=digest, do="It may have been redacted.")
         return data
@@ -264,128 +262,16 @@ class Log:
             self._refresh()
             yield
 
-    def _take_turn(
-        self, events: Sequence[Event], expect: Expect | None, *, far: int | None = None
-    ) -> list[tuple[Leaf, Digest]] | None:
-        """Find or write each event; None, and nothing done, when more than `far` leaves were to be read first."""
-        with self._store.journal.exclusive() as turn:
-            if far is not None and turn.size - self._view.size > far:
-                return None
-            self._catch_up(turn.size)
-            self._record_cut(turn)
-            indexes, fresh = self._settle(turn, events, expect)
-            leaves = [Leaf(index=index, data=fresh.get(index) or self._read(index)) for index in indexes]
-            return [(leaf, self._view.hash_of(leaf.index)) for leaf in leaves]
-
-    def _put(self, data: bytes) -> Digest:
-        name = canonical.digest(data)
-        if self._stored(name) is None:
-            self._store.files.put(blob_path(name), data)
-        return name
-
     def _refresh(self) -> None:
-        self._catch_up(self._store.journal.size())
-
-    def _catch_up(self, size: int) -> None:
-        if size < self._view.size:
-            raise LogUnavailableError(
-                f"the journal has {size} leaves, {self._view.size} were there before",
-                do="Do not append; run itmp audit verify and restore the newest copy.",
-            )
-        while self._view.size < size:
-            self._view.extend(self._store.journal.read(self._view.size, min(size, self._view.size + _CHUNK)))
-
-    def _settle(
-        self, turn: Turn, events: Sequence[Event], expect: Expect | None
-    ) -> tuple[list[int], dict[int, bytes]]:
-        """Find or write each event; return their indexes and the new leaves by index."""
-        draft = Draft(self._view, self._clock)
-        indexes = [self._place(draft, event, expect) for event in events]
-        start = self._view.size
-        if draft.leaves:
-            self._write(turn, draft)
-        return indexes, dict(enumerate(draft.leaves, start))
-
-    def _place(self, draft: Draft, event: Event, expect: Expect | None) -> int:
-        known = draft.known(event)
-        if known is None:
-            if not draft.leaves:
-                check_expected(self._view, expect)
-            return draft.add(event)
-        old = draft.leaves[known - self._view.size] if known >= self._view.size else self._read(known)
-        if not same_event(old, event):
-            raise InvalidInputError(
-                "the id is taken by another event", where=f"leaf {known}", do="Use a new id."
-            )
-        return known
-
-    def _write(self, turn: Turn, draft: Draft) -> None:
-        try:
-            turn.write(draft.leaves)
-        except DiskFullError:
-            self._record_full(turn)
-            raise
-        self._view.take(draft.facts, draft.hashes)
-
-    def _record_full(self, turn: Turn) -> None:
-        self._catch_up(turn.size)
-        if self._view.last_type in {"log.full", REVOKES} or self._view.size == 0:
-            return
-        draft = Draft(self._view, self._clock)
-        self._place(draft, Event(id=self._ids(), type="log.full", actor=_ACTOR), None)
-        turn.write(draft.leaves, last=True)
-        self._view.take(draft.facts, draft.hashes)
-        self._store.journal.sync(self._view.size)
-
-    def _record_cut(self, turn: Turn) -> None:
-        cut = turn.cut
-        if cut is None:
-            return
-        blob = self._put(cut.data)
-        told = self._view.last_type in {ENDS, REVOKES} or (str(cut.size), blob) in self._view.recovered
-        if self._view.size and not told:
-            draft = Draft(self._view, self._clock)
-            self._place(draft, _recovered(self._ids(), cut, blob), None)
-            self._write(turn, draft)
-            self._store.journal.sync(self._view.size)
-        turn.forget_cut()
-
-    def _read(self, index: int) -> bytes:
-        return next(self._yield(index, index + 1)).data
-
-    def _yield(self, start: int, end: int) -> Iterator[Leaf]:
-        for low in range(start, end, _CHUNK):
-            chunk = self._raw(low, min(end, low + _CHUNK))
-            if b"".join(leaf_hashes(chunk)) != self._view.tree.hashes(0, low, len(chunk)):
-                found = zip(leaf_hashes(chunk), count(low), strict=False)
-                wrong = next(index for hashed, index in found if hashed != self._view.tree.leaf(index))
-                raise EvidenceInvalidError("a leaf is not what it was", where=f"leaf {wrong}")
-            yield from (Leaf(index=index, data=data) for index, data in enumerate(chunk, low))
-
-    def _raw(self, start: int, end: int) -> Sequence[bytes]:
-        """Read leaves from bundles where the journal was not read, else from the journal."""
-        if start >= self._low:
-            return self._store.journal.read(start, end)
-        early: Sequence[bytes]
-        try:
-            early = self._bundles.read(self._view.tree, start, min(end, self._low))
-        except EvidenceInvalidError:
-            early = self._store.journal.read(start, min(end, self._low))
-        return [*early, *self._store.journal.read(self._low, end)] if end > self._low else early
+        self._leaves.catch_up(self._store.journal.size())
 
     def _bytes(self, start: int, end: int) -> Iterator[bytes]:
-        return (leaf.data for leaf in self._yield(start, end))
+        return (leaf.data for leaf in self._leaves.each(start, end))
 
     def _keep_snapshot(self) -> None:
         with suppress(EvidenceInvalidError, LogUnavailableError):  # it saves time only
             snapshot.renew(self._store, self._key, self._view, self._bytes, every=self._every)
         self._snapshot = replace(self._snapshot, size=self._view.size, root=self._view.tree.root())
-
-    def _stored(self, name: Digest) -> bytes | None:
-        data = self._store.files.get(blob_path(name), MAX_BLOB)
-        if data is not None and canonical.digest(data) != name:
-            raise EvidenceInvalidError("a blob's content is not that of its name", where=name)
-        return data
 
     def _check_heads(self, heads: Mapping[str, Head]) -> None:
         """Rule 4."""
@@ -395,22 +281,11 @@ class Log:
             self._check_genesis()
 
     def _check_genesis(self) -> None:
-        data = next(self._yield(0, 1)).event.data or {}
+        data = next(self._leaves.each(0, 1)).event.data or {}
         if (data.get("origin"), data.get("log_key")) != (self.origin, self.vkey):
             raise ForkError("the first leaf names another log or another key", where=self.origin)
-
-
-def blob_path(name: Digest) -> str:
-    """Return a blob's path below the log's folder."""
-    plain = name.removeprefix("sha256:")
-    return f"blobs/sha256/{plain[:2]}/{plain}"
 
 
 def empty_head(origin: str) -> Head:
     """Return the record of a log without leaves."""
     return Head(origin=origin, size=0, root=EMPTY_ROOT)
-
-
-def _recovered(name: str, cut: Cut, blob: Digest) -> Event:
-    data = {"cut": len(cut.data), "size": cut.size, "blob": blob}
-    return replace(Event(id=name, type="log.recovered", actor=_ACTOR), data=data)

@@ -21,10 +21,11 @@ early.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from itmp import canonical
 from itmp.audit._stories import Stories
+from itmp.audit.blobs import MAX_BLOB
 from itmp.audit.checkpoint import MAX_NOTE, Checkpoint, CheckpointError, SignedCheckpoint
 from itmp.audit.doors import JournalPart, LogReader
 from itmp.audit.event import Event
@@ -36,8 +37,6 @@ from itmp.errors import EvidenceInvalidError, InvalidInputError
 from itmp.signing import NoteVerifier
 
 T = TypeVar("T")
-
-MAX_BLOB: Final = 256 * 1024 * 1024
 
 
 def verify(

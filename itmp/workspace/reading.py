@@ -15,8 +15,8 @@ from itmp.adapters.index import NAME, ChangeQuery, Query, SearchIndex
 from itmp.adapters.posix_log.heads import SqliteHeads
 from itmp.adapters.posix_log.reading import HEAD, LOG
 from itmp.audit import Checkpoint, Leaf, LogReader, SignedCheckpoint
+from itmp.audit.blobs import MAX_BLOB, blob_path
 from itmp.audit.checkpoint import MAX_NOTE
-from itmp.audit.log import MAX_BLOB, blob_path
 from itmp.audit.tiled import ProvenHashes
 from itmp.audit.tiles import TileError
 from itmp.canonical import Digest

@@ -17,8 +17,8 @@ from itmp.adapters.clock import SystemClock
 from itmp.adapters.posix_log import packed
 from itmp.adapters.posix_log.periods import names
 from itmp.audit import SignedCheckpoint
+from itmp.audit.blobs import MAX_BLOB, blob_path
 from itmp.audit.checkpoint import MAX_NOTE
-from itmp.audit.log import MAX_BLOB, blob_path
 from itmp.canonical import Digest
 from itmp.change import policy_history, time_of
 from itmp.errors import Error, EvidenceInvalidError, ForkError, InvalidInputError, NotFoundError

@@ -18,8 +18,8 @@ from itmp.adapters.posix_log.heads import SqliteHeads
 from itmp.adapters.posix_log.journal import PosixJournal
 from itmp.adapters.posix_log.reading import HEAD, LOG, RETIRED
 from itmp.audit import Head, LogReader, SignedCheckpoint
+from itmp.audit.blobs import MAX_BLOB
 from itmp.audit.checkpoint import MAX_NOTE
-from itmp.audit.log import MAX_BLOB
 from itmp.audit.tiles import ENTRIES, MAX_BUNDLE, WIDTH, Tile, decode_bundle, tiles_of
 from itmp.errors import EvidenceInvalidError, InvalidInputError
 from itmp.evidence import archive

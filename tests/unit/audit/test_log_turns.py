@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from itmp.audit import Event, Head, Log
-from itmp.audit.log import _CHUNK
+from itmp.audit._leaves import CHUNK
 from itmp.errors import ForkError
 from itmp.signing import NoteKey
 from itmp.testing.memory_log import (
@@ -149,9 +149,9 @@ def test_what_others_wrote_is_read_before_a_turn_and_not_within(store: BusyStore
         lambda: mine.keep("1/tsa", b"token"),
     ]
     for act in acts:
-        other.extend([event() for _ in range(_CHUNK + 1)])
+        other.extend([event() for _ in range(CHUNK + 1)])
         other.checkpoint()
         store.watched.within = 0
         act()
-        assert store.watched.within < _CHUNK
+        assert store.watched.within < CHUNK
         assert mine.size() == other.size()
