@@ -13,11 +13,11 @@ _HOME: Final = {
     "validate": "planning", "compile_plan": "planning", "write_plan": "planning", "read_plan": "changes",
     "logged_plan": "planning", "SUFFIX": "planning",
     "show": "planning", "diff": "planning", "scope": "planning",
-    "Acted": "changes", "open_change": "changes", "approve": "changes", "reject": "changes",
-    "revoke": "changes",
-    "cancel": "changes", "review": "changes", "close": "changes", "records": "changes",
+    "Acted": "deciding", "open_change": "deciding", "approve": "deciding", "reject": "deciding",
+    "revoke": "deciding",
+    "cancel": "deciding", "review": "deciding", "close": "deciding", "records": "changes",
     "listed": "changes", "find": "changes",
-    "waiting_for": "changes",
+    "waiting_for": "deciding",
     "statement_text": "offline", "add_statement": "offline", "Words": "offline", "Added": "offline",
     "OnEvent": "events", "RunEvent": "events", "event_json": "events", "outline": "events",
     "run": "running", "resume": "running", "undo": "running",
@@ -188,22 +188,19 @@ if TYPE_CHECKING:
         log_vkey,
     )
     from itmp.workspace.browsing import browse, browse_exceptions, browse_one
-    from itmp.workspace.changes import (
+    from itmp.workspace.changes import find, listed, read_plan, records
+    from itmp.workspace.contents import Shown, audit_open, audit_redact, audit_retention
+    from itmp.workspace.deciding import (
         Acted,
         approve,
         cancel,
         close,
-        find,
-        listed,
         open_change,
-        read_plan,
-        records,
         reject,
         review,
         revoke,
         waiting_for,
     )
-    from itmp.workspace.contents import Shown, audit_open, audit_redact, audit_retention
     from itmp.workspace.entries import Entry, audit_list, audit_show, logs, reindex
     from itmp.workspace.events import OnEvent, RunEvent, event_json, outline
     from itmp.workspace.exporting import STREAM, audit_export

@@ -21,7 +21,17 @@ from itmp.change.statements import type_of
 from itmp.errors import InvalidInputError, RejectedError
 from itmp.plan import Plan
 from itmp.signing import Signed, Statement, change_id, verify_signed
-from itmp.workspace import changes, contents, planning, policies, previewing, starting, statements, watching
+from itmp.workspace import (
+    changes,
+    contents,
+    deciding,
+    planning,
+    policies,
+    previewing,
+    starting,
+    statements,
+    watching,
+)
 from itmp.workspace.answering import asking, role_to_answer, to_answer
 from itmp.workspace.narrowing import chosen_hosts, kept_limit, limit_line, read_limit, refuse_empty
 from itmp.workspace.place import Workspace
@@ -101,7 +111,7 @@ def statement_text(
     _check_words(act, words)
     asked = _Asking(place=place, name=name, act=act, signer=signer, words=words)
     own = _LINES[act](asked)
-    until = changes.until_of(place, asked.record, words.valid) if act in _VOTES else None
+    until = deciding.until_of(place, asked.record, words.valid) if act in _VOTES else None
     return statements.compose(place, act, own, signer=signer, role=_role(asked), until=until)
 
 
@@ -147,7 +157,7 @@ def _add(place: Workspace, statement: Statement, signed: Signed) -> Added:
 def _add_open(place: Workspace, statement: Statement, signed: Signed) -> Added:
     plan = planning.logged_plan(place, parse_digest(statement.fields["plan"]))
     external = statement.fields["external"]
-    same = changes.already_open(place, plan, "" if external == "-" else external)
+    same = deciding.already_open(place, plan, "" if external == "-" else external)
     if same:
         return Added(
             act="open", text="", change=same, leaf=changes.request_of(same).leaf, said="is open already"
@@ -211,14 +221,14 @@ def _conditions(place: Workspace, record: ChangeRecord, statement: Statement) ->
     elif act == "stop":
         watching.refuse_idle(record)
     elif act == "revoke":
-        if said["of"] != changes.standing_vote(record, said["signer"]):
+        if said["of"] != deciding.standing_vote(record, said["signer"]):
             raise InvalidInputError("it takes back another vote than the signer's own newest", where="of")
     elif act == "answer":
         run, question = to_answer(place, record, said["step"], said["value"])
         return {"run": run.id, "step": question.id}
     elif act == "reconcile":
         return _reconciled(record, said)
-    changes.refuse_running(record, act)
+    deciding.refuse_running(record, act)
     return {}
 
 
@@ -288,7 +298,7 @@ def _plan(place: Workspace, record: ChangeRecord) -> Plan:
 def _open(asked: _Asking) -> Mapping[str, str]:
     words, plan = asked.words, changes.read_plan(asked.place, asked.name)
     kind = words.kind or "normal"
-    return changes.open_lines(
+    return deciding.open_lines(
         asked.place, plan, kind=kind, reason=words.reason, external=words.external, window=words.window
     )
 
@@ -301,12 +311,12 @@ def _preview(asked: _Asking) -> Mapping[str, str]:
 
 
 def _vote(asked: _Asking) -> Mapping[str, str]:
-    return changes.ballot(asked.place, asked.record)
+    return deciding.ballot(asked.place, asked.record)
 
 
 def _revoke(asked: _Asking) -> Mapping[str, str]:
     record = asked.record
-    return {"change": record.id, "of": changes.standing_vote(record, asked.signer)}
+    return {"change": record.id, "of": deciding.standing_vote(record, asked.signer)}
 
 
 def _start(asked: _Asking) -> Mapping[str, str]:
@@ -322,7 +332,7 @@ def _start(asked: _Asking) -> Mapping[str, str]:
 
 def _reason(asked: _Asking) -> Mapping[str, str]:
     record = asked.record
-    changes.refuse_running(record, asked.act)
+    deciding.refuse_running(record, asked.act)
     if asked.act == "stop":
         watching.refuse_idle(record)
     return {"change": record.id, "reason": asked.words.reason}
