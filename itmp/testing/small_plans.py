@@ -4,7 +4,8 @@ Rules kept here: they are ordinary plans, built through `Plan.build`; every task
 action can be told from any other.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from itmp.canonical import digest
 from itmp.plan.bundle import Plan
@@ -21,6 +22,7 @@ from itmp.plan.model import (
     Manifest,
     Operation,
     PulumiStep,
+    Risk,
     RollingStep,
     Source,
     Step,
@@ -30,6 +32,7 @@ from itmp.plan.order import all_steps
 
 Reaction = str
 PROJECT = "project/"
+PLAYBOOK: Final = f"{PROJECT}playbooks/restart.yml"
 
 
 def hosts(count: int, name: str = "web") -> tuple[str, ...]:
@@ -189,3 +192,47 @@ def plan(
     books = [f"{PROJECT}{step.id}.yml" for step in all_steps(manifest) if isinstance(step, AnsibleStep)]
     paths = ("inventory.json", "program/__main__.py", *books, *extra)
     return Plan.build(manifest, dict.fromkeys(paths, b"---\n"))
+
+
+def small_plan(
+    *,
+    hosts: Sequence[str] = ("web1", "web2"),
+    environment: str = "production",
+    risk: Risk = "low",
+    group: str = "web",
+) -> Plan:
+    """Return a plan of two Ansible steps over `hosts`, all in `group`, and one undo step."""
+    play = b"- hosts: all\n  tasks:\n  - ansible.builtin.service: {name: nginx, state: restarted}\n"
+    task = ExpectedTask(path=PLAYBOOK, line=3, action="ansible.builtin.service", name="Restart nginx")
+    names = tuple(hosts)
+
+    def step(name: str) -> AnsibleStep:
+        return AnsibleStep(id=name, title=name, playbook=PLAYBOOK, hosts=names, expected=(task,))
+
+    manifest = Manifest(
+        kind="runbook",
+        name="restart-web",
+        title="Rolling restart of the web tier",
+        owner="team-web",
+        environment=environment,
+        risk=risk,
+        document=Source(path="runbooks/restart.yml", digest=digest(b"document")),
+        inputs={},
+        steps=(step("drain"), step("restart")),
+        undo=(step("back"),),
+        artifacts={},
+        versions={"ansible-core": "2.19.0"},
+        inventory=_one_group(names, group),
+    )
+    return Plan.build(manifest, {PLAYBOOK: play, "inventory/snapshot.json": b"{}"})
+
+
+def _one_group(names: Sequence[str], group: str) -> Inventory:
+    return Inventory(
+        sources=("inventories/hosts.yml",),
+        snapshot="inventory/snapshot.json",
+        hosts=tuple(
+            Host(name=name, address=f"10.0.0.{at}", port=22, groups=(group,), vars=digest(name.encode()))
+            for at, name in enumerate(names, 1)
+        ),
+    )

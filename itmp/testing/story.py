@@ -6,130 +6,47 @@ installation could not write, except where a test says `**lies`. The same argume
 byte for byte.
 """
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from datetime import timedelta
+from typing import Any
 
-from itmp.audit import Event, Log, LogStore, Receipt
+from itmp.audit import Event, Receipt
 from itmp.calendars import format_time
-from itmp.canonical import Digest, digest
+from itmp.canonical import Digest
 from itmp.change import (
     Admission,
     ChangeRecord,
     GateInput,
     NeedsWorld,
     Permit,
-    PolicyHistory,
     Refusal,
     World,
     fold,
     hosts_digest,
     judge,
     permit_event,
-    policy_history,
     steps_digest,
-    team_policy,
 )
 from itmp.change.statements import type_of
 from itmp.evidence import build
 from itmp.execution.doors import Slice
 from itmp.execution.record import work_digest
-from itmp.plan import AnsibleStep, ExpectedTask, Host, Manifest, Plan, Source, scope, slices, targets
-from itmp.plan.model import Inventory, Risk
-from itmp.signing import NoteKey, Signed, change_id, lines_of
-from itmp.testing.memory_log import MemoryStore, StepClock, counting_ids
-from itmp.testing.people import Person
+from itmp.plan import AnsibleStep, Plan, scope, slices, targets
+from itmp.signing import Signed, change_id, lines_of
+from itmp.testing.signed_log import EMPTY, EXECUTOR, ORIGIN, START, SignedLog
+from itmp.testing.small_plans import PLAYBOOK, small_plan
 
-ORIGIN: Final = "example.com/ops/2026"
-START: Final = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
-EMPTY: Final = "0 " + base64.b64encode(hashlib.sha256(b"").digest()).decode()
-EXECUTOR: Final = {"kind": "executor", "id": "itmp@example.com"}
-PLAYBOOK: Final = "project/playbooks/restart.yml"
-ROLES: Final[Mapping[str, tuple[str, ...]]] = {
-    "alice": ("sre", "owner"),
-    "bob": ("approver", "owner", "sre"),
-    "carol": ("approver",),
-    "dave": ("sre",),
-}
+__all__ = ["EMPTY", "EXECUTOR", "ORIGIN", "PLAYBOOK", "START", "Story", "small_plan"]
 
 
-def small_plan(
-    *,
-    hosts: Sequence[str] = ("web1", "web2"),
-    environment: str = "production",
-    risk: Risk = "low",
-    group: str = "web",
-) -> Plan:
-    """Return a plan of two Ansible steps over `hosts`, all in `group`, and one undo step."""
-    play = b"- hosts: all\n  tasks:\n  - ansible.builtin.service: {name: nginx, state: restarted}\n"
-    task = ExpectedTask(path=PLAYBOOK, line=3, action="ansible.builtin.service", name="Restart nginx")
-    names = tuple(hosts)
+class Story(SignedLog):
+    """A change over a plan, in a log, and the people who act on it. Every method writes what its name says."""
 
-    def step(name: str) -> AnsibleStep:
-        return AnsibleStep(id=name, title=name, playbook=PLAYBOOK, hosts=names, expected=(task,))
-
-    inventory = Inventory(
-        sources=("inventories/hosts.yml",),
-        snapshot="inventory/snapshot.json",
-        hosts=tuple(
-            Host(name=name, address=f"10.0.0.{at}", port=22, groups=(group,), vars=digest(name.encode()))
-            for at, name in enumerate(names, 1)
-        ),
-    )
-    manifest = Manifest(
-        kind="runbook",
-        name="restart-web",
-        title="Rolling restart of the web tier",
-        owner="team-web",
-        environment=environment,
-        risk=risk,
-        document=Source(path="runbooks/restart.yml", digest=digest(b"document")),
-        inputs={},
-        steps=(step("drain"), step("restart")),
-        undo=(step("back"),),
-        artifacts={},
-        versions={"ansible-core": "2.19.0"},
-        inventory=inventory,
-    )
-    return Plan.build(manifest, {PLAYBOOK: play, "inventory/snapshot.json": b"{}"})
-
-
-class Story:
-    """A log under an in-memory store and the people who act on it. Every method writes what its name says."""
-
-    def __init__(
-        self,
-        *,
-        store: LogStore | None = None,
-        plan: Plan | None = None,
-        roles: Mapping[str, tuple[str, ...]] = ROLES,
-        policy: bytes | None = None,
-        roots: Sequence[str] = ("alice", "bob"),
-        key: NoteKey | None = None,
-        start: datetime = START,
-    ) -> None:
+    def __init__(self, *, plan: Plan | None = None, **log: Any) -> None:
+        """Found a log as `SignedLog` does, for a change over `plan`."""
         self.plan = plan or small_plan()
-        self.clock = StepClock(start)
-        self.people = {name: Person(f"{name}@example.com", "story") for name in roles}
-        self.id = counting_ids()
-        self.key = key or NoteKey.generate(ORIGIN, hashlib.sha256(b"log key").digest())
-        self.log = Log(store or MemoryStore(self.key.name), self.key, self.clock, self.id)
-        self.policy_bytes = policy or team_policy(
-            {person.name: (person.public.line, roles[name]) for name, person in self.people.items()}
-        )
         self.change = ""
-        self._history: PolicyHistory | None = None
-        self._found(roots)
-
-    @property
-    def history(self) -> PolicyHistory:
-        """The policy's history as it stands."""
-        head = self.log.policy_head()
-        if self._history is None or self._history.latest.leaf != head:
-            self._history = policy_history(self.log.leaves())
-        return self._history
+        super().__init__(**log)
 
     @property
     def record(self) -> ChangeRecord:
@@ -143,42 +60,7 @@ class Story:
         """The leaf hash of `change.opened`."""
         return self.log.of_change(self.change)[0].hash
 
-    def _found(self, roots: Sequence[str]) -> None:
-        logkey, policy = self.log.vkey, digest(self.policy_bytes)
-        enrolled = [
-            self.sign("enrol", name, role="owner", policy=policy, logkey=logkey, previous="-", seen=EMPTY)
-            for name in roots
-        ]
-        data = {
-            "schema": "itmp-log/v1",
-            "origin": self.key.name,
-            "log_key": logkey,
-            "previous": None,
-            "policy": self.policy_bytes.decode(),
-            "statements": [signed.to_data() for signed in enrolled],
-        }
-        self.write(Event(id=self.id(), type="log.created", actor=EXECUTOR, data=data))
-
     # Statements
-
-    def sign(self, act: str, who: str, **fields: str) -> Signed:
-        """Sign a statement of `act`; every line that is not given is the honest one."""
-        now = self.clock.now().replace(microsecond=0)
-        nonce = base64.b64encode(hashlib.sha256(self.id().encode()).digest()[:16]).decode()
-        common = {
-            "log": self.key.name,
-            "valid": f"{format_time(now)} {format_time(now + timedelta(hours=12))}",
-            "nonce": nonce,
-        }
-        if "seen" not in fields:
-            common["seen"] = self._seen()
-        if "policy" not in fields:
-            common["policy"] = self.history.latest.policy.digest
-        return self.people[who].state(act, {**common, **fields})
-
-    def _seen(self) -> str:
-        head = self.log.checkpoint().checkpoint
-        return f"{head.size} {base64.b64encode(head.root).decode()}"
 
     def act(self, act: str, who: str, *, data: Mapping[str, Any] | None = None, **lies: str) -> Receipt:
         """Have `who` sign `act` on the change and record it; `lies` replace lines."""
@@ -230,14 +112,6 @@ class Story:
         self.change = change_id(signed)
         self.record_signed("open", who, signed)
         return self.change
-
-    def amend(self, new: bytes, by: Sequence[str] = ("alice", "bob"), **lies: str) -> Receipt:
-        """Change the policy by the signatures of `by`."""
-        old = self.history.latest.policy.digest
-        lines = {"role": "owner", "from": old, "to": digest(new)} | lies
-        signed = [self.sign("policy", name, **lines) for name in by]
-        data = {"policy": new.decode(), "statements": [item.to_data() for item in signed]}
-        return self.write(Event(id=self.id(), type="policy.changed", actor=EXECUTOR, data=data))
 
     # The gate
 
@@ -412,17 +286,6 @@ class Story:
         signed = self.sign("close", who, **(self._lines("close") | lies))
         count, root = self.log.commitment(self.change)
         return self.record_signed("close", who, signed, data={"count": count, "root": root})
-
-    def write(self, event: Event) -> Receipt:
-        """Append any event."""
-        return self.log.append(event)
-
-    def trust(self) -> dict[str, bytes]:
-        """Return the files of the TRUST folder that `itmp init` would write."""
-        return {
-            "log.policy": f"log {self.log.vkey}\nquorum none\n".encode(),
-            "genesis": f"{self.log.leaf(0).hash}\n".encode(),
-        }
 
     def evidence(self, since: bytes | None = None) -> bytes:
         """Publish a checkpoint and return the change's evidence."""
