@@ -1,13 +1,15 @@
 """What happens within one writer's turn: the cut of a torn tail is recorded, then each event is found or written.
 
 Rules kept here: judgement happens on leaves that were read in the turn: ids, heads, chains, time; a disk that is full
-is the last thing that the log says, as long as it may say anything.
+is the last thing that the log says, as long as it may say anything; nothing is placed beside the log but what a leaf
+will name.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from itmp import canonical
 from itmp.audit import blobs
 from itmp.audit._draft import ENDS, REVOKES, Draft, check_expected, same_event
 from itmp.audit._leaves import Leaves
@@ -90,12 +92,15 @@ class Turns:
         self._store.journal.sync(self._view.size)
 
     def _record_cut(self, turn: Turn) -> None:
+        """Record the cut of a torn tail, where a leaf may say so; anywhere else its bytes stay where they are kept."""
         cut = turn.cut
-        if cut is None:
+        if cut is None or not self._view.size or self._view.last_type in {ENDS, REVOKES}:
             return
-        blob = blobs.store(self._store.files, cut.data)
-        told = self._view.last_type in {ENDS, REVOKES} or (str(cut.size), blob) in self._view.recovered
-        if self._view.size and not told:
+        blob = canonical.digest(cut.data)
+        if (str(cut.size), blob) not in self._view.recovered:
+            # The publisher's lock is not needed: a log is moved only after the leaf that ends it, which waits for this
+            # turn; and whoever is killed before the leaf leaves the cut to the next turn, which finds the same blob.
+            blobs.store(self._store.files, cut.data)
             draft = Draft(self._view, self._clock)
             self._place(draft, _recovered(self._ids(), cut, blob), None)
             self._write(turn, draft)

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from itmp import canonical
 from itmp.audit import Cut, DiskFullError, Event, Head, Log, verify
+from itmp.audit.blobs import blob_path
 from itmp.errors import Error, EvidenceInvalidError, ForkError, InvalidInputError, LogUnavailableError
 from itmp.signing import NoteKey
 from itmp.testing.memory_log import (
@@ -168,6 +170,37 @@ def test_a_cut_tail_is_recorded_once_with_its_bytes(pair: tuple[Log, MemoryStore
     log.append(event(3))
     assert log.size() == 6
     assert store.journal.cuts == []
+
+
+@pytest.mark.parametrize("when", ["not done", "done"])
+def test_a_cut_whose_recorder_died_beside_its_leaf_is_recorded_once(
+    pair: tuple[Log, MemoryStore], when: str
+) -> None:
+    log, store = pair
+    store.journal.cuts = [Cut(data=b"torn", size=1)]
+    store.faults.plan("write", when)
+    with pytest.raises(LogUnavailableError):
+        log.append(event(1))
+    assert store.journal.cuts == [Cut(data=b"torn", size=1)]
+    other = again(store)
+    other.append(event(1))
+    assert [leaf.event.type for leaf in other.leaves(1)] == ["log.recovered", "check.finished"]
+    assert [path for path in store.files.content if path.startswith("blobs/")] == [
+        blob_path(canonical.digest(b"torn"))
+    ]
+    assert store.journal.cuts == []
+
+
+def test_a_cut_that_no_leaf_may_record_stays_and_is_no_content(pair: tuple[Log, MemoryStore]) -> None:
+    log, store = pair
+    for last in ("key.revoked", "key.rotated"):
+        log.append(Event(id=f"{last:x<32}", type=last, actor={"kind": "executor", "id": "i"}))
+        store.journal.cuts = [Cut(data=b"torn", size=log.size())]
+        with suppress(Error):
+            log.append(event(1))
+        assert store.journal.cuts == [Cut(data=b"torn", size=log.size())]
+    assert [leaf.event.type for leaf in log.leaves(1)] == ["key.revoked", "key.rotated"]
+    assert not [path for path in store.files.content if path.startswith("blobs/")]
 
 
 def test_no_head_is_signed_that_the_leaves_do_not_continue(pair: tuple[Log, MemoryStore]) -> None:
