@@ -112,9 +112,7 @@ class World:
         self, plan: Plan, recorder: Recorder | None = None, *, hosts: tuple[str, ...] = (), **options: Any
     ) -> Recorder:
         recorder = recorder or Recorder()
-        step = plan.manifest.steps[0]
-        assert isinstance(step, AnsibleStep)
-        part = Slice(key="a@0", step=step, hosts=hosts or step.hosts)
+        part = part_of(plan, hosts)
         AnsibleRunner(**options).run(PERMIT, plan, part, room=self.room(), observer=recorder)
         return recorder
 
@@ -128,6 +126,13 @@ class World:
     ) -> Recorder:
         self.write("playbooks/play.yml", text)
         return self.run(self.plan(**need), recorder, **(options or {}))
+
+
+def part_of(plan: Plan, hosts: tuple[str, ...] = ()) -> Slice:
+    """Return the slice of a world's plan, which has one step, on `hosts` or on all of them."""
+    step = plan.manifest.steps[0]
+    assert isinstance(step, AnsibleStep)
+    return Slice(key="a@0", step=step, hosts=hosts or step.hosts)
 
 
 @pytest.fixture(scope="session")

@@ -96,6 +96,16 @@ def settings() -> dict[str, str]:
     }
 
 
+def storage() -> Iterator[None]:
+    """Have every engine of this process find its storage, while a fixture of this stands."""
+    before = dict(os.environ)
+    if not why_not():
+        os.environ.update(settings())
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 def image() -> str:
     """Return the image's name by digest, built now when it is not there."""
     name = tag()

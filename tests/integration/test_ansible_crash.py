@@ -1,15 +1,12 @@
 """The executor dies in the middle of a module: nothing goes on here, what goes on there is found and waited for."""
 
-import os
-import signal
-import time
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
-from conftest import PERMIT, Recorder, World
+from conftest import PERMIT, Recorder, World, part_of
+from dying import die_in, left, root_of
+from places import carriers, wait_for
 
-from itmp.adapters import supervisor
 from itmp.adapters.ansible import AnsibleRunner
 from itmp.adapters.ansible.runner import AnsibleError
 from itmp.errors import BusyError, StaleError
@@ -17,78 +14,38 @@ from itmp.execution.doors import Slice
 from itmp.plan import Plan
 
 pytestmark = pytest.mark.fleet
-LIMIT = 60.0
-
-
-def until(true) -> None:
-    end = time.monotonic() + LIMIT
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
-def carriers(token: str) -> list[str]:
-    """Pids of processes here that carry the run's token."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                if f"{supervisor.TOKEN}={token}".encode() in (folder / "environ").read_bytes():
-                    found.append(folder.name)
-            except OSError:
-                continue
-    return found
 
 
 SHELL = "{{name: Slow, ansible.builtin.shell: '{script}'}}"
 
 
 def crash(world: World, seconds: int, slow: str = SHELL) -> tuple[Plan, Slice]:
-    """Run a play in a process that is killed once its first task works on web1."""
+    """Let the executor die while the first task of its play works on web1, for `seconds`."""
     root = world.fleet.host("web1").root
-    for name in ("started", "finished", "second"):
-        (root / name).unlink(missing_ok=True)
     script = f'trap "" HUP; touch {root}/started; sleep {seconds}; touch {root}/finished'
-    world.write("playbooks/files/slow.sh", f"#!/bin/sh\n{script}\n")
-    (world.root / "playbooks/files/slow.sh").chmod(0o755)
+    world.write("playbooks/files/slow.sh", f"#!/bin/sh\n{script}\n").chmod(0o755)
     tasks = f"[{slow.format(script=script)}, {{name: Second, ansible.builtin.command: touch {root}/second}}]"
-    world.write("playbooks/play.yml", f"- {{hosts: web1, gather_facts: false, tasks: {tasks}}}\n")
-    plan = world.plan()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            world.run(plan)
-        finally:
-            os._exit(1)
-    try:
-        until((root / "started").exists)
-    finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-    step = plan.manifest.steps[0]
-    return plan, Slice(key="a@0", step=step, hosts=step.hosts)
+    return die_in(world, f"- {{hosts: web1, gather_facts: false, tasks: {tasks}}}\n")
 
 
 def test_after_the_executors_death_nothing_goes_on_here_and_work_there_is_waited_for(world):
     plan, part = crash(world, 8)
     root = world.fleet.host("web1").root
-    until(lambda: carriers(world.token) == [])
+    wait_for(lambda: not carriers(world.token), "the run's processes to end")
     assert not (root / "finished").exists()  # killing everything here does not stop the module there
-    found = AnsibleRunner().sweep(plan, part, room=world.room())
+    found = left(world, plan, part)
     assert (root / "finished").exists()
     assert not (root / "second").exists()
     assert found
     assert all(line.startswith("web1: ") for line in found)
     assert list(world.room().folder.iterdir()) == []
-    assert AnsibleRunner().sweep(plan, part, room=world.room()) == ()
+    assert left(world, plan, part) == ()
 
 
 @pytest.mark.parametrize("how", ["stop", "error"])
 def test_what_goes_on_there_after_a_slice_was_cut_off_is_waited_for(world, how):
     """A stop whose grace ran out, and an observer's own error, both while a module works on web1."""
-    root = world.fleet.host("web1").root
-    for name in ("started", "finished"):
-        (root / name).unlink(missing_ok=True)
+    root = root_of(world)
     script = f'trap "" HUP; touch {root}/started; sleep 6; touch {root}/finished'
     slow = f"{{name: Slow, ansible.builtin.shell: '{script}', when: \"inventory_hostname == 'web1'\"}}"
     tasks = f"[{slow}, {{name: Second, ansible.builtin.command: 'true'}}]"
@@ -100,18 +57,17 @@ def test_what_goes_on_there_after_a_slice_was_cut_off_is_waited_for(world, how):
 
     def veto(action):
         if action.name == "Second":
-            until((root / "started").exists)
+            wait_for((root / "started").exists, "web1 to work")
             if how == "error":
                 raise StaleError("not what was approved")
             runner.stop()
 
-    step = plan.manifest.steps[0]
-    part = Slice(key="a@0", step=step, hosts=step.hosts)
+    part = part_of(plan)
     with suppress(StaleError):
         runner.run(PERMIT, plan, part, room=world.room(), observer=Recorder(veto=veto))
     assert not (root / "finished").exists()
     assert len(list(world.room().folder.iterdir())) == 1
-    found = AnsibleRunner().sweep(plan, part, room=world.room())
+    found = left(world, plan, part)
     assert (root / "finished").exists()
     assert any(line.startswith("web1: ") for line in found)
     assert list(world.room().folder.iterdir()) == []
@@ -121,7 +77,7 @@ def test_what_does_not_end_there_in_time_is_an_error(world):
     plan, part = crash(world, 9)
     with pytest.raises(BusyError, match="web1"):
         AnsibleRunner(target_wait=1).sweep(plan, part, room=world.room())
-    until((world.fleet.host("web1").root / "finished").exists)
+    wait_for((world.fleet.host("web1").root / "finished").exists, "web1 to finish")
 
 
 ASYNC = "{{name: Slow, ansible.builtin.shell: '{script}', async: 60, poll: %s}}"
@@ -139,12 +95,12 @@ ASYNC = "{{name: Slow, ansible.builtin.shell: '{script}', async: 60, poll: %s}}"
 def test_what_is_no_plain_module_is_found_and_waited_for_too(world, slow):
     plan, part = crash(world, 8, slow)
     root = world.fleet.host("web1").root
-    until(lambda: carriers(world.token) == [])
+    wait_for(lambda: not carriers(world.token), "the run's processes to end")
     assert not (root / "finished").exists()
-    found = AnsibleRunner().sweep(plan, part, room=world.room())
+    found = left(world, plan, part)
     assert (root / "finished").exists()
     assert any(line.startswith("web1: ") for line in found)
-    assert AnsibleRunner().sweep(plan, part, room=world.room()) == ()
+    assert left(world, plan, part) == ()
 
 
 def test_background_work_that_outlives_its_slice_is_waited_for(world):
@@ -155,9 +111,8 @@ def test_background_work_that_outlives_its_slice_is_waited_for(world):
     plan = world.plan()
     world.run(plan)
     assert not (root / "ended").exists()
-    step = plan.manifest.steps[0]
-    part = Slice(key="a@0", step=step, hosts=step.hosts)
-    assert any(line.startswith("web1: ") for line in AnsibleRunner().sweep(plan, part, room=world.room()))
+    part = part_of(plan)
+    assert any(line.startswith("web1: ") for line in left(world, plan, part))
     assert (root / "ended").exists()
     assert list(world.room().folder.iterdir()) == []
 
@@ -169,12 +124,12 @@ def test_where_a_server_takes_no_mark_a_raw_command_is_said_to_be_unseen(world):
     (host / "sshd_config").write_text(config.replace("AcceptEnv LANG LC_*\n", ""))
     try:
         plan, part = crash(world, 1, "{{name: Slow, ansible.builtin.raw: '{script}'}}")
-        until(lambda: carriers(world.token) == [])
-        found = AnsibleRunner().sweep(plan, part, room=world.room())
+        wait_for(lambda: not carriers(world.token), "the run's processes to end")
+        found = left(world, plan, part)
         assert [line for line in found if line.startswith("web1: its sshd takes no LC_ variables")]
     finally:
         (host / "sshd_config").write_text(config)
-    until((world.fleet.host("web1").root / "finished").exists)
+    wait_for((world.fleet.host("web1").root / "finished").exists, "web1 to finish")
 
 
 def test_a_disk_that_takes_nothing_is_said_and_is_no_defect_of_ours(world):

@@ -1,10 +1,7 @@
 """Ansible in a container of the image that the plan names by digest: what it sees, what it holds, how it ends."""
 
 import json
-import os
-import signal
 import stat
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,14 +10,13 @@ import pytest
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
 from conftest import Recorder, World
-from test_ansible_crash import carriers, until
+from dying import die_in, left
+from places import carriers, wait_for
 
 from itmp.adapters import containers
-from itmp.adapters.ansible import AnsibleRunner
 from itmp.adapters.supervisor import custody
 from itmp.documents import DocumentError
 from itmp.errors import RefusedError, StaleError, ToolMissingError
-from itmp.execution.doors import Slice
 from itmp.plan import Plan
 
 pytestmark = [
@@ -33,13 +29,7 @@ HERE = "  connection: local\n  gather_facts: false\n"
 """A play on localhost acts in the container."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _storage() -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(environments.settings())
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+_storage = pytest.fixture(scope="module", autouse=True)(environments.storage)
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +138,7 @@ def test_a_refusal_ends_the_container_too(inside):
     )
     with pytest.raises(RefusedError, match="not in the plan"):
         inside.play(f"- hosts: localhost\n{HERE}  tasks: {tasks}\n", Recorder(veto=veto))
-    assert (carriers(inside.token), environments.containers(inside.token)) == ([], [])
+    assert (carriers(inside.token), environments.containers(inside.token)) == ({}, [])
 
 
 def test_when_the_time_is_up_the_container_ends(inside):
@@ -157,35 +147,15 @@ def test_when_the_time_is_up_the_container_ends(inside):
             f"- hosts: localhost\n{HERE}  tasks: [{{name: Slow, ansible.builtin.command: sleep 600}}]\n",
             timeout=6,
         )
-    assert (carriers(inside.token), environments.containers(inside.token)) == ([], [])
-
-
-def crash(world: World) -> tuple[Plan, Slice]:
-    """Run a play in a process that is killed while a task of its container works on web1."""
-    root = world.fleet.host("web1").root
-    (root / "started").unlink(missing_ok=True)
-    tasks = f"[{{name: Slow, ansible.builtin.shell: 'touch {root}/started; sleep 3'}}]"
-    world.write("playbooks/play.yml", f"- {{hosts: web1, gather_facts: false, tasks: {tasks}}}\n")
-    plan = world.plan()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            world.run(plan)
-        finally:
-            os._exit(1)
-    try:
-        until((root / "started").exists)
-    finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-    step = plan.manifest.steps[0]
-    return plan, Slice(key="a@0", step=step, hosts=step.hosts)
+    assert (carriers(inside.token), environments.containers(inside.token)) == ({}, [])
 
 
 def test_after_the_executors_death_no_process_of_the_container_lives_and_a_sweep_removes_it(inside):
-    plan, part = crash(inside)
-    until(lambda: carriers(inside.token) == [])
-    found = AnsibleRunner().sweep(plan, part, room=inside.room())
+    root = inside.fleet.host("web1").root
+    tasks = f"[{{name: Slow, ansible.builtin.shell: 'touch {root}/started; sleep 3'}}]"
+    plan, part = die_in(inside, f"- {{hosts: web1, gather_facts: false, tasks: {tasks}}}\n")
+    wait_for(lambda: not carriers(inside.token), "the run's processes to end")
+    found = left(inside, plan, part)
     assert (
         any(line.startswith("here: container itmp-") for line in found)
         or environments.containers(inside.token) == []

@@ -1,14 +1,12 @@
 """A play that may write to its slice's layout plants code there, and dies: whoever asks for left-overs runs none of it."""
 
-import os
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import environments
 import pytest
-from conftest import PERMIT, Recorder, World
-from test_ansible_crash import carriers, until
+from conftest import PERMIT, Recorder, World, part_of
+from dying import die_in, left
+from places import carriers, wait_for
 
 from itmp.adapters.ansible import AnsibleRunner
 from itmp.adapters.supervisor import custody
@@ -45,14 +43,7 @@ PLAY = """\
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _storage() -> Iterator[None]:
-    before = dict(os.environ)
-    if not environments.why_not():
-        os.environ.update(environments.settings())
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+_storage = pytest.fixture(scope="module", autouse=True)(environments.storage)
 
 
 @pytest.fixture
@@ -63,48 +54,32 @@ def marks(tmp_path: Path) -> Path:
 
 
 def planted(world: World, marks: Path) -> tuple[Plan, Slice]:
-    """Run a play that plants code in its layout, in a process that is killed while web1 works."""
-    root = world.fleet.host("web1").root
-    for name in ("started", "finished"):
-        (root / name).unlink(missing_ok=True)
+    """Run a play that plants code in its layout, in an executor that dies while web1 works."""
     world.write("playbooks/files/plant.sh", PLANTS)
-    world.write("playbooks/play.yml", PLAY % {"root": root, "marks": marks})
-    plan = world.plan()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            world.run(plan)
-        finally:
-            os._exit(1)
-    try:
-        until((root / "started").exists)
-    finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-    until(lambda: carriers(world.token) == [])
+    plan, part = die_in(world, PLAY % {"root": world.fleet.host("web1").root, "marks": marks})
+    wait_for(lambda: not carriers(world.token), "the run's processes to end")
     assert list(world.room().folder.glob("*/planted/done"))
     for mark in marks.iterdir():  # a local play on the host may write here itself
         mark.unlink()
-    step = plan.manifest.steps[0]
-    return plan, Slice(key="a@0", step=step, hosts=step.hosts)
+    return plan, part
+
+
+def nothing_planted_runs(world: World, marks: Path) -> None:
+    """Ask for left-overs of a play that plants code, and see that the question ran none of it."""
+    found = left(world, *planted(world, marks))
+    assert list(marks.iterdir()) == []
+    assert not any("cannot be asked" in line for line in found)
+    wait_for((world.fleet.host("web1").root / "finished").exists, "web1 to finish")
 
 
 @podman
 def test_what_a_container_left_in_its_layout_is_never_run_here(world, marks):
     world.image = environments.image()
-    plan, part = planted(world, marks)
-    found = AnsibleRunner().sweep(plan, part, room=world.room())
-    assert list(marks.iterdir()) == []
-    assert not any("cannot be asked" in line for line in found)
-    until((world.fleet.host("web1").root / "finished").exists)
+    nothing_planted_runs(world, marks)
 
 
 def test_what_a_local_play_left_in_its_layout_is_never_run_by_the_question(world, marks):
-    plan, part = planted(world, marks)
-    found = AnsibleRunner().sweep(plan, part, room=world.room())
-    assert list(marks.iterdir()) == []
-    assert not any("cannot be asked" in line for line in found)
-    until((world.fleet.host("web1").root / "finished").exists)
+    nothing_planted_runs(world, marks)
 
 
 @pytest.mark.parametrize("contained", [False, pytest.param(True, marks=podman)], ids=["here", "inside"])
@@ -133,8 +108,7 @@ def test_a_play_finds_no_other_slices_layout(world):
     play = f"- {{hosts: localhost, connection: local, gather_facts: false, tasks: [{task}]}}\n"
     world.write("playbooks/play.yml", play)
     plan = world.plan()
-    step, recorder = plan.manifest.steps[0], Recorder()
-    part = Slice(key="a@0", step=step, hosts=step.hosts)
-    AnsibleRunner().run(PERMIT, plan, part, room=room, observer=recorder)
+    recorder = Recorder()
+    AnsibleRunner().run(PERMIT, plan, part_of(plan), room=room, observer=recorder)
     assert recorder.outcomes("Write") == {"localhost": "failed"}
     assert (left / "hosts").read_text() == "the plan's bytes"

@@ -4,11 +4,11 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from conftest import Recorder, World
+from conftest import Recorder, World, part_of
 
 from itmp.adapters.ansible import AnsibleRunner
-from itmp.execution.doors import ActionResult, Slice
-from itmp.plan import AnsibleStep, Plan
+from itmp.execution.doors import ActionResult
+from itmp.plan import Plan
 
 pytestmark = pytest.mark.fleet
 
@@ -122,10 +122,7 @@ def witness(world: World) -> dict[str, str]:
 
 def preview(world: World, plan: Plan) -> Recorder:
     recorder = Recorder()
-    (step,) = plan.manifest.steps
-    assert isinstance(step, AnsibleStep)
-    part = Slice(key="a@0", step=step, hosts=step.hosts)
-    AnsibleRunner().preview(plan, part, room=world.room(), observer=recorder)
+    AnsibleRunner().preview(plan, part_of(plan), room=world.room(), observer=recorder)
     return recorder
 
 

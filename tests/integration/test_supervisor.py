@@ -49,18 +49,20 @@ def token():
     supervisor.sweep(value)
 
 
-def start(token: str, then: str, **more) -> tuple[Supervised, int]:
+def told(token: str, script: str, **more) -> tuple[Supervised, str]:
+    """Start a program under supervision; return it once it has told a line, with the line."""
     read, write = os.pipe()
     child = Supervised(
-        [sys.executable, "-c", ESCAPE.format(then=then)],
-        token=token,
-        environment=dict(os.environ),
-        stdout=write,
-        **more,
+        [sys.executable, "-c", script], token=token, environment=dict(os.environ), stdout=write, **more
     )
     os.close(write)
     with os.fdopen(read) as out:
-        return child, int(out.readline())
+        return child, out.readline()
+
+
+def start(token: str, then: str, **more) -> tuple[Supervised, int]:
+    child, pid = told(token, ESCAPE.format(then=then), **more)
+    return child, int(pid)
 
 
 def test_a_descendant_in_its_own_session_ends_with_the_child(token):
@@ -91,17 +93,8 @@ def test_a_child_that_ignores_the_request_is_killed_after_the_grace_period(token
 
 def test_a_child_may_end_itself_in_the_grace_period(token):
     script = "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(3)); print(flush=True); time.sleep(300)"
-    read, write = os.pipe()
-    child = Supervised(
-        [sys.executable, "-c", script],
-        token=token,
-        environment=dict(os.environ),
-        stdout=write,
-        grace=LIMIT,
-    )
-    os.close(write)
-    with child, os.fdopen(read) as out:
-        out.readline()  # its handler stands
+    child, _ = told(token, script, grace=LIMIT)  # its handler stands
+    with child:
         child.stop()
         assert child.wait(LIMIT) == 3
 
