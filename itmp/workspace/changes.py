@@ -64,7 +64,7 @@ def resolve(place: Workspace, name: str) -> str:
         return name
     line = canonical.dumps(f"\nexternal {name}\n")[1:-1]
     named = [
-        record for record in opened_with(place, line) if record.request and record.request.external == name
+        record for record in _opened_with(place, line) if record.request and record.request.external == name
     ]
     if len(named) > 1:
         raise InvalidInputError(
@@ -75,7 +75,7 @@ def resolve(place: Workspace, name: str) -> str:
     return named[0].id
 
 
-def opened_with(place: Workspace, words: bytes) -> Iterator[ChangeRecord]:
+def _opened_with(place: Workspace, words: bytes) -> Iterator[ChangeRecord]:
     """Fold each change whose request holds these bytes; every leaf of the log is looked at, no index is asked."""
     history = place.history()
     for leaf in place.log.leaves():
@@ -196,6 +196,19 @@ def append_act(
         except HeadMovedError:
             continue
     raise HeadMovedError(f"{record.id} kept moving", do="Others are acting on it; try again in a moment.")
+
+
+def already_open(place: Workspace, plan: Plan, external: str) -> ChangeRecord | None:
+    """Return the change that is open over this plan with this reference, if there is one."""
+    for record in _opened_with(place, plan.digest.encode()):
+        if (
+            record.plan == plan.digest
+            and record.request
+            and record.request.external == external
+            and record.state not in ENDED
+        ):
+            return record
+    return None
 
 
 def refuse_ended(record: ChangeRecord) -> None:

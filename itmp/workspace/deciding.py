@@ -19,12 +19,11 @@ from itmp.plan import Plan, scope
 from itmp.signing import change_id
 from itmp.workspace import planning, statements
 from itmp.workspace.changes import (
-    ENDED,
     actor,
+    already_open,
     append_act,
     find,
     interval,
-    opened_with,
     refuse_ended,
     request_of,
     sign_act,
@@ -96,19 +95,6 @@ def open_lines(
         "external": external or "-",
         "window": interval(window),
     }
-
-
-def already_open(place: Workspace, plan: Plan, external: str) -> ChangeRecord | None:
-    """Return the change that is open over this plan with this reference, if there is one."""
-    for record in opened_with(place, plan.digest.encode()):
-        if (
-            record.plan == plan.digest
-            and record.request
-            and record.request.external == external
-            and record.state not in ENDED
-        ):
-            return record
-    return None
 
 
 def approve(

@@ -157,7 +157,7 @@ def _add(place: Workspace, statement: Statement, signed: Signed) -> Added:
 def _add_open(place: Workspace, statement: Statement, signed: Signed) -> Added:
     plan = planning.logged_plan(place, parse_digest(statement.fields["plan"]))
     external = statement.fields["external"]
-    same = deciding.already_open(place, plan, "" if external == "-" else external)
+    same = changes.already_open(place, plan, "" if external == "-" else external)
     if same:
         return Added(
             act="open", text="", change=same, leaf=changes.request_of(same).leaf, said="is open already"
