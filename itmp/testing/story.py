@@ -9,6 +9,7 @@ byte for byte.
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ from itmp.change import (
     judge,
     permit_event,
     policy_history,
+    skim,
     steps_digest,
     team_policy,
 )
@@ -137,6 +139,16 @@ class Story:
         return fold(
             self.log.of_change(self.change), self.history, manifest=self.plan.manifest, now=self.clock.now()
         )
+
+    def told_twice(self) -> tuple[ChangeRecord, ...]:
+        """Return the record, and the same as a skim tells it: equal, once results are left out of both, as they are."""
+        about: dict[str, Any] = {
+            "manifest": self.plan.manifest,
+            "now": self.clock.now(),
+            "blob": self.log.blob,
+        }
+        leaves = self.log.of_change(self.change)
+        return tuple(_resultless(read(leaves, self.history, **about)) for read in (fold, skim))
 
     @property
     def request(self) -> str:
@@ -437,3 +449,10 @@ class Story:
         self.execute(self.permit(runner))
         self.close()
         return self
+
+
+def _resultless(record: ChangeRecord) -> ChangeRecord:
+    runs = (
+        replace(run, slices=tuple(replace(part, results=()) for part in run.slices)) for run in record.runs
+    )
+    return replace(record, runs=tuple(runs))

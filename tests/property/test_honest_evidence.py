@@ -101,6 +101,8 @@ def test_evidence_of_an_honest_executor_is_not_broken(
     if then and made.manifest.undo and house.state() != "undone":
         house.fuse = Fuse()
         house.undo()
+    whole, skimmed = house.story.told_twice()
+    assert skimmed == whole
     code, why = house.verdict()
     assert code != 40, why
 
