@@ -287,3 +287,17 @@ def test_a_batch_that_is_passed_again_as_signed_is_passed_to_its_end_by_later_at
         house.resume()
     code, why = house.verdict()
     assert code == 41, why
+
+
+@pytest.mark.parametrize("at", range(2, 18))
+def test_going_on_without_the_hosts_of_a_check_that_was_cut_off_leaves_it_open(at: int) -> None:
+    house = House(plan([block(step("drain"), check("healthy", THREE), step("tier"))]))
+    house.fuse = Fuse(at)
+    house.run()
+    house.reconcile("ok")
+    house.fuse = Fuse()
+    house.resume((), ("web2", "web3"))
+    assert house.state() == "succeeded"
+    assert house.run_record.hosts["web3"] == ("changed" if at > 15 else "skipped")
+    code, why = house.verdict()
+    assert code == 41, why
