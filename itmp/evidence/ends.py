@@ -2,16 +2,17 @@
 
 Rules kept here: a host ends no better than its worst slice; a success means that every slice of the plan was
 done on each host that it counts, and that nothing was taken back. What a later slice or a reconciliation says
-replaces what was said before of the same step and host.
+replaces what was said before of the same step and host. A check that was cut off changed nothing, so that hosts of it
+which somebody signed to go on without leave nothing open.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from itmp.change import RunRecord, SliceRecord
 from itmp.evidence.rules import RuleBrokenError
 from itmp.evidence.work import STATES
-from itmp.plan import Manifest, Plan, PulumiStep, questions, slices, targets
+from itmp.plan import CheckStep, Manifest, Plan, PulumiStep, all_steps, questions, slices, targets
 
 _TOUCHED: Final = frozenset({"ok", "changed", "failed", "unreachable", "unknown"})
 _DONE: Final = (
@@ -41,14 +42,16 @@ def account(plan: Plan, run: RunRecord) -> None:
     if run.state == "succeeded":
         # Nothing began for which a pause had to be answered (rule 20): one that nobody was left for needs no end.
         pauses = {key for key, step in questions(plan.manifest).items() if step.after}
+        checks = {step.id for step in all_steps(plan.manifest) if isinstance(step, CheckStep)}
+        away = all_hosts - set(run.permits[-1].body["limit"] or all_hosts)
         for at, part in enumerate(run.slices):
             if part.key not in pauses:
-                _settled(part, run.slices[at + 1 :], where)
+                _settled(part, run.slices[at + 1 :], where, away if part.step in checks else ())
     for problem in _against_slices(plan.manifest, run):
         raise RuleBrokenError(15, problem, where=where)
 
 
-def _settled(part: SliceRecord, later: tuple[SliceRecord, ...], where: str) -> None:
+def _settled(part: SliceRecord, later: tuple[SliceRecord, ...], where: str, away: Collection[str]) -> None:
     if part.finished is not None:
         return
     again = {
@@ -57,7 +60,7 @@ def _settled(part: SliceRecord, later: tuple[SliceRecord, ...], where: str) -> N
         if (other.step, other.phase) == (part.step, part.phase)
         for host in other.hosts
     }
-    left = set(part.hosts) - again - set(part.reconciled)
+    left = set(part.hosts) - again - set(part.reconciled) - set(away)
     if left or (
         not part.hosts and not part.reconciled and not any(other.step == part.step for other in later)
     ):

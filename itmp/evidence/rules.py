@@ -147,7 +147,8 @@ TEXTS: Final[Mapping[int, RuleText]] = {
     ),
     14: RuleText(
         name="slices",
-        holds="every slice ends by naming each of its targets; but for a pause after which nothing was left to begin",
+        holds="every slice ends by naming each of its targets, but for a pause with nothing left to begin and a "
+        "check's hosts gone on without",
         broken="slice-unaccounted",
         absent="slices-not-judged",
     ),

@@ -19,7 +19,7 @@ Done: TypeAlias = Mapping[str, Mapping[str, HostState]]
 
 
 class Placed(Protocol):
-    """What is needed of a slice here; `course.Unit` is one."""
+    """What is needed of a slice here; `units.Unit` is one."""
 
     @property
     def key(self) -> str:

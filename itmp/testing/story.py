@@ -7,6 +7,7 @@ byte for byte.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -25,6 +26,7 @@ from itmp.change import (
     hosts_digest,
     judge,
     permit_event,
+    skim,
     steps_digest,
 )
 from itmp.change.statements import type_of
@@ -54,6 +56,16 @@ class Story(SignedLog):
         return fold(
             self.log.of_change(self.change), self.history, manifest=self.plan.manifest, now=self.clock.now()
         )
+
+    def told_twice(self) -> tuple[ChangeRecord, ...]:
+        """Return the record, and the same as a skim tells it: equal, once results are left out of both, as they are."""
+        about: dict[str, Any] = {
+            "manifest": self.plan.manifest,
+            "now": self.clock.now(),
+            "blob": self.log.blob,
+        }
+        leaves = self.log.of_change(self.change)
+        return tuple(_resultless(read(leaves, self.history, **about)) for read in (fold, skim))
 
     @property
     def request(self) -> str:
@@ -300,3 +312,10 @@ class Story(SignedLog):
         self.execute(self.permit(runner))
         self.close()
         return self
+
+
+def _resultless(record: ChangeRecord) -> ChangeRecord:
+    runs = (
+        replace(run, slices=tuple(replace(part, results=()) for part in run.slices)) for run in record.runs
+    )
+    return replace(record, runs=tuple(runs))

@@ -1,7 +1,8 @@
 """What each verb on a change begins and ends with: its record, found and folded, and a signed act appended to it.
 
 Rules kept here: every act is a signed statement in one leaf, appended against the change's head, so that two people
-acting at once never overwrite each other; the record is always folded from the log's leaves, never from an index.
+acting at once never overwrite each other; the record is always folded from the log's leaves, never from an index; what
+results say is left unread where nothing but results would differ (`skimmed`).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from itmp import canonical
 from itmp.adapters.clock import SystemClock
-from itmp.audit import Expect, HeadMovedError, Leaf, Receipt
+from itmp.audit import Expect, HeadMovedError, Receipt
 from itmp.calendars import Window, format_time
 from itmp.change import ChangeRecord, Request, fold, skim
 from itmp.errors import (
@@ -55,7 +56,7 @@ def listed(place: Workspace) -> Iterator[ChangeRecord]:
 
 def find(place: Workspace, name: str) -> ChangeRecord:
     """Return the change with this id or external reference; raise `NotFoundError`, or say that it is ambiguous."""
-    return _folded(place, place.log.of_change(resolve(place, name)))
+    return _record(place, name, fold)
 
 
 def resolve(place: Workspace, name: str) -> str:
@@ -63,24 +64,22 @@ def resolve(place: Workspace, name: str) -> str:
     if place.log.head_of(name) is not None:
         return name
     line = canonical.dumps(f"\nexternal {name}\n")[1:-1]
-    named = [
-        record for record in _opened_with(place, line) if record.request and record.request.external == name
-    ]
+    opened = (_opening(place, change) for change in _opened_with(place, line))
+    named = [record.id for record in opened if record.request and record.request.external == name]
     if len(named) > 1:
         raise InvalidInputError(
-            f"{len(named)} changes carry {name!r:.60}", do="Name one: " + ", ".join(r.id for r in named)
+            f"{len(named)} changes carry {name!r:.60}", do="Name one: " + ", ".join(named)
         )
     if not named:
         raise periods.elsewhere(place, name)
-    return named[0].id
+    return named[0]
 
 
-def _opened_with(place: Workspace, words: bytes) -> Iterator[ChangeRecord]:
-    """Fold each change whose request holds these bytes; every leaf of the log is looked at, no index is asked."""
-    history = place.history()
+def _opened_with(place: Workspace, words: bytes) -> Iterator[str]:
+    """Yield each change whose request holds these bytes; every leaf of the log is looked at, no index is asked."""
     for leaf in place.log.leaves():
         if words in leaf.data and b'"type":"change.opened"' in leaf.data:
-            yield fold(place.log.of_change(leaf.event.change), history, blob=place.log.blob)
+            yield leaf.event.change
 
 
 def read_plan(place: Workspace, name: str) -> Plan:
@@ -105,27 +104,26 @@ def read_plan(place: Workspace, name: str) -> Plan:
     return planning.logged_plan(there, request_of(record).plan)
 
 
-def _folded(place: Workspace, leaves: tuple[Leaf, ...]) -> ChangeRecord:
-    """Fold with the plan at hand where the log still has it, so that the state can say `scheduled`."""
-    history = place.history()
-    record = fold(leaves, history, blob=place.log.blob)
-    if record.plan is None:
-        return record
-    try:
-        manifest = planning.logged_plan(place, record.plan).manifest
-    except Error:
-        return record
-    return fold(leaves, history, manifest=manifest, now=SystemClock().now(), blob=place.log.blob)
+def skimmed(place: Workspace, name: str, now: datetime | None = None) -> ChangeRecord:
+    """Return what `find` does, of every leaf too, but for what the change's many results say: that is left out."""
+    return _record(place, name, skim, now)
 
 
-def skimmed(place: Workspace, change: str, now: datetime) -> ChangeRecord:
-    """Fold every leaf of the change as `find` does, but leave out what its many results say."""
-    history, blob = place.history(), place.log.blob
-    first = skim(islice(place.log.each_of_change(change), 1), history, blob=blob)
-    manifest = None
+def _record(
+    place: Workspace, name: str, read: Callable[..., ChangeRecord], now: datetime | None = None
+) -> ChangeRecord:
+    """Read every leaf, with the plan at hand where the log still has it, so that the state can say `scheduled`."""
+    change, history, blob = resolve(place, name), place.history(), place.log.blob
+    plan, manifest = _opening(place, change).plan, None
     with suppress(Error):
-        manifest = planning.logged_plan(place, first.plan).manifest if first.plan else None
-    return skim(place.log.each_of_change(change), history, manifest=manifest, now=now, blob=blob)
+        manifest = planning.logged_plan(place, plan).manifest if plan else None
+    leaves, now = place.log.each_of_change(change), now or SystemClock().now()
+    return read(leaves, history, manifest=manifest, now=now, blob=blob)
+
+
+def _opening(place: Workspace, change: str) -> ChangeRecord:
+    """Return the record as the change's first event tells it."""
+    return skim(islice(place.log.each_of_change(change), 1), place.history(), blob=place.log.blob)
 
 
 def request_of(record: ChangeRecord) -> Request:
@@ -200,7 +198,8 @@ def append_act(
 
 def already_open(place: Workspace, plan: Plan, external: str) -> ChangeRecord | None:
     """Return the change that is open over this plan with this reference, if there is one."""
-    for record in _opened_with(place, plan.digest.encode()):
+    for change in _opened_with(place, plan.digest.encode()):
+        record = fold(place.log.of_change(change), place.history(), blob=place.log.blob)
         if (
             record.plan == plan.digest
             and record.request

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from itmp import canonical
 from itmp.audit import Event, Leaf
-from itmp.change import ChangeRecord, RunRecord, hosts_digest
-from itmp.errors import BusyError, Error, InvalidInputError
+from itmp.change import ChangeRecord, RunRecord
+from itmp.errors import BusyError, Error
 from itmp.execution.progress import (
     ActionFinished,
     ActionStarted,
@@ -27,19 +27,20 @@ from itmp.execution.progress import (
     WaitStarted,
 )
 from itmp.execution.units import Unit, order
-from itmp.plan import AskStep, Plan, WaitStep, meant, targets
+from itmp.plan import AskStep, Plan, WaitStep, meant
 from itmp.workspace import changes, planning
 from itmp.workspace.glancing import ENDED
 from itmp.workspace.narrowing import kept_limit
 from itmp.workspace.noticing import Notice, is_held
 from itmp.workspace.place import Workspace
 from itmp.workspace.result import CODES, Result
+from itmp.workspace.starting import Now, on_hosts, refuse_other_hosts
 
 if TYPE_CHECKING:
     from itmp.execution import Progress
     from itmp.execution.doors import Phase
 
-Terms: TypeAlias = Callable[[Plan, RunRecord], None]
+Terms: TypeAlias = Callable[[Plan, ChangeRecord, RunRecord], None]
 Wanted: TypeAlias = Callable[[Plan], tuple[str, ...] | None]
 _LONG: Final = 3600.0
 _BEGUN: Final = frozenset({"run.started", "run.resumed"})
@@ -57,7 +58,7 @@ def attach(place: Workspace, change: str, progress: "Progress", *, wanted: Wante
     """
     with Notice(place) as notice:
         tail = Tail(
-            place, change, terms=lambda plan, run: _refuse_other_terms(plan, run, change, wanted(plan))
+            place, change, terms=lambda plan, record, run: _refuse_other(plan, record, run, wanted(plan))
         )
         watching = True
         while True:
@@ -71,13 +72,29 @@ def attach(place: Workspace, change: str, progress: "Progress", *, wanted: Wante
         note = "another process carried this run out; here it was followed"
         plan = planning.logged_plan(place, changes.request_of(record).plan)
         if not tail.compared:  # it had ended when we came, and its process still held the change
-            _refuse_other_terms(plan, record.run, change, wanted(plan))
+            _refuse_other(plan, record, record.run, wanted(plan))
         hosts = kept_limit(plan, record.run)
-        limited = (f"it ran {_on(hosts)}",) if hosts else ()
+        limited = (f"it ran {on_hosts(hosts)}",) if hosts else ()
         return replace(replayed(record, record.run), notes=(note, *limited))
     raise BusyError(
         f"the run of {change} that this attached to did not finish",
         do=f"Take it up with: itmp resume {change}",
+    )
+
+
+def run_already(record: ChangeRecord, plan: Plan, run: RunRecord, wanted: tuple[str, ...] | None) -> Result:
+    """Return how the run of a change that nobody holds ended; `wanted` as in `attach`.
+
+    Raises `InvalidInputError` when it was on other hosts, and `BusyError` when it has not ended.
+    """
+    over = run.state in ENDED
+    refuse_other_hosts(plan, record, run, wanted, now="over" if over else "left")
+    if over:
+        return replayed(record, run)
+    raise BusyError(
+        f"{record.id} has a run that has not ended ({run.state})",
+        where=run.id,
+        do=f"Take it up with: itmp resume {record.id}",
     )
 
 
@@ -155,7 +172,7 @@ class Tail:
         self._units = {unit.key: unit for unit in order(plan.manifest)}
         run = next((one for one in record.runs if one.id == event.run), None)
         if run and self._terms:
-            self._terms(plan, run)
+            self._terms(plan, record, run)
             self.compared = True
         return RunStarted(
             change=self._change,
@@ -208,22 +225,14 @@ class Tail:
             return {}
 
 
-def _refuse_other_terms(plan: Plan, run: RunRecord, change: str, wanted: tuple[str, ...] | None) -> None:
+def _refuse_other(plan: Plan, record: ChangeRecord, run: RunRecord, wanted: tuple[str, ...] | None) -> None:
     """Raise unless whoever asks for a run on the hosts `wanted` asks for this one."""
     if run.permits[-1].mode == "undo":
         raise BusyError(
-            f"another process undoes {change}", do=f"Follow it: itmp wait {change} --for finished"
+            f"another process undoes {record.id}", do=f"Follow it: itmp wait {record.id} --for finished"
         )
-    if wanted is not None and hosts_digest(wanted or targets(plan.manifest)) != run.permits[0].body["hosts"]:
-        raise InvalidInputError(
-            f"another process runs {change} {_on(kept_limit(plan, run))}, and this asks to run it {_on(wanted)}",
-            where=f"run {run.id}",
-            do=f"A change runs once. Follow it: itmp run {change}; or stop it: itmp stop {change} --reason TEXT",
-        )
-
-
-def _on(hosts: tuple[str, ...]) -> str:
-    return f"on {', '.join(hosts):.200} alone" if hosts else "on all hosts of its plan"
+    now: Now = "over" if run.state in ENDED else "going"
+    refuse_other_hosts(plan, record, run, wanted, now=now)
 
 
 def _tell(tail: Tail, progress: "Progress") -> bool:

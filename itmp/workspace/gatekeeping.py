@@ -134,14 +134,11 @@ def world(place: Workspace, plan: Plan) -> World:
     return World(hosts=hosts, present=present, problems=tuple(problems))
 
 
-def slice_input(place: Workspace, change: str, plan: Plan) -> GateInput:
-    """Return the gate's input for the checks that need no start statement: 2, 4, 5 and 8."""
-    attempt = Attempt(mode="run", change=change, plan=plan, start=None, run="")
-    return _input(place, attempt, "slice", None)
-
-
 def told_input(place: Workspace, record: ChangeRecord, plan: Plan, now: datetime) -> GateInput:
-    """Return the same input over a record that was folded from every leaf already, to be shown and never to act on."""
+    """Return the gate's input for the checks that need no start statement (2, 4, 5 and 8), to be told and not acted on.
+
+    `record` is of every leaf, but for what results say; whoever starts something asks the gate, which reads those too.
+    """
     health = place.log.health(SystemClock())
     return GateInput(mode="slice", plan=plan, record=record, history=place.history(), health=health, now=now)
 

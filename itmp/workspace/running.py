@@ -16,7 +16,7 @@ from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.private import PRIVATE, PrivateStore
 from itmp.calendars import parse_duration
 from itmp.change import Admission, ChangeRecord, Given, Permit, Refusal
-from itmp.errors import BusyError, InvalidInputError, LogUnavailableError, StaleError
+from itmp.errors import InvalidInputError, LogUnavailableError, StaleError
 from itmp.execution import Author, Reprise, RunStory, RunSummary, Wiring, execute
 from itmp.execution import resume as resume_run
 from itmp.execution import undo as undo_run
@@ -26,8 +26,7 @@ from itmp.plan import Plan
 from itmp.workspace import anchoring, changes, gatekeeping, planning, remembered
 from itmp.workspace.answering import LogPatience, asking, commands, told
 from itmp.workspace.events import watcher
-from itmp.workspace.following import attach, replayed
-from itmp.workspace.glancing import ENDED
+from itmp.workspace.following import attach, run_already
 from itmp.workspace.holding import ChangeHeldError, hearing, held, publishing, stopping
 from itmp.workspace.leases import Held, Leases
 from itmp.workspace.narrowing import Limit, chosen_hosts, kept_limit, limit_line, refuse_empty
@@ -102,14 +101,8 @@ def _run_held(place: Workspace, change: str, limit: str | None, asked: Asked) ->
     refuse_start(record, "run")
     plan = _approved(place, record, "run")
     chosen = chosen_hosts(plan, limit)
-    if record.run and record.run.state in ENDED:
-        return replayed(record, record.run)
     if record.run:
-        raise BusyError(
-            f"{record.id} has a run that has not ended ({record.run.state})",
-            where=record.run.id,
-            do=f"Take it up with: itmp resume {record.id}",
-        )
+        return run_already(record, plan, record.run, wanted_hosts(place, change, plan, limit, asked))
     given = recorded_start(place, record, "run") if asked.recorded else None
     if given:
         chosen = limit_of(plan, given).hosts

@@ -3,26 +3,40 @@
 Rules kept here: a recorded start is the newest one of its act that was signed elsewhere and taken in, that counts, that
 no permit rests on and that is valid now (a start that somebody signed here, and that the gate refused, was for then);
 its own `limit` line says which hosts, and nobody adds to it; whether it may start anything is the gate's question.
+A change runs once: whoever asks for a run on other hosts than its run's is told so, whether it is over or under way.
 """
 
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from itmp.adapters.clock import SystemClock
 from itmp.canonical import Digest
-from itmp.change import ChangeRecord, Given
+from itmp.change import ChangeRecord, Given, RunRecord, hosts_digest
 from itmp.errors import InvalidInputError, NotFoundError
-from itmp.plan import Plan
+from itmp.plan import Plan, targets
 from itmp.workspace import changes
-from itmp.workspace.narrowing import Limit, chosen_hosts, read_limit
+from itmp.workspace.narrowing import Limit, chosen_hosts, kept_limit, read_limit
 from itmp.workspace.place import Workspace
 
 if TYPE_CHECKING:
     from itmp.execution import Progress
     from itmp.workspace.gatekeeping import Mode
 
+Now: TypeAlias = Literal["going", "left", "over"]
+"""Whether another process carries a run out, nobody does though it has not ended, or it has ended."""
+_NOW: Final[Mapping[Now, str]] = {
+    "going": "another process runs {0}",
+    "left": "{0} has a run that has not ended,",
+    "over": "{0} has run already,",
+}
+_INSTEAD: Final[Mapping[Now, str]] = {
+    "going": "Follow it: itmp run {0}; or stop it: itmp stop {0} --reason TEXT",
+    "left": "Take it up with: itmp resume {0}; for other hosts, close it after that, and open a new one.",
+    "over": "For other hosts close it (itmp change close {0} --reason TEXT), and open a new one over its plan: "
+    "itmp change open {0} --reason TEXT",
+}
 RESUMABLE: Final = frozenset({"admitted", "running", "stopped", "unknown", "failed"})
 
 
@@ -78,6 +92,31 @@ def wanted_hosts(
         with suppress(NotFoundError):  # used already: by the run that is followed
             return limit_of(plan, recorded_start(place, changes.find(place, change), "run")).hosts
     return None
+
+
+def refuse_other_hosts(
+    plan: Plan, record: ChangeRecord, run: RunRecord, wanted: tuple[str, ...] | None, *, now: Now
+) -> None:
+    """Raise `InvalidInputError` where `wanted` (see `wanted_hosts`) is neither what `run` was asked for nor has.
+
+    The two differ where the plan lets hosts be gone.
+    """
+    body, everyone = run.permits[0].body, targets(plan.manifest)
+    start = record.start_of(body["statements"][-1])
+    same = {body["hosts"], *({hosts_digest(limit_of(plan, start).hosts or everyone)} if start else ())}
+    if wanted is None or hosts_digest(wanted or everyone) in same:
+        return
+    asked = () if wanted == everyone else wanted
+    raise InvalidInputError(
+        f"{_NOW[now].format(record.id)} {on_hosts(kept_limit(plan, run))}, and this asks to run it {on_hosts(asked)}",
+        where=f"run {run.id}",
+        do="A change runs once. " + _INSTEAD[now].format(record.id),
+    )
+
+
+def on_hosts(hosts: tuple[str, ...]) -> str:
+    """Say on which hosts a run is limited to `hosts` (none: all)."""
+    return f"on {', '.join(hosts):.200} alone" if hosts else "on all hosts of its plan"
 
 
 def limit_of(plan: Plan, given: Given, kept: tuple[str, ...] = ()) -> Limit:

@@ -1,4 +1,8 @@
-"""Verbs that look at a run or speak to it without starting anything: status, wait, stop, answer, reconcile."""
+"""Verbs that look at a run or speak to it without starting anything: status, wait, stop, answer, reconcile.
+
+Rules kept here: what is signed or waited for rests on every leaf of the change, never on the index; what its results
+say is not read for it, because nothing that these verbs ask of a record differs by it.
+"""
 
 import time
 from datetime import datetime
@@ -72,7 +76,7 @@ def _until_it_opens(result: Result | None) -> float:
 
 def stop(place: Workspace, name: str, *, reason: str, key: str | None = None) -> Result:
     """Record a signed request to stop; the run stops before its next action."""
-    record = changes.find(place, name)
+    record = changes.skimmed(place, name)
     refuse_idle(record)
     own = {"change": record.id, "reason": reason}
     statement, signed, signer = changes.sign_act(place, "stop", lambda _: own, key)
@@ -88,7 +92,7 @@ def refuse_idle(record: ChangeRecord) -> None:
 
 def answer(place: Workspace, name: str, step: str, value: str, *, key: str | None = None) -> Result:
     """Sign and record the answer to a question of the newest run: `step` is its id, or `ID@N` after batch N."""
-    record = changes.find(place, name)
+    record = changes.skimmed(place, name)
     changes.refuse_ended(record)
     run, question = to_answer(place, record, step, value)
     signer = statements.choose_signer(place, place.history().latest.policy, key)
@@ -108,7 +112,7 @@ def reconcile(
         raise InvalidInputError(
             f"{outcome!r:.20} is neither ok nor failed", do=f"itmp reconcile {name} {host} ok --reason TEXT"
         )
-    record = changes.find(place, name)
+    record = changes.skimmed(place, name)
     run, part = lost(record, host)
     own = {"change": record.id, "run": run.id, "host": host, "outcome": outcome, "reason": reason}
     statement, signed, signer = changes.sign_act(place, "reconcile", lambda _: own, key)
@@ -219,9 +223,10 @@ def _judged(place: Workspace, record: ChangeRecord, now: datetime) -> tuple[dict
 
 
 def _runnable(place: Workspace, name: str) -> Result | None:
-    record = changes.find(place, name)
+    now = SystemClock().now()
+    record = changes.skimmed(place, name, now)
     plan = planning.logged_plan(place, changes.request_of(record).plan)
-    answer = judge(gatekeeping.slice_input(place, record.id, plan))
+    answer = judge(gatekeeping.told_input(place, record, plan, now))
     refusal = answer if isinstance(answer, Refusal) else None
     return Result(
         exit_code=refusal.exit_code if refusal else 0,
@@ -238,7 +243,7 @@ def _asked(place: Workspace, name: str) -> Result | None:
     ended = _finished(place, name)
     if ended is not None and ended.state in ENDED:
         return ended
-    return status(place, name) if asking(place, changes.find(place, name)) else None
+    return status(place, name) if asking(place, changes.skimmed(place, name)) else None
 
 
 def _finished(place: Workspace, name: str) -> Result | None:

@@ -21,6 +21,9 @@ def test_a_finished_run_is_replayed_and_not_repeated(place: Place) -> None:
     assert {key: again[key] for key in ("exit_code", "run", "state", "hosts", "plan")} == {
         key: first[key] for key in ("exit_code", "run", "state", "hosts", "plan")
     }
+    assert place.run(change, "--limit", "web*")["replayed"] is True
+    told = place.json("run", change, "--key", "alice", "--limit", "web1", expect=2)["error"]
+    assert "on all hosts of its plan, and this asks to run it on web1 alone" in str(told)
     assert len(place.leaves()) == count
     assert place.journals() == {host: ["begin one", "end one"] for host in WEB}
 
@@ -39,10 +42,17 @@ def test_a_limit_narrows_and_never_widens(place: Place) -> None:
     assert result["hosts"] == {"web1": "skipped", "web2": "changed"}
     permit = next(leaf for leaf in place.leaves(change) if leaf.event.type == "permit.issued")
     assert permit.event.data["permit"]["limit"] == ["web2"]
+    for same in (("--limit", "*2"), ()):
+        assert place.run(change, *same)["replayed"] is True
+    other = place.itmp("run", change, "--key", "alice", "--limit", "web1", expect=2).err
+    assert f"{change} has run already, on web2 alone, and this asks to run it on web1 alone" in other
     place.itmp("undo", change, "--key", "alice", "--hosts", "", expect=2)
     place.itmp(
         "statement", change, "--act", "undo", "--signer", "alice@example.com", "--limit", ",", expect=2
     )
+    for said in re.findall(r"itmp (change (?:close|open) \S+)", other):  # what it says to do instead
+        acted = place.json(*said.split(), "--reason", "the other host", "--key", "alice")
+    assert acted["change"] != change
 
 
 def test_an_approval_signed_on_another_machine_counts(place: Place) -> None:

@@ -101,6 +101,8 @@ def test_evidence_of_an_honest_executor_is_not_broken(
     if then and made.manifest.undo and house.state() != "undone":
         house.fuse = Fuse()
         house.undo()
+    whole, skimmed = house.story.told_twice()
+    assert skimmed == whole
     code, why = house.verdict()
     assert code != 40, why
 
@@ -283,5 +285,19 @@ def test_a_batch_that_is_passed_again_as_signed_is_passed_to_its_end_by_later_at
     if house.state() != "succeeded":
         house.reconcile("ok")
         house.resume()
+    code, why = house.verdict()
+    assert code == 41, why
+
+
+@pytest.mark.parametrize("at", range(2, 18))
+def test_going_on_without_the_hosts_of_a_check_that_was_cut_off_leaves_it_open(at: int) -> None:
+    house = House(plan([block(step("drain"), check("healthy", THREE), step("tier"))]))
+    house.fuse = Fuse(at)
+    house.run()
+    house.reconcile("ok")
+    house.fuse = Fuse()
+    house.resume((), ("web2", "web3"))
+    assert house.state() == "succeeded"
+    assert house.run_record.hosts["web3"] == ("changed" if at > 15 else "skipped")
     code, why = house.verdict()
     assert code == 41, why

@@ -183,6 +183,8 @@ def test_a_pause_holds_and_a_no_stops(
         "undo",
     }:
         assert house.state() != "succeeded"
+    whole, skimmed = house.story.told_twice()
+    assert skimmed == whole
     code, why = house.verdict()
     assert code != 40, why
     event(house.state())

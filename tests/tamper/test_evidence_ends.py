@@ -13,7 +13,7 @@ from itmp.plan import Plan, RollingStep, all_steps
 from itmp.plan.model import AnsibleStep
 from itmp.testing.house import House
 from itmp.testing.runners import Fuse
-from itmp.testing.small_plans import ansible
+from itmp.testing.small_plans import ansible, rolling
 from itmp.testing.small_plans import plan as made_of
 from itmp.testing.story import Story, small_plan
 
@@ -127,6 +127,17 @@ def test_what_a_slice_without_an_end_left_is_not_taken_up_unsigned(outcome: str,
     assert report.broken
     assert report.broken.n == 12
     assert ("nobody signed" if outcome else "nobody has said") in report.broken.why
+
+
+def test_work_that_was_cut_off_is_left_open_though_somebody_signed_to_go_on_without_its_host() -> None:
+    step = ansible("one", BOTH, tasks=1)
+    story, permit = begun(made_of([rolling(BOTH, [step], size=1)]))
+    story.slice(permit, step, hosts=("web1",))
+    story.intend(permit, step, ("web2",))
+    again = taken_up(story, permit, "unknown", limit="!web2", skip=["web2"])
+    report = ended(story, again, "succeeded", {"web1": "changed", "web2": "skipped"})
+    assert report.broken
+    assert (report.broken.n, "never ended" in report.broken.why) == (14, True), report.broken
 
 
 def test_what_ended_unknown_is_not_done_again_before_somebody_has_said_what_became_of_it() -> None:

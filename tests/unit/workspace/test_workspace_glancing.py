@@ -1,7 +1,7 @@
 """A glance says of a change what the whole fold says, without reading its results."""
 
 import sqlite3
-from dataclasses import replace
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,17 +12,22 @@ from itmp.audit import Log
 from itmp.canonical import Digest
 from itmp.change import ChangeRecord, Permit, fold, skim
 from itmp.change.fold import RecordDamagedError
+from itmp.errors import BusyError, NotFoundError
 from itmp.execution import RunStory, standing
+from itmp.plan import Plan
+from itmp.testing.small_plans import ansible, ask, hosts, plan
 from itmp.testing.story import ORIGIN, Story, small_plan
-from itmp.workspace import Workspace, change_story
+from itmp.workspace import Workspace, answer, change_story, changes, wait
+from itmp.workspace.answering import asking, to_answer
 from itmp.workspace.glancing import Glances
 from itmp.workspace.reading import Reading
+from itmp.workspace.watching import lost
 
 HOSTS = tuple(f"web{n}" for n in range(1, 6))
 
 
-def begun(root: Path) -> tuple[Story, Log, Permit]:
-    story = Story(plan=small_plan(hosts=HOSTS))
+def begun(root: Path, other: Plan | None = None) -> tuple[Story, Log, Permit]:
+    story = Story(plan=other or small_plan(hosts=HOSTS))
     genesis = story.log.leaf(0).event
     log = posix_log.create(root, origin=ORIGIN, genesis=genesis, key=story.key, clock=story.clock)
     story.log = log
@@ -33,17 +38,12 @@ def begun(root: Path) -> tuple[Story, Log, Permit]:
     return story, log, permit
 
 
-def skimmed(story: Story, log: Log) -> ChangeRecord:
-    leaves, now = log.each_of_change(story.change), story.clock.now()
-    return skim(leaves, story.history, manifest=story.plan.manifest, now=now)
-
-
-def resultless(record: ChangeRecord) -> ChangeRecord:
-    """Leave out what a skim may leave out, and nothing else."""
-    runs = [
-        replace(run, slices=tuple(replace(part, results=()) for part in run.slices)) for run in record.runs
-    ]
-    return replace(record, runs=tuple(runs))
+def unknown(record: ChangeRecord, host: str) -> tuple[str, Digest] | None:
+    """Return in which run and slice a reconciliation would speak of a host; None in none."""
+    with suppress(NotFoundError):
+        run, part = lost(record, host)
+        return run.id, part.leaf
+    return None
 
 
 def notify(story: Story, permit: Permit, intent: Digest, host: str, *titles: str) -> None:
@@ -95,8 +95,11 @@ def same(root: Path, story: Story, log: Log) -> dict[str, str]:
     ]
     assert record.findings == whole.findings
     assert record.run
-    assert resultless(skimmed(story, log)) == resultless(whole)
-    assert skimmed(story, log).count == whole.count
+    left, skimmed = story.told_twice()
+    assert skimmed == left
+    assert skimmed.count == whole.count
+    for host in HOSTS:
+        assert unknown(skimmed, host) == unknown(whole, host)
     told = RunStory.from_leaves(
         log.of_change(story.change), plan=story.plan, blob=log.blob, run=record.run.id
     )
@@ -196,9 +199,9 @@ def test_a_skim_finds_what_a_fold_finds(tmp_path: Path) -> None:
     story.slice(permit, restart)
     story.close()
     leaves = log.of_change(story.change)
-    whole = fold(leaves, story.history, manifest=story.plan.manifest, now=story.clock.now())
+    whole, skimmed = story.told_twice()
     assert len(whole.findings) == 1
-    assert resultless(skimmed(story, log)) == resultless(whole)
+    assert skimmed == whole
     for gone in range(1, len(leaves) - 1):
         with pytest.raises(RecordDamagedError):
             skim((*leaves[:gone], *leaves[gone + 1 :]), story.history)
@@ -214,10 +217,37 @@ def test_a_rejection_hidden_from_the_index_still_stands_in_the_gates_word(tmp_pa
     log.checkpoint()
     place = Workspace.here(tmp_path)
     told = change_story(place, story.change).to_json()
-    with sqlite3.connect(root / NAME) as db:
-        (run,) = db.execute("SELECT n FROM word WHERE text = 'run.stopped'").fetchone()
-        db.execute("UPDATE leaf SET bulk = 1, type = ? WHERE n = ?", (run, vote.index))
+    hide(root, vote.index)
     glance = Glances(place.reading()).record(story.change)
     assert all(one.approves for one in glance.votes)
     assert change_story(place, story.change).to_json() == told
     assert any(check["n"] == 4 and check["outcome"] == "refused" for check in told["checks"])
+    assert wait(place, story.change, what="runnable", timeout="0s").exit_code == 18
+
+
+def test_an_answer_hidden_from_the_index_is_not_asked_for_again(tmp_path: Path) -> None:
+    root = tmp_path / ".itmp"
+    (tmp_path / "itmp.yml").write_text("organization: example.com\nlog: ops\n")
+    story, log, permit = begun(root, plan([ansible("one", hosts(2)), ask("sure")]))
+    data = {"slice": "sure", "hosts": [], "work": "", "permit": permit.leaf}
+    story.say(permit, "slice.intended", step="sure", phase="do", data=data)
+    place = Workspace.here(tmp_path)
+    run, question = to_answer(place, changes.skimmed(place, story.change), "sure", "true")
+    assert (run.id, question.id) == (permit.run, "sure")
+    given = story.act("answer", "bob", run=permit.run, step="sure", value="false", role="sre")
+    story.say(permit, "run.stopped", data={"why": "x"})
+    log.checkpoint()
+    place.reading().close()
+    hide(root, given.index)
+    place = Workspace.here(tmp_path)
+    assert place.reading().has(story.change)
+    assert "sure" in asking(place, Glances(place.reading()).record(story.change))
+    with pytest.raises(BusyError, match=r"bob@example\.com has answered sure already"):
+        answer(place, story.change, "sure", "true")
+
+
+def hide(root: Path, index: int) -> None:
+    """Hide a statement from the index, as somebody can who may write it."""
+    with sqlite3.connect(root / NAME) as db:
+        (run,) = db.execute("SELECT n FROM word WHERE text = 'run.stopped'").fetchone()
+        db.execute("UPDATE leaf SET bulk = 1, type = ? WHERE n = ?", (run, index))
