@@ -385,13 +385,13 @@ def rolling(
     undo: Sequence[str] = (),
     on_failure: str = "stop",
     always: Sequence[str] = (),
-    probe: str = "",
+    probe: str | Mapping[str, Any] = "",
     hosts: str = "web",
     max_failures: int = 0,
 ) -> str:
     """Write a runbook: in batches, each host does `steps` (then `always`) in order; `undo` takes back.
 
-    A step is one action; `a+b` is one step of two actions.
+    A step is one action; `a+b` is one step of two actions. `probe` is a URL, or a probe as documents write it.
     """
 
     def one(name: str, *, hosts: str = "", more: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -406,7 +406,8 @@ def rolling(
             **(more or {}),
         }
 
-    probed: dict[str, Any] = {"probe": {"http": {"url": probe, "status": 200}}} if probe else {}
+    asked = {"http": {"url": probe, "status": 200}} if isinstance(probe, str) else probe
+    probed: dict[str, Any] = {"probe": asked} if probe else {}
     document = {
         "itmp": "runbook/v1",
         "name": "roll",

@@ -13,13 +13,14 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from threading import Event
-from typing import IO, TYPE_CHECKING, Final, Literal, assert_never
+from typing import IO, TYPE_CHECKING, Final, assert_never
 
 from itmp.errors import Error, InvalidInputError
-from itmp.execution.doors import Action, ActionResult, Observer, Room, Slice
+from itmp.execution.doors import Action, ActionResult, Observer, Prober, Room, Slice, Verdict
 from itmp.plan import AnsibleStep, CheckStep, Plan
-from itmp.plan.model import HttpProbe, Probe, TcpProbe
+from itmp.plan.model import CommandProbe, HttpProbe, NetworkProbe, Probe, TcpProbe
 
 if TYPE_CHECKING:
     from itmp.change import Permit
@@ -31,7 +32,7 @@ _AT_ONCE: Final = 32
 _SCHEMES: Final = frozenset({"http", "https"})
 
 
-def ask(probe: Probe, *, timeout: float = _ATTEMPT) -> str:
+def ask(probe: NetworkProbe, *, timeout: float = _ATTEMPT) -> str:
     """Ask once; return "" when the answer is right, else one line that says what was wrong."""
     match probe:
         case HttpProbe():
@@ -42,7 +43,7 @@ def ask(probe: Probe, *, timeout: float = _ATTEMPT) -> str:
             assert_never(probe)
 
 
-def ask_until(probe: Probe, within: float, *, going_on: Callable[[], bool] = lambda: True) -> str:
+def ask_until(probe: NetworkProbe, within: float, *, going_on: Callable[[], bool] = lambda: True) -> str:
     """Ask again and again until the answer is right or `within` seconds have passed; return as `ask` does."""
     end = time.monotonic() + within
     while True:
@@ -155,7 +156,7 @@ class CheckRunner:
                 for future in as_completed(asked):
                     observer.after(_result(asked[future], future.result()))
 
-    def _ask(self, probe: Probe, end: float, refused: Event) -> str:
+    def _ask(self, probe: NetworkProbe, end: float, refused: Event) -> str:
         within = max(0.1, end - time.monotonic())
         return ask_until(probe, within, going_on=lambda: not (self._stopped or refused.is_set()))
 
@@ -185,18 +186,32 @@ def _result(action: Action, wrong: str) -> ActionResult:
 
 
 class DeclaredProber:
-    """Answers by the probes that a step declares (door: `itmp.execution.doors.Prober`)."""
+    """Answers by the probes that a step declares (door: `itmp.execution.doors.Prober`).
 
-    def probe(self, plan: Plan, part: Slice, host: str) -> Literal["done", "not_done", "cannot_know"]:  # noqa: ARG002 -- the door's signature
-        """Answer for one host: `cannot_know` without a probe, or when asking fails on our side."""
-        step = part.step
-        declared = step.probes.get(host) if isinstance(step, AnsibleStep | CheckStep) else None
-        if declared is None:
-            return "cannot_know"
-        try:
-            return "not_done" if ask(declared) else "done"
-        except Error:
-            return "cannot_know"
+    `on_hosts` makes what asks by commands on hosts, when one is declared; without it they cannot be known.
+    """
+
+    def __init__(self, on_hosts: Callable[[], Prober] | None = None) -> None:
+        self._on_hosts = on_hosts
+
+    def probe(self, plan: Plan, part: Slice, targets: tuple[str, ...], *, room: Room) -> dict[str, Verdict]:
+        """Answer for each host that has a probe; what fails on our side has found out nothing."""
+        declared = part.step.probes if isinstance(part.step, AnsibleStep | CheckStep) else {}
+        there = [host for host in targets if isinstance(declared.get(host), CommandProbe)]
+        here = {host: probe for host, probe in declared.items() if host in targets and host not in there}
+        with ThreadPoolExecutor(max_workers=min(_AT_ONCE, max(1, len(here)))) as pool:
+            found = dict(zip(here, pool.map(_verdict, here.values()), strict=True))
+        if there and self._on_hosts:
+            asked = replace(part, hosts=tuple(host for host in part.hosts if host in there))
+            found |= self._on_hosts().probe(plan, asked, tuple(there), room=room)
+        return found
+
+
+def _verdict(probe: Probe) -> Verdict:
+    try:
+        return "cannot_know" if isinstance(probe, CommandProbe) else "not_done" if ask(probe) else "done"
+    except Error:
+        return "cannot_know"
 
 
 __all__ = ["CheckRunner", "DeclaredProber", "ask", "ask_until"]

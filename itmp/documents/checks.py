@@ -1,7 +1,7 @@
 """How a document asks whether all is well: over HTTP, over TCP, or by a command on the host.
 
-Rules kept here: a check has exactly one of http, tcp and command, a probe of http and tcp, for it is asked
-from the executor; a command changes nothing, and what it shall print is plain text.
+Rules kept here: a check and a probe have exactly one of http, tcp and command; a command changes nothing, and what it
+shall print is plain text. A check's command is a task and may hold templates; a probe's is plain text, and asked once.
 """
 
 from collections.abc import Iterator
@@ -38,14 +38,27 @@ class Command(Block):
     every: Templated[Duration] = 2
 
 
-class Probe(Block):
-    """How to find out from the executor whether an effect is there: exactly one of http and tcp."""
+class ProbeCommand(Block):
+    """Run `argv` on the host once: the effect is there if it exits with `rc` and, where given, prints `contains`."""
 
+    argv: Annotated[tuple[str | int, ...], Field(min_length=1)]
+    rc: Templated[Annotated[int, Field(ge=0, le=255)]] = 0
+    contains: str = ""
+    become: bool = False
+
+
+class _FromHere(Block):
     http: Http | None = None
     tcp: Tcp | None = None
 
 
-class Check(Probe):
+class Probe(_FromHere):
+    """How to find out whether an effect is there: http or tcp from the executor, or a command on the host."""
+
+    command: ProbeCommand | None = None
+
+
+class Check(_FromHere):
     """Exactly one of: http and tcp from the executor, command on the host."""
 
     command: Command | None = None
@@ -53,13 +66,19 @@ class Check(Probe):
 
 def check_findings(document: Document, loc: Loc, asked: Check | Probe) -> Iterator[Problem]:
     """Yield what is wrong with the check or probe at `loc` of `document`, beyond the types."""
-    command = asked.command if isinstance(asked, Check) else None
+    command = asked.command
     if sum(one is not None for one in (asked.http, asked.tcp, command)) != 1:
-        names = "http, tcp and command" if isinstance(asked, Check) else "http and tcp"
-        yield document.problem(loc, f"exactly one of {names} expected")
-    if command is not None and ("{{" in command.contains or "{%" in command.contains):
-        message = "a template cannot stand here"
-        yield document.problem((*loc, "command", "contains"), message, "write plain text")
+        yield document.problem(loc, "exactly one of http, tcp and command expected")
+    if command is None:
+        return
+    texts: dict[Loc, str] = {("contains",): command.contains}
+    if isinstance(command, ProbeCommand):
+        texts |= {("argv", index): str(part) for index, part in enumerate(command.argv)}
+    for place, text in texts.items():
+        if "{{" in text or "{%" in text:
+            yield document.problem(
+                (*loc, "command", *place), "a template cannot stand here", "write plain text"
+            )
 
 
-__all__ = ["Check", "Command", "Http", "Probe", "Tcp", "check_findings"]
+__all__ = ["Check", "Command", "Http", "Probe", "ProbeCommand", "Tcp", "check_findings"]

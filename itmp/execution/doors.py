@@ -125,11 +125,16 @@ class Runner(Protocol):
         """
 
 
+Verdict: TypeAlias = Literal["done", "not_done", "cannot_know"]
+
+
 class Prober(Protocol):
     """Finds out whether a slice's effect is there, without changing anything."""
 
-    def probe(self, plan: Plan, part: Slice, host: str) -> Literal["done", "not_done", "cannot_know"]:
-        """Answer for one host (or resource)."""
+    def probe(
+        self, plan: Plan, part: Slice, targets: tuple[str, ...], *, room: Room
+    ) -> Mapping[str, Verdict]:
+        """Answer for the hosts (or resources) of a slice; what is missing in the answer cannot be known."""
 
 
 class Journal(Protocol):

@@ -13,8 +13,9 @@ Rules kept here, in this order:
    will not be made twice.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from itmp.change import Permit
@@ -31,7 +32,7 @@ from itmp.execution.accounting import HostState
 from itmp.execution.again import overtaken
 from itmp.execution.choosing import narrowed
 from itmp.execution.course import SKIPPED, Course, absorb, begin_undo, start
-from itmp.execution.doors import Prober, Room, Runner, Slice
+from itmp.execution.doors import Prober, Room, Runner, Slice, Verdict
 from itmp.execution.loop import Drive, Wiring, admit, outside, plan_hosts
 from itmp.execution.passing import reconsider
 from itmp.execution.story import RunStory
@@ -42,6 +43,7 @@ from itmp.plan import Plan, PulumiStep
 RETRYABLE: Final = frozenset({"failed", "unreachable"})
 Prior: TypeAlias = dict[str, dict[str, HostState]]
 Places: TypeAlias = Mapping[str, Mapping[str, int]]
+Asking: TypeAlias = Callable[[Slice, tuple[str, ...]], Mapping[str, Verdict]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +95,7 @@ def resume(
     drive.open(course, resumed=True, asked=reprise.asked)
     try:
         drive.notes += _sweep(plan, story, wiring, reprise.dead)
-        story = _probe(plan, story, drive, prober, left_out)
+        story = _probe(plan, story, drive, partial(prober.probe, plan, room=wiring.room), left_out)
         _need_nobody(permit.change, story, reprise.skip)
     except (LogUnavailableError, ForkError) as error:
         return drive.close(drive.die(course, error))
@@ -202,31 +204,33 @@ def _swept(runner: Runner, plan: Plan, part: Slice, room: Room, *, said: bool) -
         return [error.what]
 
 
-def _probe(
-    plan: Plan, story: RunStory, drive: Drive, prober: Prober, left_out: Mapping[str, str]
-) -> RunStory:
+def _probe(plan: Plan, story: RunStory, drive: Drive, ask: Asking, left_out: Mapping[str, str]) -> RunStory:
     units = {unit.key: unit for unit in order(plan.manifest)}
-    for key, target in story.unknown():
-        if target in left_out or (key, target) in story.owed:
-            continue  # a probe sees an effect, and not whether the handler ran that it called for
-        part = units[key].part((target,) if target in units[key].hosts else ())
-        answer = _ask(plan, units[key], target, prober)
-        if answer == "cannot_know":
+    for key, targets in _to_probe(story, left_out).items():
+        part = units[key].part(tuple(target for target in targets if target in units[key].hosts))
+        try:
+            answers = ask(part, targets)
+        except Error:  # a probe that fails has found out nothing
             continue
-        state: HostState = "ok" if answer == "done" else "not_reached"
-        drive.recorder.reconciled(
-            part, story.slices[key].intents[target], target, outcome=state, probe=answer
-        )
-        story = story.with_state(key, target, state)
+        for target in targets:
+            answer = answers.get(target, "cannot_know")
+            if answer == "cannot_know":
+                continue
+            state: HostState = "ok" if answer == "done" else "not_reached"
+            drive.recorder.reconciled(
+                part, story.slices[key].intents[target], target, outcome=state, probe=answer
+            )
+            story = story.with_state(key, target, state)
     return story
 
 
-def _ask(plan: Plan, unit: Unit, target: str, prober: Prober) -> str:
-    """Return the prober's answer; a probe that fails has found out nothing."""
-    try:
-        return prober.probe(plan, unit.part((target,) if target in unit.hosts else ()), target)
-    except Error:
-        return "cannot_know"
+def _to_probe(story: RunStory, left_out: Mapping[str, str]) -> Mapping[str, tuple[str, ...]]:
+    """Return the targets of each slice that may be probed: it sees an effect, not whether an owed handler ran."""
+    found: dict[str, tuple[str, ...]] = {}
+    for key, target in story.unknown():
+        if target not in left_out and (key, target) not in story.owed:
+            found[key] = (*found.get(key, ()), target)
+    return found
 
 
 def _need_nobody(change: str, story: RunStory, skip: frozenset[str]) -> None:

@@ -17,7 +17,7 @@ from itmp.patching.needs import fitting_lock, step_id
 from itmp.plan import model as plan
 from itmp.plan.bundle import Plan
 from itmp.plan.freezing import batch_hosts, freeze_document
-from itmp.plan.probing import probe_hosts
+from itmp.plan.probing import check_hosts
 from itmp.plan.sources import Facts
 
 LOCK: Final = "patching/lock.json"
@@ -173,7 +173,7 @@ class _Freezer:
         name = step_id(ring, f"check-{check.id}")
         if check.command is not None:
             return self._play(loc, name, check.heading, hosts)
-        probes, problems = probe_hosts(check, hosts, self.facts)
+        probes, problems = check_hosts(check, hosts, self.facts)
         for message in problems:
             self._problem(loc, message, "give the host an address in the inventory")
         return plan.CheckStep(id=name, title=check.heading, hosts=hosts, probes=probes, within=check.within)

@@ -59,7 +59,20 @@ class TcpProbe:
     kind: Literal["tcp"] = "tcp"
 
 
-Probe: TypeAlias = HttpProbe | TcpProbe
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandProbe:
+    """Run `argv` on the host (with `become`: as root) once: it exits with `rc` and, if given, prints `contains`."""
+
+    argv: tuple[str, ...]
+    rc: int = 0
+    contains: str = ""
+    become: bool = False
+    kind: Literal["command"] = "command"
+
+
+NetworkProbe: TypeAlias = HttpProbe | TcpProbe
+"""What is asked from the executor."""
+Probe: TypeAlias = NetworkProbe | CommandProbe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +125,7 @@ class CheckStep:
     id: str
     title: str
     hosts: tuple[str, ...]
-    probes: Mapping[str, Probe]
+    probes: Mapping[str, NetworkProbe]
     within: int
     always: bool = False
     on_failure: OnFailure = "stop"

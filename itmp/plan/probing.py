@@ -4,29 +4,44 @@ Rules kept here: pure; a probe holds no reference any more: name, address and po
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypeVar
 
 from itmp import canonical
 from itmp.documents import checks
 from itmp.documents.inputs import replace
-from itmp.plan.model import Host, HttpProbe, Probe, TcpProbe
+from itmp.plan.model import CommandProbe, Host, HttpProbe, NetworkProbe, Probe, TcpProbe
 from itmp.plan.sources import Facts
 
 _URL: Final = re.compile(r"https?://[^\s/]+(/\S*)?")
 _NO_VARS: Final = canonical.digest(b"{}")
 _SSH: Final = 22
+P = TypeVar("P", bound=Probe)
 
 
 def probe_hosts(
     asked: checks.Probe, names: Iterable[str], facts: Facts
 ) -> tuple[dict[str, Probe], tuple[str, ...]]:
-    """Return what to ask of each host, and why nothing can be asked of the others."""
+    """Return how to find out of each host whether an effect is there, and why that cannot be of the others."""
+    command = asked.command
+    return _each(lambda host: _command(command, host) if command else _network(asked, host), names, facts)
+
+
+def check_hosts(
+    asked: checks.Check, names: Iterable[str], facts: Facts
+) -> tuple[dict[str, NetworkProbe], tuple[str, ...]]:
+    """Return what to ask of each host over the network, and why nothing can be asked of the others."""
+    return _each(lambda host: _network(asked, host), names, facts)
+
+
+def _each(
+    make: Callable[[Host], P | str], names: Iterable[str], facts: Facts
+) -> tuple[dict[str, P], tuple[str, ...]]:
     known = {host.name: host for host in facts.inventory.hosts} if facts.inventory else {}
-    probes: dict[str, Probe] = {}
+    probes: dict[str, P] = {}
     problems = []
     for name in names:
-        made = _probe(asked, known.get(name) or _implicit(name))
+        made = make(known.get(name) or _implicit(name))
         if isinstance(made, str):
             problems.append(f"{made} for host {name!r:.80}")
         else:
@@ -60,7 +75,13 @@ def _implicit(name: str) -> Host:
     return Host(name=name, address=name, port=_SSH, groups=(), vars=_NO_VARS)
 
 
-def _probe(asked: checks.Probe, host: Host) -> Probe | str:
+def _command(asked: checks.ProbeCommand, host: Host) -> Probe:
+    argv = tuple(_fill(str(part), host, host.address) for part in asked.argv)
+    contains = _fill(asked.contains, host, host.address)
+    return CommandProbe(argv=argv, rc=asked.rc, contains=contains, become=asked.become)
+
+
+def _network(asked: checks.Probe | checks.Check, host: Host) -> NetworkProbe | str:
     if asked.http is not None:
         return _http(asked.http, host)
     return _tcp(asked.tcp, host) if asked.tcp is not None else "nothing to ask"
@@ -85,4 +106,4 @@ def _fill(text: str, host: Host, address: str) -> str:
     return replace(text, lambda space, name: known.get(name) if space == "host" else None)
 
 
-__all__ = ["command_task", "probe_hosts"]
+__all__ = ["check_hosts", "command_task", "probe_hosts"]

@@ -5,6 +5,7 @@ know before the run; every cell is one line in which no character can hide or mo
 """
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +18,7 @@ from itmp.plan.model import (
     AnsibleStep,
     AskStep,
     CheckStep,
+    CommandProbe,
     HostStep,
     HttpProbe,
     LeafStep,
@@ -87,6 +89,9 @@ def describe_probe(probe: Probe) -> str:
     if isinstance(probe, HttpProbe):
         holds = f" and holds {_json(probe.contains)}" if probe.contains else ""
         return f"GET {probe.url} answers {probe.status}{holds}"
+    if isinstance(probe, CommandProbe):
+        prints = f" and prints {_json(probe.contains)}" if probe.contains else ""
+        return f"{'as root, ' if probe.become else ''}{shlex.join(probe.argv)} exits with {probe.rc}{prints}"
     return f"TCP connection to {probe.host} port {probe.port}"
 
 

@@ -7,14 +7,14 @@ in the document.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
-from itmp.documents import DocumentError, Problem, bind, checks
+from itmp.documents import DocumentError, Problem, bind
 from itmp.documents.model import Loc
 from itmp.plan import model as plan
 from itmp.plan.bundle import Plan
 from itmp.plan.freezing import batch_hosts, freeze_document
-from itmp.plan.probing import probe_hosts
+from itmp.plan.probing import check_hosts, probe_hosts
 from itmp.plan.sources import Facts, PlayFacts
 from itmp.plan.stacks import freeze_stack, reach_problems, set_back, stack_notes
 from itmp.runbook.model import (
@@ -31,6 +31,7 @@ from itmp.runbook.model import (
 from itmp.runbook.needs import new_hosts, pattern_of, plain_vars, play_need, secret_vars, stack_turn
 from itmp.runbook.stacks import taken_back
 
+P = TypeVar("P", bound=plan.Probe)
 _GRACE: Final = 300
 """Seconds that a command check may take beyond its `within`: connecting to many hosts takes time too."""
 
@@ -250,7 +251,9 @@ class _Freezer:
             "skip_tags": step.skip_tags if isinstance(step, PlaybookStep) else (),
             "vars": plain_vars(step),
             "secrets": secret_vars(step),
-            "probes": self._probes((*loc, "probe"), step.probe, hosts) if step.probe else {},
+            "probes": self._possible((*loc, "probe"), probe_hosts(step.probe, hosts, self.facts))
+            if step.probe
+            else {},
         }
 
     def _check(
@@ -267,14 +270,14 @@ class _Freezer:
             id=name,
             title=step.title or f"Check {name}",
             hosts=hosts,
-            probes=self._probes((*loc, "check"), step.check, hosts),
+            probes=self._possible((*loc, "check"), check_hosts(step.check, hosts, self.facts)),
             within=step.within,
             always=step.always,
             on_failure=step.on_failure,
         )
 
-    def _probes(self, loc: Loc, asked: checks.Probe, hosts: Iterable[str]) -> Mapping[str, plan.Probe]:
-        probes, problems = probe_hosts(asked, hosts, self.facts)
+    def _possible(self, loc: Loc, made: tuple[Mapping[str, P], Iterable[str]]) -> Mapping[str, P]:
+        probes, problems = made
         for message in problems:
             self._problem(loc, message, "give the host an address in the inventory")
         return probes

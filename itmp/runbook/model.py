@@ -288,8 +288,8 @@ class Runbook(Document):
         return step.id or (f"rolling-{len(earlier)}" if isinstance(step, RollingStep) else "")
 
     def host_references(self, loc: Loc) -> bool:
-        """Say whether `${host.…}` may stand at `loc`: inside http and tcp, of checks and probes."""
-        return bool({"http", "tcp"} & set(loc)) and bool({"check", "probe"} & set(loc))
+        """Say whether `${host.…}` may stand at `loc`: inside http and tcp of checks, and in probes."""
+        return "probe" in loc or ("check" in loc and bool({"http", "tcp"} & set(loc)))
 
     def findings(self) -> Iterator[Problem]:
         """Yield what is wrong beyond the types."""

@@ -11,7 +11,7 @@ from typing import Literal
 
 from itmp.change import Permit
 from itmp.errors import Error
-from itmp.execution.doors import Action, ActionResult, Observer, Outcome, Room, Slice
+from itmp.execution.doors import Action, ActionResult, Observer, Outcome, Room, Slice, Verdict
 from itmp.plan import AnsibleStep, AskStep, CheckStep, Plan, PulumiStep, WaitStep, all_steps
 
 
@@ -166,8 +166,18 @@ class ScriptedProber:
     def __init__(self, world: World, *, blind: Iterable[str] = (), fuse: Fuse | None = None) -> None:
         self._world, self._blind, self._fuse = world, frozenset(blind), fuse or Fuse()
 
-    def probe(self, plan: Plan, part: Slice, host: str) -> Literal["done", "not_done", "cannot_know"]:
-        """Answer `done` when every action of `part` has happened on `host`, and nothing before it since."""
+    def probe(
+        self,
+        plan: Plan,
+        part: Slice,
+        targets: tuple[str, ...],
+        *,
+        room: Room,  # noqa: ARG002 -- the door's signature
+    ) -> dict[str, Verdict]:
+        """Answer `done` when every action of `part` has happened on a target, and nothing before it since."""
+        return {host: self._answer(plan, part, host) for host in targets}
+
+    def _answer(self, plan: Plan, part: Slice, host: str) -> Verdict:
         self._fuse.node(f"probe {part.key} {host}")
         if host in self._blind:
             return "cannot_know"

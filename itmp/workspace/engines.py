@@ -5,10 +5,10 @@ Only the part that a plan needs is imported, so that the Ansible extra works wit
 
 import os
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from itmp.errors import ToolMissingError
-from itmp.execution.doors import Slice
+from itmp.execution.doors import Room, Slice
 from itmp.plan import Plan, all_steps
 from itmp.workspace.place import Workspace
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from itmp.adapters.pulumi.place import CloudPlace
     from itmp.adapters.pulumi.runner import PulumiRunner
     from itmp.adapters.pulumi.sources import PulumiSources
-    from itmp.execution.doors import Prober, Runner
+    from itmp.execution.doors import Prober, Runner, Verdict
 
 
 def present_value(place: Workspace, knob: str, name: str, field: str) -> int:
@@ -52,10 +52,12 @@ class _Probers:
     def __init__(self, probers: "Mapping[str, Prober]") -> None:
         self._probers = probers
 
-    def probe(self, plan: Plan, part: Slice, host: str) -> "Literal['done', 'not_done', 'cannot_know']":
-        """Answer for one host (or resource)."""
+    def probe(
+        self, plan: Plan, part: Slice, targets: tuple[str, ...], *, room: Room
+    ) -> "Mapping[str, Verdict]":
+        """Answer for hosts (or resources) of one slice."""
         found = self._probers.get(part.step.kind)
-        return found.probe(plan, part, host) if found else "cannot_know"
+        return found.probe(plan, part, targets, room=room) if found else {}
 
 
 def runners(place: Workspace, plan: Plan) -> dict[str, "Runner"]:
@@ -82,7 +84,7 @@ def _kinds(plan: Plan) -> set[str]:
     return {step.kind for step in all_steps(plan.manifest)}
 
 
-def _ansible(place: Workspace) -> "Runner":
+def _ansible(place: Workspace) -> "AnsibleRunner":
     need("ansible_runner", "ansible")
     from itmp.adapters.ansible.runner import AnsibleRunner  # noqa: PLC0415 - needs the ansible extra
 
@@ -132,10 +134,9 @@ def _cloud(place: Workspace) -> "CloudPlace":
 
 
 def _declared_prober(place: Workspace) -> "Prober":
-    del place  # probes need no configuration
     from itmp.adapters.probes import DeclaredProber  # noqa: PLC0415 - only a resume needs it
 
-    return DeclaredProber()
+    return DeclaredProber(lambda: _ansible(place))
 
 
 _MAKERS: "Final[Mapping[str, Callable[[Workspace], Runner]]]" = {

@@ -143,8 +143,13 @@ def finished(place: Place, change: str, **states: str) -> None:
     place.itmp("e.tar", "--trust", "trust", program="itmp-verify", expect=0)
 
 
-def test_killed_in_the_middle_of_an_action_a_probe_lets_it_finish(place: Place, probe: str) -> None:
-    change = place.ready(roll("one", "two", probe=f"{probe}/one"))
+@pytest.mark.parametrize("kind", ["http", "command"])
+def test_killed_in_the_middle_of_an_action_a_probe_lets_it_finish(
+    place: Place, probe: str, kind: str
+) -> None:
+    journal = str(place.on("web1") / "journal").replace("web1", "${host.name}")
+    command = {"command": {"argv": ["grep", "-qx", "end one", journal]}}
+    change = place.ready(roll("one", "two", probe=f"{probe}/one" if kind == "http" else command))
     place.hold("web1", "one")
     run = place.start("run", change, "--key", "alice")
     place.until("web1", "begin one")

@@ -103,7 +103,9 @@ def test_a_killed_executor_takes_engine_and_provider_with_it(
 
     room = Room(folder=stacks.folder / "again", token=running.token, run="RUN-1")
     assert stacks.runner.sweep(plan, part(plan), room=room) == ()
-    assert stacks.runner.probe(plan, part(plan), urn(plan, "web")) == "not_done"
+    assert stacks.runner.probe(plan, part(plan), (urn(plan, "web"),), room=room) == {
+        urn(plan, "web"): "not_done"
+    }
     observer = ScriptedObserver()
     stacks.runner.run(Rig(plan).permit("resume"), plan, part(plan), room=room, observer=observer)
     assert [(result.name, result.outcome) for result in observer.after_] == [("web", "changed")]

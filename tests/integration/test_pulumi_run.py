@@ -7,6 +7,7 @@ import pytest
 from pulumi_rig import TEXT, Stacks, outcomes, part, states, urn
 
 from itmp.errors import InvalidInputError
+from itmp.execution.doors import Room
 from itmp.testing.cloud import Cloud
 from itmp.testing.flaky import FlakyProxy
 from itmp.testing.rig import Rig
@@ -45,11 +46,19 @@ def test_there_and_back(stacks: Stacks, cloud: Cloud) -> None:
     assert (cloud.desired("web-asg"), cloud.count("prod", "api")) == (8, 5)
     kinds = [event.type for event in rig.journal.events if event.type.startswith("action.")]
     assert kinds == ["action.intended"] * 2 + ["action.finished"] * 2
-    assert stacks.runner.probe(rig.plan, part(rig.plan), urn(rig.plan, "web")) == "done"
+    assert probed(stacks, rig, "web") == {"web": "done"}
 
     undone = stacks.undo(rig)
     assert undone.exit_code in {0, 20}
     assert (cloud.desired("web-asg"), cloud.count("prod", "api")) == (4, 2)
+
+
+def probed(stacks: Stacks, rig: Rig, *names: str) -> dict[str, str]:
+    """Return what a prober says of the resources with these names."""
+    urns = {urn(rig.plan, name): name for name in names}
+    room = Room(folder=stacks.folder, token="token", run="RUN-1")
+    found = stacks.runner.probe(rig.plan, part(rig.plan), tuple(urns), room=room)
+    return {urns[one]: answer for one, answer in found.items()}
 
 
 def test_a_world_that_moved_is_refused_before_any_effect(stacks: Stacks, cloud: Cloud) -> None:
@@ -59,8 +68,7 @@ def test_a_world_that_moved_is_refused_before_any_effect(stacks: Stacks, cloud: 
     assert (summary.exit_code, states(summary)) == (12, {"web": "not_reached", "api": "not_reached"})
     assert not [event for event in rig.journal.events if event.type.startswith("action.")]
     assert (cloud.desired("web-asg"), cloud.count("prod", "api")) == (4, 3)
-    assert stacks.runner.probe(rig.plan, part(rig.plan), urn(rig.plan, "api")) == "cannot_know"
-    assert stacks.runner.probe(rig.plan, part(rig.plan), urn(rig.plan, "web")) == "not_done"
+    assert probed(stacks, rig, "api", "web") == {"api": "cannot_know", "web": "not_done"}
 
 
 def test_limits_of_the_group_hold_when_planning_and_when_running(stacks: Stacks, cloud: Cloud) -> None:

@@ -93,7 +93,7 @@ class Slicing:
 
     def _variables(self) -> dict[str, Any]:
         asked = {name: f"{{{{ lookup('itmp_secret', {name!r}) }}}}" for name in self._step.secrets}
-        return {**_unsafe(dict(self._step.vars)), **asked}
+        return {**unsafe(dict(self._step.vars)), **asked}
 
     def _bounds(self, hosts: list[Host]) -> dict[str, Any]:
         """Return what `_bounds.Bounds` reads: whom the slice acts on, where they answer, and which are here."""
@@ -220,14 +220,14 @@ def remote_token(room: Room) -> str:
     return hashlib.sha256(f"itmp/remote\0{room.token}".encode()).hexdigest()[:32]
 
 
-def _unsafe(value: Any) -> Any:
+def unsafe(value: Any) -> Any:
     """Mark every text of a document's variables as data, so that none is ever a template."""
     if isinstance(value, str):
         return {"__ansible_unsafe": value}
     if isinstance(value, Mapping):
-        return {str(key): _unsafe(item) for key, item in value.items()}
+        return {str(key): unsafe(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_unsafe(item) for item in value]
+        return [unsafe(item) for item in value]
     return value
 
 

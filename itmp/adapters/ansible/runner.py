@@ -13,15 +13,25 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from itmp.adapters import containers, supervisor
 from itmp.adapters.actions import ActionServer
-from itmp.adapters.ansible import _environments, _facts, _harmless, _leftovers, _versions, _ways, layout
+from itmp.adapters.ansible import (
+    _environments,
+    _facts,
+    _harmless,
+    _leftovers,
+    _probing,
+    _versions,
+    _ways,
+    layout,
+)
 from itmp.adapters.ansible._lines import one_line
 from itmp.adapters.ansible._results import DATA
 from itmp.adapters.ansible._slicing import (
@@ -38,8 +48,8 @@ from itmp.adapters.containers import Image
 from itmp.adapters.secrets import Masker, resolve
 from itmp.adapters.supervisor import Supervised
 from itmp.errors import InvalidInputError, NotFoundError
-from itmp.execution.doors import Action, ActionResult, Observer, Room, Slice
-from itmp.plan import AnsibleStep, Plan
+from itmp.execution.doors import Action, ActionResult, Observer, Room, Slice, Verdict
+from itmp.plan import AnsibleStep, CommandProbe, Plan
 
 if TYPE_CHECKING:
     from itmp.change import Permit
@@ -63,7 +73,8 @@ class AnsibleRunner:
 
     `vault_passwords` maps a vault id to a secret reference; `passed` names environment variables that
     plays may see; `grace` is how many seconds actions under way have after a refusal or `stop` before
-    everything is killed; `target_wait` how many seconds `sweep` waits for left-overs on targets.
+    everything is killed; `target_wait` how many seconds `sweep` waits for left-overs on targets; `probe_time` how many
+    a command has to answer.
     """
 
     def __init__(
@@ -73,9 +84,10 @@ class AnsibleRunner:
         passed: tuple[str, ...] = (),
         grace: float = 30.0,
         target_wait: int = 60,
+        probe_time: int = 30,
     ) -> None:
         self._vaults, self._passed, self._grace = dict(vault_passwords or {}), passed, grace
-        self._target_wait = target_wait
+        self._target_wait, self._probe_time = target_wait, probe_time
         self._server: ActionServer | None = None
 
     def run(self, permit: "Permit", plan: Plan, part: Slice, *, room: Room, observer: Observer) -> None:  # noqa: ARG002 -- the permit is the proof that the gate was passed
@@ -144,28 +156,48 @@ class AnsibleRunner:
                 shutil.rmtree(folder, ignore_errors=True)
         return tuple(found)
 
+    def probe(self, plan: Plan, part: Slice, targets: tuple[str, ...], *, room: Room) -> dict[str, Verdict]:
+        """Ask hosts by the commands that the step declares (door: `itmp.execution.doors.Prober`)."""
+        step = _step(part)
+        _versions.require(plan.manifest.versions, part.key)
+        _ways.require(_frozen_ways(plan, {*part.hosts, *step.delegates}))
+        found: dict[str, Verdict] = {}
+        declared = {host: probe for host, probe in step.probes.items() if host in targets}
+        commands = {host: probe for host, probe in declared.items() if isinstance(probe, CommandProbe)}
+        for probes in _probing.alike(commands):
+            asked = replace(part, hosts=tuple(host for host in part.hosts if host in probes))
+            make = partial(_probing.request, probes=probes, seconds=self._probe_time)
+            with _translated(part.key), self._answers(plan, asked, room, make, step.secrets) as (_, short, _):
+                found |= _probing.read(probes, short)
+        return found
+
     def _ask_targets(self, plan: Plan, part: Slice, room: Room) -> tuple[str, ...]:
+        make = partial(_leftovers.request, wait=self._target_wait)
+        with self._answers(plan, part, room, make, {}) as (hosts, short, masker):
+            return tuple(map(masker.text, _leftovers.read(hosts, short, raw=_has_raw(part))))
+
+    @contextmanager
+    def _answers(
+        self,
+        plan: Plan,
+        part: Slice,
+        room: Room,
+        make: Callable[..., dict[str, Any]],
+        declared: Mapping[str, str],
+    ) -> Iterator[tuple[tuple[str, ...], Path, Masker]]:
         """Ask from the plan's own bytes, laid out anew: what is left over may hold whatever a play wrote there."""
-        image, values = image_of(plan), self._secrets({})
+        image, values = image_of(plan), self._secrets(declared)
         masker = Masker(values.values())
         slicing = Slicing(plan, part, _step(part), room, contained=image is not None)
         with fresh_folder(room, part) as fresh, short_folder(room) as short:
             hosts = slicing.lay_out(fresh.folder)
-            if not hosts:
-                return ()
-            request = _leftovers.request(
-                slicing,
-                fresh.folder,
-                short,
-                vaults=self._vaults,
-                passed=self._passed,
-                wait=self._target_wait,
-            )
-            with _server(short, _Nobody(), values, masker) as server:
-                request["environment"] |= server.environment
-                inside = _environments.contain(request, image, plan, room) if image else None
-                self._child(request, server, room, self._target_wait + _ASKING, inside)
-            return tuple(map(masker.text, _leftovers.read(hosts, short, raw=_has_raw(part))))
+            if hosts:
+                request = make(slicing, fresh.folder, short, vaults=self._vaults, passed=self._passed)
+                with _server(short, _Nobody(), values, masker) as server:
+                    request["environment"] |= server.environment
+                    inside = _environments.contain(request, image, plan, room) if image else None
+                    self._child(request, server, room, self._target_wait + _ASKING, inside)
+            yield hosts, short, masker
 
     def _secrets(self, declared: Mapping[str, str]) -> dict[str, str]:
         wanted = {**declared, **{PREFIX + name: reference for name, reference in self._vaults.items()}}

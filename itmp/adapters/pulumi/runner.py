@@ -11,8 +11,8 @@ Rules kept here, in this order:
 """
 
 import tempfile
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal
 
 from itmp.adapters import supervisor
 from itmp.adapters.actions import ActionServer, short_parent
@@ -26,7 +26,7 @@ from itmp.adapters.pulumi.sources import materialise
 from itmp.adapters.pulumi.update import Update, Values
 from itmp.change import Permit
 from itmp.errors import Error, InvalidInputError, StaleError
-from itmp.execution.doors import Observer, Room, Slice
+from itmp.execution.doors import Observer, Room, Slice, Verdict
 from itmp.plan import Plan, PulumiStep
 
 
@@ -124,11 +124,19 @@ class PulumiRunner:
         self,
         plan: Plan,  # noqa: ARG002 -- the door's signature
         part: Slice,
-        host: str,
-    ) -> Literal["done", "not_done", "cannot_know"]:
-        """Answer for one resource (its urn) by its present value. Raises `Error` when it cannot be read."""
-        step = _step(part)
-        operations = [one for one in step.operations if one.urn == host and one.type in KINDS]
+        targets: tuple[str, ...],
+        *,
+        room: Room,  # noqa: ARG002 -- as above
+    ) -> dict[str, Verdict]:
+        """Answer for each resource (its urn) by its present value; what cannot be read cannot be known."""
+        found: dict[str, Verdict] = {}
+        for urn in targets:
+            with suppress(Error):
+                found[urn] = self._probe(_step(part), urn)
+        return found
+
+    def _probe(self, step: PulumiStep, urn: str) -> Verdict:
+        operations = [one for one in step.operations if one.urn == urn and one.type in KINDS]
         for (knob, resource), target in targets(operations).items():
             now = self._aws.read(knob, resource).value
             if now == target:

@@ -8,7 +8,7 @@ from itmp.adapters.probes import CheckRunner, DeclaredProber, ask, ask_until
 from itmp.errors import InvalidInputError, RefusedError
 from itmp.execution.doors import Slice
 from itmp.plan import AnsibleStep, CheckStep
-from itmp.plan.model import HttpProbe, TcpProbe
+from itmp.plan.model import CommandProbe, HttpProbe, TcpProbe
 
 
 class Site(http.server.BaseHTTPRequestHandler):
@@ -127,8 +127,12 @@ def test_a_refused_check_is_not_asked_and_the_others_are_told(site):
 
 
 def test_a_declared_probe_says_whether_the_effect_is_there(site, closed):
-    probes = {"a": HttpProbe(url=f"{site}/ok"), "b": TcpProbe(host="127.0.0.1", port=closed)}
-    step = AnsibleStep(id="s", title="s", playbook="p", hosts=("a", "b", "c"), expected=(), probes=probes)
+    probes = {
+        "a": HttpProbe(url=f"{site}/ok"),
+        "b": TcpProbe(host="127.0.0.1", port=closed),
+        "d": CommandProbe(argv=("true",)),
+    }
+    step = AnsibleStep(id="s", title="s", playbook="p", hosts=tuple("abcd"), expected=(), probes=probes)
     part = Slice(key="s", step=step, hosts=step.hosts)
-    answers = [DeclaredProber().probe(object(), part, host) for host in "abc"]
-    assert answers == ["done", "not_done", "cannot_know"]
+    answers = DeclaredProber().probe(object(), part, step.hosts, room=object())
+    assert answers == {"a": "done", "b": "not_done"}  # nobody is there to ask on hosts: d cannot be known

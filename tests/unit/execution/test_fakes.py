@@ -1,9 +1,11 @@
 """The shipped fakes keep the doors' contract, and fail in both ways."""
 
+from pathlib import Path
+
 import pytest
 
 from itmp.errors import Error
-from itmp.execution.doors import Slice
+from itmp.execution.doors import Room, Slice
 from itmp.testing.rig import Rig
 from itmp.testing.runners import Fuse, Killed, ScriptedObserver, ScriptedProber, ScriptedRunner, World
 from itmp.testing.small_plans import ansible, hosts, plan
@@ -50,7 +52,8 @@ def test_a_runner_can_die_before_an_effect_and_after_it(node, effects) -> None:
 def test_a_prober_sees_what_really_happened() -> None:
     world = World()
     prober = ScriptedProber(world, blind=["web2"])
-    assert prober.probe(PLAN, PART, "web1") == "not_done"
+    room = Room(folder=Path("/nowhere"), token="token", run="run")
+    assert prober.probe(PLAN, PART, ("web1",), room=room) == {"web1": "not_done"}
     run(ScriptedRunner(world), ScriptedObserver())
-    assert prober.probe(PLAN, PART, "web1") == "done"
-    assert prober.probe(PLAN, PART, "web2") == "cannot_know"
+    found = prober.probe(PLAN, PART, ("web1", "web2"), room=room)
+    assert found == {"web1": "done", "web2": "cannot_know"}

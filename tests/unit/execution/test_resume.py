@@ -349,7 +349,7 @@ def test_a_story_of_another_plan_is_refused() -> None:
 def test_a_log_that_fails_while_resuming_is_said_and_nothing_runs() -> None:
     rig = killed(Rig(plan([rolling(TWO, blocks())])), "before restart@1/2/web2")
     effects = len(rig.world.effects)
-    rig.arm(Fuse(6, lambda: LogUnavailableError("no room left")))
+    rig.arm(Fuse(7, lambda: LogUnavailableError("no room left")))
     summary = rig.resume()
     assert rig.fuse.nodes[-1] == "append action.reconciled"
     assert summary.exit_code == 16

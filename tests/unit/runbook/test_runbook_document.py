@@ -82,11 +82,11 @@ undo:
             "template",
         ),
         (
-            "steps: [{id: a, playbook: touch, probe: {command: {argv: [x]}}}]\n",
-            "7:42",
-            "unknown key 'command'",
+            "steps: [{id: a, playbook: touch, probe: {command: {argv: [x, '{{ y }}']}}}]\n",
+            "7:62",
+            "template",
         ),
-        ("steps: [{id: a, playbook: touch, probe: {}}]\n", "7:41", "exactly one of http and tcp"),
+        ("steps: [{id: a, playbook: touch, probe: {}}]\n", "7:41", "exactly one of http, tcp and command"),
         (
             "steps: [{rolling: {hosts: web, batches: [0]}, steps: [{id: a, playbook: touch}]}]\n",
             "7:42",

@@ -5,7 +5,8 @@ import yaml
 
 from itmp.documents import DocumentError
 from itmp.errors import InvalidInputError
-from itmp.plan import AnsibleStep, CheckStep, HttpProbe, RollingStep, TcpProbe
+from itmp.plan import AnsibleStep, CheckStep, CommandProbe, HttpProbe, RollingStep, TcpProbe
+from itmp.plan.showing import describe_probe
 from itmp.runbook import needs
 from itmp.testing.runbooks import HEAD, compile_runbook, read_runbook, small_world
 
@@ -24,6 +25,7 @@ steps:
         hosts: web1:web5
         tasks: [{name: "Say ${inputs.name}", ansible.builtin.command: {argv: [echo, "${inputs.n}", "${HOME}"]}}]
         probe: {http: {url: "http://${host.address}:8080/${host.name}", contains: "${host.name}"}}
+      - {id: asked, playbook: touch, probe: {command: {argv: [test, -e, "/var/${host.name}/${inputs.n}"], rc: 1, become: true}}}
       - {id: port, check: {tcp: {port: "${host.port}"}}, within: "${inputs.wait}"}
       - {id: run, check: {command: {argv: [check, "${inputs.name}"], rc: 3, contains: fine, every: 5s}}, within: 20s, always: true}
 undo:
@@ -44,6 +46,7 @@ def test_needs_stand_in_the_order_of_the_document():
     assert [(play.id, play.playbook, play.pattern, play.sliced) for play in wanted.plays] == [
         ("drain", "drain", "web", True),
         ("inline", "_itmp_inline", "web1:web5", True),
+        ("asked", "touch", "web", True),
         ("run", "_itmp_run", "web", True),
         ("undo-1", "touch", "", False),
     ]
@@ -59,13 +62,17 @@ def test_the_block_is_frozen_with_its_steps():
     assert isinstance(block, RollingStep)
     assert [len(batch) for batch in block.batches] == [3, 4, 1]
     assert (block.id, block.max_failures, block.on_failure) == ("rolling-1", 3, "undo")
-    drain, inline, port, run = block.steps
+    drain, inline, asked, port, run = block.steps
     assert isinstance(drain, AnsibleStep)
     assert (drain.vars, drain.secrets) == ({"n": 3, "text": "n=3"}, {"k": "file:/run/k"})
     assert (drain.delegates, drain.timeout) == (("lb1",), 45)
     assert inline.hosts == ("web1", "web5")
     assert isinstance(inline, AnsibleStep)
     assert inline.probes["web5"] == HttpProbe(url="http://10.0.0.5:8080/web5", contains="web5")
+    assert isinstance(asked, AnsibleStep)
+    there = CommandProbe(argv=("test", "-e", "/var/web2/3"), rc=1, become=True)
+    assert asked.probes["web2"] == there
+    assert describe_probe(there) == "as root, test -e /var/web2/3 exits with 1"
     assert isinstance(port, CheckStep)
     assert port.within == 45
     assert port.probes["web2"] == TcpProbe(host="10.0.0.2", port=22)
