@@ -20,6 +20,8 @@ from prey import below, callbacks_cut, reached, signaled, stopped
 
 Heal = Callable[[], object]
 BLOCK: Final = 65536
+RUNNER: Final = "ansible.child"
+SUPERVISOR: Final = "supervisor/_main.py"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,9 @@ def kill_cli(_: Ground, run: "subprocess.Popen[bytes]", __: random.Random) -> Hi
 
 
 def kill_runner(_: Ground, run: "subprocess.Popen[bytes]", __: random.Random) -> Hit | None:
-    return _hit(signaled(below(run, "ansible.child"), signal.SIGKILL))
+    """Kill what runs Ansible, and not its supervisor, whose command line names it too."""
+    runners = set(below(run, RUNNER)) - set(below(run, SUPERVISOR))
+    return _hit(signaled(runners, signal.SIGKILL))
 
 
 def kill_ansible(_: Ground, run: "subprocess.Popen[bytes]", __: random.Random) -> Hit | None:
@@ -81,7 +85,7 @@ def kill_ansible(_: Ground, run: "subprocess.Popen[bytes]", __: random.Random) -
 
 
 def kill_supervisor(_: Ground, run: "subprocess.Popen[bytes]", __: random.Random) -> Hit | None:
-    return _hit(signaled(below(run, "supervisor/_main.py"), signal.SIGKILL))
+    return _hit(signaled(below(run, SUPERVISOR), signal.SIGKILL))
 
 
 def kill_ssh(_: Ground, run: "subprocess.Popen[bytes]", chance: random.Random) -> Hit | None:
@@ -136,7 +140,7 @@ def kill_sshd(ground: Ground, run: "subprocess.Popen[bytes]", chance: random.Ran
 
 def power_off(ground: Ground, run: "subprocess.Popen[bytes]", chance: random.Random) -> Hit | None:
     """Cut a host's power; now and then its cable is out first, so that nobody hears that it ends."""
-    target = _target(ground, run, chance, ahead=0.3)
+    target = _target(ground, run, chance, ahead=0.2)
     if target is None:
         return None
     host, what, due = target
@@ -180,7 +184,7 @@ def cut_network(ground: Ground, run: "subprocess.Popen[bytes]", chance: random.R
 
 def fill_host(ground: Ground, run: "subprocess.Popen[bytes]", chance: random.Random) -> Hit | None:
     """Fill what the play writes to, or where modules put what they need, or both."""
-    target = _target(ground, run, chance, ahead=0.3)
+    target = _target(ground, run, chance, ahead=0.2)
     if target is None:
         return None
     host, what, due = target

@@ -201,8 +201,8 @@ def _aimed(ground: Ground, process: "subprocess.Popen[bytes]", aim: Aim) -> tupl
 
 
 def _came(ground: Ground, change: str, due: str, since: float) -> bool:
-    """Whether the run came to a host that it was yet to come to; true where none was."""
-    return not due or any(due in one.hosts and one.at >= since for one in told(ground, change)[0])
+    """Whether the run came to a host that it was yet to come to, in the slice under way or later; true where none was."""
+    return not due or any(due in one.hosts and one.ended >= since for one in told(ground, change)[0])
 
 
 def _run(ground: Ground, change: str) -> RunRecord | None:
