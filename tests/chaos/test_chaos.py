@@ -39,7 +39,7 @@ ONLY: Final = [name for name in os.environ.get("ITMP_CHAOS_HARMS", "").split(","
 TALLY: Final = os.environ.get("ITMP_CHAOS_TALLY", "")
 STRIKES: Final = 3
 """How often one run is harmed before its person has peace."""
-NIGHTS: Final = 8
+NIGHTS: Final = 5
 """How many nights a test may take for its strikes before a harm counts as blunt."""
 ROUNDS: Final = 8
 """How often a person goes on before giving up."""
