@@ -20,6 +20,8 @@ from prey import below, callbacks_cut, reached, signaled, stopped
 
 Heal = Callable[[], object]
 BLOCK: Final = 65536
+LOOKS: Final = 5
+"""How often a harm looks for a connection before there is one, about."""
 RUNNER: Final = "ansible.child"
 SUPERVISOR: Final = "supervisor/_main.py"
 
@@ -58,7 +60,7 @@ def _target(
     """
     found = reached(ground, run)
     away = [host for host in WEB if host not in found]
-    if away and chance.random() < ahead:
+    if away and chance.random() < (ahead if found else ahead / LOOKS):
         host = chance.choice(away)
         return host, f"{host}, not yet come to", host
     if not found:
