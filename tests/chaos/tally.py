@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-SHARE: Final = 0.4
+SHARE: Final = 1 / 3
 """What share of a harm's attempts must hit: fewer, and the harm itself is blunt."""
-FEW: Final = 5
+FEW: Final = 8
 """Below this number of attempts a share says nothing; one hit is asked for."""
 
 

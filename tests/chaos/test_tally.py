@@ -28,8 +28,9 @@ def test_hits_alone_count_towards_the_moments() -> None:
 
 
 def test_a_harm_that_seldom_hits_is_blunt() -> None:
-    assert wrong(table([HIT] * 2 + [MISS] * 3), 2) == []
-    assert wrong(table([HIT] * 2 + [MISS] * 4), 2) == ["kill_ssh hit 2 times in 6 attempts"]
+    assert wrong(table([HIT] * 3 + [MISS] * 6), 3) == []
+    assert wrong(table([HIT] * 3 + [MISS] * 7), 3) == ["kill_ssh hit 3 times in 10 attempts"]
+    assert wrong(table([HIT] + [MISS] * 6), 1) == []
     assert wrong(table([MISS]), 0) == ["kill_ssh hit 0 times in 1 attempts"]
 
 
