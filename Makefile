@@ -39,8 +39,16 @@ test-foreign: setup ## every foreign project under bare Ansible and under itmp, 
 
 CHAOS ?= 200
 SEED ?= $(shell date +%s)
-test-chaos: setup ## harm at CHAOS random moments (200), by SEED
-	ITMP_CHAOS=$(CHAOS) ITMP_CHAOS_SEED=$(SEED) $(BIN)/python -m pytest -n 2 --dist load -p no:randomly tests/chaos
+TALLY := .pytest_cache/chaos-tally
+test-chaos: root setup ## harm at CHAOS random moments (200), by SEED; each must hit; needs root
+	mkdir -p $(dir $(TALLY)) && rm -f $(TALLY)
+	ITMP_CHAOS=$(CHAOS) ITMP_CHAOS_SEED=$(SEED) ITMP_CHAOS_TALLY=$(TALLY) \
+	  $(BIN)/python -m pytest -n 2 --dist load -p no:randomly tests/chaos; ended=$$?; \
+	  $(BIN)/python tests/chaos/tally.py $(TALLY) $(CHAOS) && exit $$ended
+
+.PHONY: root
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "this needs root: its hosts are namespaces, whose power, network and disks are harmed" >&2; exit 1; }
 
 test-crash: setup ## faults at every system call, power cuts, killed writers: the log keeps its promises (some minutes)
 	$(BIN)/python -m pytest -n 2 -p no:randomly tests/crash/all_*.py

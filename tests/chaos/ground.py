@@ -5,6 +5,7 @@ TIME`, then `end NAME TIME` or `fail NAME TIME`. The journal is on the host's di
 """
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -23,6 +24,7 @@ WEB: Final = ("web1", "web2", "web3")
 HOME: Final = "/srv/w"
 """The folder of a test on each host, as the host sees it."""
 STATE_SIZE: Final = "96m"
+FULL_SIZE: Final = "64k"
 ACT: Final = """\
 #!/bin/sh
 trap "" HUP
@@ -122,6 +124,28 @@ class Ground(Place):
         """The host's journal."""
         words = [line.split() for line in self.journal(host)]
         return [Line(what=what, act=act, at=float(at)) for what, act, at in words]
+
+    def moment(self) -> str:
+        """Return the type of the log's last event: where in its way a run is."""
+        last = max((self.root / ".itmp/log/.state").glob("journal*"), key=lambda path: path.stat().st_mtime)
+        found = re.findall(rb'"type":"([a-z._-]+)"', last.read_bytes())
+        return found[-1].decode() if found else ""
+
+    def fill(self, host: str, *folders: str) -> None:
+        """Lay a small full disk over each folder of a host, with what is there on it; the disk of the play comes empty."""
+        for folder in folders:
+            keep = f"cp -a {folder}/. /mnt/full" if folder != f"{HOME}/disk" else ":"
+            self.shell(
+                host,
+                f"mkdir -p /mnt/full && mount -t tmpfs -o mode=$(stat -c %a {folder}),size={FULL_SIZE} full /mnt/full"
+                f" && {{ {keep} 2>/dev/null; cat /dev/zero >> /mnt/full/fill 2>/dev/null; true; }}"
+                f" && mount --move /mnt/full {folder}",
+            )
+
+    def free(self, host: str, *folders: str) -> None:
+        """Take the full disks away again."""
+        for folder in folders:
+            self.shell(host, f"umount -l {folder}")
 
     def quiet(self, host: str) -> None:
         """Wait until nothing acts on the host any more, as a person who looks there would."""

@@ -1,23 +1,28 @@
 """Harm at random moments: afterwards every host is accounted for, and the log agrees with the hosts' own journals.
 
-Each test harms one run several times, as bad nights do: the run, then whatever a person starts to take it up. `ITMP_CHAOS`
-is the number of moments (a thin sample by default), `ITMP_CHAOS_SEED` the seed: each test's name holds its own, so that it
-can be struck again at about the same moments. Where `ITMP_CHAOS_NOTES` names a file, each moment gets a line there.
+Each test harms one run several times, as bad nights do: the run, then whatever a person starts to take it up. A harm that
+found nothing of the run alive has not struck: another moment is drawn, of this command, the next one or another night.
+`ITMP_CHAOS` is the number of moments (a thin sample by default), `ITMP_CHAOS_SEED` the seed: each test's name holds its
+own, so that it can be struck again at about the same moments. Where `ITMP_CHAOS_TALLY` names a file, each attempt gets a
+line there, which `tally.py` counts.
 """
 
 import os
 import random
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from ground import WEB, Ground, document, pause
-from harms import HARMS, Heal
+from harms import HARMS, Hit
 from places import PATIENCE, carriers, wait_for
-from truth import GOOD, agree, finished
+from tally import Attempt, note
+from truth import GOOD, agree, finished, told
 
 from itmp.change import RunRecord
 from itmp.lab import namespaces
@@ -25,24 +30,34 @@ from itmp.workspace import Workspace, close, evidence, reconcile
 from itmp.workspace.changes import find
 from itmp.workspace.watching import lost, status
 
+if TYPE_CHECKING:
+    import subprocess
+
 COUNT: Final = int(os.environ.get("ITMP_CHAOS", "3"))
 SEED: Final = int(os.environ.get("ITMP_CHAOS_SEED", "7"))
 ONLY: Final = [name for name in os.environ.get("ITMP_CHAOS_HARMS", "").split(",") if name] or sorted(HARMS)
-NOTES: Final = os.environ.get("ITMP_CHAOS_NOTES", "")
+TALLY: Final = os.environ.get("ITMP_CHAOS_TALLY", "")
 STRIKES: Final = 3
 """How often one run is harmed before its person has peace."""
+NIGHTS: Final = 5
+"""How many nights a test may take for its strikes before a harm counts as blunt."""
 ROUNDS: Final = 8
 """How often a person goes on before giving up."""
 GROWTH: Final = 21_000
 """Bytes of events that an undisturbed run writes, about."""
 LEAST: Final = 4_500
 """The same of an undo, and of whatever takes a run up, at least."""
+LULL: Final = 1.0
+"""Seconds for which the log of a run may lie still while it works, about."""
 NETWORK: Final = frozenset({"kill_sshd", "power_off", "reboot", "cut_network"})
 
 pytestmark = [
     pytest.mark.hosts,
     pytest.mark.xdist_group("chaos"),
-    pytest.mark.skipif(bool(namespaces.why_not()), reason="needs namespace hosts"),
+    # Who asked for moments by number must not take a run without any for a good one.
+    pytest.mark.skipif(
+        bool(namespaces.why_not()) and "ITMP_CHAOS" not in os.environ, reason="needs namespace hosts"
+    ),
 ]
 
 
@@ -60,12 +75,19 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ground, st
 
 
 @pytest.fixture
-def ground(tmp_path: Path, model: tuple[Ground, str]) -> Iterator[Ground]:
-    made = Ground.like(model[0], tmp_path / "w")
+def grounds(tmp_path: Path, model: tuple[Ground, str]) -> Iterator[Callable[[], Ground]]:
+    """Give a way to a fresh ground for each night."""
+    made: list[Ground] = []
+
+    def fresh() -> Ground:
+        made.append(Ground.like(model[0], tmp_path / f"n{len(made)}" / "w"))
+        return made[-1]
+
     try:
-        yield made
+        yield fresh
     finally:
-        made.leave()
+        for ground in made:
+            ground.leave()
 
 
 def drawn() -> list[str]:
@@ -83,11 +105,20 @@ def drawn() -> list[str]:
 
 @pytest.mark.parametrize("name", drawn())
 def test_after_any_harm_every_host_is_accounted_for(
-    ground: Ground, model: tuple[Ground, str], name: str
+    grounds: Callable[[], Ground], model: tuple[Ground, str], name: str
 ) -> None:
     chance, change = random.Random(name), model[1]  # noqa: S311 - as above
+    harms, nights = deque(name.partition("-")[0].split("+")), 0
+    while harms:
+        nights += 1
+        assert nights <= NIGHTS, f"{harms[0]} finds nothing to harm"
+        night(grounds(), change, harms, name, chance)
+
+
+def night(ground: Ground, change: str, harms: deque[str], name: str, chance: random.Random) -> None:
+    """Harm one run until it is at its end, or no harm is left; then take it to its end."""
     undo, base = chance.random() < 0.35, ground.grown()
-    for harm in name.partition("-")[0].split("+"):
+    while harms:
         run = _run(ground, change)
         undo = undo or (run is not None and run.state == "succeeded")  # there is no way but back
         if run is not None and (run.state == "undone" or (undo and not run.slices)):
@@ -96,8 +127,9 @@ def test_after_any_harm_every_host_is_accounted_for(
             look(ground, change)
         typed = words(run, change, undo=undo)
         more = LEAST if typed[0] == "undo" else max(LEAST, base + GROWTH - ground.grown())
-        point = int(chance.random() * more)
-        strike(ground, (*typed, "--key", "alice", "--json"), harm, point, chance)
+        aim = Aim(test=name, harm=harms[0], point=int(chance.random() * more), chance=chance)
+        if strike(ground, change, typed, aim):
+            harms.popleft()
         agree(ground, change)
     back(ground, change) if undo else on(ground, change)
     agree(ground, change)
@@ -114,37 +146,63 @@ def words(run: RunRecord | None, change: str, *, undo: bool) -> tuple[str, ...]:
     return ("undo", change) if undo else ("resume", change, "--retry", "failed,unreachable")
 
 
-def strike(ground: Ground, typed: tuple[str, ...], harm: str, point: int, chance: random.Random) -> None:
-    """Start a command, harm it once the log has grown by `point`, wait for its end, heal, and require that nothing is left."""
-    start, before = time.monotonic(), ground.grown()
-    process = ground.start(*typed)
-    wait_for(lambda: process.poll() is not None or ground.grown() - before >= point, "the moment")
-    pause(chance.uniform(0, 0.4))
-    alive = process.poll() is None
-    heal: Heal = HARMS[harm](ground, process, chance)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """What is to strike one command, and when: once the log has grown by `point` bytes, about."""
+
+    test: str
+    harm: str
+    point: int
+    chance: random.Random
+
+
+def strike(ground: Ground, change: str, typed: tuple[str, ...], aim: Aim) -> bool:
+    """Start a command, harm it, wait for its end, heal, and require that nothing is left; return whether it was hit."""
+    start = time.monotonic()
+    process = ground.start(*typed, "--key", "alice", "--json")
+    hit, moment = _aimed(ground, process, aim)
+    since = time.time()
     try:
         process.wait(PATIENCE)
     finally:
-        heal()
-    _note(
-        harm,
-        typed[0],
-        "alive" if alive else "ended",
-        process.returncode,
-        f"{ground.grown() - before}/{point}",
-        start,
-    )
+        if hit:
+            hit.heal()
     assert process.returncode != 70, ground.ended(process)
-    wait_for(lambda: not _left(ground), f"what {harm} left to end")
-    for host in WEB if harm in NETWORK else ():
+    wait_for(lambda: not _left(ground), f"what {aim.harm} left to end")
+    for host in WEB if aim.harm in NETWORK else ():
         wait_for(lambda host=host: ground.answers(host), f"{host} to answer again")  # type: ignore[misc]
+    met = hit is not None and hit.proof(process.returncode) and _came(ground, change, hit.due, since)
+    attempt = Attempt(
+        test=aim.test,
+        harm=aim.harm,
+        command=typed[0],
+        moment=moment,
+        what=hit.what if hit else "nothing",
+        hit=met,
+        code=process.returncode,
+        seconds=round(time.monotonic() - start, 1),
+    )
+    note(TALLY, attempt)
+    return met
 
 
-def _note(*words: object) -> None:
-    if NOTES:
-        *said, start = words
-        with Path(NOTES).open("a") as file:
-            file.write(f"{SEED} {' '.join(map(str, said))} {time.monotonic() - float(str(start)):.1f}s\n")
+def _aimed(ground: Ground, process: "subprocess.Popen[bytes]", aim: Aim) -> tuple[Hit | None, str]:
+    """Strike at the drawn moment, or at later ones while there is nothing to hit and the command lasts."""
+    before = ground.grown()
+    wait_for(lambda: process.poll() is not None or ground.grown() - before >= aim.point, "the moment")
+    pause(aim.chance.uniform(0, LULL))
+    while process.poll() is None:
+        moment = ground.moment()
+        hit = HARMS[aim.harm](ground, process, aim.chance)
+        if hit:
+            return hit, moment
+        pause(aim.chance.uniform(0.02, 0.4))
+    return None, ground.moment()
+
+
+def _came(ground: Ground, change: str, due: str, since: float) -> bool:
+    """Whether the run came to a host that it was yet to come to, in the slice under way or later; true where none was."""
+    return not due or any(due in one.hosts and one.ended >= since for one in told(ground, change)[0])
 
 
 def _run(ground: Ground, change: str) -> RunRecord | None:
