@@ -31,8 +31,9 @@ _STYLES: Final = {
     "skipped": "36", "not_reached": "36", "denied": "31", "bold": "1", "dim": "2",
 }  # fmt: skip
 STYLES: Final = {
-    "ok": "green", "changed": "yellow", "failed": "red", "unreachable": "red", "unknown": "magenta",
-    "skipped": "cyan", "not_reached": "cyan", "bold": "bold", "dim": "dim",
+    "ok": "green", "changed": "yellow", "failed": "red", "unreachable": "red", "denied": "red",
+    "unknown": "magenta", "skipped": "cyan", "not_reached": "cyan", "bold": "bold",
+    "dim": "dim",
 }  # fmt: skip
 """The same styles by the names that rich has for them."""
 

@@ -3,7 +3,8 @@
 Rules kept here, for each action:
 1. nothing more happens after the first refusal, or once the log has failed where it must be written before;
 2. a stop request takes effect between two actions;
-3. it conforms to the plan, else the refusal is in the log before the runner hears of it;
+3. it conforms to the plan, else the refusal is in the log before the runner hears of it: as a `denied` result of its
+   target, where that is one of the slice's, and as the end of the run;
 4. a resource operation's intent is durable before the operation;
 5. every result is written; when that fails the slice in flight is finished, and counts as unknown.
 """
@@ -114,7 +115,7 @@ class Watch:
     def _admit(self, action: Action) -> None:
         if self._stopping():
             raise StopRequestedError
-        self._conform(action)
+        self._conform(action, begun=False)
         if isinstance(self._part.step, PulumiStep):
             try:
                 self._intents[action.id] = self._recorder.action_intended(self._part, self._intent, action)
@@ -122,10 +123,12 @@ class Watch:
                 self.broken = error
                 raise
 
-    def _conform(self, action: Action) -> None:
+    def _conform(self, action: Action, *, begun: bool) -> None:
         try:
             self._conformance.check(action)
         except ConformanceError as error:
+            if not begun and action.host in targets(self._part):  # no intent covers a result on another
+                self.after(_denied(action, error))
             why = f"{error.where}: {error.what}"
             self._write(lambda: self._recorder.run_stopped(why))
             raise
@@ -145,7 +148,8 @@ class Watch:
                     path=result.path,
                     line=result.line,
                     delegate=result.delegate,
-                )
+                ),
+                begun=True,
             )
         except ConformanceError as error:
             self.refusal = error
@@ -160,6 +164,21 @@ class Watch:
             write()
         except Error as error:
             self.broken = error
+
+
+def _denied(action: Action, error: ConformanceError) -> ActionResult:
+    """Return the result of an action that is not let happen."""
+    return ActionResult(
+        id=action.id,
+        host=action.host,
+        action=action.action,
+        outcome="denied",
+        path=action.path,
+        line=action.line,
+        name=action.name,
+        delegate=action.delegate,
+        message=error.what,
+    )
 
 
 class Teller:

@@ -100,6 +100,20 @@ def test_a_local_connection_that_the_plan_shows_is_used(world, tmp_path):
     ]
 
 
+@pytest.mark.fleet
+def test_the_keyword_port_leads_to_no_other_port_than_the_plans(world):
+    """A port of the inventory beats the keyword, as for bare Ansible; without one the plan has ssh's own port."""
+    lab = world.root / "inventories" / "lab.yml"
+    port = world.fleet.host("web1").port
+    lab.write_text("".join(line for line in lab.read_text().splitlines(keepends=True) if "port" not in line))
+    play = (
+        "- {hosts: web1, gather_facts: false, port: %d, tasks: [{name: Go, ansible.builtin.raw: 'true'}]}\n"
+    )
+    recorder = world.play(play % port)
+    assert recorder.outcomes("Go") == {"web1": "failed"}
+    assert f"port {port} for 'web1'" in recorder.of("Go").message
+
+
 # What an approver is shown, and what is refused: no hosts are needed for it.
 
 

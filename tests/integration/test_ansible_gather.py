@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import ansible.modules
 import pytest
 
 from itmp.adapters.ansible import AnsibleSources
@@ -452,3 +453,24 @@ def test_ten_thousand_hosts_are_quick_enough_to_count(root):
     assert facts.inventory is not None
     assert len(facts.inventory.hosts) == 10_000
     assert len(facts.inventory.patterns["h000*"]) == 100
+
+
+def test_a_device_whose_key_is_not_checked_by_the_plan_is_named(root):
+    write(root, "inventories/group_vars/db.yml", "ansible_connection: ansible.netcommon.network_cli\n")
+    plugin = "collections/ansible_collections/ansible/netcommon/plugins/connection/network_cli.py"
+    write(root, plugin, "DOCUMENTATION = 'name: network_cli'\n")
+    said = "ansible.netcommon.network_cli checks the device's key by the executor's ~/.ssh/known_hosts"
+    assert gather(root, need()).notes == (f"host db1: {said}, not by the plan's pinned keys",)
+
+
+NOT_OF_HOSTS = {"add_host", "async_wrapper", "import_playbook", "import_role", "import_tasks", "include_role", "include_tasks", "meta"}  # fmt: skip
+
+
+def test_every_module_of_ansible_core_is_expected_by_its_full_name(root):
+    folder = Path(ansible.modules.__file__).parent
+    names = {file.stem for file in folder.glob("*.py") if not file.stem.startswith("_")} - NOT_OF_HOSTS
+    free = {"command", "raw", "script", "shell"}
+    tasks = [{name: "true" if name in free else {"seconds": 1}} for name in sorted(names)]
+    write(root, "playbooks/every.yml", json.dumps([{"hosts": "db", "gather_facts": False, "tasks": tasks}]))
+    found = {task.action for task in gather(root, need("every")).plays["a"].expected}
+    assert found == {f"ansible.builtin.{name}" for name in names}

@@ -96,3 +96,32 @@ def test_a_callback_from_elsewhere_or_in_our_place_is_refused(world, name):
     world.looking = {"callbacks": (name,)}
     with pytest.raises(Error):
         world.facts()
+
+
+SHELL = """
+DOCUMENTATION = '''
+name: loud
+short_description: says so
+extends_documentation_fragment: [shell_common]
+'''
+from ansible.plugins.shell.sh import ShellModule as Plain
+
+class ShellModule(Plain):
+    COMPATIBLE_SHELLS = frozenset()
+    def env_prefix(self, **variables):
+        return 'SAID=loud ' + super().env_prefix(**variables)
+"""
+SHOUT = """
+- hosts: web1
+  gather_facts: false
+  vars: {ansible_shell_type: loud}
+  tasks: [{name: Say, ansible.builtin.command: printenv SAID, register: said}, {name: Tell, ansible.builtin.debug: {msg: "{{ said.stdout }}"}}]
+"""
+
+
+def test_a_shell_plugin_of_the_project_is_named_and_used(world):
+    world.write("playbooks/shell_plugins/loud.py", SHELL)
+    recorder = world.play(SHOUT)
+    assert recorder.of("Tell").message == "loud"
+    noted = "project/playbooks/shell_plugins/loud.py is code that runs on the executor's own machine"
+    assert noted in world.facts().notes

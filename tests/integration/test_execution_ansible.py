@@ -83,3 +83,41 @@ def test_a_task_that_the_plan_does_not_hold_stops_the_play_before_it(world) -> N
     assert summary.hosts == {"web1": "failed", "web2": "failed"}
     assert not (world.fleet.host("web1").root / "stray").exists()
     assert "play.yml" in next(e.data["why"] for e in rig.journal.events if e.type == "run.stopped")
+
+
+BOOK = """
+- hosts: web1
+  gather_facts: false
+  tasks:
+    - name: Approved
+      ansible.builtin.command: "true"
+- import_playbook: second.yml
+"""
+SECOND = """
+- hosts: web
+  tasks:
+    - name: Of the second play
+      ansible.builtin.command: "touch {{ host_root }}/second"
+"""
+
+
+def test_a_play_that_the_plan_does_not_hold_is_stopped_before_its_first_action(world) -> None:
+    """The second playbook is approved as a file, and none of its play's work: not even its facts are gathered."""
+    world.write("playbooks/play.yml", BOOK)
+    world.write("playbooks/second.yml", SECOND)
+    plan = world.plan()
+    step = plan.manifest.steps[0]
+    fewer = tuple(task for task in step.expected if not task.path.endswith("second.yml"))  # type: ignore[union-attr]
+    manifest = dataclasses.replace(plan.manifest, steps=(dataclasses.replace(step, expected=fewer),))
+    rig = rig_of(world, Plan.build(manifest, {p: plan.artifact(p) for p in plan.manifest.artifacts}))
+    summary = rig.execute()
+    assert (type(summary.cause), summary.exit_code) == (ConformanceError, 15)
+    (denied,) = [e for e in rig.journal.events if e.type == "action.finished" and e.outcome == "denied"]
+    assert (denied.action, denied.data["path"], denied.data["line"]) == (
+        "ansible.builtin.gather_facts",
+        "project/playbooks/second.yml",
+        2,
+    )
+    assert denied.target["id"] == "web1"
+    assert denied.data["message"].endswith("was not approved, after project/playbooks/play.yml:5")
+    assert not (world.fleet.host("web1").root / "second").exists()

@@ -14,7 +14,7 @@ from typing import Final
 
 from itmp.errors import InvalidInputError
 
-_HONOURED: Final[Mapping[str, frozenset[str]]] = {
+HONOURED: Final[Mapping[str, frozenset[str]]] = {
     "defaults": frozenset(
         [
             "any_errors_fatal",
@@ -182,7 +182,7 @@ def _honours(section: str, key: str, value: str) -> bool:
         return value.strip().removeprefix("ansible.builtin.") in _STRATEGIES
     if (section, key) == ("defaults", "transport"):
         return value.strip() in {"ssh", "smart"}
-    return key in _HONOURED.get(section, ()) and "\n" not in value
+    return key in HONOURED.get(section, ()) and "\n" not in value
 
 
 def _inside(value: str) -> Iterator[str]:

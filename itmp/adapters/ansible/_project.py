@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import yaml
 
-from itmp.adapters.ansible import _config
+from itmp.adapters.ansible import _config, _requirements
 from itmp.adapters.ansible.layout import PROJECT_CONFIG
 from itmp.documents import Problem
 from itmp.errors import InvalidInputError
@@ -61,7 +61,8 @@ def collect(root: Path, catalog: str) -> tuple[dict[str, bytes], list[Problem]]:
 
 
 def _walk(root: Path, catalog: str, more: list[str]) -> Iterator[tuple[str, Path]]:
-    """Yield artifact path and file: the catalog, roles and collections of the workspace, `more` of its folders."""
+    """Yield artifact path and file: the catalog, roles, collections, requirements, `more` folders of the workspace."""
+    yield from ((f"project/{name}", root / name) for name in _requirements.NAMES if (root / name).is_file())
     standard = ((catalog, "playbooks"), ("roles", "roles"), ("collections", "collections"))
     for folder, prefix in (*standard, *((name, name) for name in more)):
         for file in _files(root / folder, ()):

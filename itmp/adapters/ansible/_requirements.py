@@ -1,8 +1,8 @@
 """What `requirements.yml` asks for, held against the roles that the project has: a plan installs nothing.
 
-Rules kept here: the roles' bytes are artifacts, so their digest is what people approve; the file only says what
-was meant. A role that is missing, or installed in another version, is named to the approver with the command that
-mends it; a role that a playbook needs and that is missing is refused by Ansible's parser anyway.
+Rules kept here (and in `_collections` for collections): the roles' bytes are artifacts, so their digest is what people
+approve; the file only says what was meant. A role that is missing, or installed in another version, is named to the
+approver with the command that mends it; one that a playbook needs and that is missing is refused by Ansible's parser.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,19 +11,27 @@ from typing import Any, Final
 
 import yaml
 
-_NAMES: Final = ("requirements.yml", "requirements.yaml")
-_FOLDERS: Final = ("project/playbooks", "project/playbooks/roles", "project/roles")
+NAMES: Final = ("requirements.yml", "requirements.yaml")
+_FOLDERS: Final = (
+    *("project", "project/playbooks", "project/playbooks/roles", "project/roles"),
+    *("project/collections", "project/playbooks/collections"),
+)
 _ROLES: Final = ("project/playbooks/roles", "project/roles")
 _INSTALLED: Final = "meta/.galaxy_install_info"
 
 
 def notes(artifacts: Mapping[str, bytes]) -> Iterator[str]:
     """Yield one line for each role of a requirements file that is not there, or not in its version."""
-    for path in (f"{folder}/{name}" for folder in _FOLDERS for name in _NAMES):
+    for path, shown in files(artifacts):
+        for name, version in _asked(artifacts[path]):
+            yield from _held(artifacts, name, version, shown)
+
+
+def files(artifacts: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
+    """Yield each requirements file: the artifact's path, and its path as a person knows it."""
+    for path in (f"{folder}/{name}" for folder in _FOLDERS for name in NAMES):
         if path in artifacts:
-            shown = path.removeprefix("project/")
-            for name, version in _asked(artifacts[path]):
-                yield from _held(artifacts, name, version, shown)
+            yield path, path.removeprefix("project/")
 
 
 def _held(artifacts: Mapping[str, bytes], name: str, version: str, shown: str) -> Iterator[str]:
@@ -39,7 +47,7 @@ def _held(artifacts: Mapping[str, bytes], name: str, version: str, shown: str) -
 
 def _asked(data: bytes) -> Iterator[tuple[str, str]]:
     """Yield name and version of each role; the old form is a list, the new one has a key `roles`."""
-    value = _load(data)
+    value = load(data)
     roles = value.get("roles") if isinstance(value, Mapping) else value
     for role in roles if isinstance(roles, list) else ():
         if isinstance(role, Mapping):
@@ -50,11 +58,12 @@ def _asked(data: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _mapping(data: bytes) -> Mapping[str, Any]:
-    value = _load(data)
+    value = load(data)
     return value if isinstance(value, Mapping) else {}
 
 
-def _load(data: bytes) -> Any:
+def load(data: bytes) -> Any:
+    """Return what a file of YAML says; None for one that is none."""
     try:
         return yaml.safe_load(data)
     except (yaml.YAMLError, ValueError, RecursionError):

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,9 +23,8 @@ ENVIRONMENT: Final = "execution_environment"
 COLLECTIONS_OF_IMAGE: Final = "ITMP_IMAGE_COLLECTIONS"
 """The variable that says inside a container where the image's own collections lie."""
 
-_COLLECTION: Final = re.compile(
-    r"project/(?:playbooks/)?collections/ansible_collections/(\w+)/(\w+)/(MANIFEST\.json|galaxy\.yml)"
-)
+_COLLECTION: Final = re.compile(r"(project/.+?)/ansible_collections/(\w+)/(\w+)/")
+_PLACES: Final = ("project/playbooks/collections", "project/collections")
 
 
 def present() -> dict[str, str]:
@@ -34,17 +33,33 @@ def present() -> dict[str, str]:
     return found | {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
 
 
-def of_collections(artifacts: Mapping[str, bytes]) -> dict[str, str]:
+def places(asked: Sequence[str]) -> tuple[str, ...]:
+    """Return where Ansible looks for collections among the artifacts, in its order; `asked` is the project's word."""
+    own = (f"project/{path}".removesuffix("/ansible_collections") for path in asked)
+    return tuple(dict.fromkeys((*own, *_PLACES)))
+
+
+def held(artifacts: Mapping[str, bytes], searched: Sequence[str] = _PLACES) -> dict[str, str]:
+    """Return the version of each collection where Ansible finds it first; empty for one that states none."""
+    first: dict[str, tuple[int, str]] = {}
+    for path in artifacts:
+        found = _COLLECTION.match(path)
+        if found and found[1] in searched:
+            name, here = f"{found[2]}.{found[3]}", (searched.index(found[1]), found[0])
+            first[name] = min(first.get(name, here), here)
+    return {name: _version(artifacts, folder) for name, (_, folder) in sorted(first.items())}
+
+
+def _version(artifacts: Mapping[str, bytes], folder: str) -> str:
+    """Return what a collection states; a built one's MANIFEST.json wins over its galaxy.yml."""
+    said = (_stated(artifacts.get(f"{folder}{name}", b"")) for name in ("MANIFEST.json", "galaxy.yml"))
+    return next(filter(None, said), "")
+
+
+def of_collections(artifacts: Mapping[str, bytes], searched: Sequence[str] = _PLACES) -> dict[str, str]:
     """Return the version of each collection among `artifacts` that states one, as `collection NAMESPACE.NAME`."""
-    found: dict[str, str] = {}
-    for path in sorted(
-        artifacts, reverse=True
-    ):  # a built collection's MANIFEST.json wins over its galaxy.yml
-        if match := _COLLECTION.fullmatch(path):
-            version = _stated(artifacts[path])
-            if version:
-                found[f"collection {match[1]}.{match[2]}"] = version
-    return found
+    found = held(artifacts, searched)
+    return {f"collection {name}": version for name, version in found.items() if version}
 
 
 def of_image(environment: Mapping[str, str]) -> dict[str, str]:
@@ -93,4 +108,14 @@ def _stated(data: bytes) -> str:
     return str(version)[:40] if version else ""
 
 
-__all__ = ["COLLECTIONS_OF_IMAGE", "ENVIRONMENT", "moved", "of_collections", "of_image", "present", "require"]
+__all__ = [
+    "COLLECTIONS_OF_IMAGE",
+    "ENVIRONMENT",
+    "held",
+    "moved",
+    "of_collections",
+    "of_image",
+    "places",
+    "present",
+    "require",
+]

@@ -16,6 +16,7 @@ from typing import Any, Final
 from itmp.adapters import containers
 from itmp.adapters.ansible import (
     _asking,
+    _collections,
     _config,
     _environments,
     _guards,
@@ -40,8 +41,6 @@ _RESERVED: Final = "itmp_"
 _ALLOWED: Final = (_guards.KEYS, _guards.CONTROL)
 _ARGUMENT_DO: Final = "Remove it: of ssh arguments a plan takes ProxyJump (-J) and what leads nowhere."
 _PLACE: Final = re.compile(r"(.+?):(\d+)(?::(\d+))?")
-_USERS: Final = Path("~/.ansible/collections")
-_SYSTEM: Final = Path("/usr/share/ansible/collections")
 
 
 class AnsibleSources:
@@ -80,7 +79,8 @@ class AnsibleSources:
         image = containers.find(needs.image) if needs.image and needs.plays else None
         public = frozenset(name for play in needs.plays for name in play.public_vars)
         artifacts, problems = self._bytes(needs)
-        notes = (*self._notes(artifacts), *_environments.notes(needs.image if image else ""))
+        elsewhere = {} if image else _collections.found_elsewhere()  # an image's own collections are read
+        notes = (*self._notes(artifacts, elsewhere), *_environments.notes(needs.image if image else ""))
         with tempfile.TemporaryDirectory(prefix="itmp-plan-") as scratch:
             folder, temporary = Path(scratch) / "layout", Path(scratch) / "tmp"
             environment = self._environment(folder, temporary)
@@ -101,13 +101,13 @@ class AnsibleSources:
             layout.lay_out(folder, artifacts.items())
             environment = self._for_parsing(folder, temporary)
             answer = _asking.ask(Path(scratch), environment, needs, str(self._root), image)
-        _refuse(answer["problems"], self._catalog)
+        _refuse([_advised(one, artifacts, elsewhere) for one in answer["problems"]], self._catalog)
         used = _used(answer, needs)
         ways = self._settle([host for host in answer["hosts"] if host["name"] in used], artifacts)
         _ways.require(ways, answer["unknown_connections"])
         if ways.to_bytes():
             artifacts[layout.WAYS] = ways.to_bytes()
-        return self._facts(answer, snapshot, artifacts, notes, ways)
+        return self._facts(answer, snapshot, artifacts, (*notes, *_ways.notes(ways)), ways)
 
     def _settle(self, hosts: list[Mapping[str, Any]], artifacts: Mapping[str, bytes]) -> Ways:
         """Return how each host is reached; raise `DocumentError` for what no plan does on the way."""
@@ -147,7 +147,8 @@ class AnsibleSources:
 
     def _for_reading(self, environment: Mapping[str, str]) -> dict[str, str]:
         """Inventory plugins come from the workspace or the user's installation: reading is not running."""
-        places = [self._root / self._catalog / "collections", self._root / "collections", _USERS, _SYSTEM]
+        places = [self._root / self._catalog / "collections", self._root / "collections"]
+        places += [_collections.USERS, _collections.SYSTEM]
         changed = {"ANSIBLE_VARS_ENABLED": "", "ANSIBLE_COLLECTIONS_PATH": ":".join(map(str, places))}
         if (self._root / "ansible.cfg").is_file():
             changed["ANSIBLE_CONFIG"] = str(self._root / "ansible.cfg")
@@ -184,7 +185,7 @@ class AnsibleSources:
             found[f"{layout.CALLBACKS}/{file.name}"] = file.read_bytes()
         return found
 
-    def _notes(self, artifacts: Mapping[str, bytes]) -> tuple[str, ...]:
+    def _notes(self, artifacts: Mapping[str, bytes], elsewhere: Mapping[str, str]) -> tuple[str, ...]:
         said = _config.read(artifacts.get(layout.PROJECT_CONFIG, b""))
         notes = [f"ansible.cfg: {line}" for line in said.ignored]
         code = {path for name in _config.CODE for path in said.folders.get(name, ())}
@@ -195,6 +196,7 @@ class AnsibleSources:
             if path.startswith(layout.CALLBACKS)
         ]
         notes += _requirements.notes(artifacts)
+        notes += _collections.notes(artifacts, _versions.held(artifacts, _searched(artifacts)), elsewhere)
         if not artifacts[layout.KNOWN_HOSTS].strip():
             notes.append(f"{self._known_hosts} is empty: SSH refuses every host (itmp hosts scan)")
         return tuple(notes)
@@ -263,7 +265,7 @@ class AnsibleSources:
             ),
             plays={name: _play_facts(value) for name, value in answer["plays"].items()},
             artifacts=artifacts,
-            versions={**answer["versions"], **_versions.of_collections(artifacts)},
+            versions={**answer["versions"], **_versions.of_collections(artifacts, _searched(artifacts))},
             sources=self._sources(artifacts),
             notes=notes,
         )
@@ -315,6 +317,19 @@ def _known(pinned: PinnedKeys, host: Mapping[str, Any], ways: Mapping[str, Way])
 def moved_versions(planned: Mapping[str, str]) -> list[str]:
     """Return one line for each version of Ansible, Jinja or Python that is no longer the plan's."""
     return _versions.moved(planned)
+
+
+def _searched(artifacts: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Return where Ansible looks for the project's collections, in its order."""
+    folders = _config.read(artifacts.get(layout.PROJECT_CONFIG, b"")).folders
+    return _versions.places(folders.get("ANSIBLE_COLLECTIONS_PATH", ()))
+
+
+def _advised(problem: list[str], artifacts: Mapping[str, bytes], elsewhere: Mapping[str, str]) -> list[str]:
+    """Return a problem of the parser with what to do about it, where it is a collection that is missing."""
+    where, what, do, *more = problem
+    held = _versions.held(artifacts, _searched(artifacts))
+    return [where, what, _collections.advice(what, do, artifacts, held, elsewhere), *more]
 
 
 def _refuse(found: list[list[str]], catalog: str) -> None:
