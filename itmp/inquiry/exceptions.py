@@ -5,22 +5,24 @@ Rules kept here:
    counted because the policy says so in writing;
 2. nobody else asked: a permit that rests on no approval at all;
 3. an emergency change, whatever became of it, and whether it was reviewed;
-4. a freeze that was open for the change's type while it ran;
+4. a freeze that was open for the change's type, or for an undo, while it ran: by the policy that stood when each permit
+   and each slice was admitted, and over all the time that each attempt was under way;
 5. a person's word in place of a recorded outcome, or hosts that a person left out of a run;
 6. a log that one person alone founded.
 Nothing is judged: what is right is the auditor's question.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Final
 
 from itmp.audit import Leaf
 from itmp.change import Given, PermitRecord, PolicyHistory, time_of
 from itmp.change import Policy as _Policy
-from itmp.change.record import ResultRecord
-from itmp.inquiry.cases import Case, RunCase
+from itmp.change.record import Mode, ResultRecord
+from itmp.inquiry.cases import UNKNOWN, Attempt, Case
 from itmp.signing import Statement
 
 KINDS: Final = (
@@ -33,6 +35,7 @@ KINDS: Final = (
     "skipped",
     "single-root",
 )
+_RAN: Final[Mapping[Mode, str]] = {"run": "ran", "resume": "was taken up", "undo": "was undone"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +88,7 @@ def _of_case(case: Case, history: PolicyHistory) -> Iterator[Exceptional]:
     for permit in case.record.permits:
         yield from _of_permit(case, permit, history.at(permit.index).policy)
     for run in case.runs:
-        yield from _of_run(case, run, history.latest.policy)
+        yield from (item for attempt in run.attempts for item in _of_attempt(case, attempt, history))
     for part in (part for run in case.record.runs for part in run.slices):
         yield from (_of_word(case, result) for result in part.results if "text" in result.data)
 
@@ -98,7 +101,7 @@ def _of_permit(case: Case, permit: PermitRecord, policy: _Policy) -> Iterator[Ex
         return
     counted = [vote for vote in case.record.votes if vote.approves and vote.given.index < permit.index]
     voters = {vote.given.signer for vote in counted}
-    written = policy.separation_for(case.environment)
+    written = policy.separation_for(_environment(case, policy))
     because = written.because if written else "the policy asks for no other person here"
     if not voters:
         yield _exceptional("no-approval", case, starter, f"{permit.mode} without any approval: {because}")
@@ -111,17 +114,44 @@ def _of_permit(case: Case, permit: PermitRecord, policy: _Policy) -> Iterator[Ex
         yield _exceptional("own-approval", case, own, f"approved the own request: {because}")
 
 
-def _of_run(case: Case, run: RunCase, policy: _Policy) -> Iterator[Exceptional]:
-    """Rule 4: freezes of the policy in force that the run's time touches, and that its type may pass."""
-    request = case.record.request
-    for freeze in policy.document.freezes:
-        concerned = {"all", case.environment} & set(freeze.environments)
-        opened = request is not None and request.type in freeze.except_types
-        if concerned and opened and freeze.window.contains(run.started):
-            yield Exceptional(
-                kind="opened-freeze", change=case.id, who=run.started_by[0], at=run.started,
-                index=case.record.permits[0].index, why=f"ran in the freeze {freeze.name}",
-            )  # fmt: skip
+def _of_attempt(case: Case, attempt: Attempt, history: PolicyHistory) -> Iterator[Exceptional]:
+    """Rule 4: the freezes that an attempt passed, each at the first moment."""
+    passed: dict[str, datetime] = {}
+    for _, parts in groupby(attempt.parts, lambda part: history.at(part[0]).index):
+        (index, begin, until), *more = parts
+        span = (begin, more[-1][2] if more else until)
+        for name, at in _opened(case, attempt, history.at(index).policy, span):
+            passed.setdefault(name, at)
+    for name, at in passed.items():
+        yield Exceptional(
+            kind="opened-freeze",
+            change=case.id,
+            who=attempt.by,
+            at=at,
+            index=attempt.permit.index,
+            why=f"{_RAN[attempt.permit.mode]} in the freeze {name}",
+        )
+
+
+def _opened(
+    case: Case, attempt: Attempt, policy: _Policy, span: tuple[datetime, datetime]
+) -> Iterator[tuple[str, datetime]]:
+    """Yield the freezes of `policy` that were open for this attempt and touch [from, to], and when they do first.
+
+    An undo asks for no freeze. Without the plan's bytes its environment is unknown, and any freeze may be meant.
+    """
+    request, undoing = case.record.request, attempt.permit.mode == "undo"
+    touched = [item for item in policy.document.freezes if span[0] < item.end and span[1] >= item.start]
+    environment = _environment(case, policy) if touched else UNKNOWN
+    for freeze in touched:
+        concerned = environment == UNKNOWN or {"all", environment} & set(freeze.environments)
+        if concerned and (undoing or (request and request.type in freeze.except_types)):
+            yield freeze.name, max(span[0], freeze.window.start)
+
+
+def _environment(case: Case, policy: _Policy) -> str:
+    """Return the environment as `policy` reads the plan: a later version may read it otherwise than at the request."""
+    return UNKNOWN if case.manifest is None else policy.read(case.manifest).environment
 
 
 def _of_word(case: Case, result: ResultRecord) -> Exceptional:

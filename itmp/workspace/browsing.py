@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from itmp.adapters.index import ChangeQuery, Freeze
+from itmp.adapters.index import ChangeQuery, During
 from itmp.change import time_of
 from itmp.errors import InvalidInputError
 from itmp.inquiry import Case, Exceptional, exceptions
@@ -23,6 +23,8 @@ from itmp.workspace.place import Workspace
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_NAMED: Final = 10
 """Changes that carry one external reference, as far as they are looked at."""
+
+_MOST_TIMES: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,7 @@ def browse_exceptions(
 ) -> BrowsedExceptions:
     """Return the exceptions in [start, end) of `limit` changes after `skip`, of those that may have any."""
     begin, until = moment(start), moment(end)
-    query = ChangeQuery(touched=(_micros(begin), _micros(until)), marked=True, freezes=_freezes(place))
+    query = ChangeQuery(touched=(_micros(begin), _micros(until)), marked=True, times=_freezes(place))
     names, count, size = _found(place, query, skip=skip, limit=limit)
     told = list(read_cases(place, names))
     resumed = [leaf for _, leaves in told for leaf in leaves if b'"run.resumed"' in leaf.data]
@@ -107,14 +109,23 @@ def _found(place: Workspace, query: ChangeQuery, *, skip: int, limit: int) -> tu
         reading.close()
 
 
-def _freezes(place: Workspace) -> tuple[Freeze, ...]:
-    """Return the freezes of the policy in force that some types of change may pass."""
-    return tuple(
-        Freeze(types=freeze.except_types, start=start, end=end)
-        for freeze in place.history().latest.policy.document.freezes
+def _freezes(place: Workspace) -> tuple[During, ...]:
+    """Return the freezes, of every version of the policy, that some types of change may pass."""
+    found = {
+        During(types=freeze.except_types, start=start, end=end)
+        for version in place.history().versions
+        for freeze in version.policy.document.freezes
         for start, end in ((_micros(freeze.window.start), _micros(freeze.window.end)),)
         if freeze.except_types and start is not None and end is not None
-    )
+    }
+    return _bounded(tuple(sorted(found)))
+
+
+def _bounded(times: tuple[During, ...]) -> tuple[During, ...]:
+    """Return these times, or one that holds them all: SQLite bounds how many a question may name."""
+    if len(times) <= _MOST_TIMES:
+        return times
+    return (During(types=(), start=min(each.start for each in times), end=max(each.end for each in times)),)
 
 
 def _micros(at: datetime | None) -> int | None:

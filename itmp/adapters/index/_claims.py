@@ -12,6 +12,7 @@ ALONE: Final = 2
 UNAPPROVED: Final = 4
 WORD: Final = 8
 SKIPPED: Final = 16
+UNDONE: Final = 32
 
 _STARTS: Final = frozenset({"run", "resume", "undo"})
 _LONGEST: Final = 1000
@@ -57,8 +58,10 @@ def _recorded(data: Mapping[str, Any]) -> Claim | None:
     return Claim(signer=lines.get("signer", ""), starts=True) if lines.get("act") in _STARTS else None
 
 
-def _permitted(_: Mapping[str, Any]) -> Claim:
-    return Claim(permits=True)
+def _permitted(data: Mapping[str, Any]) -> Claim:
+    permit = data.get("permit")
+    mode = permit.get("mode") if isinstance(permit, Mapping) else None
+    return Claim(permits=True, marks=UNDONE if mode == "undo" else 0)
 
 
 def _ended(_: Mapping[str, Any]) -> Claim:

@@ -1,9 +1,9 @@
 import hashlib
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import yaml
 
-from itmp.change import time_of
+from itmp.change import Permit, time_of
 from itmp.inquiry import Case, access, exceptions, reconcile, sample, touches
 from itmp.testing.story import Story, small_plan
 
@@ -211,3 +211,98 @@ def test_a_run_in_a_freeze_that_its_type_may_pass_is_named() -> None:
     assert kinds(alone(freezes=[freeze]).tell()) == ["opened-freeze"]
     early = {**freeze, "to": "2026-11-02T00:00:00Z"}
     assert kinds(alone(freezes=[early]).tell()) == []
+
+
+FREEZE = {
+    "name": "year end",
+    "from": "2026-11-22T22:00:00Z",
+    "to": "2026-11-23T02:00:00Z",
+    "environments": ["production"],
+    "except": ["normal"],
+}
+INSIDE = datetime(2026, 11, 22, 22, 30, tzinfo=UTC)
+
+
+def amended(story: Story, **parts: object) -> None:
+    story.amend(yaml.safe_dump({**yaml.safe_load(story.history.latest.policy.data), **parts}).encode())
+
+
+def found(story: Story) -> list[tuple[str, str, datetime]]:
+    told = exceptions([case(story)], story.history, (), time_of(story.log.leaf(0)))
+    return [(item.kind, item.who, item.at) for item in told]
+
+
+def test_a_freeze_that_is_taken_out_afterwards_stood_at_the_time() -> None:
+    story = alone(freezes=[FREEZE])
+    story.clock.time = INSIDE
+    story.tell()
+    amended(story, freezes=[])
+    assert kinds(story) == ["opened-freeze"]
+
+
+def test_a_freeze_that_is_written_afterwards_opened_for_nobody() -> None:
+    story = alone()
+    story.clock.time = INSIDE
+    story.tell()
+    amended(story, freezes=[FREEZE])
+    assert kinds(story) == []
+
+
+def begun(story: Story) -> Permit:
+    """Begin a run before the freeze, and do its first step."""
+    story.open()
+    story.act("approve", "bob")
+    permit = story.permit("alice")
+    story.say(permit, "run.started", data={"permit": permit.leaf})
+    story.slice(permit, story.steps()[0])
+    return permit
+
+
+def test_a_run_that_goes_on_into_a_freeze_passed_it_at_its_beginning() -> None:
+    story = alone(freezes=[FREEZE])
+    permit = begun(story)
+    assert kinds(story) == []
+    story.clock.time = INSIDE
+    story.slice(permit, story.steps()[1])
+    assert found(story) == [("opened-freeze", "alice@example.com", datetime(2026, 11, 22, 22, tzinfo=UTC))]
+
+
+def test_a_run_is_held_against_the_freeze_that_stood_at_its_slice() -> None:
+    story = alone()
+    permit = begun(story)
+    amended(story, freezes=[FREEZE])
+    story.clock.time = INSIDE
+    intent = story.slice(permit, story.steps()[1])
+    assert found(story) == [("opened-freeze", "alice@example.com", time_of(intent.leaf))]
+
+
+def test_a_resume_in_a_freeze_is_whose_it_is_and_a_word_about_a_run_is_no_run() -> None:
+    story = alone(freezes=[FREEZE])
+    permit = begun(story)
+    story.say(permit, "run.finished", outcome="failed", data={"state": "failed", "hosts": {}})
+    story.clock.time = INSIDE
+    story.act("stop", "bob", role="sre", reason="too late")
+    assert kinds(story) == [], "nothing ran in the freeze"
+    again = story.permit("dave", mode="resume")
+    assert [(kind, who) for kind, who, _ in found(story)] == [("opened-freeze", "dave@example.com")]
+    story.execute(again)
+    assert [(kind, who) for kind, who, _ in found(story)] == [("opened-freeze", "dave@example.com")]
+
+
+def test_an_undo_in_a_freeze_is_named_though_its_type_may_not_pass() -> None:
+    story = alone(freezes=[{**FREEZE, "except": []}])
+    permit = begun(story)
+    story.say(permit, "run.finished", outcome="failed", data={"state": "failed", "hosts": {}})
+    story.clock.time = INSIDE
+    story.permit("alice", mode="undo")
+    [item] = exceptions([case(story)], story.history, (), time_of(story.log.leaf(0)))
+    assert (item.kind, item.why) == ("opened-freeze", "was undone in the freeze year end")
+
+
+def test_without_the_plans_bytes_a_freeze_is_not_taken_for_another_environments() -> None:
+    story = alone(freezes=[FREEZE])
+    story.clock.time = INSIDE
+    story.tell()
+    blind = Case.of(story.log.of_change(story.change), story.history, manifest=None, blob=story.log.blob)
+    told = exceptions([blind], story.history, (), time_of(story.log.leaf(0)))
+    assert "opened-freeze" in {item.kind for item in told}
