@@ -61,6 +61,7 @@ def small_plan(
     environment: str = "production",
     risk: Risk = "low",
     group: str = "web",
+    unpinned: Sequence[str] = (),
 ) -> Plan:
     """Return a plan of two Ansible steps over `hosts`, all in `group`, and one undo step."""
     play = b"- hosts: all\n  tasks:\n  - ansible.builtin.service: {name: nginx, state: restarted}\n"
@@ -73,6 +74,7 @@ def small_plan(
     inventory = Inventory(
         sources=("inventories/hosts.yml",),
         snapshot="inventory/snapshot.json",
+        unpinned=tuple(unpinned),
         hosts=tuple(
             Host(name=name, address=f"10.0.0.{at}", port=22, groups=(group,), vars=digest(name.encode()))
             for at, name in enumerate(names, 1)
@@ -266,7 +268,15 @@ class Story:
         start = self.act(mode, who, data=None, **lies)
         return self.ask(mode, start.hash, self.world())  # type: ignore[no-any-return]
 
-    def permit(self, who: str = "alice", mode: str = "run", *, run: str = "run-1", **lies: str) -> Permit:
+    def permit(
+        self,
+        who: str = "alice",
+        mode: str = "run",
+        *,
+        run: str = "run-1",
+        custody: str = "namespaces",
+        **lies: str,
+    ) -> Permit:
         """Have the start admitted and its permit issued; raise the refusal otherwise."""
         admission = self.admit(who, mode, **lies)
         if not isinstance(admission, Admission):
@@ -277,7 +287,7 @@ class Story:
             run=run,
             manifest=self.plan.manifest,
             actor=EXECUTOR,
-            binaries={"python": "3.11"},
+            binaries={"python": "3.11", "custody": custody},
         )
         return Permit.from_receipt(self.write(event))
 

@@ -13,6 +13,7 @@ UNAPPROVED: Final = 4
 WORD: Final = 8
 SKIPPED: Final = 16
 UNDONE: Final = 32
+OPEN: Final = 64
 
 _STARTS: Final = frozenset({"run", "resume", "undo"})
 _LONGEST: Final = 1000
@@ -60,8 +61,11 @@ def _recorded(data: Mapping[str, Any]) -> Claim | None:
 
 def _permitted(data: Mapping[str, Any]) -> Claim:
     permit = data.get("permit")
-    mode = permit.get("mode") if isinstance(permit, Mapping) else None
-    return Claim(permits=True, marks=UNDONE if mode == "undo" else 0)
+    said = permit if isinstance(permit, Mapping) else {}
+    binaries = said.get("binaries")
+    custody = binaries.get("custody", "none") if isinstance(binaries, Mapping) else "none"
+    marks = (UNDONE if said.get("mode") == "undo" else 0) | (OPEN if custody == "none" else 0)
+    return Claim(permits=True, marks=marks)
 
 
 def _ended(_: Mapping[str, Any]) -> Claim:

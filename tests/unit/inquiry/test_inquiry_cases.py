@@ -5,6 +5,7 @@ import yaml
 
 from itmp.change import Permit, time_of
 from itmp.inquiry import Case, access, exceptions, reconcile, sample, touches
+from itmp.plan import Plan
 from itmp.testing.story import Story, small_plan
 
 
@@ -174,7 +175,7 @@ def test_an_approved_change_that_never_ran_and_an_open_intent_are_questions() ->
     assert sorted(names) == ["intent-without-result", "run-without-end"]
 
 
-def alone(**parts: object) -> Story:
+def alone(plan: Plan | None = None, **parts: object) -> Story:
     """A log whose policy lets one person do several things in production, with `parts` of it replaced."""
     tree = yaml.safe_load(Story().policy_bytes)
     tree["separation"] = [
@@ -185,7 +186,7 @@ def alone(**parts: object) -> Story:
             "because": "a team of two",
         }
     ]
-    return Story(policy=yaml.safe_dump({**tree, **parts}).encode())
+    return Story(plan=plan, policy=yaml.safe_dump({**tree, **parts}).encode())
 
 
 def test_one_person_who_does_several_things_is_named_with_the_policys_reason() -> None:
@@ -306,3 +307,45 @@ def test_without_the_plans_bytes_a_freeze_is_not_taken_for_another_environments(
     blind = Case.of(story.log.of_change(story.change), story.history, manifest=None, blob=story.log.blob)
     told = exceptions([blind], story.history, (), time_of(story.log.leaf(0)))
     assert "opened-freeze" in {item.kind for item in told}
+
+
+def whys(story: Story, kind: str) -> list[str]:
+    told = exceptions([case(story)], story.history, (), time_of(story.log.leaf(0)))
+    return [item.why for item in told if item.kind == kind]
+
+
+def test_hosts_that_were_reached_without_a_key_are_named_as_the_policy_of_the_time_allowed() -> None:
+    plan = small_plan(hosts=("web1", "web2", "web3"), unpinned=["web1", "web2"])
+    story = alone(plan=plan, limits={"unpinned_hosts": "allow"})
+    story.open()
+    story.act("approve", "bob")
+    story.execute(story.permit(limit="web2,web3"))
+    amended(story, limits={})
+    assert whys(story, "unpinned-hosts") == ["host keys not checked: web2: limits.unpinned_hosts: allow"]
+    story.permit(mode="undo")
+    [_, undo] = whys(story, "unpinned-hosts")
+    assert undo == "host keys not checked: web1, web2: an undo is not asked for them"
+
+
+def test_a_policy_that_allows_unpinned_hosts_is_no_exception_where_none_was_reached() -> None:
+    assert kinds(alone(limits={"unpinned_hosts": "allow"}).tell()) == []
+
+
+def test_an_attempt_that_nothing_kept_from_the_logs_key_is_named() -> None:
+    story = Story()
+    story.open()
+    story.act("approve", "bob")
+    story.execute(story.permit(custody="none"), state="failed")
+    story.execute(story.permit(mode="resume", custody="landlock"))
+    assert found(story)[0][:2] == ("no-custody", "alice@example.com")
+    assert kinds(story) == ["no-custody"], "the resume had a custody"
+
+
+def test_a_permit_that_says_nothing_of_custody_is_not_taken_for_kept() -> None:
+    story = Story()
+    story.open()
+    story.act("approve", "bob")
+    story.force(binaries={"python": "3.11"})
+    assert whys(story, "no-custody") == [
+        "custody: not said: its child processes could open the log and its key"
+    ]

@@ -68,7 +68,23 @@ def tell_each(story: Story) -> None:
     story.plan = small_plan(environment="lab", group="lab")
     story.tell(approvers=())
     story.plan = small_plan()
+    story.open()
+    story.act("approve", "bob")
+    story.permit(custody="none")
+    undone(story)
+    story.plan = small_plan()
     story.open(external="CR-9", reason="again")
+
+
+def undone(story: Story) -> None:
+    """Reach a host without its key while the policy allows it, and undo that in a freeze, when it no longer does."""
+    story.amend(loose(limits={"unpinned_hosts": "allow"}))
+    story.plan = small_plan(unpinned=["web1", "web2"])
+    story.open()
+    story.act("approve", "bob")
+    story.execute(story.permit(limit="web2"), state="failed")
+    story.amend(loose(freezes=[FREEZE]))
+    story.permit(mode="undo")
 
 
 def settled(story: Story) -> None:
@@ -132,6 +148,7 @@ def test_the_pages_find_every_exception_that_reading_everything_finds(place: Wor
     whole = audit_exceptions(place)
     assert {item.kind for item in whole} == {
         "one-person", "own-approval", "no-approval", "emergency", "reconciled", "skipped", "single-root",
+        "opened-freeze", "unpinned-hosts", "no-custody",
     }  # fmt: skip
     assert sorted(every_exception(place), key=lambda item: item.index) == list(whole)
     assert every_exception(place, start="2027-01-01") == []
