@@ -17,7 +17,7 @@ lies after it. Everything here is a claim of the host, and is shown as text.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
@@ -77,9 +77,9 @@ class Gap:
     stated: bool = False
 
 
-def gaps(host: str, files: Mapping[str, bytes]) -> tuple[Gap, ...]:
-    """Return what a host's files do not tell; raise like `read_traces`."""
-    told = {trace.kind for trace in read_traces(host, files)}
+def gaps(host: str, files: Mapping[str, bytes], traces: Iterable[Trace]) -> tuple[Gap, ...]:
+    """Return what a host's files do not tell; `traces` are those that were read from them."""
+    told = {trace.kind for trace in traces}
     read = (_NOTE.fullmatch(line.strip()) for line in _lines(files, "notes"))
     notes = [note.groups() for note in read if note]
     stated = {kind: why for word, kind, why in notes if word == "none"}

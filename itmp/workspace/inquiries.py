@@ -347,7 +347,8 @@ def _records(folder: Path) -> Iterator[tuple[str, tuple[tuple[Trace, ...], tuple
         )
     for host in sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()):
         files = {path.name: _read(path) for path in host.iterdir() if path.name in FILES}
-        yield host.name, (read_traces(host.name, files), gaps(host.name, files))
+        traces = read_traces(host.name, files)
+        yield host.name, (traces, gaps(host.name, files, traces))
 
 
 def _read(path: Path) -> bytes:

@@ -60,4 +60,4 @@ def test_a_host_without_syslog_tells_its_logins_and_boots_by_its_journal(tmp_pat
         ("command", "su to root on pts/0"),
         ("login", "root from 10.0.0.1 by publickey ED25519 SHA256:abc"),
     ]
-    assert not {gap.kind for gap in gaps("web1", files)} & {"logins", "boots"}
+    assert not {gap.kind for gap in gaps("web1", files, mine)} & {"logins", "boots"}

@@ -66,8 +66,8 @@ def test_records_without_a_clock_are_refused(clock: bytes) -> None:
     )
 )
 def test_no_bytes_of_a_host_break_the_reading(files: dict[str, bytes]) -> None:
-    read_traces("web1", {"clock": CLOCK, **files})
-    gaps("web1", {"clock": CLOCK, **files})
+    whole = {"clock": CLOCK, **files}
+    gaps("web1", whole, read_traces("web1", whole))
 
 
 @given(
@@ -167,12 +167,13 @@ WHOLE = {
 
 def lacks(**files: bytes) -> list[tuple[str, str, bool]]:
     named = {name.replace("_", "."): data for name, data in files.items()}
-    return [(gap.kind, gap.why, gap.stated) for gap in gaps("web1", WHOLE | named)]
+    whole = WHOLE | named
+    return [(gap.kind, gap.why, gap.stated) for gap in gaps("web1", whole, read_traces("web1", whole))]
 
 
 def test_each_kind_of_record_that_tells_nothing_is_a_gap() -> None:
     assert lacks() == []
-    assert [(gap.kind, gap.why) for gap in gaps("web1", {"clock": CLOCK})] == [
+    assert [(gap.kind, gap.why) for gap in gaps("web1", {"clock": CLOCK}, ())] == [
         ("logins", "auth.log or journal is missing or empty"),
         ("packages", "dpkg.log is missing or empty"),
         ("boots", "boots is missing or empty"),
