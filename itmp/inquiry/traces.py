@@ -39,6 +39,8 @@ _DPKG: Final = re.compile(
     r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) (install|upgrade|remove|purge) (\S+) (\S+) (\S+)", re.ASCII
 )
 _SU: Final = re.compile(r"(FAILED SU )?\(to (\S+)\) (\S+) on (\S+)", re.ASCII)
+_MODULE: Final = re.compile(r"(?:python[0-9.]*[ -])?ansible-(\S+) ", re.ASCII)
+"""A module that says what it does: through syslog under its own name, through journald under Python's."""
 _NOTE: Final = re.compile(r"(none|cut) (logins|packages|boots): (.+)", re.ASCII)
 _SOURCES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "logins": ("login", ("auth.log", "journal")),
@@ -158,8 +160,8 @@ def _auth(line: str, clock: datetime) -> Iterator[tuple[str, datetime, str]]:
     elif program == "su" and (su := _SU.fullmatch(message.strip())):
         failed, user, by, terminal = su.groups()
         yield "command", at, f"{by} : su to {user} on {terminal}{', refused' if failed else ''}"
-    elif "ansible-" in program and "Invoked with" in message:
-        yield "ansible", at, program.removeprefix("python3-").removeprefix("ansible-")
+    elif "Invoked with" in message and (module := _MODULE.match(f"{program} {message}")):
+        yield "ansible", at, module[1]
 
 
 def _syslog(line: str, clock: datetime) -> tuple[datetime, str, str] | None:

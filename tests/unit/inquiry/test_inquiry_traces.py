@@ -40,6 +40,7 @@ def test_the_journal_and_rfc_3339_are_read_alike() -> None:
         ("login", "root from ::1 by password"),
         ("command", "bob : TTY=pts/0 ; USER=root ; COMMAND=/bin/sh"),
         ("ansible", "ansible.builtin.apt"),
+        ("ansible", "ansible.builtin.apt"),
     ]
 
 

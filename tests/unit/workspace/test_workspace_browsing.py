@@ -150,7 +150,8 @@ def test_the_pages_find_every_exception_that_reading_everything_finds(place: Wor
         "one-person", "own-approval", "no-approval", "emergency", "reconciled", "skipped", "single-root",
         "opened-freeze", "unpinned-hosts", "no-custody",
     }  # fmt: skip
-    assert sorted(every_exception(place), key=lambda item: item.index) == list(whole)
+    assert len(every_exception(place)) == len(whole)
+    assert set(every_exception(place)) == set(whole)
     assert every_exception(place, start="2027-01-01") == []
     first = browse_exceptions(place, limit=100)
     assert first.count < len(place.log.changes()), "ordinary changes are not looked at"
