@@ -160,17 +160,19 @@ def reconcile(
         (f"{item.at:%Y-%m-%dT%H:%M:%SZ}", item.place, item.name, item.what) for item in found.disagreements
     ]
     header = ("TIME", "PLACE", "NAME", "WHAT")
-    silent = [f"no records of {', '.join(map(safe, found.silent))}"] if found.silent else []
-    silent += [
-        f"not compared with period {safe(name)}: itmp audit archive {safe(name)} --back, or --from after it"
-        for name in found.away
-    ]
+    missing, stated = (
+        [(gap.host, gap.kind, gap.why) for gap in each] for each in (found.missing, found.stated)
+    )
+    lacking = tuple(_lacking(found.silent, missing, found.away))
     spans = f", periods {', '.join(map(safe, found.periods))}" if found.periods[1:] else ""
-    word = colour("disagree", "failed") if rows else colour("agree", "ok")
+    word = colour("disagree", "failed") if rows else colour("incomplete", "failed")
+    word = word if rows or lacking else colour("agree", "ok")
     return Answer(
         data={
             "hosts": list(found.hosts),
             "silent": list(found.silent),
+            "missing": [dict(zip(("host", "kind", "why"), gap, strict=True)) for gap in missing],
+            "stated": [dict(zip(("host", "kind", "why"), gap, strict=True)) for gap in stated],
             "traces": found.traces,
             "disagreements": [dict(zip(map(str.lower, header), row, strict=True)) for row in rows],
             "periods": list(found.periods),
@@ -178,10 +180,28 @@ def reconcile(
         },
         lines=(
             *table(rows, header),
-            *silent,
+            *lacking,
+            *(f"{safe(host)} says that it keeps no {kind}: {safe(why)}" for host, kind, why in stated),
             f"{word}  {len(found.hosts)} hosts, {found.traces} records, {len(rows)} disagreements{spans}",
         ),
-        exit_code=41 if rows or silent else 0,
+        exit_code=41 if rows or lacking else 0,
+    )
+
+
+def _lacking(
+    silent: Iterable[str], missing: Iterable[tuple[str, str, str]], away: Iterable[str]
+) -> Iterator[str]:
+    """Say what could not be compared, and what to do about it."""
+    if names := ", ".join(map(safe, silent)):
+        yield f"no records of {names}: collect them, runbooks/audit/host-records.yml"
+    yield from (
+        f"no {kind} of {safe(host)}: {safe(why)}: collect them again, as somebody who may read them, or find out"
+        " what emptied them"
+        for host, kind, why in missing
+    )
+    yield from (
+        f"not compared with period {safe(name)}: itmp audit archive {safe(name)} --back, or --from after it"
+        for name in away
     )
 
 

@@ -14,7 +14,7 @@ from itmp.inquiry.exceptions import Exceptional, exceptions
 from itmp.inquiry.population import Population, sample, touches
 from itmp.inquiry.reconciling import Disagreement, reconcile
 from itmp.inquiry.restoring import FORKS, Drill, drill
-from itmp.inquiry.traces import Trace, TraceError, read_traces
+from itmp.inquiry.traces import Gap, Trace, TraceError, gaps, read_traces
 
 __all__ = [
     "FORKS",
@@ -23,6 +23,7 @@ __all__ = [
     "Disagreement",
     "Drill",
     "Exceptional",
+    "Gap",
     "Grant",
     "Population",
     "Redaction",
@@ -33,6 +34,7 @@ __all__ = [
     "contents",
     "drill",
     "exceptions",
+    "gaps",
     "read_traces",
     "reconcile",
     "sample",

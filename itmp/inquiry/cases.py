@@ -18,6 +18,31 @@ from itmp.plan import AnsibleStep, Manifest, all_steps
 
 UNKNOWN: Final = "unknown"
 _ENDS: Final = frozenset({"run.finished", "run.stopped"})
+_DOINGS: Final = _ENDS | frozenset(
+    (
+        "run.started",
+        "run.resumed",
+        "slice.intended",
+        "slice.finished",
+        "action.intended",
+        "action.finished",
+        "check.finished",
+    )
+)
+"""What the executor writes while a run is under way; people's words about a run may come long after it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A run as one permit let it be: who started it, and how long it was under way.
+
+    `parts` are (leaf, from, to), without gaps: from the permit's leaf, then from each slice's intent, to the next of
+    them and in the end to the attempt's last event. The leaf tells which policy stood when the gate was asked.
+    """
+
+    permit: PermitRecord
+    by: str
+    parts: tuple[tuple[int, datetime, datetime], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +56,8 @@ class RunCase:
     ended: datetime | None
     state: str
     targets: int
+    attempts: tuple[Attempt, ...]
+    """One for each permit."""
     spans: tuple[tuple[str, datetime, datetime | None], ...]
     """(host, from, to) of each slice: when the run was allowed to act on the host; None: no end is recorded."""
 
@@ -112,10 +139,28 @@ def _runs(
             ended=None if run.active else ends.get(run.id),
             state=run.state,
             targets=len(run.targets),
+            attempts=_attempts(run, record, leaves, times),
             spans=_spans(run, _delegates(manifest), times, barriers),
         )
         for run in record.runs
     )
+
+
+def _attempts(
+    run: RunRecord, record: ChangeRecord, leaves: tuple[Leaf, ...], times: Mapping[Digest, datetime]
+) -> tuple[Attempt, ...]:
+    """Part a run's events by the permit that they came under."""
+    own = [leaf for leaf in leaves if leaf.event.run == run.id and leaf.event.type in _DOINGS]
+    ends = [*(permit.index for permit in run.permits[1:]), leaves[-1].index + 1]
+    found = list[Attempt]()
+    for permit, end in zip(run.permits, ends, strict=True):
+        mine = [leaf for leaf in own if permit.index < leaf.index < end]
+        begun = [(leaf.index, times[leaf.hash]) for leaf in mine if leaf.event.type == "slice.intended"]
+        begun = [(permit.index, permit.at), *begun]
+        untils = [*(at for _, at in begun[1:]), times[mine[-1].hash] if mine else permit.at]
+        parts = tuple((index, at, until) for (index, at), until in zip(begun, untils, strict=True))
+        found.append(Attempt(permit=permit, by=_starter(record, permit), parts=parts))
+    return tuple(found)
 
 
 def _starter(record: ChangeRecord, permit: PermitRecord) -> str:

@@ -5,22 +5,28 @@ Rules kept here:
    counted because the policy says so in writing;
 2. nobody else asked: a permit that rests on no approval at all;
 3. an emergency change, whatever became of it, and whether it was reviewed;
-4. a freeze that was open for the change's type while it ran;
+4. a freeze that was open for the change's type, or for an undo, while it ran: by the policy that stood when each permit
+   and each slice was admitted, and over all the time that each attempt was under way;
 5. a person's word in place of a recorded outcome, or hosts that a person left out of a run;
-6. a log that one person alone founded.
+6. a log that one person alone founded;
+7. hosts that a permit let a run reach without a check of their keys, as the policy of the time allowed;
+8. a run whose own child processes could open the log and its key: its permit says that nothing kept them from it, or
+   does not say what did.
 Nothing is judged: what is right is the auditor's question.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Final
 
 from itmp.audit import Leaf
 from itmp.change import Given, PermitRecord, PolicyHistory, time_of
 from itmp.change import Policy as _Policy
-from itmp.change.record import ResultRecord
-from itmp.inquiry.cases import Case, RunCase
+from itmp.change.record import Mode, ResultRecord
+from itmp.inquiry.cases import UNKNOWN, Attempt, Case
+from itmp.plan import Manifest, targets
 from itmp.signing import Statement
 
 KINDS: Final = (
@@ -32,7 +38,11 @@ KINDS: Final = (
     "reconciled",
     "skipped",
     "single-root",
+    "unpinned-hosts",
+    "no-custody",
 )
+_NAMED: Final = 5
+_RAN: Final[Mapping[Mode, str]] = {"run": "ran", "resume": "was taken up", "undo": "was undone"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +94,9 @@ def _of_case(case: Case, history: PolicyHistory) -> Iterator[Exceptional]:
         yield _exceptional("emergency", case, request.given, f"{request.given.line('reason')} ({reviewed})")
     for permit in case.record.permits:
         yield from _of_permit(case, permit, history.at(permit.index).policy)
-    for run in case.runs:
-        yield from _of_run(case, run, history.latest.policy)
+    for attempt in (attempt for run in case.runs for attempt in run.attempts):
+        yield from _of_attempt(case, attempt, history)
+        yield from _of_overrides(case, attempt, history.at(attempt.permit.index).policy)
     for part in (part for run in case.record.runs for part in run.slices):
         yield from (_of_word(case, result) for result in part.results if "text" in result.data)
 
@@ -98,7 +109,7 @@ def _of_permit(case: Case, permit: PermitRecord, policy: _Policy) -> Iterator[Ex
         return
     counted = [vote for vote in case.record.votes if vote.approves and vote.given.index < permit.index]
     voters = {vote.given.signer for vote in counted}
-    written = policy.separation_for(case.environment)
+    written = policy.separation_for(_environment(case, policy))
     because = written.because if written else "the policy asks for no other person here"
     if not voters:
         yield _exceptional("no-approval", case, starter, f"{permit.mode} without any approval: {because}")
@@ -111,17 +122,70 @@ def _of_permit(case: Case, permit: PermitRecord, policy: _Policy) -> Iterator[Ex
         yield _exceptional("own-approval", case, own, f"approved the own request: {because}")
 
 
-def _of_run(case: Case, run: RunCase, policy: _Policy) -> Iterator[Exceptional]:
-    """Rule 4: freezes of the policy in force that the run's time touches, and that its type may pass."""
-    request = case.record.request
-    for freeze in policy.document.freezes:
-        concerned = {"all", case.environment} & set(freeze.environments)
-        opened = request is not None and request.type in freeze.except_types
-        if concerned and opened and freeze.window.contains(run.started):
-            yield Exceptional(
-                kind="opened-freeze", change=case.id, who=run.started_by[0], at=run.started,
-                index=case.record.permits[0].index, why=f"ran in the freeze {freeze.name}",
-            )  # fmt: skip
+def _of_attempt(case: Case, attempt: Attempt, history: PolicyHistory) -> Iterator[Exceptional]:
+    """Rule 4: the freezes that an attempt passed, each at the first moment."""
+    passed: dict[str, datetime] = {}
+    for _, parts in groupby(attempt.parts, lambda part: history.at(part[0]).index):
+        (index, begin, until), *more = parts
+        span = (begin, more[-1][2] if more else until)
+        for name, at in _opened(case, attempt, history.at(index).policy, span):
+            passed.setdefault(name, at)
+    for name, at in passed.items():
+        yield _admitted(
+            "opened-freeze", case, attempt, f"{_RAN[attempt.permit.mode]} in the freeze {name}", at
+        )
+
+
+def _opened(
+    case: Case, attempt: Attempt, policy: _Policy, span: tuple[datetime, datetime]
+) -> Iterator[tuple[str, datetime]]:
+    """Yield the freezes of `policy` that were open for this attempt and touch [from, to], and when they do first.
+
+    An undo asks for no freeze. Without the plan's bytes its environment is unknown, and any freeze may be meant.
+    """
+    request, undoing = case.record.request, attempt.permit.mode == "undo"
+    touched = [item for item in policy.document.freezes if span[0] < item.end and span[1] >= item.start]
+    environment = _environment(case, policy) if touched else UNKNOWN
+    for freeze in touched:
+        concerned = environment == UNKNOWN or {"all", environment} & set(freeze.environments)
+        if concerned and (undoing or (request and request.type in freeze.except_types)):
+            yield freeze.name, max(span[0], freeze.window.start)
+
+
+def _environment(case: Case, policy: _Policy) -> str:
+    """Return the environment as `policy` reads the plan: a later version may read it otherwise than at the request."""
+    return UNKNOWN if case.manifest is None else policy.read(case.manifest).environment
+
+
+def _of_overrides(case: Case, attempt: Attempt, policy: _Policy) -> Iterator[Exceptional]:
+    """Rules 7 and 8: what a permit let pass. An undo is not asked about keys, so that it may reach any host."""
+    because = "limits.unpinned_hosts: allow" if policy.unpinned_hosts else "an undo is not asked for them"
+    if case.manifest is None and policy.unpinned_hosts:
+        yield _admitted(
+            "unpinned-hosts", case, attempt, f"may have reached some, its plan is gone: {because}"
+        )
+    elif hosts := _unpinned(case.manifest, attempt.permit):
+        named = ", ".join(hosts[:_NAMED]) + (f" and {len(hosts) - _NAMED} more" if hosts[_NAMED:] else "")
+        yield _admitted("unpinned-hosts", case, attempt, f"host keys not checked: {named}: {because}")
+    custody = attempt.permit.body["binaries"].get("custody")
+    if custody is None or custody == "none":
+        why = f"custody: {custody or 'not said'}: its child processes could open the log and its key"
+        yield _admitted("no-custody", case, attempt, why)
+
+
+def _unpinned(manifest: Manifest | None, permit: PermitRecord) -> tuple[str, ...]:
+    """Return the hosts without a checked key that a permit covers, and those that its steps may delegate to."""
+    if manifest is None or manifest.inventory is None:
+        return ()
+    away = set(targets(manifest)).difference(permit.body["limit"]) if permit.body["limit"] else set[str]()
+    return tuple(name for name in manifest.inventory.unpinned if name not in away)
+
+
+def _admitted(kind: str, case: Case, attempt: Attempt, why: str, at: datetime | None = None) -> Exceptional:
+    permit = attempt.permit
+    return Exceptional(
+        kind=kind, change=case.id, who=attempt.by, at=at or permit.at, index=permit.index, why=why
+    )
 
 
 def _of_word(case: Case, result: ResultRecord) -> Exceptional:

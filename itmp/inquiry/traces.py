@@ -1,20 +1,23 @@
 """What hosts recorded themselves: logins, privileged commands, Ansible modules, package changes, boots.
 
 Rules kept here: a host's records are files of its own, read as they are, by lines; a line that is none of these is
-passed over, because a host's log holds much else; a line of traditional syslog has neither year nor zone, so it is read
-by the clock that was noted when the records were collected, and never lies after it. Everything here is a claim of the
-host, and is shown as text.
+passed over, because a host's log holds much else; what two of a host's logs tell alike counts once; a kind of record
+that tells nothing is a gap, and says so where the collector noted that the host keeps none; a line of traditional
+syslog has neither year nor zone, so it is read by the clock that was noted when the records were collected, and never
+lies after it. Everything here is a claim of the host, and is shown as text.
 
 | file | written by | what is read |
 |---|---|---|
 | `clock` | `date +%Y-%m-%dT%H:%M:%S%z` at collection | the time of collection and the host's offset; required |
-| `auth.log` | syslog, or `journalctl -o short-iso-precise` | `Accepted …`, `COMMAND=`, `Invoked with` |
+| `auth.log` | syslog (also as `secure`) | `Accepted …`, `COMMAND=`, `(to USER) …` of su, `Invoked with` |
+| `journal` | `journalctl -o short-iso-precise` | the same |
 | `dpkg.log` | dpkg | `install upgrade remove purge` |
-| `boots` | `journalctl --list-boots -o short-iso`, `last reboot`, or any list | one RFC 3339 time a line |
+| `boots` | the journal's first line of each boot, `last reboot`, or any list | one RFC 3339 time a line |
+| `notes` | the collector | `none KIND: why` the host keeps none; `cut KIND: why` some was left out |
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
@@ -35,6 +38,16 @@ _OLD: Final = re.compile(
 _DPKG: Final = re.compile(
     r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) (install|upgrade|remove|purge) (\S+) (\S+) (\S+)", re.ASCII
 )
+_SU: Final = re.compile(r"(FAILED SU )?\(to (\S+)\) (\S+) on (\S+)", re.ASCII)
+_MODULE: Final = re.compile(r"(?:python[0-9.]*[ -])?ansible-(\S+) ", re.ASCII)
+"""A module that says what it does: through syslog under its own name, through journald under Python's."""
+_NOTE: Final = re.compile(r"(none|cut) (logins|packages|boots): (.+)", re.ASCII)
+_SOURCES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "logins": ("login", ("auth.log", "journal")),
+    "packages": ("package", ("dpkg.log",)),
+    "boots": ("boot", ("boots",)),
+}
+FILES: Final = frozenset((CLOCK, "auth.log", "journal", "dpkg.log", "boots", "notes"))
 _ACCEPTED: Final = re.compile(r"Accepted (\S+) for (\S+) from (\S+) port \d+(?: ssh2(?:: (.*))?)?")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -53,21 +66,73 @@ class Trace:
     what: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """A kind of record (logins, packages, boots) that `host` did not give, or not whole, and why.
+
+    `stated`: the collector noted that the host keeps none. That is the host's word, and no more than a claim.
+    """
+
+    host: str
+    kind: str
+    why: str
+    stated: bool = False
+
+
+def gaps(host: str, files: Mapping[str, bytes], traces: Iterable[Trace]) -> tuple[Gap, ...]:
+    """Return what a host's files do not tell; `traces` are those that were read from them."""
+    told = {trace.kind for trace in traces}
+    read = (_NOTE.fullmatch(line.strip()) for line in _lines(files, "notes"))
+    notes = [note.groups() for note in read if note]
+    stated = {kind: why for word, kind, why in notes if word == "none"}
+    cut = {kind: why for word, kind, why in notes if word == "cut"}
+    found = list[Gap]()
+    for kind, (trace, names) in _SOURCES.items():
+        given = [name for name in names if files.get(name)]
+        if trace not in told and kind in stated and not given:
+            found.append(Gap(host=host, kind=kind, why=stated[kind][:_MAX_TEXT], stated=True))
+        elif trace not in told:
+            why = (
+                f"{' and '.join(given)} tells of none"
+                if given
+                else f"{' or '.join(names)} is missing or empty"
+            )
+            found.append(Gap(host=host, kind=kind, why=why))
+        if kind in cut:
+            found.append(Gap(host=host, kind=kind, why=f"not whole: {cut[kind]}"[:_MAX_TEXT]))
+    return tuple(found)
+
+
 def read_traces(host: str, files: Mapping[str, bytes]) -> tuple[Trace, ...]:
     """Return what a host's files tell, oldest first; raise `TraceError` without a readable clock."""
     clock = _clock(host, files.get(CLOCK))
     readers: Mapping[str, Callable[[str, datetime], Iterator[tuple[str, datetime, str]]]] = {
+        "journal": _auth,
         "auth.log": _auth,
         "dpkg.log": _dpkg,
         "boots": _boots,
     }
-    found = [
-        Trace(host=host, kind=kind, at=at.astimezone(UTC), what=what[:_MAX_TEXT])
-        for name, read in readers.items()
-        for line in files.get(name, b"").decode("utf-8", "replace").splitlines()
-        for kind, at, what in read(line, clock)
-    ]
+    found = list[Trace]()
+    known = set[tuple[str, str, int]]()
+    for name, read in readers.items():
+        mine = [
+            Trace(host=host, kind=kind, at=at.astimezone(UTC), what=what[:_MAX_TEXT])
+            for line in _lines(files, name)
+            for kind, at, what in read(line, clock)
+        ]
+        found += [trace for trace in mine if not known.intersection(_seconds(trace, 1))]
+        known.update(second for trace in mine for second in _seconds(trace, 0))
     return tuple(sorted(found, key=lambda trace: trace.at))
+
+
+def _lines(files: Mapping[str, bytes], name: str) -> list[str]:
+    return files.get(name, b"").decode("utf-8", "replace").splitlines()
+
+
+def _seconds(trace: Trace, around: int) -> list[tuple[str, str, int]]:
+    """Return what a trace is known by: two logs may round its time differently."""
+    at = int(trace.at.timestamp())
+    return [(trace.kind, trace.what, second) for second in range(at - around, at + around + 1)]
 
 
 def _clock(host: str, data: bytes | None) -> datetime:
@@ -92,8 +157,11 @@ def _auth(line: str, clock: datetime) -> Iterator[tuple[str, datetime, str]]:
         yield "login", at, f"{user} from {source} by {method}" + (f" {key}" if key else "")
     elif program == "sudo" and "COMMAND=" in message:
         yield "command", at, message.strip()
-    elif "ansible-" in program and "Invoked with" in message:
-        yield "ansible", at, program.removeprefix("python3-").removeprefix("ansible-")
+    elif program == "su" and (su := _SU.fullmatch(message.strip())):
+        failed, user, by, terminal = su.groups()
+        yield "command", at, f"{by} : su to {user} on {terminal}{', refused' if failed else ''}"
+    elif "Invoked with" in message and (module := _MODULE.match(f"{program} {message}")):
+        yield "ansible", at, module[1]
 
 
 def _syslog(line: str, clock: datetime) -> tuple[datetime, str, str] | None:

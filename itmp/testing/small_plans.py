@@ -200,6 +200,7 @@ def small_plan(
     environment: str = "production",
     risk: Risk = "low",
     group: str = "web",
+    unpinned: Sequence[str] = (),
 ) -> Plan:
     """Return a plan of two Ansible steps over `hosts`, all in `group`, and one undo step."""
     play = b"- hosts: all\n  tasks:\n  - ansible.builtin.service: {name: nginx, state: restarted}\n"
@@ -231,6 +232,7 @@ def _one_group(names: Sequence[str], group: str) -> Inventory:
     return Inventory(
         sources=("inventories/hosts.yml",),
         snapshot="inventory/snapshot.json",
+        unpinned=tuple(unpinned),
         hosts=tuple(
             Host(name=name, address=f"10.0.0.{at}", port=22, groups=(group,), vars=digest(name.encode()))
             for at, name in enumerate(names, 1)

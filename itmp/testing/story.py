@@ -152,7 +152,15 @@ class Story(SignedLog):
         start = self.act(mode, who, data=None, **lies)
         return self.ask(mode, start.hash, self.world())  # type: ignore[no-any-return]
 
-    def permit(self, who: str = "alice", mode: str = "run", *, run: str = "run-1", **lies: str) -> Permit:
+    def permit(
+        self,
+        who: str = "alice",
+        mode: str = "run",
+        *,
+        run: str = "run-1",
+        custody: str = "namespaces",
+        **lies: str,
+    ) -> Permit:
         """Have the start admitted and its permit issued; raise the refusal otherwise."""
         admission = self.admit(who, mode, **lies)
         if not isinstance(admission, Admission):
@@ -163,7 +171,7 @@ class Story(SignedLog):
             run=run,
             manifest=self.plan.manifest,
             actor=EXECUTOR,
-            binaries={"python": "3.11"},
+            binaries={"python": "3.11", "custody": custody},
         )
         return Permit.from_receipt(self.write(event))
 

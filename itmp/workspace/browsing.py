@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from itmp.adapters.index import ChangeQuery, Freeze
+from itmp.adapters.index import ChangeQuery, During
 from itmp.change import time_of
 from itmp.errors import InvalidInputError
 from itmp.inquiry import Case, Exceptional, exceptions
@@ -23,6 +23,9 @@ from itmp.workspace.place import Workspace
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_NAMED: Final = 10
 """Changes that carry one external reference, as far as they are looked at."""
+
+_LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
+_MOST_TIMES: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +59,7 @@ def browse(
         return Browsed(
             cases=audit_cases(place, chosen), count=len(every), size=place.log.size(), by_index=False
         )
-    query = ChangeQuery(words=wanted, opened=(_micros(start), _micros(end)))
+    query = ChangeQuery(words=wanted, opened=_span((start, end)))
     names, count, size = _found(place, query, skip=skip, limit=limit)
     return Browsed(cases=audit_cases(place, names), count=count, size=size, by_index=True)
 
@@ -66,7 +69,7 @@ def browse_exceptions(
 ) -> BrowsedExceptions:
     """Return the exceptions in [start, end) of `limit` changes after `skip`, of those that may have any."""
     begin, until = moment(start), moment(end)
-    query = ChangeQuery(touched=(_micros(begin), _micros(until)), marked=True, freezes=_freezes(place))
+    query = ChangeQuery(touched=_span((begin, until)), marked=True, times=_times(place))
     names, count, size = _found(place, query, skip=skip, limit=limit)
     told = list(read_cases(place, names))
     resumed = [leaf for _, leaves in told for leaf in leaves if b'"run.resumed"' in leaf.data]
@@ -107,15 +110,39 @@ def _found(place: Workspace, query: ChangeQuery, *, skip: int, limit: int) -> tu
         reading.close()
 
 
-def _freezes(place: Workspace) -> tuple[Freeze, ...]:
-    """Return the freezes of the policy in force that some types of change may pass."""
-    return tuple(
-        Freeze(types=freeze.except_types, start=start, end=end)
-        for freeze in place.history().latest.policy.document.freezes
-        for start, end in ((_micros(freeze.window.start), _micros(freeze.window.end)),)
-        if freeze.except_types and start is not None and end is not None
-    )
+def _times(place: Workspace) -> tuple[During, ...]:
+    """Return when runs may have been exceptions by a written word of the policy, whatever it says today.
+
+    That is in the freezes, of every version, that some types of change may pass, and while hosts might be unpinned:
+    which hosts a plan reaches is not in the index.
+    """
+    history = place.history()
+    begun = [_micros(time_of(place.log.leaf(version.index))) for version in history.versions]
+    versions = zip(history.versions, begun, [*begun[1:], _micros(_LATEST)], strict=True)
+    found = {
+        During(types=(), start=start, end=end)
+        for version, start, end in versions
+        if version.policy.unpinned_hosts
+    } | {
+        During(types=freeze.except_types, start=_micros(freeze.window.start), end=_micros(freeze.window.end))
+        for version in history.versions
+        for freeze in version.policy.document.freezes
+        if freeze.except_types
+    }
+    return _bounded(tuple(sorted(found)))
 
 
-def _micros(at: datetime | None) -> int | None:
-    return None if at is None else (at - _EPOCH) // timedelta(microseconds=1)
+def _bounded(times: tuple[During, ...]) -> tuple[During, ...]:
+    """Return these times, or one that holds them all: SQLite bounds how many a question may name."""
+    if len(times) <= _MOST_TIMES:
+        return times
+    return (During(types=(), start=min(each.start for each in times), end=max(each.end for each in times)),)
+
+
+def _micros(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+def _span(opened: tuple[datetime | None, datetime | None]) -> tuple[int | None, int | None]:
+    start, end = (None if at is None else _micros(at) for at in opened)
+    return start, end

@@ -24,17 +24,20 @@ from itmp.inquiry import (
     Case,
     Disagreement,
     Exceptional,
+    Gap,
     Grant,
     Population,
     Trace,
     access,
     exceptions,
+    gaps,
     read_traces,
     sample,
     touches,
 )
 from itmp.inquiry.exceptions import exceptions_of, gathered
 from itmp.inquiry.reconciling import SLACK, Asked, Told
+from itmp.inquiry.traces import FILES
 from itmp.workspace import changes, periods
 from itmp.workspace.place import Workspace
 
@@ -47,7 +50,6 @@ R = TypeVar("R")
 MOST: Final = 100_000
 """How many changes a sample may draw."""
 _DATE: Final = len("2026-11-28")
-_ASKED: Final = frozenset({"clock", "auth.log", "dpkg.log", "boots"})
 _MAX_FILE: Final = 256 * 1024 * 1024
 _PLANS: Final = 64
 """Manifests that are kept while the whole log is read."""
@@ -59,11 +61,15 @@ _MANY: Final = 1000
 class Reconciled:
     """What log and hosts disagree on; `hosts` gave records, with `traces` entries, `silent` acted on and gave none.
 
+    `missing` are the kinds of record that hosts which were acted on did not give; `stated` those of them that the
+    collector noted as never kept there.
     `periods` of the log were read, oldest first; those `away` could not be.
     """
 
     hosts: tuple[str, ...]
     silent: tuple[str, ...]
+    missing: tuple[Gap, ...]
+    stated: tuple[Gap, ...]
     traces: int
     disagreements: tuple[Disagreement, ...]
     periods: tuple[str, ...]
@@ -213,7 +219,8 @@ def audit_reconcile(
     `slack` is a duration: how far clocks may be apart, 30 seconds where it is empty. `processes` as for the population.
     """
     apart = parse_duration(slack) if slack else SLACK
-    traces, acted = dict(_records(records)), set[str]()
+    collected, acted = dict(_records(records)), set[str]()
+    traces = {host: found for host, (found, _) in collected.items()}
     begin, until = moment(start), moment(end)
     asked = Asked.of((trace for mine in traces.values() for trace in mine), apart)
     places, away = periods.spanned(place, begin and begin - apart)
@@ -225,9 +232,12 @@ def audit_reconcile(
         )
     )
     found = asked.compared(_noting(told, acted), start=begin, end=until)
+    wanting = [gap for host, (_, lacks) in collected.items() if host in acted for gap in lacks]
     return Reconciled(
         hosts=tuple(sorted(traces)),
         silent=tuple(sorted(acted - traces.keys() - {_HERE})),
+        missing=tuple(gap for gap in wanting if not gap.stated),
+        stated=tuple(gap for gap in wanting if gap.stated),
         traces=sum(map(len, traces.values())),
         disagreements=found,
         periods=tuple(period_of(one.log.origin) for one in places),
@@ -330,14 +340,15 @@ class _Manifests:
             return None
 
 
-def _records(folder: Path) -> Iterator[tuple[str, tuple[Trace, ...]]]:
+def _records(folder: Path) -> Iterator[tuple[str, tuple[tuple[Trace, ...], tuple[Gap, ...]]]]:
     if not folder.is_dir():
         raise NotFoundError(
             "no folder of host records", where=str(folder), do="Collect them: runbooks/audit/host-records.yml"
         )
     for host in sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()):
-        files = {path.name: _read(path) for path in host.iterdir() if path.name in _ASKED}
-        yield host.name, read_traces(host.name, files)
+        files = {path.name: _read(path) for path in host.iterdir() if path.name in FILES}
+        traces = read_traces(host.name, files)
+        yield host.name, (traces, gaps(host.name, files, traces))
 
 
 def _read(path: Path) -> bytes:

@@ -56,6 +56,9 @@ def test_what_was_done_by_hand_is_named_and_a_runs_own_doings_are_not(lab_world:
         "audit", "reconcile", "--records", str(records), "--from", start, "--slack", "1s", expect=41
     )
     assert (found["hosts"], found["silent"]) == (["canary1", "fleet1"], [])
+    assert (found["missing"], found["stated"]) == ([], []), (
+        "no journal there: syslog, dpkg and wtmp tell all of it"
+    )
     named = {(item["place"], item["name"]) for item in found["disagreements"]}
     assert named == {
         ("canary1", "boot-outside-run"),

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from itmp.adapters.index._changes import ChangeQuery, Freeze
+from itmp.adapters.index._changes import ChangeQuery, During
 from itmp.adapters.index._facts import facts, micros, what
 from itmp.adapters.index._frames import Frames, Spot
 from itmp.adapters.index._rows import Query, Rows
@@ -26,7 +26,7 @@ from itmp.audit.merkle import leaf_hash
 from itmp.audit.tiled import ProvenHashes
 from itmp.errors import EvidenceInvalidError, ForkError, LogUnavailableError
 
-__all__ = ["NAME", "ChangeQuery", "Freeze", "Query", "SearchIndex", "micros", "what"]
+__all__ = ["NAME", "ChangeQuery", "During", "Query", "SearchIndex", "micros", "what"]
 
 NAME: Final = "index.sqlite"
 _WAIT_SECONDS: Final = 10.0

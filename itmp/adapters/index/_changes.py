@@ -18,7 +18,7 @@ TABLE: Final = """
 CREATE TABLE claim (
   first INTEGER PRIMARY KEY, change INTEGER NOT NULL UNIQUE, opened INTEGER NOT NULL, moved INTEGER NOT NULL,
   type TEXT NOT NULL, external TEXT NOT NULL, words TEXT NOT NULL, requester TEXT NOT NULL, voters TEXT NOT NULL,
-  starters TEXT NOT NULL, started INTEGER NOT NULL, restarted INTEGER NOT NULL, ended INTEGER NOT NULL,
+  starters TEXT NOT NULL, started INTEGER NOT NULL, ran INTEGER NOT NULL, ended INTEGER NOT NULL,
   marks INTEGER NOT NULL) STRICT;
 """
 INDEXES: Final = """
@@ -29,8 +29,8 @@ CREATE INDEX IF NOT EXISTS claim_waiting ON claim (first) WHERE ended = 0 AND st
 _INSERT: Final = "INSERT OR REPLACE INTO claim VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
-class Freeze(NamedTuple):
-    """A time, in microseconds since 1970, in which changes of these types may run although others may not."""
+class During(NamedTuple):
+    """A time, in microseconds since 1970, in which runs of changes of these types, or of any, may be exceptions."""
 
     types: tuple[str, ...]
     start: int
@@ -42,7 +42,7 @@ class ChangeQuery:
     """Which changes: every field that is given must fit. Times are microseconds since 1970, ends not included.
 
     `words` all stand in the change's id, requester, reason, external reference or type; `opened` is when it began,
-    `touched` when any of its events may lie; `marked` leaves those that may be exceptions, or ran in one of `freezes`;
+    `touched` when any of its events may lie; `marked` leaves those that may be exceptions, or ran in `times`;
     `waiting` those that neither ended nor have a permit.
     """
 
@@ -52,13 +52,13 @@ class ChangeQuery:
     touched: tuple[int | None, int | None] = (None, None)
     marked: bool = False
     waiting: bool = False
-    freezes: tuple[Freeze, ...] = ()
+    times: tuple[During, ...] = ()
 
 
 @dataclass(slots=True)
 class _Row:
-    """One change. `started` and `restarted` are the times of its first and newest permit, 0 without one; `voters` and
-    `starters` are names, with a space around each.
+    """One change. `started` and `ran` are the times of its first permit and of its runs' newest event, 0 without one;
+    `voters` and `starters` are names, with a space around each.
     """  # noqa: D205 - one sentence
 
     first: int
@@ -72,7 +72,7 @@ class _Row:
     voters: str = " "
     starters: str = " "
     started: int = 0
-    restarted: int = 0
+    ran: int = 0
     ended: int = 0
     marks: int = 0
 
@@ -89,7 +89,7 @@ class _Row:
         if claim.starts:
             self.starters += f"{claim.signer} "
         if claim.permits:
-            self.started, self.restarted = self.started or at, at
+            self.started = self.started or at
             self.marks |= UNAPPROVED if self.voters == " " else 0
         elif {self.requester, *self.starters.split()} & set(self.voters.split()):
             self.marks |= ALONE
@@ -110,6 +110,7 @@ class Changes:
                 if row is None:
                     row = rows[fact.change] = self._row(place.index, fact, number(fact.change))
                 row.moved = fact.t
+                row.ran = fact.t if fact.run else row.ran
                 if fact.claim is not None:
                     row.take(fact.claim, fact.t)
         self._db.executemany(_INSERT, [astuple(row) for row in rows.values()])
@@ -158,9 +159,9 @@ def _where(query: ChangeQuery) -> tuple[str, list[Any]]:
         parts.append("ended = 0 AND started = 0")
     if query.marked:
         ways = ["marks <> 0"]
-        for freeze in query.freezes:
-            types = ", ".join("?" * len(freeze.types))
-            ways.append(f"(type IN ({types}) AND started <> 0 AND started < ? AND restarted >= ?)")
-            values += [*freeze.types, freeze.end, freeze.start]
+        for types, start, end in query.times:
+            kinds = f"type IN ({', '.join('?' * len(types))}) AND " if types else ""
+            ways.append(f"({kinds}started <> 0 AND started < ? AND ran >= ?)")
+            values += [*types, end, start]
         parts.append(f"({' OR '.join(ways)})")
     return " AND ".join(parts), values

@@ -12,6 +12,8 @@ ALONE: Final = 2
 UNAPPROVED: Final = 4
 WORD: Final = 8
 SKIPPED: Final = 16
+UNDONE: Final = 32
+OPEN: Final = 64
 
 _STARTS: Final = frozenset({"run", "resume", "undo"})
 _LONGEST: Final = 1000
@@ -57,8 +59,13 @@ def _recorded(data: Mapping[str, Any]) -> Claim | None:
     return Claim(signer=lines.get("signer", ""), starts=True) if lines.get("act") in _STARTS else None
 
 
-def _permitted(_: Mapping[str, Any]) -> Claim:
-    return Claim(permits=True)
+def _permitted(data: Mapping[str, Any]) -> Claim:
+    permit = data.get("permit")
+    said = permit if isinstance(permit, Mapping) else {}
+    binaries = said.get("binaries")
+    custody = binaries.get("custody", "none") if isinstance(binaries, Mapping) else "none"
+    marks = (UNDONE if said.get("mode") == "undo" else 0) | (OPEN if custody == "none" else 0)
+    return Claim(permits=True, marks=marks)
 
 
 def _ended(_: Mapping[str, Any]) -> Claim:

@@ -14,7 +14,7 @@ from itmp.adapters.index import _changes
 from itmp.adapters.index._facts import Facts
 from itmp.adapters.index._frames import Spot
 
-LAYOUT: Final = "4"
+LAYOUT: Final = "5"
 _TABLES: Final = """
 CREATE TABLE word (n INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE mark (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;

@@ -55,6 +55,17 @@ def test_quorum_0_and_a_single_root_are_said() -> None:
     assert any(line.startswith("quorum 0") for line in report.assurance)
     assert any(line.startswith("single root: alice@example.com") for line in report.assurance)
     assert any(line.startswith("assurance: self-attested") for line in report.assurance)
+    assert any(line.startswith("custody: namespaces: ") for line in report.assurance)
+
+
+def test_a_run_without_custody_is_said() -> None:
+    story = Story()
+    story.open()
+    story.act("approve", "bob")
+    story.execute(story.permit(custody="none"))
+    story.close()
+    report = judged(story)
+    assert report.ok
     assert any(line.startswith("custody: none: ") for line in report.assurance)
 
 

@@ -1,10 +1,11 @@
 import hashlib
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import yaml
 
-from itmp.change import time_of
+from itmp.change import Permit, time_of
 from itmp.inquiry import Case, access, exceptions, reconcile, sample, touches
+from itmp.plan import Plan
 from itmp.testing.story import Story, small_plan
 
 
@@ -174,7 +175,7 @@ def test_an_approved_change_that_never_ran_and_an_open_intent_are_questions() ->
     assert sorted(names) == ["intent-without-result", "run-without-end"]
 
 
-def alone(**parts: object) -> Story:
+def alone(plan: Plan | None = None, **parts: object) -> Story:
     """A log whose policy lets one person do several things in production, with `parts` of it replaced."""
     tree = yaml.safe_load(Story().policy_bytes)
     tree["separation"] = [
@@ -185,7 +186,7 @@ def alone(**parts: object) -> Story:
             "because": "a team of two",
         }
     ]
-    return Story(policy=yaml.safe_dump({**tree, **parts}).encode())
+    return Story(plan=plan, policy=yaml.safe_dump({**tree, **parts}).encode())
 
 
 def test_one_person_who_does_several_things_is_named_with_the_policys_reason() -> None:
@@ -211,3 +212,140 @@ def test_a_run_in_a_freeze_that_its_type_may_pass_is_named() -> None:
     assert kinds(alone(freezes=[freeze]).tell()) == ["opened-freeze"]
     early = {**freeze, "to": "2026-11-02T00:00:00Z"}
     assert kinds(alone(freezes=[early]).tell()) == []
+
+
+FREEZE = {
+    "name": "year end",
+    "from": "2026-11-22T22:00:00Z",
+    "to": "2026-11-23T02:00:00Z",
+    "environments": ["production"],
+    "except": ["normal"],
+}
+INSIDE = datetime(2026, 11, 22, 22, 30, tzinfo=UTC)
+
+
+def amended(story: Story, **parts: object) -> None:
+    story.amend(yaml.safe_dump({**yaml.safe_load(story.history.latest.policy.data), **parts}).encode())
+
+
+def found(story: Story) -> list[tuple[str, str, datetime]]:
+    told = exceptions([case(story)], story.history, (), time_of(story.log.leaf(0)))
+    return [(item.kind, item.who, item.at) for item in told]
+
+
+def test_a_freeze_that_is_taken_out_afterwards_stood_at_the_time() -> None:
+    story = alone(freezes=[FREEZE])
+    story.clock.time = INSIDE
+    story.tell()
+    amended(story, freezes=[])
+    assert kinds(story) == ["opened-freeze"]
+
+
+def test_a_freeze_that_is_written_afterwards_opened_for_nobody() -> None:
+    story = alone()
+    story.clock.time = INSIDE
+    story.tell()
+    amended(story, freezes=[FREEZE])
+    assert kinds(story) == []
+
+
+def begun(story: Story) -> Permit:
+    """Begin a run before the freeze, and do its first step."""
+    story.open()
+    story.act("approve", "bob")
+    permit = story.permit("alice")
+    story.say(permit, "run.started", data={"permit": permit.leaf})
+    story.slice(permit, story.steps()[0])
+    return permit
+
+
+def test_a_run_that_goes_on_into_a_freeze_passed_it_at_its_beginning() -> None:
+    story = alone(freezes=[FREEZE])
+    permit = begun(story)
+    assert kinds(story) == []
+    story.clock.time = INSIDE
+    story.slice(permit, story.steps()[1])
+    assert found(story) == [("opened-freeze", "alice@example.com", datetime(2026, 11, 22, 22, tzinfo=UTC))]
+
+
+def test_a_run_is_held_against_the_freeze_that_stood_at_its_slice() -> None:
+    story = alone()
+    permit = begun(story)
+    amended(story, freezes=[FREEZE])
+    story.clock.time = INSIDE
+    intent = story.slice(permit, story.steps()[1])
+    assert found(story) == [("opened-freeze", "alice@example.com", time_of(intent.leaf))]
+
+
+def test_a_resume_in_a_freeze_is_whose_it_is_and_a_word_about_a_run_is_no_run() -> None:
+    story = alone(freezes=[FREEZE])
+    permit = begun(story)
+    story.say(permit, "run.finished", outcome="failed", data={"state": "failed", "hosts": {}})
+    story.clock.time = INSIDE
+    story.act("stop", "bob", role="sre", reason="too late")
+    assert kinds(story) == [], "nothing ran in the freeze"
+    again = story.permit("dave", mode="resume")
+    assert [(kind, who) for kind, who, _ in found(story)] == [("opened-freeze", "dave@example.com")]
+    story.execute(again)
+    assert [(kind, who) for kind, who, _ in found(story)] == [("opened-freeze", "dave@example.com")]
+
+
+def test_an_undo_in_a_freeze_is_named_though_its_type_may_not_pass() -> None:
+    story = alone(freezes=[{**FREEZE, "except": []}])
+    permit = begun(story)
+    story.say(permit, "run.finished", outcome="failed", data={"state": "failed", "hosts": {}})
+    story.clock.time = INSIDE
+    story.permit("alice", mode="undo")
+    [item] = exceptions([case(story)], story.history, (), time_of(story.log.leaf(0)))
+    assert (item.kind, item.why) == ("opened-freeze", "was undone in the freeze year end")
+
+
+def test_without_the_plans_bytes_a_freeze_is_not_taken_for_another_environments() -> None:
+    story = alone(freezes=[FREEZE])
+    story.clock.time = INSIDE
+    story.tell()
+    blind = Case.of(story.log.of_change(story.change), story.history, manifest=None, blob=story.log.blob)
+    told = exceptions([blind], story.history, (), time_of(story.log.leaf(0)))
+    assert "opened-freeze" in {item.kind for item in told}
+
+
+def whys(story: Story, kind: str) -> list[str]:
+    told = exceptions([case(story)], story.history, (), time_of(story.log.leaf(0)))
+    return [item.why for item in told if item.kind == kind]
+
+
+def test_hosts_that_were_reached_without_a_key_are_named_as_the_policy_of_the_time_allowed() -> None:
+    plan = small_plan(hosts=("web1", "web2", "web3"), unpinned=["web1", "web2"])
+    story = alone(plan=plan, limits={"unpinned_hosts": "allow"})
+    story.open()
+    story.act("approve", "bob")
+    story.execute(story.permit(limit="web2,web3"))
+    amended(story, limits={})
+    assert whys(story, "unpinned-hosts") == ["host keys not checked: web2: limits.unpinned_hosts: allow"]
+    story.permit(mode="undo")
+    [_, undo] = whys(story, "unpinned-hosts")
+    assert undo == "host keys not checked: web1, web2: an undo is not asked for them"
+
+
+def test_a_policy_that_allows_unpinned_hosts_is_no_exception_where_none_was_reached() -> None:
+    assert kinds(alone(limits={"unpinned_hosts": "allow"}).tell()) == []
+
+
+def test_an_attempt_that_nothing_kept_from_the_logs_key_is_named() -> None:
+    story = Story()
+    story.open()
+    story.act("approve", "bob")
+    story.execute(story.permit(custody="none"), state="failed")
+    story.execute(story.permit(mode="resume", custody="landlock"))
+    assert found(story)[0][:2] == ("no-custody", "alice@example.com")
+    assert kinds(story) == ["no-custody"], "the resume had a custody"
+
+
+def test_a_permit_that_says_nothing_of_custody_is_not_taken_for_kept() -> None:
+    story = Story()
+    story.open()
+    story.act("approve", "bob")
+    story.force(binaries={"python": "3.11"})
+    assert whys(story, "no-custody") == [
+        "custody: not said: its child processes could open the log and its key"
+    ]

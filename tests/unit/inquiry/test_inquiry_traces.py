@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from itmp.inquiry import Case, Trace, TraceError, read_traces, reconcile
+from itmp.inquiry import Case, Trace, TraceError, gaps, read_traces, reconcile
 from itmp.testing.story import Story
 
 CLOCK = b"2026-01-02T00:30:00+0100\n"
@@ -40,6 +40,7 @@ def test_the_journal_and_rfc_3339_are_read_alike() -> None:
         ("login", "root from ::1 by password"),
         ("command", "bob : TTY=pts/0 ; USER=root ; COMMAND=/bin/sh"),
         ("ansible", "ansible.builtin.apt"),
+        ("ansible", "ansible.builtin.apt"),
     ]
 
 
@@ -60,9 +61,14 @@ def test_records_without_a_clock_are_refused(clock: bytes) -> None:
         read_traces("web1", {"clock": clock})
 
 
-@given(st.dictionaries(st.sampled_from(["auth.log", "dpkg.log", "boots"]), st.binary(max_size=300)))
+@given(
+    st.dictionaries(
+        st.sampled_from(["auth.log", "journal", "dpkg.log", "boots", "notes"]), st.binary(max_size=300)
+    )
+)
 def test_no_bytes_of_a_host_break_the_reading(files: dict[str, bytes]) -> None:
-    read_traces("web1", {"clock": CLOCK, **files})
+    whole = {"clock": CLOCK, **files}
+    gaps("web1", whole, read_traces("web1", whole))
 
 
 @given(
@@ -126,3 +132,72 @@ def test_a_period_leaves_out_what_is_not_in_it() -> None:
     case = told()
     early = datetime(2020, 1, 1, tzinfo=UTC)
     assert reconcile([case], [login("db1", early)], start=case.first) == ()
+
+
+ACCEPTED = f"sshd[7]: Accepted publickey for root from 10.0.0.1 port 5 ssh2: {KEY}\n"
+
+
+def test_two_logs_of_one_login_are_one_login_and_what_one_of_them_hides_is_told() -> None:
+    auth = f"Jan  2 00:10:00 web1 {ACCEPTED}"
+    journal = (
+        f"2026-01-02T00:10:00.999999+0100 web1 {ACCEPTED}2026-01-02T00:20:00.000000+0100 web1 {ACCEPTED}"
+    )
+    logins = [at for kind, at, _ in read(auth_log=auth.encode(), journal=journal.encode())]
+    assert logins == ["2026-01-01T23:10:00.999999+00:00", "2026-01-01T23:20:00+00:00"]
+    twice = auth + f"Jan  2 00:10:00 web1 {ACCEPTED}"
+    assert len(read(auth_log=twice.encode())) == 2, "one log's own lines are never taken for one"
+
+
+def test_su_is_a_privileged_command_and_a_forged_line_within_a_message_is_none() -> None:
+    lines = "2026-01-01T22:00:02.1+0000 web1 su[9]: (to root) bob on pts/0\n"
+    lines += "2026-01-01T22:00:03.1+0000 web1 su[9]: FAILED SU (to root) eve on pts/1\n"
+    lines += f"    2026-01-01T22:00:04.1+0000 web1 {ACCEPTED}"
+    assert [what for _, _, what in read(journal=lines.encode())] == [
+        "bob : su to root on pts/0",
+        "eve : su to root on pts/1, refused",
+    ]
+
+
+WHOLE = {
+    "clock": CLOCK,
+    "journal": f"2026-01-01T22:00:00Z web1 {ACCEPTED}".encode(),
+    "dpkg.log": b"2026-01-02 00:00:00 upgrade itmp-demo:all 1.0 2.0\n",
+    "boots": b"2026-01-01T20:00:00Z\n",
+}
+
+
+def lacks(**files: bytes) -> list[tuple[str, str, bool]]:
+    named = {name.replace("_", "."): data for name, data in files.items()}
+    whole = WHOLE | named
+    return [(gap.kind, gap.why, gap.stated) for gap in gaps("web1", whole, read_traces("web1", whole))]
+
+
+def test_each_kind_of_record_that_tells_nothing_is_a_gap() -> None:
+    assert lacks() == []
+    assert [(gap.kind, gap.why) for gap in gaps("web1", {"clock": CLOCK}, ())] == [
+        ("logins", "auth.log or journal is missing or empty"),
+        ("packages", "dpkg.log is missing or empty"),
+        ("boots", "boots is missing or empty"),
+    ]
+    assert lacks(journal=b"2026-01-01T22:00:00Z web1 cron[9]: nothing\n") == [
+        ("logins", "journal tells of none", False)
+    ]
+
+
+def test_what_a_host_keeps_none_of_is_said_by_the_collector_and_never_taken_from_absence() -> None:
+    assert lacks(dpkg_log=b"", notes=b"none packages: the host has no dpkg\n") == [
+        ("packages", "the host has no dpkg", True)
+    ]
+    assert lacks(notes=b"none packages: the host has no dpkg\n") == [], "it told of some all the same"
+    assert lacks(dpkg_log=b"?\n", notes=b"none packages: so\n") == [
+        ("packages", "dpkg.log tells of none", False)
+    ]
+    assert lacks(boots=b"", notes=b"none everything: so\nnone boots:\n") == [
+        ("boots", "boots is missing or empty", False)
+    ]
+
+
+def test_a_record_of_which_the_collector_left_something_out_is_a_gap_though_it_tells() -> None:
+    assert lacks(notes=b"cut logins: more than 1 bytes\n") == [
+        ("logins", "not whole: more than 1 bytes", False)
+    ]

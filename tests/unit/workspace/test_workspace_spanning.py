@@ -56,6 +56,34 @@ def test_records_are_held_against_every_period_that_is_here(place: Workspace) ->
     assert (alone.periods, alone.disagreements) == (("2026",), ())
 
 
+def test_a_host_that_hides_its_logs_does_not_agree(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = records(place, "web1", "web2")
+    (folder / "db1").mkdir()
+    (folder / "db1/clock").write_text((folder / "web1/clock").read_text())  # nothing was done there
+    (folder / "web1/auth.log").write_text("")
+    for host in ("web1", "web2"):
+        (folder / host / "boots").write_text("2026-11-22T20:00:00Z\n")
+    (folder / "web2/notes").write_text("none packages: the host has no dpkg\n")
+    monkeypatch.setenv("ITMP_WORKSPACE", str(place.root))
+    words = ["audit", "reconcile", "--records", str(folder)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 41
+    assert "no logins of web1: auth.log or journal is missing or empty: collect them again" in done.stdout
+    assert "web2 says that it keeps no packages: the host has no dpkg" in done.stdout
+    assert "\nincomplete  3 hosts, 3 records, 0 disagreements" in done.stdout
+    data = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
+    assert [(gap["host"], gap["kind"]) for gap in data["missing"]] == [
+        ("web1", "logins"),
+        ("web1", "packages"),
+    ]
+    assert data["stated"] == [{"host": "web2", "kind": "packages", "why": "the host has no dpkg"}]
+    login = (folder / "web2/auth.log").read_text()
+    (folder / "web1/journal").write_text(login.replace("web2", "web1"))
+    (folder / "web1/notes").write_text("none packages: the host has no dpkg\n")
+    done = CliRunner().invoke(app, words)
+    assert (done.exit_code, done.stdout.splitlines()[-1].split()[0]) == (0, "agree")
+
+
 def test_a_period_that_ended_before_is_not_read(place: Workspace) -> None:
     found = audit_reconcile(place, records(place, "web1"), start="2035-01-01")
     assert (found.periods, found.disagreements, found.silent) == (("2027",), (), ())
