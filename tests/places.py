@@ -114,7 +114,7 @@ class Place:
         return made
 
     def begin(self) -> None:
-        """Write keys, inventory and genesis; give each host its folder."""
+        """Write keys, inventory and genesis; furnish the hosts."""
         people = {}
         for name in NAMES:
             people[f"{name}@example.com"] = (
@@ -128,12 +128,16 @@ class Place:
         for name, text in zip(("alice", "bob"), texts, strict=True):
             self.sign(name, text.path, "enrol")
         seal(self.root, tuple(Path(f"{text.path}.sig") for text in texts))
+        self.furnish()
+        self.inventory()
+        self.before = {host.name: self.fleet.connections(host.name) for host in self.fleet.hosts}
+
+    def furnish(self) -> None:
+        """Give each host its folder."""
         for host in self.fleet.hosts:
             self.on(host.name).mkdir()
             (self.on(host.name) / "act").write_text(ACT)
             (self.on(host.name) / "journal").touch()
-        self.inventory()
-        self.before = {host.name: self.fleet.connections(host.name) for host in self.fleet.hosts}
 
     def leave(self) -> None:
         """End what this test started; let go of every held action."""

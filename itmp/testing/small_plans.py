@@ -223,12 +223,12 @@ def small_plan(
         undo=(step("back"),),
         artifacts={},
         versions={"ansible-core": "2.19.0"},
-        inventory=_one_group(names, group),
+        inventory=_one_group(names, group, unpinned),
     )
     return Plan.build(manifest, {PLAYBOOK: play, "inventory/snapshot.json": b"{}"})
 
 
-def _one_group(names: Sequence[str], group: str) -> Inventory:
+def _one_group(names: Sequence[str], group: str, unpinned: Sequence[str]) -> Inventory:
     return Inventory(
         sources=("inventories/hosts.yml",),
         snapshot="inventory/snapshot.json",

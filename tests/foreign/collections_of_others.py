@@ -18,6 +18,7 @@ from typing import Final
 _PACKAGE: Final = "ansible==12.3.0"
 _WANTED: Final = (
     "ansible/netcommon",
+    "ansible/posix",
     "ansible/utils",
     "community/docker",
     "community/library_inventory_filtering_v1",
@@ -37,24 +38,25 @@ def bring(tree: Path, *names: str) -> None:
 def libraries() -> Path:
     """Return a folder with the Python packages that connection plugins import when they connect."""
     key = hashlib.sha256(" ".join(_LIBRARIES).encode()).hexdigest()[:12]
-    return _made(f"libraries-{key}", lambda folder: _pip("install", "--target", str(folder), *_LIBRARIES))
+    return made(f"libraries-{key}", lambda folder: _pip("install", "--target", str(folder), *_LIBRARIES))
 
 
 def _cache() -> Path:
-    return _made(f"collections-{_PACKAGE.rpartition('=')[2]}", _fetch) / "ansible_collections"
+    key = hashlib.sha256(" ".join((_PACKAGE, *_WANTED)).encode()).hexdigest()[:12]
+    return made(f"collections-{key}", _fetch) / "ansible_collections"
 
 
-def _made(name: str, make: Callable[[Path], None]) -> Path:
+def made(name: str, make: Callable[[Path], None]) -> Path:
     """Return the folder of that name in the cache, made whole before it is there."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "itmp" / "lab"
     if not (home / name).is_dir():
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=home) as scratch:
-            made = Path(scratch) / name
-            made.mkdir()
-            make(made)
+            whole = Path(scratch) / name
+            whole.mkdir()
+            make(whole)
             try:
-                made.rename(home / name)
+                whole.rename(home / name)
             except OSError:  # another process was first
                 assert (home / name).is_dir()
     return home / name

@@ -3,7 +3,7 @@
 Each side gets hosts whose `host_root` is a fresh folder of the same name. What is compared, key by key: every file
 that the hosts hold (mode and content), the journal that they write in order, each host's results in order, its recap
 and its state at the end, and whether the run ended well. `expect.yml` of a project names its feature, what the
-runbook declares (`step`, `inputs`), and every difference with its reason.
+runbook declares (`step`, `inputs`), and every difference with its reason and both of its values.
 """
 
 import json
@@ -11,10 +11,12 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import collections_of_others
 import yaml
 from places import ACT, BIN, PATIENCE, Place
 
@@ -22,6 +24,12 @@ PROJECTS: Final = Path(__file__).parent / "projects"
 CALLBACKS: Final = Path(__file__).parent / "callback"
 _OWN: Final = frozenset({"act", "journal"})
 _COUNTS: Final = ("ok", "changed", "unreachable", "failures", "skipped", "rescued", "ignored")
+
+
+Found = dict[str, Any]
+Differences = dict[str, tuple[Any, Any]]
+Look = Callable[[Place], Found]
+"""Reads the hosts themselves: what it sees, by names that begin with the host's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +49,26 @@ class Expect:
     down: list[str] = field(default_factory=list)
     ends: str = "well"
     refused: list[str] = field(default_factory=list)
-    differs: dict[str, str] = field(default_factory=dict)
+    differs: dict[str, Any] = field(default_factory=dict)
+    """What is not the same on both sides, by name: `why`, and the very values `bare` and `itmp`."""
+    collections: list[str] = field(default_factory=list)
+    """Collections of others that the project needs."""
+    salted: list[str] = field(default_factory=list)
+    """Accounts whose password the play hashes with a salt by chance."""
+    touches: list[str] = field(default_factory=list)
+    """On whole hosts: everything but files that the bare run changes."""
 
     @classmethod
-    def read(cls, name: str) -> "Expect":
-        return cls(**yaml.safe_load((PROJECTS / name / "expect.yml").read_text()))
+    def read(cls, folder: Path) -> "Expect":
+        expect = cls(**yaml.safe_load((folder / "expect.yml").read_text()))
+        for name, said in expect.differs.items():
+            assert said.keys() == {"why", "bare", "itmp"}, f"{folder.name}: {name} says {sorted(said)}"
+        return expect
+
+    @property
+    def explained(self) -> Differences:
+        """The differences that there must be: these, with these values, and no others."""
+        return {name: (said["bare"], said["itmp"]) for name, said in self.differs.items()}
 
     @property
     def books(self) -> list[str]:
@@ -76,20 +99,21 @@ class Expect:
 
 def bring(place: Place, tree: Path, expect: Expect) -> Path:
     """Put the project in `tree` into the workspace's catalog, and another copy beside it for the bare run."""
-    shutil.copytree(tree, place.root / "playbooks")
-    place.inventory(**expect.hosts)
     bare = place.root.parent / "bare"
-    shutil.copytree(tree, bare)
+    for folder in (place.root / "playbooks", bare):
+        shutil.copytree(tree, folder)
+        collections_of_others.bring(folder, *expect.collections)
+    place.inventory(**expect.hosts)
     return bare
 
 
-def run_bare(place: Place, folder: Path, expect: Expect) -> dict[str, Any]:
-    """Run the project as anybody would; return everything that can be compared."""
+def run_bare(place: Place, folder: Path, expect: Expect, look: Look | None = None) -> Found:
+    """Run the project as anybody would; return everything that can be compared, with what `look` sees on the hosts."""
     story = folder.parent / "bare.json"
     books = [str(next(folder.glob(f"{name}.y*ml"))) for name in expect.books]
     inventory = place.root / "inventories"
     (folder.parent / "cp").mkdir()
-    ssh = f"-F none -o UserKnownHostsFile={inventory}/known_hosts -o ControlMaster=auto -o ControlPersist=5s"
+    ssh = f"-F none -o UserKnownHostsFile={inventory}/known_hosts -o ControlMaster=auto -o ControlPersist=2s"
     done = subprocess.run(
         [
             sys.executable,
@@ -121,13 +145,13 @@ def run_bare(place: Place, folder: Path, expect: Expect) -> dict[str, Any]:
     )
     assert done.returncode in {0, 2, 4}, done.stdout + done.stderr
     told = json.loads(story.read_text())
-    found: dict[str, Any] = {"ends": "well" if done.returncode == 0 else "badly"}
+    found: Found = {"ends": "well" if done.returncode == 0 else "badly"}
     for host, results in told["results"].items():
         found[f"{host} results"] = results
     for host, counts in told["recap"].items():
         found |= {f"{host} {name}": counts[name] for name in _COUNTS}
         found[f"{host} state"] = _state(counts)
-    return found | _on_hosts(place)
+    return found | (look or look_below)(place)
 
 
 def renew(place: Place, name: str) -> None:
@@ -140,29 +164,28 @@ def renew(place: Place, name: str) -> None:
         (mine / "journal").touch()
 
 
-def run_itmp(place: Place, expect: Expect) -> dict[str, Any]:
+def run_itmp(place: Place, expect: Expect, look: Look | None = None) -> Found:
     """Propose, approve and run the project through the command line; return what the log and the hosts say."""
     given = [word for name, value in expect.set.items() for word in ("--set", f"{name}={value}")]
     change = place.ready(expect.runbook(place), *given)
     done = place.itmp("run", change, "--key", "alice", "--json")
     assert done.rc in {0, 13, 14}, done
-    found: dict[str, Any] = {"ends": {0: "well", 13: "badly", 14: "unknown"}[done.rc]}
+    found: Found = {"ends": {0: "well", 13: "badly", 14: "unknown"}[done.rc]}
     for host, state in done.json["hosts"].items():
         found[f"{host} state"] = state
     for leaf in place.leaves(change):
         if leaf.event.type == "action.finished":
             _count(found, leaf.event)
-    return found | _on_hosts(place)
+    return found | (look or look_below)(place)
 
 
-def differences(bare: dict[str, Any], ours: dict[str, Any]) -> dict[str, str]:
-    """Return what is not the same on both sides, as `bare → itmp`."""
-    keys = sorted(bare.keys() | ours.keys())
-    return {
-        key: f"{_short(bare.get(key))} → {_short(ours.get(key))}"
-        for key in keys
-        if bare.get(key, _silent(key)) != ours.get(key, _silent(key))
+def differences(bare: Found, ours: Found) -> Differences:
+    """Return what is not the same on both sides, with both values."""
+    both = {
+        key: (bare.get(key, _silent(key)), ours.get(key, _silent(key)))
+        for key in sorted(bare.keys() | ours.keys())
     }
+    return {key: values for key, values in both.items() if values[0] != values[1]}
 
 
 def _silent(key: str) -> Any:
@@ -170,10 +193,6 @@ def _silent(key: str) -> Any:
     if key.endswith(" state"):
         return "not_reached"
     return 0 if key.rpartition(" ")[2] in _COUNTS else None
-
-
-def _short(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _count(found: dict[str, Any], event: Any) -> None:
@@ -206,9 +225,9 @@ def _state(recap: dict[str, int]) -> str:
     return "ok" if recap["ok"] or recap["rescued"] else "skipped"
 
 
-def _on_hosts(place: Place) -> dict[str, Any]:
+def look_below(place: Place) -> Found:
     """Return every file of every host, and its journal."""
-    found: dict[str, Any] = {}
+    found: Found = {}
     for host in place.fleet.hosts:
         root = place.on(host.name)
         found[f"{host.name} journal"] = (root / "journal").read_text().splitlines()
