@@ -10,9 +10,10 @@ import io
 import json
 import sqlite3
 import subprocess
+import sys
 import tarfile
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -289,4 +290,15 @@ def nothing_failed(told: Sequence[Event]) -> bool:
     """Work was begun, and no result is a failure. Not looked at: whether each has one, and what was never told."""
     return "run.started" in {one.type for one in told} and not any(
         one.type == "action.finished" and one.outcome == "failed" for one in told
+    )
+
+
+def listener(folder: Path, environ: Mapping[str, str]) -> str:
+    """Which callback Ansible would use there. Not looked at: what the caller sets."""
+    call = [sys.executable, "-m", "ansible", "config", "dump", "--only-changed", "--format", "json"]
+    done = subprocess.run(
+        call, cwd=folder, env=environ, capture_output=True, text=True, timeout=120, check=True
+    )
+    return str(
+        next(one["value"] for one in json.loads(done.stdout) if one.get("name") == "DEFAULT_STDOUT_CALLBACK")
     )

@@ -14,7 +14,7 @@ from itmp.audit import Checkpoint, verify
 from itmp.audit.merkle import Tree, leaf_hashes
 from itmp.audit.tiles import encode_bundle
 from itmp.change import Refusal
-from itmp.errors import EvidenceInvalidError
+from itmp.errors import EvidenceInvalidError, ForkError
 from itmp.evidence import Trust, archive
 from itmp.evidence import verify as verify_evidence
 from itmp.signing import NoteKey
@@ -243,11 +243,11 @@ def test_altered_index_does_not_matter(statements: tuple[str, ...], tmp_path: Pa
 
 
 def shown(place: Workspace, change: str) -> set[tuple[int, str]]:
-    """What a list of the change's approvals and revocations shows; nothing, where it says that the index is wrong."""
+    """What a list of the change's approvals and revocations shows; nothing, where it refuses the index."""
     try:
         kinds = ("change.approved", "change.revoked")
         return {
             (leaf.index, leaf.event.type) for kind in kinds for leaf in audit_list(place, change, kind=kind)
         }
-    except EvidenceInvalidError:
+    except (EvidenceInvalidError, ForkError):
         return set()
