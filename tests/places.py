@@ -332,6 +332,14 @@ class Terminal:
 
         return {"stdin": theirs, "stdout": theirs, "stderr": theirs, "preexec_fn": take}
 
+    def stop(self) -> None:
+        """Let the line stand still, as Ctrl-S or a dead connection does: whoever writes to it waits."""
+        termios.tcflow(self.theirs, termios.TCOOFF)
+
+    def go_on(self) -> None:
+        """Let the line move again."""
+        termios.tcflow(self.theirs, termios.TCOON)
+
     def hang_up(self) -> None:
         """Close the terminal, as a closed window or a lost connection does."""
         os.close(self.theirs)

@@ -2,7 +2,8 @@
 
 Rules kept here: the terminal is repainted at most twice a second, and only when something shown has changed, so that a
 slow line keeps up; what went wrong is printed above the view and stays; at the end the view is gone and the summary
-stands; a view that cannot be drawn never stops a run.
+stands. One thread writes to the terminal and holds no lock meanwhile: a line that is slow or stands still holds up what
+is shown, never the run, and a view that cannot be drawn stops nothing.
 """
 
 import json
@@ -11,12 +12,13 @@ import shutil
 import sys
 import threading
 import time
+from collections import deque
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from itmp.cli.board import FINE, Board, Line, lines
 from itmp.cli.narration import Narrator
-from itmp.cli.printing import STYLES, wants_colour
+from itmp.cli.printing import STYLES, say, wants_colour
 from itmp.errors import Error
 
 if TYPE_CHECKING:
@@ -65,45 +67,45 @@ class _View:
     """The live view; begins with the run."""
 
     def __init__(self, outline: "Callable[[], Outline]", *, verbose: bool) -> None:
-        self._outline, self._verbose = outline, verbose
+        self._outline = outline
         self._board = Board()
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._over = threading.Event()
-        self._live: Live | None = None
-        self._narrator = Narrator(verbose=verbose, quiet=FINE, say=self._print)
+        self._painter: threading.Thread | None = None
+        self._said = deque[str]()
+        self._narrator = Narrator(verbose=verbose, quiet=FINE, say=self._say)
         self._shown: tuple[Line, ...] = ()
 
     def on_event(self, event: "RunEvent", /) -> None:
         """Take note; the painter paints."""
-        from itmp.workspace.events import RunFinished, RunStarted  # noqa: PLC0415 - help stays fast
+        from itmp.workspace.events import RunStarted  # noqa: PLC0415 - help stays fast
 
         with self._lock:
-            if isinstance(event, RunStarted):
-                self._begin()
             self._board.take(event, time.monotonic())
-        if isinstance(event, RunFinished):
-            self.end()
         self._narrator.on_event(event)
+        if isinstance(event, RunStarted) and self._painter is None:
+            self._painter = self._begin(self._paint)
+            self._begin(self._read_outline)
 
     def end(self) -> None:
-        """Take the view away."""
+        """Wait until everything has been shown, and take the view away; the run is over, and so are its locks."""
         self._over.set()
-        with self._lock:
-            live, self._live = self._live, None
-        if live is not None:
-            live.stop()
+        if self._painter is not None:
+            self._painter.join()
+        for line in self._lines_said():
+            say(line)
 
-    def _begin(self) -> None:
-        from rich.console import Console  # noqa: PLC0415 - only on a terminal
-        from rich.live import Live  # noqa: PLC0415 - as above
+    def _say(self, line: str) -> None:
+        """Leave a line to the painter, if there is one already."""
+        if self._painter is None:
+            say(line)
+        else:
+            self._said.append(line)
 
-        console = Console(
-            stderr=True, highlight=False, color_system="standard" if wants_colour(sys.stderr) else None
-        )
-        self._live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False)
-        self._live.start()
-        for work in (self._paint, self._read_outline):
-            threading.Thread(target=work, name="itmp-view", daemon=True).start()
+    def _begin(self, work: "Callable[[], None]") -> threading.Thread:
+        thread = threading.Thread(target=work, name="itmp-view", daemon=True)
+        thread.start()
+        return thread
 
     def _read_outline(self) -> None:
         """Find out what is to come; it may take a while in a long log, and the view does without."""
@@ -113,24 +115,41 @@ class _View:
                 self._board.outline = found
 
     def _paint(self) -> None:
-        while not self._over.wait(REPAINT):
-            size = shutil.get_terminal_size()
-            with self._lock:
-                most = max(0, min(size.lines - _RESERVED, 6))
-                shown = lines(self._board, time.monotonic(), width=size.columns - 1, most=most)
-                if self._live is None or shown == self._shown:
-                    continue
-                self._shown = shown
-                self._live.update(_text(shown), refresh=True)
+        """Write all that is written while the view is there. `OSError`: the terminal is gone, and the run goes on."""
+        from rich.console import Console  # noqa: PLC0415 - only on a terminal
+        from rich.live import Live  # noqa: PLC0415 - as above
 
-    def _print(self, line: str) -> None:
+        console = Console(
+            stderr=True, highlight=False, color_system="standard" if wants_colour(sys.stderr) else None
+        )
+        with (
+            suppress(OSError),
+            Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False) as live,
+        ):
+            while not self._over.wait(REPAINT):
+                self._repaint(live)
+            self._print(live)
+
+    def _repaint(self, live: "Live") -> None:
+        self._print(live)
+        size = shutil.get_terminal_size()
+        most = max(0, min(size.lines - _RESERVED, 6))
         with self._lock:
-            if self._live is not None:
-                from rich.text import Text  # noqa: PLC0415 - only on a terminal
+            shown = lines(self._board, time.monotonic(), width=size.columns - 1, most=most)
+        if shown != self._shown:
+            self._shown = shown
+            live.update(_text(shown), refresh=True)
 
-                self._live.console.print(Text.from_ansi(line), soft_wrap=True)
-                return
-        print(line, file=sys.stderr, flush=True)  # noqa: T201 - the command line's own voice
+    def _print(self, live: "Live") -> None:
+        from rich.text import Text  # noqa: PLC0415 - only on a terminal
+
+        for line in self._lines_said():
+            live.console.print(Text.from_ansi(line), soft_wrap=True)
+
+    def _lines_said(self) -> "Iterator[str]":
+        """Yield what the narrator has said and nobody has printed yet."""
+        while self._said:
+            yield self._said.popleft()
 
 
 def _text(shown: tuple[Line, ...]) -> "Text":

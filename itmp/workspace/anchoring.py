@@ -27,7 +27,7 @@ from itmp.workspace.planning import write_file
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from itmp.adapters.anchors import WitnessAnchor
+    from itmp.adapters.anchors import FolderAnchor, WitnessAnchor
 
 WAIT: Final = 10.0
 """Seconds that all anchors together may take after a checkpoint."""
@@ -133,9 +133,8 @@ def _made(place: Workspace, setting: AnchorSetting) -> Anchor:
         case "witness":
             return anchors.WitnessAnchor(name, url=setting.url, vkey=setting.key)
         case "rfc3161":
-            return anchors.StampAnchor(
-                name, url=setting.url, roots=place.root / Path(setting.roots).expanduser()
-            )
+            roots = place.root / Path(setting.roots).expanduser()
+            return anchors.StampAnchor(name, url=setting.url, roots=roots, copies=_copies(place, name, log))
         case "git":
             key = Path(setting.key or place.config.me.key).expanduser()
             return anchors.GitAnchor(
@@ -163,6 +162,16 @@ def _directory(place: Workspace, setting: AnchorSetting, name: str, log: NoteVer
     if account is not None:
         return AccountAnchor(name, log=log, account=account)
     return FolderAnchor(name, log=log, folder=default_folder(os.environ))
+
+
+def _copies(place: Workspace, name: str, log: NoteVerifier) -> "FolderAnchor":
+    """Return where `name`'s stamps are copied to: below the second folder that is named, else this user's own."""
+    from itmp.adapters.anchors import FolderAnchor  # noqa: PLC0415 - as above
+    from itmp.adapters.anchors.folder import default_folder  # noqa: PLC0415 - as above
+
+    named = [one.path for one in place.config.anchors if one.kind == "directory" and one.path]
+    folder = place.root / Path(named[0]).expanduser() if named else default_folder(os.environ)
+    return FolderAnchor(name, log=log, folder=folder / "stamps" / name)
 
 
 def _put(place: Workspace, one: Anchor, head: SignedCheckpoint) -> Anchored:

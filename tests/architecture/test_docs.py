@@ -283,6 +283,38 @@ def test_the_rules_of_evidence_are_documented() -> None:
 # All pages.
 
 
+def promised(page: Path) -> Iterator[tuple[str, str, set[str]]]:
+    """Yield each command that a page names in its prose: its words, its verb, its options."""
+    groups = {" ".join(verb.split()[:count]) for verb in VERBS for count in (1, 2, 3)}
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for span in named(text):
+        words = span.split()
+        count = max((n for n in range(1, 4) if " ".join(words[:n]) in groups), default=0)
+        if count and words[0] in {"itmp", "itmp-verify"}:
+            verb = " ".join(words[:count])
+            yield span, verb, set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", span)) - {"--json", "--help", "-h"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_commands_and_options_that_are_promised_exist(page: Path) -> None:
+    own = {"--version", "--install-completion", "--show-completion"}
+    for span, verb, options in promised(page):
+        assert options <= VERBS.get(verb, own), span
+        rest = span.split()[len(verb.split()) :]
+        assert verb in VERBS or not rest or rest[0].startswith(("-", "…")), f"{span}: no such command"
+
+
+def test_names_in_the_changelog_exist() -> None:
+    """A kebab-case word in it is a finding, a state or a key: the code, or the page that holds its list, knows it."""
+    files = [*(ROOT / "itmp").rglob("*.py"), ROOT / "Makefile", *FORMATS.glob("*.md")]
+    known = "\n".join(path.read_text() for path in files)
+    words = {
+        word for word in named((ROOT / "CHANGELOG.md").read_text()) if re.fullmatch(r"[a-z]+(-[a-z]+)+", word)
+    }
+    assert len(words) > 3
+    assert not {word for word in words if not re.search(rf"\b{word}\b", known)}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_resolve(page: Path) -> None:
     targets = re.findall(r"\]\(([^)]+)\)", page.read_text())

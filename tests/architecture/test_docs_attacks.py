@@ -6,7 +6,7 @@ from pathlib import Path
 from itmp.evidence.rules import FORKED, HANDED, REVOKED, ROLLED_BACK, TEXTS
 
 ROOT = Path(__file__).parents[2]
-CONTROLS = {"the_same_without_a_lie_holds"}
+CONTROLS = {"the_same_without_a_lie_holds", "the_same_with_a_harmless_plugin_holds"}
 """Honest stories that show that a test's attack alone is what is found."""
 
 

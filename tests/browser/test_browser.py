@@ -1,7 +1,7 @@
 """The auditor's pages in a real Chromium: hostile text runs nothing, and what is on screen is what was logged."""
 
+import os
 import re
-import shutil
 import subprocess
 import threading
 import time
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import uvicorn
+from devtools import FLAGS, program, tab
+from fastapi.routing import APIRoute
 
 from itmp.testing.on_disk import story_on_disk
 from itmp.testing.story import Story
@@ -21,19 +23,16 @@ pytestmark = pytest.mark.browser
 
 TRAP = "document.title = 'owned'"
 HOSTILE = f'<script>{TRAP}</script> <img src=x onerror="{TRAP}"> <b>bold</b>'
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-component-update",
-    "--disable-background-networking", "--disable-sync", "--window-size=1200,1600",
-)  # fmt: skip
 
 
 @pytest.fixture
 def story(tmp_path: Path) -> Story:
-    made = story_on_disk(tmp_path)
+    made = story_on_disk(tmp_path, roots=["alice"])  # an exception to be listed
     made.open(reason=HOSTILE)
     made.act("approve", "bob")
     made.execute(made.permit())
     made.close()
+    (tmp_path / "report.html").write_text(report(account(Workspace.here(tmp_path), made.change)))
     return made
 
 
@@ -55,11 +54,77 @@ def address(tmp_path: Path, story: Story) -> Iterator[str]:
         thread.join()
 
 
+def pages(story: Story) -> dict[str, str]:
+    """Every kind of page, by a name for it; lists are opened with and without something to find."""
+    return {
+        "changes": "/",
+        "search": "/?q=alice&start=2026-11-22",
+        "nothing found": "/?q=nobody",
+        "change": f"/changes/{story.change}",
+        "leaf": "/leaves/1",
+        "exceptions": "/exceptions",
+        "access": "/access",
+        "log": "/log",
+        "not there": "/changes/CHG-0000000000",
+        "refused": "/?start=yesterday",
+    }
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize("scripts", [True, False], ids=["JavaScript", "no JavaScript"])
+def test_every_page_fits_and_says_nothing_on_the_console(
+    address: str, story: Story, tmp_path: Path, *, width: int, scripts: bool
+) -> None:
+    seen = {one.path for one in application(Workspace.here(tmp_path)).routes if isinstance(one, APIRoute)}
+    opened = {
+        re.sub(r"(/changes/|/leaves/).*", r"\1{}", path.partition("?")[0]) for path in pages(story).values()
+    }
+    known = {re.sub("{.*}", "{}", path) for path in seen}
+    assert known - opened == {"/changes/{}/report", "/style.css"}, "every kind of page is opened"
+    shots = Path(os.environ.get("ITMP_SHOTS", tmp_path))
+    with tab(tmp_path) as page:
+        for name, path in pages(story).items():
+            page.open(address + path, width=width, scripts=scripts)
+            page.shot(shots / f"{name}-{width}-{'with' if scripts else 'without'}.png")
+            found = [line for line in page.told if not refused(name, line)]
+            assert not found, (name, found)
+            assert page.size()[0] <= width, f"{name} is {page.size()[0]} wide"
+        page.open((tmp_path / "report.html").as_uri(), width=width, scripts=scripts)
+        page.shot(shots / f"report-{width}-{'with' if scripts else 'without'}.png")
+        assert not page.told
+        assert page.size()[0] <= width
+
+
+def refused(name: str, line: str) -> bool:
+    """The browser notes an answer that is no 200: that is what these two pages are."""
+    return (
+        name in {"not there", "refused"}
+        and "Failed to load resource: the server responded with a status" in line
+    )
+
+
+def test_what_is_wrong_with_a_page_would_show(tmp_path: Path) -> None:
+    page = tmp_path / "wrong.html"
+    policy = "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'\">"
+    page.write_text(
+        f"{policy}<title>x</title><script>1</script><div style='width:900px'>x</div><pre>{'x' * 300}"
+    )
+    with tab(tmp_path) as found:
+        found.open(page.as_uri(), width=400, scripts=True)
+        assert any("Content Security Policy" in line for line in found.told)
+        assert found.size()[0] > 400
+
+
 def chromium(tmp_path: Path, url: str, *words: str) -> str:
-    program = shutil.which("chromium")
-    assert program, "make test-browser installs it"
     done = subprocess.run(
-        [program, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", *words, url],
+        [
+            program(),
+            *FLAGS,
+            "--window-size=1200,1600",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            *words,
+            url,
+        ],
         capture_output=True,
         text=True,
         check=False,

@@ -30,6 +30,7 @@ pytestmark = [pytest.mark.fleet, pytest.mark.catalog, pytest.mark.xdist_group("c
 
 WEB = tuple(f"web{number}" for number in range(1, 21))
 SICK = "web11"  # in the first large batch: it is out while each later one is drained
+OUT = "web3"  # taken out by hand before undo
 MOST_OUT = 0.25
 CLIENTS = 3
 PAUSE = 0.04
@@ -63,6 +64,7 @@ class Balancer:
     """HAProxy over twenty servers, what its clients met, and how many servers were out at each look."""
 
     port: int
+    servers: dict[str, int]
     stats: Path
     log: Path
     heard: list[str] = field(default_factory=list)
@@ -81,12 +83,15 @@ class Balancer:
         for thread in self.threads:
             thread.join(90)
 
-    def states(self) -> dict[str, str]:
+    def say(self, command: str) -> str:
         with socket.socket(socket.AF_UNIX) as line:
             line.settimeout(30)
             line.connect(str(self.stats))
-            line.sendall(b"show stat\n")
-            told = b"".join(iter(lambda: line.recv(65536), b"")).decode().removeprefix("# ")
+            line.sendall(f"{command}\n".encode())
+            return b"".join(iter(lambda: line.recv(65536), b"")).decode()
+
+    def states(self) -> dict[str, str]:
+        told = self.say("show stat").removeprefix("# ")
         return {
             row["svname"]: row["status"] for row in csv.DictReader(io.StringIO(told)) if row["svname"] in WEB
         }
@@ -157,7 +162,7 @@ def balancer(yard: Yard) -> Iterator[Balancer]:
     ports = {host: free_port() for host in WEB}
     yard.host_variables({host: {"front_port": port} for host, port in ports.items()})
     root = yard.fleet.host("lb1").root
-    made = Balancer(port=free_port(), stats=root / "admin.sock", log=root / "haproxy.log")
+    made = Balancer(port=free_port(), servers=ports, stats=root / "admin.sock", log=root / "haproxy.log")
     lines = "".join(f"  server {host} 127.0.0.1:{port} check\n" for host, port in ports.items())
     (root / "haproxy.cfg").write_text(CONF.format(root=root, port=made.port) + lines)
     try:
@@ -191,7 +196,11 @@ def control(yard: Yard, host: str, port: int, act: str) -> None:
         subprocess.run(argv, check=True, timeout=60)
 
 
-def test_a_rolling_restart_loses_no_request_and_keeps_three_quarters_in(
+def back(balancer: Balancer) -> set[str]:
+    return {host for host, state in balancer.states().items() if state.startswith("UP")}
+
+
+def test_a_rolling_restart_loses_no_request_keeps_three_quarters_in_and_is_taken_back(
     yard: Yard, balancer: Balancer
 ) -> None:
     (front(yard, SICK) / "broken").touch()
@@ -199,6 +208,10 @@ def test_a_rolling_restart_loses_no_request_and_keeps_three_quarters_in(
     change = yard.ready("runbooks/operate/rolling-restart.yml", *words)
     quiet = len(balancer.heard)
     hosts = yard.run(change, expect=13)
+    assert back(balancer) == set(WEB) - {SICK}, "each server is back, or named by itmp as failed"
+    starts = {host: (front(yard, host) / "starts").read_text() for host in WEB}
+    assert starts == dict.fromkeys(WEB, "2")
+    taken_back(yard, balancer, change)
     balancer.end()
     heard = Counter(balancer.heard)
     sent, lost = heard.total(), heard.total() - heard["ok"]
@@ -212,7 +225,18 @@ def test_a_rolling_restart_loses_no_request_and_keeps_three_quarters_in(
     assert max(out) <= MOST_OUT
     assert min(out) > 0.2, "a batch of four must have been seen beside the sick one"
     assert hosts == dict.fromkeys(WEB, "changed") | {SICK: "failed", "lb1": "skipped"}
+
+
+def taken_back(yard: Yard, balancer: Balancer, change: str) -> None:
+    """Undo puts back what answers: a server that somebody took out since, and the sick one once it is well."""
+    (front(yard, SICK) / "broken").unlink()
+    control(yard, SICK, balancer.servers[SICK], "restart")
+    wait_for(lambda: listens(balancer.servers[SICK]), "the sick server to listen")
+    assert balancer.say(f"set server web/{OUT} state drain").strip() == ""
+    wait_for(lambda: back(balancer) == set(WEB) - {SICK, OUT}, "two servers to be out")
     starts = {host: (front(yard, host) / "starts").read_text() for host in WEB}
-    assert starts == dict.fromkeys(WEB, "2")
-    back = {host for host, state in balancer.states().items() if state.startswith("UP")}
-    assert back == set(WEB) - {SICK}, "each server is back, or named by itmp as failed"
+    yard.undo(change)
+    assert back(balancer) == set(WEB)
+    assert starts == {host: (front(yard, host) / "starts").read_text() for host in WEB}, (
+        "nothing is restarted"
+    )

@@ -5,7 +5,7 @@ import re
 import sqlite3
 
 import pytest
-from places import Place, Terminal, rolling
+from places import Place, Terminal, rolling, wait_for
 
 from itmp.workspace import Workspace, audit_verify
 
@@ -28,14 +28,15 @@ def test_a_stream_is_one_object_a_line_and_the_result_is_the_last(place: Place) 
     assert json.loads(refused)["error"]["what"]
 
 
-def test_the_live_view_repaints_and_leaves_the_summary(place: Place) -> None:
+@pytest.mark.parametrize("columns", [80, 200])
+def test_the_live_view_repaints_and_leaves_the_summary(place: Place, columns: int) -> None:
     for host in ("web1", "web2"):
         (place.on(host) / "say").write_text(HOSTILE)
         (place.on(host) / "fail-one").touch()
         (place.on(host) / "act").write_text('cat "$(dirname "$0")/say" >&2; sleep 2; exit 3\n')
     change = place.ready(rolling("one", hosts="web1:web2", batches=(2,)))
     place.environ |= {"TERM": "xterm", "NO_COLOR": "1"}
-    terminal = Terminal(80)
+    terminal = Terminal(columns)
     shown = terminal.read(place.start("run", change, "--key", "alice", **terminal.options()))
     assert "\x1b[" in shown, "it is repainted"
     assert "step 1 of 1" in shown
@@ -43,10 +44,30 @@ def test_the_live_view_repaints_and_leaves_the_summary(place: Place) -> None:
     assert not re.search(r"\x1b\[[0-9;]*m", shown), "no colour is wanted"
     plain = re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", shown)
     assert not set("\x1b\x07\x9b\u202e\u2066\u2028") & set(plain)
+    assert max(map(len, re.split(r"[\r\n]+", plain[: plain.rindex("(exit 13)")]))) <= columns
     tail = plain[plain.rindex("(exit 13)") :]
     assert f"next: itmp logs {change}" in tail
     assert "web1" in tail
     assert "web2" in tail
+
+
+def test_a_terminal_that_stands_still_holds_no_run_up(place: Place) -> None:
+    place.fail("web1", "one")
+    place.hold("web1", "one")
+    change = place.ready(rolling("one", "two", hosts="web1:web2:web3", batches=(1,), max_failures=1))
+    place.environ |= {"TERM": "xterm", "NO_COLOR": "1"}
+    terminal = Terminal(80)
+    process = place.start("run", change, "--key", "alice", **terminal.options())
+    place.until("web1", "begin one")
+    terminal.stop()
+    place.let_go("web1", "one")
+    place.until("web3", "end two")
+    wait_for(lambda: "run.finished" in place.types(change), "the run to end")
+    assert process.poll() is None, "it still has something to say"
+    terminal.go_on()
+    plain = re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", terminal.read(process))
+    assert "failed" in plain, "what was said meanwhile is not lost"
+    assert f"next: itmp logs {change}" in plain[plain.rindex("(exit 13)") :]
 
 
 def test_logs_narrow_page_and_search(place: Place) -> None:

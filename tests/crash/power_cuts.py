@@ -23,6 +23,9 @@ PAGE = 4096
 STATES_PER_CALL = 4
 """Besides those with one thing lost or one thing kept, so many random ones after each call."""
 
+_EXTREMES = 2
+"""Of the states that a cut may leave, the first two: all that was not synced is there, none of it is."""
+
 _EACH_BYTE = 1000
 """Frames of the scenarios are shorter: they are torn at each byte. Larger writes are torn at a few."""
 
@@ -292,14 +295,20 @@ def _apply(disk: Disk, call: str, given: _Arguments, said: list[list[str]]) -> b
     return True
 
 
-def cut(actors: Actors, scenario: str, template: Path, *, share: tuple[int, int] = (1, 0)) -> list[str]:
-    """Cut the power after each call (of every `share[0]`, the one at `share[1]`); return what went wrong."""
-    wrong = list(_cut(actors, scenario, template, share))
+def cut(
+    actors: Actors, scenario: str, template: Path, *, share: tuple[int, int] = (1, 0), thin: int = 1
+) -> list[str]:
+    """Cut the power after each call (of every `share[0]`, the one at `share[1]`); return what went wrong.
+
+    With `thin` a cut leaves either everything or nothing of what was not synced, and one in so many of the states
+    between, another one after each call.
+    """
+    wrong = list(_cut(actors, scenario, template, share, thin))
     actors.tally["bad"] += len(wrong)
     return wrong
 
 
-def _cut(actors: Actors, scenario: str, template: Path, share: tuple[int, int]) -> Iterator[str]:
+def _cut(actors: Actors, scenario: str, template: Path, share: tuple[int, int], thin: int) -> Iterator[str]:
     root = actors.place(template)
     disks: list[Disk] = []
     outcome = actors.run(
@@ -315,7 +324,10 @@ def _cut(actors: Actors, scenario: str, template: Path, share: tuple[int, int]) 
         moments += 1
         if moment % share[0] != share[1]:
             continue
+        actors.tally["calls with a power cut after them"] += 1
         for number, state in enumerate(disks[0].states(dice)):
+            if number >= _EXTREMES and (number + moment) % thin:
+                continue
             name = hashlib.sha256(repr((sorted(state.items()), said)).encode()).digest()
             if name in seen:
                 continue

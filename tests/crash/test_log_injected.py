@@ -6,7 +6,7 @@ import pytest
 from log_actor import SCENARIOS
 from log_faults import FAULTS, Actors, points, strike
 
-SAMPLE = 83
+SAMPLE = 29
 """One call of so many in each scenario; a prime, so that it falls on other calls of each."""
 
 

@@ -113,7 +113,8 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))  # every story has the same log and key
     return Site(tmp_path / "w")
 
 
@@ -368,6 +369,23 @@ def test_time_stamps_bound_the_time_and_satisfy_require_tsa(site: Site, tmp_path
         0,
         True,
     ), shell.stdout
+
+
+def test_an_old_backup_and_a_fork_show_against_the_copies_of_stamps(site: Site, tmp_path: Path) -> None:
+    authority, second = Authority(tmp_path / "tsa"), tmp_path / "second"
+    with serving(authority) as url:
+        stamps = {"kind": "rfc3161", "url": url, "roots": str(authority.roots)}
+        site.anchors(stamps)
+        rolled_back(site, "rfc3161")
+        shutil.rmtree(site.backup)
+        site.anchors(stamps, {"kind": "directory", "name": "d", "path": str(second)})
+        site.states()
+        copies = {path.suffix: path for path in second.glob("stamps/rfc3161/*/*")}
+        text = copies[".note"].read_bytes().partition(b"\n\n")[0] + b"\n"
+        assert verify_stamp(copies[".tsr"].read_bytes(), text, authority.roots.read_bytes())
+        (tmp_path / "no folder").write_text("")
+        site.anchors(stamps, {"kind": "directory", "name": "d", "path": str(tmp_path / "no folder")})
+        assert site.states() == [("rfc3161", "failed"), ("d", "failed")]
 
 
 def test_a_stamp_of_another_checkpoint_counts_for_nothing(site: Site, tmp_path: Path) -> None:

@@ -8,9 +8,14 @@ import base64
 import hashlib
 import io
 import json
+import sqlite3
 import subprocess
+import sys
 import tarfile
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.hashes import SHA512
 
-from itmp.audit import LogReader
+from itmp.audit import Event, LogReader
 from itmp.audit.merkle import leaf_hash, node_hash, root_of
 from itmp.audit.tiles import ENTRIES, MAX_BUNDLE, WIDTH, Tile, tiles_of
 from itmp.signing.sshsig import unarmor
@@ -227,12 +232,73 @@ def title(bundle: bytes) -> str:
     return str(json.loads(members(bundle)["plan/manifest"])["title"])
 
 
-def signers(files: Mapping[str, bytes]) -> set[str]:
-    """Who signed, as the texts say. Not looked at: letters that only look like others."""
-    texts = [data.decode() for name, data in files.items() if name.endswith(".txt")]
-    return {
-        line.removeprefix("signer ")
-        for text in texts
-        for line in text.split("\n")
-        if line.startswith("signer ")
-    }
+SHAPES = str.maketrans(
+    {"\u0430": "a", "\u0435": "e", "\u043e": "o", "\u0440": "p", "\u0441": "c", "\u0445": "x"}
+)
+"""Letters of another alphabet that fonts draw alike."""
+
+
+def read(text: str) -> str:
+    """What somebody reads on a screen. Not looked at: which letters those are."""
+    return text.translate(SHAPES)
+
+
+def normalised(text: str) -> str:
+    """What a library makes of a name before it compares. Not looked at: whether it was another one before."""
+    return unicodedata.normalize("NFKC", text)
+
+
+def signer(text: str, seen: Callable[[str], str]) -> str:
+    """Who signed a statement, as the text says."""
+    return next(seen(line[7:]) for line in text.split("\n") if line.startswith("signer "))
+
+
+def holders(policy: bytes, seen: Callable[[str], str]) -> list[str]:
+    """Who holds keys under a policy, in its order. Not looked at: which keys."""
+    return [seen(line.split("id: ")[1]) for line in policy.decode().split("\n") if "- id: " in line]
+
+
+def amended(bundle: bytes) -> bool:
+    """Each later policy bears a genuine signature of who may amend. Not looked at: of how many."""
+    found = [event["data"] for event in events(bundle) if event["type"] == "policy.changed"]
+    return bool(found) and all(
+        "\nrole owner\n" in one["text"] and genuine(one["signature"], one["text"].encode())
+        for data in found
+        for one in data["statements"]
+    )
+
+
+def still_valid(text: str, now: datetime) -> bool:
+    """The clock says that a statement is valid. Not looked at: whether the clock is right."""
+    (line,) = [line for line in text.split("\n") if line.startswith("valid ")]
+    start, end = (datetime.fromisoformat(moment) for moment in line.split()[1:])
+    return start <= now < end
+
+
+def last_word(index: Path, change: str) -> str:
+    """The type of a change's newest row in the search index. Not looked at: the log."""
+    with closing(sqlite3.connect(index)) as db:
+        names = "JOIN word AS kind ON kind.n = leaf.type JOIN word AS whose ON whose.n = leaf.change"
+        rows = f"SELECT kind.text FROM leaf {names} WHERE whose.text = ? ORDER BY leaf.n DESC LIMIT 1"  # noqa: S608 - constants
+        return str(db.execute(rows, (change,)).fetchone()[0])
+
+
+# Runs
+
+
+def nothing_failed(told: Sequence[Event]) -> bool:
+    """Work was begun, and no result is a failure. Not looked at: whether each has one, and what was never told."""
+    return "run.started" in {one.type for one in told} and not any(
+        one.type == "action.finished" and one.outcome == "failed" for one in told
+    )
+
+
+def listener(folder: Path, environ: Mapping[str, str]) -> str:
+    """Which callback Ansible would use there. Not looked at: what the caller sets."""
+    call = [sys.executable, "-m", "ansible", "config", "dump", "--only-changed", "--format", "json"]
+    done = subprocess.run(
+        call, cwd=folder, env=environ, capture_output=True, text=True, timeout=120, check=True
+    )
+    return str(
+        next(one["value"] for one in json.loads(done.stdout) if one.get("name") == "DEFAULT_STDOUT_CALLBACK")
+    )

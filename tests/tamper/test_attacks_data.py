@@ -1,18 +1,27 @@
 """Attacks on stored bytes: what a naive verifier is content with, and what ours finds."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 import naive
 import pytest
 from attacks import Case, altered, told
 
+from itmp.adapters.posix_log import open_reader
 from itmp.audit import Checkpoint, verify
 from itmp.audit.merkle import Tree, leaf_hashes
 from itmp.audit.tiles import encode_bundle
-from itmp.evidence import archive
+from itmp.change import Refusal
+from itmp.errors import EvidenceInvalidError, ForkError
+from itmp.evidence import Trust, archive
+from itmp.evidence import verify as verify_evidence
 from itmp.signing import NoteKey
 from itmp.testing.forgery import repacked
 from itmp.testing.memory_log import MemoryReader, MemoryStore
+from itmp.testing.on_disk import story_on_disk
+from itmp.workspace import Workspace, audit_list, audit_verify, evidence
 
 LAST = "tile/entries/001.p/58"
 
@@ -192,8 +201,53 @@ def test_leaf_without_a_lawful_length(case: Case, leaf: bytes) -> None:
     assert case.verdict(whole=True)[0] == 40
 
 
-def test_altered_index_does_not_matter(case: Case) -> None:
-    """Beside the log anything may lie: nothing that is judged comes from there."""
-    case.files["index.sqlite"] = b"not even a database"
-    assert case.found() == set()
-    assert case.verdict(whole=True)[0] == 0
+REVOCATION = "SELECT leaf.n FROM leaf JOIN word ON word.n = type WHERE text = 'change.revoked'"
+GONE = (
+    "DELETE FROM leaf WHERE n = {it}",
+    "UPDATE leaf SET n = n - 1 WHERE n > {it}",
+    "UPDATE mark SET value = value - 1 WHERE key = 'size'",
+)
+RENAMED = ("UPDATE leaf SET type = (SELECT n FROM word WHERE text = 'change.approved') WHERE n = {it}",)
+BENT = ("UPDATE leaf SET at = (SELECT at FROM leaf WHERE n = (SELECT max(n) - 1 FROM leaf)) WHERE n = {it}",)
+
+
+@pytest.mark.parametrize("statements", [GONE, RENAMED, BENT], ids=["row gone", "row renamed", "row bent"])
+def test_altered_index_does_not_matter(statements: tuple[str, ...], tmp_path: Path) -> None:
+    """The row that says that the approval was revoked goes, is called an approval, or leads to the vote itself."""
+    story = story_on_disk(tmp_path)
+    story.open()
+    vote = story.act("approve", "bob")
+    revoked = story.act("revoke", "bob", of=vote.hash)
+    honest, trust = story.evidence(), Trust.from_files(story.trust())
+    signed, file = audit_verify(Workspace.here(tmp_path)), tmp_path / ".itmp/index.sqlite"
+    Workspace.here(tmp_path).reading().close()  # whoever looks brings it up to date
+    assert naive.last_word(file, story.change) == "change.revoked"
+    with closing(sqlite3.connect(file)) as db, db:
+        (it,) = db.execute(REVOCATION).fetchone()
+        for statement in statements:
+            db.execute(statement.format(it=it))
+    if statements is not BENT:
+        assert naive.last_word(file, story.change) == "change.approved"
+    place = Workspace.here(tmp_path)
+    assert shown(place, story.change) <= {(leaf.index, leaf.event.type) for leaf in story.log.leaves()}
+    assert revoked.index in {leaf.index for leaf in place.log.of_change(story.change)}
+    assert (after := audit_verify(place)).findings == signed.findings == ()
+    assert after.root == signed.root
+    evidence(place, story.change, tmp_path / "e.tar")
+    assert (tmp_path / "e.tar").read_bytes() == honest
+    report = verify_evidence(honest, trust, logs=(open_reader(tmp_path / ".itmp/log"),))
+    assert (report.exit_code, report.broken) == (41, None), "the change is open, and nothing is wrong"
+    refusal = story.admit("alice")
+    assert isinstance(refusal, Refusal)
+    assert 4 in {check.n for check in refusal.checks if check.outcome == "refused"}
+
+
+def shown(place: Workspace, change: str) -> set[tuple[int, str]]:
+    """What a list of the change's approvals and revocations shows; nothing, where it refuses the index."""
+    try:
+        kinds = ("change.approved", "change.revoked")
+        return {
+            (leaf.index, leaf.event.type) for kind in kinds for leaf in audit_list(place, change, kind=kind)
+        }
+    except (EvidenceInvalidError, ForkError):
+        return set()

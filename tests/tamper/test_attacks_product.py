@@ -43,10 +43,15 @@ def test_clock_one_year_ahead() -> None:
 
 
 def test_clock_one_year_behind() -> None:
-    """An approval that has lapsed would be fresh again; the gate knows the newest event of its log."""
+    """An approval that has lapsed is fresh again by such a clock; the gate knows the newest event of its log."""
     story = opened()
-    story.act("approve", "bob")
+    vote = story.act("approve", "bob")
+    text = str((story.log.leaf(vote.index).event.data or {})["text"])
+    story.clock.time += timedelta(days=365)
+    story.write(Event(id=story.id(), type="log.read", actor={"kind": "human", "id": "alice@example.com"}))
+    assert not naive.still_valid(text, story.clock.now())
     story.clock.time -= timedelta(days=365)
+    assert naive.still_valid(text, story.clock.now())
     answer = story.admit("alice")
     assert isinstance(answer, Refusal)
     assert 8 in {check.n for check in answer.checks if check.outcome == "refused"}

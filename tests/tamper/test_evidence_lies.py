@@ -566,7 +566,8 @@ def test_17_a_clock_that_runs_backwards(changes: dict[str, object]) -> None:
     assert broken(judged(story, forged(story, edit))) == (40, 17)
 
 
-def test_5_a_policy_that_its_old_quorum_did_not_bring() -> None:
+def weakened() -> tuple[Story, bytes]:
+    """Evidence with a policy version that one of two owners signed."""
     story = Story().tell()
     receipt = story.amend(story.policy_bytes.replace(b"approval: 14d", b"approval: 7d"), by=["alice"])
     story.log.checkpoint()
@@ -579,7 +580,11 @@ def test_5_a_policy_that_its_old_quorum_did_not_bring() -> None:
         f"leaves/{receipt.index}": receipt.leaf.data,
         f"proofs/{receipt.index}.tlog-proof": write_inclusion(receipt.index, hashes, head.note),
     }
-    assert broken(judged(story, repacked(build(_Blind(story.log), story.change), lie))) == (40, 5)
+    return story, repacked(build(_Blind(story.log), story.change), lie)
+
+
+def test_5_a_policy_that_its_old_quorum_did_not_bring() -> None:
+    assert broken(judged(*weakened())) == (40, 5)
 
 
 def test_19_a_policy_version_that_is_left_out_shows_against_the_whole_log() -> None:

@@ -73,16 +73,22 @@ class FolderAnchor:
     def put(self, head: SignedCheckpoint, prove: Prove) -> Mapping[str, bytes]:
         """Write the head durably, unless it is here."""
         check_continues(self.held({}), self._log, head, prove, str(self._folder))
-        path = self._folder / f"{head.checkpoint.size}{_END}"
+        size = head.checkpoint.size
+        if not (self._folder / f"{size}{_END}").exists():
+            self.attach(size, _END, head.note)
+        return {}
+
+    def attach(self, size: int, end: str, data: bytes) -> None:
+        """Durably write `<size><end>`, which goes when that size is no longer among the newest."""
         try:
-            if not path.exists():
-                durable.make_folder(self._folder, mode=0o700)
-                durable.place(path, head.note, temporary=self._folder / f".{os.urandom(8).hex()}")
-            for size in self._sizes()[:-KEPT]:
-                (self._folder / f"{size}{_END}").unlink(missing_ok=True)
+            durable.make_folder(self._folder, mode=0o700)
+            path, temporary = self._folder / f"{size}{end}", self._folder / f".{os.urandom(8).hex()}"
+            durable.place(path, data, temporary=temporary)
+            for old in self._sizes()[:-KEPT]:
+                for path in self._folder.glob(f"{old}.*"):
+                    path.unlink(missing_ok=True)
         except OSError as error:
             raise AnchorError(f"cannot be written: {error.strerror}", where=str(self._folder)) from error
-        return {}
 
     def held(self, kept: Mapping[str, bytes]) -> Sequence[bytes]:  # noqa: ARG002 - all that it knows lies here
         """Return the notes that lie here; an unreadable one as no bytes."""

@@ -2,8 +2,9 @@
 
 Rules kept here: what is stamped is the three lines of the checkpoint, so that anyone can rebuild it from the
 evidence; a reply is kept only when it answers our own query and holds under the configured roots; children ask nobody,
-see no configuration of the user and are bounded in time. Who is trusted: the authority, for time; it remembers nothing
-for us.
+see no configuration of the user and are bounded in time. An authority remembers nothing for us: what it stamped is kept
+beside the log and, so that a log which was put back as a whole still meets it, in a second folder. Who is trusted: the
+authority, for time; whoever owns the second folder, not to forget.
 """
 
 import os
@@ -15,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from itmp.adapters.anchors.folder import FolderAnchor
 from itmp.adapters.anchors.posting import check_url, post
 from itmp.anchors import AnchorError, Prove
 from itmp.audit import SignedCheckpoint
@@ -28,20 +30,30 @@ _TIME: Final = re.compile(r"^Time stamp: (\w{3} [ \d]\d \d\d:\d\d:\d\d)(?:\.\d+)
 
 
 class StampAnchor:
-    """The authority at `url`, whose replies must hold under the certificates in `roots`. Keeps `Anchor`'s contract."""
+    """The authority at `url`, whose replies must hold under the certificates in `roots`. Keeps `Anchor`'s contract.
+
+    `copies` is the second folder: heads lie there as in any folder, each with its stamp.
+    """
 
     kind = "rfc3161"
-    remark = "kept beside the log: it bounds time, and shows a rollback only to who keeps it"
 
-    def __init__(self, name: str, *, url: str, roots: Path) -> None:
-        self.name, self._url = name, check_url(url, f"anchor {name}")
+    def __init__(self, name: str, *, url: str, roots: Path, copies: FolderAnchor) -> None:
+        self.name, self._url, self._copies = name, check_url(url, f"anchor {name}"), copies
         try:
             self._roots = roots.read_bytes()[:_MAX_PEM]
         except OSError as error:
             raise InvalidInputError(f"cannot be read: {error.strerror}", where=str(roots)) from error
 
-    def put(self, head: SignedCheckpoint, prove: Prove) -> Mapping[str, bytes]:  # noqa: ARG002 - it knows no log
-        """Have the head's text stamped; return `NAME.tsr` and the note it is of."""
+    @property
+    def remark(self) -> str:
+        """The authority shows nothing: what shows a rollback is the second folder."""
+        return (
+            f"it bounds time; a rollback shows against the copies in a second folder ({self._copies.remark})"
+        )
+
+    def put(self, head: SignedCheckpoint, prove: Prove) -> Mapping[str, bytes]:
+        """Have the head's text stamped, copy both to the second folder; return `NAME.tsr` and the note it is of."""
+        self._copies.put(head, prove)
         text = head.checkpoint.to_text().encode()
         query = _query(text)
         status, reply = post(self._url, query, type="application/timestamp-query")
@@ -51,18 +63,20 @@ class StampAnchor:
             verify_stamp(reply, text, self._roots, query=query)
         except EvidenceInvalidError as error:
             raise AnchorError(f"its reply does not hold: {error.what}", where=self._url) from error
+        self._copies.attach(head.checkpoint.size, ".tsr", reply)
         return {f"{self.name}.tsr": reply, f"{self.name}.note": head.note}
 
     def held(self, kept: Mapping[str, bytes]) -> Sequence[bytes]:
-        """Return the newest heads whose kept stamp holds; an authority keeps no list for us."""
+        """Return the copies, and the newest heads whose stamp beside the log holds; an authority keeps no list."""
         end = f"/{self.name}.note"
         sizes = [path.removesuffix(end) for path in kept if path.endswith(end)]
         newest = sorted((size for size in sizes if size.isdecimal()), key=int)[-_KEPT:]
-        return [
+        beside = [
             note
             for size in newest
             if self._holds(note := kept[f"{size}{end}"], kept.get(f"{size}/{self.name}.tsr"))
         ]
+        return list(dict.fromkeys([*beside, *self._copies.held({})]))
 
     def _holds(self, note: bytes, reply: bytes | None) -> bool:
         try:
