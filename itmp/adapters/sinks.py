@@ -55,7 +55,7 @@ class FileSink:
                 "not a plain file", where=str(path), do="Name a file, or leave -o out and pipe it."
             )
         try:
-            self._file = path.open("a+b")
+            self._file = path.open("a+b", buffering=0)
             self.last = self._mend()
         except OSError as error:
             raise SinkError(f"cannot be opened: {error.strerror}", where=str(path)) from error
@@ -63,8 +63,7 @@ class FileSink:
     def send(self, records: Sequence[bytes]) -> None:
         """Append and sync."""
         try:
-            self._file.write(b"".join(record + b"\n" for record in records))
-            self._file.flush()
+            self._write(b"\n".join((*records, b"")))
             os.fdatasync(self._file.fileno())
         except OSError as error:
             raise SinkError(
@@ -75,6 +74,11 @@ class FileSink:
         """Close the file."""
         with suppress(OSError):
             self._file.close()
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:  # a disk that fills up takes a part first
+            view = view[self._file.write(view) :]
 
     def _mend(self) -> bytes:
         size = self._file.seek(0, os.SEEK_END)
