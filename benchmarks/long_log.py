@@ -74,7 +74,7 @@ class Teller:
     def tell(self, pattern: Pattern, number: int) -> tuple[str, list[bytes]]:
         """Return the change's id and its leaves, moved to the time of change `number`."""
         names: dict[str, str] = {}
-        moved = timedelta(seconds=APART * number)
+        moved = timedelta(seconds=APART * (number + 1))  # the first too is after the genesis of the copy
         leaves: list[bytes] = []
         hashes: list[bytes] = []
         for old, event in zip(pattern.hashes, pattern.events, strict=True):

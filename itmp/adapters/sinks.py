@@ -1,15 +1,16 @@
 """Receivers of exported records: a stream, a file, syslog, HTTPS (door: `itmp.export.Sink`).
 
 Rules kept here: a file is appended to and synced, and a torn last line of a killed export is cut before anything
-follows it; syslog is RFC 5424 over TCP or TLS with octet counting (RFC 6587), because UDP loses and cuts; HTTPS checks
-certificates, follows no redirect, and plain HTTP goes to loopback alone; a receiver that says "later" is asked again a
-few times and then named.
+follows it; syslog is RFC 5424 over TCP or TLS with octet counting (RFC 6587), because UDP loses and cuts, and a batch
+counts once the receiver closed in answer to its end; TLS checks certificates and names; HTTPS follows no redirect, and
+plain HTTP goes to loopback alone; a receiver that says "later" is asked again a few times and then named.
 """
 
 import http.client
 import ipaddress
 import json
 import os
+import select
 import socket
 import ssl
 import time
@@ -26,6 +27,7 @@ TIMEOUT: Final = 30.0
 TRIES: Final = 4
 _FACILITY: Final = 13 * 8  # "log audit"; severity 6 is informational, 2 critical
 _TAIL: Final = 1024 * 1024  # longer than any record
+_MOMENT: Final = 0.001
 _GOOD: Final = range(200, 300)
 _LATER: Final = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -55,7 +57,7 @@ class FileSink:
                 "not a plain file", where=str(path), do="Name a file, or leave -o out and pipe it."
             )
         try:
-            self._file = path.open("a+b")
+            self._file = path.open("a+b", buffering=0)
             self.last = self._mend()
         except OSError as error:
             raise SinkError(f"cannot be opened: {error.strerror}", where=str(path)) from error
@@ -63,8 +65,7 @@ class FileSink:
     def send(self, records: Sequence[bytes]) -> None:
         """Append and sync."""
         try:
-            self._file.write(b"".join(record + b"\n" for record in records))
-            self._file.flush()
+            self._write(b"\n".join((*records, b"")))
             os.fdatasync(self._file.fileno())
         except OSError as error:
             raise SinkError(
@@ -75,6 +76,11 @@ class FileSink:
         """Close the file."""
         with suppress(OSError):
             self._file.close()
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:  # a disk that fills up takes a part first
+            view = view[self._file.write(view) :]
 
     def _mend(self) -> bytes:
         size = self._file.seek(0, os.SEEK_END)
@@ -87,7 +93,11 @@ class FileSink:
 
 
 class SyslogSink:
-    """Sends records as RFC 5424 messages over TCP or TLS: `tcp://HOST:PORT` or `tls://HOST:PORT`."""
+    """Sends records as RFC 5424 messages over TCP or TLS: `tcp://HOST:PORT` or `tls://HOST:PORT`.
+
+    The protocol has no answer. So each `send` has a connection of its own and ends it: a receiver that read to that end
+    closes in turn, one that died with messages unread breaks the connection.
+    """
 
     def __init__(self, url: str, *, host: str, severity: int = 6, timeout: float = TIMEOUT) -> None:
         parts = urllib.parse.urlsplit(url)
@@ -95,31 +105,38 @@ class SyslogSink:
             raise InvalidInputError(
                 f"not a syslog receiver: {url!r:.80}", do="Write tcp://HOST:PORT or tls://HOST:PORT."
             )
-        self._url, self._priority = url, _FACILITY + severity
+        self._url, self._priority, self._timeout = url, _FACILITY + severity, timeout
+        self._name, self._port = parts.hostname, parts.port
+        self._context = ssl.create_default_context() if parts.scheme == "tls" else None
         self._host = "".join(char for char in host if "!" <= char <= "~")[:255] or "-"
-        try:
-            plain = socket.create_connection((parts.hostname, parts.port), timeout)
-            self._socket = _tls(plain, parts.hostname) if parts.scheme == "tls" else plain
-        except OSError as error:
-            raise SinkError(f"cannot be reached: {error}", where=url) from error
 
     def send(self, records: Sequence[bytes]) -> None:
-        """Write the messages to the connection."""
+        """Write the messages, and wait until the receiver has read them all."""
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         head = f"<{self._priority}>1 {moment} {self._host} itmp {os.getpid()} audit - ".encode()
         framed = [head + record for record in records]
-        try:
-            self._socket.sendall(b"".join(b"%d %b" % (len(message), message) for message in framed))
-        except OSError as error:
-            raise SinkError(
-                f"the connection broke: {error}", where=self._url, do="Resume the export."
-            ) from error
+        with self._connected() as connection:
+            try:
+                connection.sendall(b"".join(b"%d %b" % (len(message), message) for message in framed))
+                _end(connection, self._timeout)
+            except OSError as error:
+                raise SinkError(
+                    f"the connection broke before its end: {error}", where=self._url, do="Resume the export."
+                ) from error
 
     def close(self) -> None:
-        """Say that nothing follows, and close."""
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_WR)
-        self._socket.close()
+        """Nothing is held between batches."""
+
+    def _connected(self) -> socket.socket:
+        try:
+            plain = socket.create_connection((self._name, self._port), self._timeout)
+            if self._context is None:
+                return plain
+            return self._context.wrap_socket(plain, server_hostname=self._name)
+        except ssl.SSLCertVerificationError as error:
+            raise _distrusted(error, self._url) from error
+        except OSError as error:
+            raise SinkError(f"cannot be reached: {error}", where=self._url) from error
 
 
 class HttpsSink:
@@ -127,14 +144,12 @@ class HttpsSink:
 
     def __init__(self, url: str, *, content: str, token: str = "", pause: float = 1.0) -> None:
         parts = urllib.parse.urlsplit(url)
-        self._secure = parts.scheme == "https"
+        secure = parts.scheme == "https"
         if "@" in parts.netloc:
             raise InvalidInputError(
                 "a receiver's URL may hold no password", do="Give a token: --token env:NAME."
             )
-        if not parts.hostname or not (
-            self._secure or (parts.scheme == "http" and is_loopback(parts.hostname))
-        ):
+        if not parts.hostname or not (secure or (parts.scheme == "http" and is_loopback(parts.hostname))):
             raise InvalidInputError(
                 f"not an HTTPS receiver: {url!r:.80}",
                 do="Write https://HOST/PATH; plain HTTP goes to loopback alone.",
@@ -147,6 +162,7 @@ class HttpsSink:
         self._host, self._port, self._url = parts.hostname, parts.port, "://".join(parts[:2])
         self._path = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
         self._headers = {"Content-Type": content, **({"Authorization": f"Bearer {token}"} if token else {})}
+        self._context = ssl.create_default_context() if secure else None
         self._array, self._pause = content.endswith("batch+json"), pause
 
     def send(self, records: Sequence[bytes]) -> None:
@@ -166,12 +182,13 @@ class HttpsSink:
         """Nothing is held between batches."""
 
     def _post(self, body: bytes) -> tuple[int, str]:
-        kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-        connection = kind(self._host, self._port, timeout=TIMEOUT)
+        connection = self._connection()
         try:
             connection.request("POST", self._path, body, self._headers)
             answer = connection.getresponse()
             answer.read(_TAIL)
+        except ssl.SSLCertVerificationError as error:
+            raise _distrusted(error, self._url) from error
         except (OSError, http.client.HTTPException) as error:
             return 0, f"{type(error).__name__}: {error}"
         else:
@@ -179,9 +196,42 @@ class HttpsSink:
         finally:
             connection.close()
 
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._context is None:
+            return http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT)
+        return http.client.HTTPSConnection(self._host, self._port, timeout=TIMEOUT, context=self._context)
 
-def _tls(plain: socket.socket, name: str) -> socket.socket:
-    return ssl.create_default_context().wrap_socket(plain, server_hostname=name)
+
+def _distrusted(error: ssl.SSLCertVerificationError, url: str) -> SinkError:
+    """Nothing was sent, and asking again changes nothing."""
+    return SinkError(
+        f"its certificate is not accepted: {error.verify_message}",
+        where=url,
+        do="Have it renewed, or add its authority to this machine's: SSL_CERT_FILE=FILE.",
+    )
+
+
+def _end(connection: socket.socket, seconds: float) -> None:
+    """Say that nothing follows, and wait until the receiver, which reads to there, closes too.
+
+    Raise `OSError` when it closed before, died with bytes unread, or does not close within `seconds`.
+    """
+    until = time.monotonic() + seconds
+    watch = select.poll()
+    watch.register(connection, select.POLLRDHUP)
+    if watch.poll(0):
+        raise ConnectionAbortedError("the receiver closed it before it had everything")
+    if isinstance(connection, ssl.SSLSocket):
+        with suppress(ssl.SSLEOFError):  # many receivers close without a farewell of their own
+            connection.unwrap()
+    connection.shutdown(socket.SHUT_WR)
+    while connection.recv(_TAIL):
+        connection.settimeout(max(until - time.monotonic(), _MOMENT))
+        if time.monotonic() > until:
+            raise TimeoutError("the receiver does not close it")
+    broken = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if broken:
+        raise OSError(broken, os.strerror(broken))
 
 
 def is_loopback(host: str) -> bool:

@@ -1,7 +1,7 @@
 """Export: a leaf of the log in the words of other systems, and where such records are sent.
 
 Where to look: `formats` (which there are, and how to get the leaf back), `cloudevents`, `ocsf`, `ecs` (one mapping
-each), `sink` (the door).
+each), `quoting` (how a value stands in a record), `sink` (the door).
 """
 
 from itmp.export.formats import FORMATS, INDEX, leaf_of, record

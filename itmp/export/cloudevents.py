@@ -8,22 +8,18 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from itmp.audit import Leaf
+from itmp.export.quoting import quote
 
 _PREFIX: Final = "dev.itmp."
 
 
-def cloudevent(origin: str, leaf: Leaf, event: Mapping[str, Any]) -> dict[str, Any]:
+def cloudevent(origin: str, leaf: Leaf, event: Mapping[str, Any], text: str) -> str:
     """Return the record of a leaf."""
-    subject = event.get("change") or event.get("plan")
-    return {
-        "specversion": "1.0",
-        "id": str(leaf.index),
-        "source": f"itmp://{origin}",
-        "type": _PREFIX + str(event["type"]),
-        "datacontenttype": "application/json",
-        **({"time": event["t"]} if "t" in event else {}),
-        **({"subject": subject} if subject else {}),
-        "leafindex": leaf.index,
-        "leafhash": leaf.hash,
-        "data": event,
-    }
+    about = event.get("change") or event.get("plan")
+    subject = f',"subject":{quote(about)}' if about else ""
+    time = f',"time":{quote(event["t"])}' if "t" in event else ""
+    return (
+        f'{{"data":{text},"datacontenttype":"application/json","id":"{leaf.index}"'
+        f',"leafhash":"{leaf.hash}","leafindex":{leaf.index},"source":{quote("itmp://" + origin)}'
+        f',"specversion":"1.0"{subject}{time},"type":{quote(_PREFIX + str(event["type"]))}}}'
+    )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from itmp.audit import Leaf
+from itmp.export.quoting import quote
 
 VERSION: Final = "8.17.0"
 _SUCCESS: Final = frozenset({"ok", "changed", "skipped"})
@@ -29,30 +30,33 @@ _TYPES: Final[Mapping[str, str]] = {
 }
 
 
-def ecs(origin: str, leaf: Leaf, event: Mapping[str, Any]) -> dict[str, Any]:
+def ecs(origin: str, leaf: Leaf, event: Mapping[str, Any], text: str) -> str:
     """Return the record of a leaf."""
-    kind, target = str(event["type"]), event.get("target") or {}
-    return {
-        **({"@timestamp": event["t"]} if "t" in event else {}),
-        "ecs": {"version": VERSION},
-        "event": {
-            "kind": "event",
-            "category": ["configuration"],
-            "type": [_TYPES.get(kind, "change" if kind.startswith("action.") else "info")],
-            "action": str(event.get("action") or kind),
-            "code": kind,
-            "dataset": "itmp.audit",
-            "provider": "itmp",
-            "id": leaf.hash,
-            "sequence": leaf.index,
-            "outcome": _outcome(str(event.get("outcome", ""))),
-        },
-        "user": {"name": str(event.get("for") or event["actor"].get("id", ""))},
-        "observer": {"name": origin, "product": "itmp", "type": "audit-log"},
-        **({"host": {"name": str(target["id"])}} if target.get("kind") == "host" else {}),
-        **({"trace": {"id": event["run"]}} if "run" in event else {}),
-        "itmp": event,
-    }
+    moment = f'"@timestamp":{quote(event["t"])},' if "t" in event else ""
+    trace = f'"trace":{{"id":{quote(event["run"])}}},' if "run" in event else ""
+    who = str(event.get("for") or event["actor"].get("id", ""))
+    return (
+        f'{{{moment}"ecs":{{"version":"{VERSION}"}},"event":{_event(leaf, event)},{_host(event)}"itmp":{text}'
+        f',"observer":{{"name":{quote(origin)},"product":"itmp","type":"audit-log"}}'
+        f',{trace}"user":{{"name":{quote(who)}}}}}'
+    )
+
+
+def _event(leaf: Leaf, event: Mapping[str, Any]) -> str:
+    kind = str(event["type"])
+    what = _TYPES.get(kind, "change" if kind.startswith("action.") else "info")
+    return (
+        f'{{"action":{quote(str(event.get("action") or kind))},"category":["configuration"],"code":{quote(kind)}'
+        f',"dataset":"itmp.audit","id":"{leaf.hash}","kind":"event"'
+        f',"outcome":"{_outcome(str(event.get("outcome", "")))}","provider":"itmp"'
+        f',"sequence":{leaf.index},"type":["{what}"]}}'
+    )
+
+
+def _host(event: Mapping[str, Any]) -> str:
+    target = event.get("target") or {}
+    named = target.get("kind") == "host" and "id" in target
+    return f'"host":{{"name":{quote(str(target["id"]))}}},' if named else ""
 
 
 def _outcome(outcome: str) -> str:

@@ -2,7 +2,10 @@
 
 Rules kept here: each record holds the whole event, so nothing is lost in a mapping; the event's canonical JSON is the
 leaf, byte for byte, and its hash stands beside it, so that whoever holds a record can prove it against a checkpoint;
-the same leaf always gives the same record.
+the same leaf always gives the same record; keys are sorted at every depth, and a record is ASCII on one line.
+
+A leaf is canonical JSON already, so where it is printable ASCII its own bytes stand in the record, and no event is
+written twice. Each format is a text with its keys in order; what is put into it is quoted (`quoting`).
 
 | format | index | leaf hash | event |
 |---|---|---|---|
@@ -13,6 +16,7 @@ the same leaf always gives the same record.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -22,18 +26,20 @@ from itmp.errors import EvidenceInvalidError
 from itmp.export.cloudevents import cloudevent
 from itmp.export.ecs import ecs
 from itmp.export.ocsf import ocsf
+from itmp.export.quoting import quote
 
 
-def _plain(origin: str, leaf: Leaf, event: Mapping[str, Any]) -> dict[str, Any]:
-    return {"origin": origin, "index": leaf.index, "leaf_hash": leaf.hash, "event": event}
+def _plain(origin: str, leaf: Leaf, _: Mapping[str, Any], text: str) -> str:
+    return f'{{"event":{text},"index":{leaf.index},"leaf_hash":"{leaf.hash}","origin":{quote(origin)}}}'
 
 
-FORMATS: Final[Mapping[str, Callable[[str, Leaf, Mapping[str, Any]], dict[str, Any]]]] = {
+FORMATS: Final[Mapping[str, Callable[[str, Leaf, Mapping[str, Any], str], str]]] = {
     "jsonl": _plain,
     "cloudevents": cloudevent,
     "ocsf": ocsf,
     "ecs": ecs,
 }
+"""Each makes a record of the log's origin, a leaf, its event and that event's JSON in ASCII."""
 INDEX: Final[Mapping[str, tuple[str, ...]]] = {
     "jsonl": ("index",),
     "cloudevents": ("leafindex",),
@@ -47,12 +53,18 @@ _PLACES: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "ocsf": (("metadata", "uid"), ("unmapped", "itmp")),
     "ecs": (("event", "id"), ("itmp",)),
 }
-_ENCODE: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), sort_keys=True).encode
+_DECODE: Final = json.JSONDecoder().decode
+_PRINTABLE: Final = re.compile(r"[ -~]*\Z")
+"""JSON of these alone is what `quote` makes of it: nothing in it needs an escape, and it breaks no line."""
 
 
 def record(name: str, origin: str, leaf: Leaf) -> bytes:
     """Return one line of ASCII JSON, without its end, for a leaf of the log `origin` in format `name`."""
-    return _ENCODE(FORMATS[name](origin, leaf, json.loads(leaf.data))).encode()
+    text = leaf.data.decode()
+    event = _DECODE(text)
+    if not _PRINTABLE.match(text):
+        text = quote(event)
+    return FORMATS[name](origin, leaf, event, text).encode("ascii")
 
 
 def leaf_of(name: str, line: bytes) -> bytes:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from itmp.audit import Leaf
+from itmp.export.quoting import quote
 
 VERSION: Final = "1.8.0"
 _CATEGORY, _CLASS = 6, 6003
@@ -31,42 +32,41 @@ _INFORMATIONAL, _MEDIUM, _HIGH = 1, 3, 4
 _SYSTEM, _USER, _SERVICE = 3, 1, 4
 
 
-def ocsf(origin: str, leaf: Leaf, event: Mapping[str, Any]) -> dict[str, Any]:
+def ocsf(origin: str, leaf: Leaf, event: Mapping[str, Any], text: str) -> str:
     """Return the record of a leaf."""
-    kind, outcome = str(event["type"]), str(event.get("outcome", ""))
+    kind, outcome, log = str(event["type"]), str(event.get("outcome", "")), quote(origin)
     activity = _ACTIVITIES.get(kind, _OTHER)
-    return {
-        "category_uid": _CATEGORY,
-        "class_uid": _CLASS,
-        "activity_id": activity,
-        "activity_name": kind,
-        "type_uid": _CLASS * 100 + activity,
-        "severity_id": _severity(kind, outcome),
-        "time": _milliseconds(event),
-        "status_id": 1 if outcome in _SUCCESS else 2 if outcome in _FAILURE else 0,
-        **({"status_detail": outcome} if outcome else {}),
-        "message": " ".join(filter(None, (kind, str(event.get("change", "")), _target(event), outcome))),
-        "actor": {"user": _user(event), "app_name": "itmp"},
-        "api": {
-            "operation": str(event.get("action") or kind),
-            "service": {"name": "itmp"},
-            "request": {"uid": str(event["id"])},
-            **({"response": {"code": event["rc"]}} if "rc" in event else {}),
-        },
-        "src_endpoint": {"name": origin},
-        **({"resources": _resources(event)} if event.get("target") else {}),
-        "metadata": {
-            "version": VERSION,
-            "product": {"name": "itmp", "vendor_name": "itmp"},
-            "log_name": origin,
-            "event_code": kind,
-            "uid": leaf.hash,
-            "sequence": leaf.index,
-            "original_event_uid": str(event["id"]),
-            **({"correlation_uid": event["change"]} if "change" in event else {}),
-        },
-        "unmapped": {"itmp": event},
-    }
+    message = " ".join(filter(None, (kind, str(event.get("change", "")), _target(event), outcome)))
+    detail = f',"status_detail":{quote(outcome)}' if outcome else ""
+    return (
+        f'{{"activity_id":{activity},"activity_name":{quote(kind)}'
+        f',"actor":{{"app_name":"itmp","user":{_user(event)}}},"api":{_api(event, kind)}'
+        f',"category_uid":{_CATEGORY},"class_uid":{_CLASS},"message":{quote(message)}'
+        f',"metadata":{_metadata(log, leaf, event)}{_resources(event)},"severity_id":{_severity(kind, outcome)}'
+        f',"src_endpoint":{{"name":{log}}}{detail},"status_id":{_status(outcome)}'
+        f',"time":{_milliseconds(event)},"type_uid":{_CLASS * 100 + activity},"unmapped":{{"itmp":{text}}}}}'
+    )
+
+
+def _api(event: Mapping[str, Any], kind: str) -> str:
+    response = f',"response":{{"code":{quote(event["rc"])}}}' if "rc" in event else ""
+    return (
+        f'{{"operation":{quote(str(event.get("action") or kind))},"request":{{"uid":{quote(str(event["id"]))}}}'
+        f'{response},"service":{{"name":"itmp"}}}}'
+    )
+
+
+def _metadata(log: str, leaf: Leaf, event: Mapping[str, Any]) -> str:
+    change = f'"correlation_uid":{quote(event["change"])},' if "change" in event else ""
+    return (
+        f'{{{change}"event_code":{quote(str(event["type"]))},"log_name":{log}'
+        f',"original_event_uid":{quote(str(event["id"]))},"product":{{"name":"itmp","vendor_name":"itmp"}}'
+        f',"sequence":{leaf.index},"uid":"{leaf.hash}","version":"{VERSION}"}}'
+    )
+
+
+def _status(outcome: str) -> int:
+    return 1 if outcome in _SUCCESS else 2 if outcome in _FAILURE else 0
 
 
 def _severity(kind: str, outcome: str) -> int:
@@ -82,21 +82,21 @@ def _milliseconds(event: Mapping[str, Any]) -> int:
         return 0
 
 
-def _user(event: Mapping[str, Any]) -> dict[str, Any]:
+def _user(event: Mapping[str, Any]) -> str:
     actor = event["actor"]
     kind = {"human": _USER, "machine": _SERVICE}.get(actor.get("kind", ""), _SYSTEM)
-    return {
-        "name": str(event.get("for") or actor.get("id", "")),
-        "uid": str(actor.get("id", "")),
-        "type_id": kind,
-        **({"credential_uid": actor["key"]} if "key" in actor else {}),
-    }
+    name, uid = str(event.get("for") or actor.get("id", "")), str(actor.get("id", ""))
+    key = f'"credential_uid":{quote(actor["key"])},' if "key" in actor else ""
+    return f'{{{key}"name":{quote(name)},"type_id":{kind},"uid":{quote(uid)}}}'
 
 
 def _target(event: Mapping[str, Any]) -> str:
     return str((event.get("target") or {}).get("id", ""))
 
 
-def _resources(event: Mapping[str, Any]) -> list[dict[str, Any]]:
-    target = event["target"]
-    return [{"name": str(target.get("id", "")), "type": str(target.get("kind", ""))}]
+def _resources(event: Mapping[str, Any]) -> str:
+    target = event.get("target")
+    if not target:
+        return ""
+    name, kind = str(target.get("id", "")), str(target.get("kind", ""))
+    return f',"resources":[{{"name":{quote(name)},"type":{quote(kind)}}}]'

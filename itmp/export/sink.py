@@ -17,9 +17,9 @@ class Sink(Protocol):
     """A receiver of records.
 
     Contract: `send` returns once the receiver has taken all of `records`, as far as its protocol can say: a file has
-    them on disk, HTTPS has answered 2xx, syslog over TCP has only been written to the connection. It raises `SinkError`
-    when that is not so; the receiver may then hold some of them, and gets them again: every record names its leaf, so
-    that a receiver can drop what it has. One thread at a time.
+    them on disk, HTTPS has answered 2xx, syslog has read to the connection's end and closed it too. It raises
+    `SinkError` when that is not so; the receiver may then hold some of them, and gets them again: every record names
+    its leaf, so that a receiver can drop what it has. One thread at a time.
     """
 
     def send(self, records: Sequence[bytes]) -> None:

@@ -3,9 +3,11 @@
 import http.server
 import json
 import resource
+import select
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -131,14 +133,19 @@ def test_neither_a_broken_token_nor_a_path_that_is_one_is_told(server: tuple[str
     assert "hush" not in f"{refused.value} {refused.value.where}"
 
 
+def heard(listener: socket.socket) -> bytes:
+    """Accept one connection and read it to its end."""
+    connection, _ = listener.accept()
+    with connection:
+        return b"".join(iter(lambda: connection.recv(4096), b""))
+
+
 def test_syslog_frames_each_message_by_its_length() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
         sink = SyslogSink(f"tcp://127.0.0.1:{listener.getsockname()[1]}", host="example.com\n")
-        connection, _ = listener.accept()
+        hearing = pool.submit(heard, listener)
         sink.send(RECORDS)
-        sink.close()
-        with connection:
-            data = b"".join(iter(lambda: connection.recv(4096), b""))
+        data = hearing.result()
     found = []
     while data:
         length, _, rest = data.partition(b" ")
@@ -146,6 +153,31 @@ def test_syslog_frames_each_message_by_its_length() -> None:
         data = rest[int(length) :]
     assert [message.rpartition(b" - ")[2] for message in found] == RECORDS
     assert all(message.startswith(b"<110>1 20") and b" example.com itmp " in message for message in found)
+
+
+def left_alone(listener: socket.socket) -> None:
+    """Accept and read nothing, for as long as the other end waits."""
+    connection, _ = listener.accept()
+    with connection:
+        select.select([], [], [], 0.5)
+
+
+def cut_off(listener: socket.socket) -> None:
+    """Read a little and die with the rest unread."""
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(1)
+
+
+@pytest.mark.parametrize("dying", [left_alone, cut_off])
+def test_messages_that_nobody_read_to_their_end_count_for_nothing(
+    dying: Callable[[socket.socket], None],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        sink = SyslogSink(f"tcp://127.0.0.1:{listener.getsockname()[1]}", host="h", timeout=0.3)
+        pool.submit(dying, listener)
+        with pytest.raises(SinkError, match="broke before its end"):
+            sink.send(RECORDS)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +192,7 @@ def test_nobody_listening_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(SinkError, match="cannot be reached"):
-        SyslogSink(f"tcp://127.0.0.1:{port}", host="h")
+        SyslogSink(f"tcp://127.0.0.1:{port}", host="h").send(RECORDS)
 
 
 @pytest.mark.parametrize("line", [b"", b"[]", b"{}", b'{"index":"1"}', b'{"index":true}', b"\xff"])

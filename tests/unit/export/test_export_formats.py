@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from itmp.audit import Event, Leaf
-from itmp.errors import EvidenceInvalidError
+from itmp.audit.event import TYPES
+from itmp.errors import EvidenceInvalidError, InvalidInputError
 from itmp.export import FORMATS, INDEX, leaf_of, record
 from itmp.testing.story import ORIGIN, Story, small_plan
 
@@ -87,6 +88,50 @@ def test_the_schemas_refuse_a_record_that_is_wrong() -> None:
 def test_cloudevents_names_follow_the_specification() -> None:
     value = json.loads(record("cloudevents", ORIGIN, LEAVES[0]))
     assert all(name.isalnum() and name.islower() and len(name) <= 20 for name in value)
+
+
+def written(line: bytes) -> bytes:
+    """Return the one way to write this record: ASCII, no blanks, keys in order at every depth."""
+    return json.dumps(json.loads(line), sort_keys=True, separators=(",", ":")).encode()
+
+
+@pytest.mark.parametrize("form", sorted(FORMATS))
+def test_every_type_of_event_has_a_record_in_the_one_way_to_write_it(form: str) -> None:
+    for index, kind in enumerate(sorted(TYPES)):
+        for target in (None, {}, {"kind": "host"}, {"id": "web1"}, {"kind": "host", "id": "web1"}):
+            event = Event(id=f"{index:032x}", type=kind, actor={}, target=target)
+            leaf = Leaf(index=index, data=event.to_bytes())
+            line = record(form, ORIGIN, leaf)
+            assert leaf_of(form, line) == leaf.data
+            assert written(line) == line
+
+
+TEXT = st.text(max_size=20) | st.sampled_from(['"', "\\", '","', '"},"unmapped":{', "\x7f", "\n", "\u2028"])
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["change", "plan", "run", "step", "action", "on_behalf_of", "boot"]), TEXT, max_size=7
+    ),
+    st.dictionaries(st.sampled_from(["kind", "id", "key"]), TEXT),
+    TEXT,
+    TEXT,
+)
+def test_hostile_text_ends_no_text_of_a_record(
+    texts: dict[str, str], actor: dict[str, str], name: str, origin: str
+) -> None:
+    event = Event(
+        id=name or "0", type="action.finished", actor=actor, target={"kind": "host", "id": name}, **texts
+    )
+    try:
+        leaf = Leaf(index=7, data=event.to_bytes())
+    except InvalidInputError:  # what is no event never was a leaf
+        return
+    for form in FORMATS:
+        line = record(form, origin, leaf)
+        assert line.isascii()
+        assert leaf_of(form, line) == leaf.data
+        assert written(line) == line
 
 
 @given(
