@@ -22,8 +22,6 @@ GROUPS: Final = {"web": ("web1", "web2"), "db": ("db1",)}
 PROJECTS: Final = Path(__file__).parent / "whole_hosts"
 _KINDS: Final = ("package", "user", "group", "password", "service", "process", "port")
 _SALTED: Final = re.compile(r"^(!?\$\w+\$).*?(:.*)")
-_OF_A_RUN: Final = re.compile(r"(?<=/\.ansible/tmp-)[0-9a-f]{32}(?=/|$)")
-"""A folder that is named by the chance of one run."""
 _READER: Final = Path(__file__).with_name("whole_host_state.py")
 
 
@@ -58,7 +56,7 @@ class WholeHosts(Place):
         """Return what a host is."""
         made = base(lambda _: None).stat().st_ctime
         told = json.loads(self._inside(host, ["python3", "-I", "-B", "-", str(made)], _READER.read_text()))
-        return {f"{host} {_OF_A_RUN.sub('TOKEN', name)}": value for name, value in told.items()}
+        return {f"{host} {name}": value for name, value in told.items()}
 
     def _inside(self, host: str, argv: list[str], given: str) -> str:
         done = subprocess.run(

@@ -1,7 +1,10 @@
 """A project's own ansible.cfg and search paths, on real hosts."""
 
+from pathlib import Path
+
 import pytest
 
+from itmp.adapters.ansible._slicing import remote_token
 from itmp.errors import Error
 
 pytestmark = pytest.mark.fleet
@@ -125,3 +128,13 @@ def test_a_shell_plugin_of_the_project_is_named_and_used(world):
     assert recorder.of("Tell").message == "loud"
     noted = "project/playbooks/shell_plugins/loud.py is code that runs on the executor's own machine"
     assert noted in world.facts().notes
+
+
+def test_what_is_copied_to_a_host_carries_the_runs_mark_and_leaves_nothing(world):
+    mark, there = remote_token(world.room()), Path("~/.ansible/tmp").expanduser()
+    names = world.fleet.host("web1").root / "names"
+    world.write("ansible.cfg", "[ssh_connection]\npipelining = False\n")
+    told = f"ls ~/.ansible/tmp >{names}; cat /proc/$PPID/cmdline >>{names}"
+    world.play(f'- {{hosts: web1, gather_facts: false, tasks: [{{ansible.builtin.shell: "{told}"}}]}}\n')
+    assert f"/.ansible/tmp/ansible-tmp-{mark}-" in names.read_text()
+    assert not [path for path in there.parent.glob("**/*") if mark in path.name]

@@ -28,7 +28,7 @@ name() {{
   done | sort -u
 }}
 look() {{
-  printf '{name}=%s\\n/tmp-%s/\\n' "$token" "$token" |
+  printf '{name}=%s\\nansible-tmp-%s-\\n' "$token" "$token" |
     grep -aslF -f - /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | name "$1"
 }}
 [ -z "$LC_ITMP_ASK" ] || echo itmp-marked

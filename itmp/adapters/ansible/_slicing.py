@@ -22,6 +22,7 @@ from itmp.adapters import supervisor
 from itmp.adapters.ansible import _config, _handlers, _ssh, layout
 from itmp.adapters.ansible._tasks import is_local
 from itmp.adapters.ansible._ways import Ways
+from itmp.adapters.ansible.start import REMOTE_FOLDERS
 from itmp.adapters.known_hosts import PinnedKeys
 from itmp.adapters.supervisor import custody
 from itmp.canonical import digest
@@ -210,7 +211,7 @@ def environment(
         "ANSIBLE_HOST_KEY_CHECKING": "True",
         **({"ANSIBLE_PIPELINING": "True"} if pipelining else {}),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(short / "cp"),
-        "ANSIBLE_REMOTE_TEMP": f"~/.ansible/tmp-{remote_token(room)}",
+        REMOTE_FOLDERS: remote_token(room),
         "ANSIBLE_FORKS": str(forks),
     }
 

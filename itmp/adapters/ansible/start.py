@@ -6,6 +6,9 @@ fails. Decryption has one place in Ansible, `VaultLib.decrypt_and_get_vault_id`:
 vars_files, include_vars, vaulted files and the `unvault` filter all end there. It is wrapped before Ansible reads
 anything; workers are forks and inherit the wrapping.
 
+What Ansible copies to a target, where it does not pipe, lies in folders with the run's mark in their names, so that
+what runs on there after a crash is found. They lie where bare Ansible's do, and go as those go.
+
 A slice may have localhost as its one host although no inventory names it, as plays may. Ansible's command line takes
 such a limit for one that leaves no host, and its plays do not.
 """
@@ -20,6 +23,8 @@ from itmp.adapters.ansible import _preview
 from itmp.adapters.ansible._plaintext import secrets_in
 
 ROLE: Final = "decrypted values"
+REMOTE_FOLDERS: Final = "ITMP_REMOTE_FOLDERS"
+"""Environment: the run's mark in the names of temporary folders on targets."""
 
 
 class Teller:
@@ -79,11 +84,25 @@ def allow_localhost_alone() -> None:
     CLI.get_host_list = staticmethod(get_host_list)
 
 
+def mark_remote_folders(mark: str) -> None:
+    """Have the names of temporary folders on targets begin with `ansible-tmp-MARK-`."""
+    from ansible.plugins.shell import ShellBase  # noqa: PLC0415 -- Ansible is imported in this process's main only
+
+    made, known = ShellBase._generate_temp_dir_name, "ansible-tmp-"  # noqa: SLF001 -- the one place of the name
+
+    def marked() -> str:
+        return f"{known}{mark}-{made().removeprefix(known)}"
+
+    ShellBase._generate_temp_dir_name = staticmethod(marked)  # noqa: SLF001 -- as above
+
+
 def main() -> None:
     """Run the Ansible program that the arguments name."""
     watch_decryption(Teller().tell)
     _preview.hold_if_asked()
     allow_localhost_alone()
+    if mark := os.environ.get(REMOTE_FOLDERS):
+        mark_remote_folders(mark)
     from ansible.__main__ import main as ansible  # noqa: PLC0415 -- as above
 
     ansible()
