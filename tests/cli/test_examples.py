@@ -28,7 +28,7 @@ BALANCER = "tests/catalog/test_catalog_balancer.py::"
 PATCHES = "tests/integration/test_story_patch.py::"
 CATALOG = {
     "runbooks/operate/rolling-restart.yml": BALANCER
-    + "test_a_rolling_restart_loses_no_request_and_keeps_three_quarters_in",
+    + "test_a_rolling_restart_loses_no_request_keeps_three_quarters_in_and_is_taken_back",
     "runbooks/operate/certificate-rotation.yml": SERVICES
     + "test_certificate_rotation_serves_the_approved_one_or_the_old_one",
     "runbooks/operate/disk-clean-up.yml": DEBIAN + "test_disk_clean_up_archives_elsewhere_and_puts_back",
