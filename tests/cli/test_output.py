@@ -117,7 +117,7 @@ def _object(place: Place, verb: str, words: tuple[str, ...]) -> dict[str, Any]:
     answer = done.json
     assert answer["schema"].startswith("itmp-"), verb
     assert answer["exit_code"] == done.rc, verb
-    if done.rc and not {"checks", "findings", "problems"} & set(answer):
+    if done.rc and not {"checks", "findings", "problems", "disagreements"} & set(answer):
         assert answer["error"]["what"], verb
         assert set(answer["error"]) == {"type", "what", "where", "do"}, verb
     return answer
