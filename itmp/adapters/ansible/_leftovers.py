@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from itmp.adapters.ansible import layout
 from itmp.adapters.ansible._lines import one_line
-from itmp.adapters.ansible._slicing import REMOTE_TOKEN, Slicing, command, environment, remote_token
+from itmp.adapters.ansible._slicing import REMOTE_TOKEN, Slicing, asked, command, environment, remote_token
 from itmp.errors import BusyError
 
 # Finds processes by the run's mark: in their environment (modules, and all that a marked session started), in their
@@ -62,13 +62,8 @@ def request(
         *("-a", script),
         *("--tree", str(short / "answers")),
     ]
-    return {
-        "command": command(folder, short, vaults, arguments, mark=_ASK, contained=slicing.contained),
-        "environment": environment(folder, short, slicing.room, passed, forks=_FORKS),
-        "folder": str(folder / "project" / "playbooks"),
-        "data": str(short / "runner"),
-        "scratch": str(short),
-    }
+    called = command(folder, short, vaults, arguments, mark=_ASK, contained=slicing.contained)
+    return asked(folder, short, called, environment(folder, short, slicing.room, passed, forks=_FORKS))
 
 
 def read(hosts: Iterable[str], short: Path, *, raw: bool) -> tuple[str, ...]:

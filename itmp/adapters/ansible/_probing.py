@@ -13,6 +13,7 @@ from itmp.adapters.ansible import layout
 from itmp.adapters.ansible._slicing import (
     SESSION_TOKEN,
     Slicing,
+    asked,
     command,
     environment,
     remote_token,
@@ -57,14 +58,9 @@ def request(
         *(("--become",) if any(probe.become for probe in probes.values()) else ()),
     ]
     mark = f"{SESSION_TOKEN}={remote_token(slicing.room)}"
+    called = command(folder, short, vaults, arguments, mark=mark, contained=slicing.contained)
     forks = min(_FORKS, len(probes))
-    return {
-        "command": command(folder, short, vaults, arguments, mark=mark, contained=slicing.contained),
-        "environment": environment(folder, short, slicing.room, passed, forks=forks),
-        "folder": str(folder / "project" / "playbooks"),
-        "data": str(short / "runner"),
-        "scratch": str(short),
-    }
+    return asked(folder, short, called, environment(folder, short, slicing.room, passed, forks=forks))
 
 
 def read(probes: Mapping[str, CommandProbe], short: Path) -> dict[str, Verdict]:

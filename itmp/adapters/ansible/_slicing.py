@@ -216,6 +216,17 @@ def environment(
     }
 
 
+def asked(folder: Path, short: Path, called: list[str], variables: dict[str, str]) -> dict[str, Any]:
+    """Return the child's request for a question to targets, which leaves nothing in `folder`."""
+    return {
+        "command": called,
+        "environment": variables,
+        "folder": str(folder / "project" / "playbooks"),
+        "data": str(short / "runner"),
+        "scratch": str(short),
+    }
+
+
 def remote_token(room: Room) -> str:
     """Return the mark of a run's processes on targets: not the token itself, which targets need not know."""
     return hashlib.sha256(f"itmp/remote\0{room.token}".encode()).hexdigest()[:32]
