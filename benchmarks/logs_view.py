@@ -25,6 +25,7 @@ from itmp.adapters.index import NAME
 from itmp.adapters.posix_log import frames
 from itmp.audit import Receipt, leaf_digest
 from itmp.canonical import dumps
+from itmp.change import Permit
 from itmp.testing.story import ORIGIN, Story, small_plan
 from itmp.workspace import Workspace
 
@@ -68,10 +69,10 @@ def write(root: Path, count: int) -> str:
     return tell(seed, state, count)
 
 
-def tell(story: Story, state: Path, count: int) -> str:
-    """Tell open, approval, permit, and a run of so many results that failed on one host.
+def begin(story: Story, state: Path, count: int) -> tuple[Permit, Receipt]:
+    """Tell open, approval, permit, and a run whose first slice has so many results; return permit and intent.
 
-    The results go into the journal as frames: appending each through the log is what `audit_append.py` measures.
+    The results go into the journal as frames: appending each through the log is what `audit.py` measures.
     """
     story.open()
     story.act("approve", "bob")
@@ -84,6 +85,13 @@ def tell(story: Story, state: Path, count: int) -> str:
         for leaf in results(first, count):
             journal.write(frames.encode(leaf))
     story.log = posix_log.open_log(state, clock=story.clock)
+    return permit, intent
+
+
+def tell(story: Story, state: Path, count: int) -> str:
+    """Tell a run of so many results that failed on one host."""
+    permit, intent = begin(story, state, count)
+    step = story.steps()[0]
     hosts = dict.fromkeys(step.hosts, "changed") | {"web1": "failed"}
     done = {"slice": "drain", "hosts": hosts}
     story.say(permit, "slice.finished", step="drain", phase="do", intent=intent.hash, data=done)

@@ -16,16 +16,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from logs_view import HOSTS, results, spent
+from logs_view import HOSTS, begin, spent
 
 from itmp.adapters import posix_log
 from itmp.adapters.clock import SystemClock, new_id
-from itmp.adapters.posix_log import frames
 from itmp.change import team_policy
 from itmp.lab.fleet import make_key
 from itmp.plan import AskStep, Plan
 from itmp.testing.people import Person
-from itmp.testing.story import ORIGIN, ROLES, Story, small_plan
+from itmp.testing.signed_log import ROLES
+from itmp.testing.story import ORIGIN, Story, small_plan
 from itmp.workspace import Workspace
 
 RESULTS: Final = 20_000
@@ -65,17 +65,7 @@ def people() -> Iterator[tuple[str, Person]]:
 
 def tell(story: Story, state: Path, count: int) -> str:
     """Tell a run that asks, and that has so many results in a slice that never ended."""
-    story.open()
-    story.act("approve", "bob")
-    permit = story.permit("alice")
-    story.say(permit, "run.started", data={"permit": permit.leaf})
-    step = story.steps()[0]
-    intent = story.intend(permit, step, step.hosts)
-    first = story.result(permit, step, intent.hash, "web0")
-    with (state / "log/.state/journal.0").open("ab") as journal:
-        for leaf in results(first, count):
-            journal.write(frames.encode(leaf))
-    story.log = posix_log.open_log(state, clock=story.clock)
+    permit, _ = begin(story, state, count)
     for n in range(ROUNDS):
         data = {"slice": f"q{n}", "hosts": [], "work": "", "permit": permit.leaf}
         story.say(permit, "slice.intended", step=f"q{n}", phase="do", data=data)
