@@ -214,10 +214,15 @@ class Place:
         ):
             process = subprocess.Popen(
                 [program, *words],
-                executable=str(BIN / program),
                 cwd=self.root,
                 env=self.environ,
-                **{"stdin": subprocess.DEVNULL, "stdout": out, "stderr": err, **options},
+                **{
+                    "executable": str(BIN / program),
+                    "stdin": subprocess.DEVNULL,
+                    "stdout": out,
+                    "stderr": err,
+                    **options,
+                },
             )
         self.running.append(process)
         return process

@@ -42,7 +42,8 @@ class Certificate:
         reader.string()  # the CA's nonce
         before = reader.left
         read_fields(kind, reader)
-        key = PublicKey.from_blob(string(kind.encode()) + blob[len(blob) - before : len(blob) - reader.left])
+        plain = string(kind.encode()) + blob[len(blob) - before : len(blob) - reader.left]
+        key = PublicKey.from_blob(plain)
         serial, role, key_id = reader.uint(8), reader.uint(4), reader.text()
         principals, after, until = _names(reader.string()), reader.uint(8), reader.uint(8)
         _check_limits(role, principals, reader.string())

@@ -3,7 +3,7 @@
 Rules kept here: text enters through `PublicKey.parse` or `PublicKey.from_blob`, which return a key whose
 bytes are its one encoding, or raise `WeakKeyError` with the reason. Refused: DSA, RSA below 3072 bits, points
 that are off the curve, not canonical or of small order, unknown types, trailing bytes. That a key lives in
-hardware (`sk-…`) is part of the value.
+hardware (`sk-…`) is part of the value; a line (`parse`) names only one that was made for SSH.
 """
 
 import base64
@@ -79,6 +79,8 @@ class PublicKey:
             raise WeakKeyError(error.what, where=parts[0]) from error
         if key.type != parts[0]:
             raise WeakKeyError(f"the line says {parts[0]!r:.60} but its bytes are a {key.type} key")
+        if not key.for_ssh:
+            raise WeakKeyError(f"a hardware key made for {key.application!r:.60}, not for SSH")
         return key
 
     @classmethod
@@ -89,6 +91,11 @@ class PublicKey:
         native, application = read_fields(kind, reader)
         reader.end()
         return cls(type=kind, blob=blob, application=application, native=native)
+
+    @property
+    def for_ssh(self) -> bool:
+        """Whether the key may sign a person's word: one that was made for a web page may not."""
+        return not self.hardware or self.application.startswith("ssh:")
 
     @property
     def hardware(self) -> bool:
@@ -154,7 +161,4 @@ def _rsa(exponent: int, modulus: int) -> RSAPublicKey:
 def _application(kind: str, reader: Reader) -> str:
     if kind not in {SK_ED25519, SK_ECDSA}:
         return ""
-    application = reader.text()
-    if not application.startswith("ssh:"):
-        raise WeakKeyError(f"a hardware key made for {application!r:.60}, not for SSH")
-    return application
+    return reader.text()

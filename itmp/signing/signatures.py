@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAlgorithm
 
 from itmp.signing.ed25519 import SignatureError, verify_ed25519
-from itmp.signing.keys import RSA, PublicKey
+from itmp.signing.keys import RSA, SK_ECDSA, PublicKey
+from itmp.signing.web import METHOD, Page
 from itmp.signing.wire import Reader
 
 _RSA_HASHES: Final[dict[str, HashAlgorithm]] = {"rsa-sha2-256": SHA256(), "rsa-sha2-512": SHA512()}
@@ -34,10 +35,14 @@ _VERIFIED: Final = 0x04
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presence:
-    """Whether the person touched the hardware, and gave a PIN or finger (`None`: no hardware key)."""
+    """Whether the person touched the hardware, and gave a PIN or finger (`None`: no hardware key).
+
+    `origin` is the web page that asked for the signature, where one did.
+    """
 
     touched: bool | None
     pin: bool | None
+    origin: str | None = None
 
 
 def check_signature(key: PublicKey, blob: bytes, data: bytes) -> Presence:
@@ -47,8 +52,9 @@ def check_signature(key: PublicKey, blob: bytes, data: bytes) -> Presence:
     presence = Presence(touched=None, pin=None)
     if key.hardware:
         flags, counter = reader.take(1), reader.take(4)
-        presence = _presence(flags[0])
-        data = _digest(key.application.encode()) + flags + counter + _digest(data)
+        page = Page.read(reader) if algorithm == METHOD else None
+        presence = _presence(flags[0], page)
+        data = _digest(key.application.encode()) + flags + counter + _signed(data, flags[0], page)
     reader.end()
     _check_algorithm(key, algorithm)
     try:
@@ -58,14 +64,22 @@ def check_signature(key: PublicKey, blob: bytes, data: bytes) -> Presence:
     return presence
 
 
-def _presence(flags: int) -> Presence:
+def _signed(data: bytes, flags: int, page: Page | None) -> bytes:
+    """What a hardware key signs of `data`: its digest, or that of the words around it which a browser wrote."""
+    if page is None:
+        return _digest(data)
+    page.check(data, flags)
+    return page.extensions + _digest(page.client)
+
+
+def _presence(flags: int, page: Page | None) -> Presence:
     if not flags & _TOUCHED:
         raise SignatureError("a hardware signature made without touch", do="Sign again and touch the key.")
-    return Presence(touched=True, pin=bool(flags & _VERIFIED))
+    return Presence(touched=True, pin=bool(flags & _VERIFIED), origin=page and page.origin)
 
 
 def _check_algorithm(key: PublicKey, algorithm: str) -> None:
-    accepted = tuple(_RSA_HASHES) if key.type == RSA else (key.type,)
+    accepted = {RSA: tuple(_RSA_HASHES), SK_ECDSA: (SK_ECDSA, METHOD)}.get(key.type, (key.type,))
     if algorithm not in accepted:
         raise SignatureError(
             f"a {key.type} key with a signature of method {algorithm!r:.60}; accepted: {', '.join(accepted)}"

@@ -38,6 +38,7 @@ HashName = Literal["sha256", "sha512"]
 class SignedBy:
     """Who signed and how: `touched` and `pin` are `None` for keys outside hardware.
 
+    `origin` is the web page that asked for the signature, else `None`: a person's word must not come from a page.
     With a `certificate`, `key` is the key it certifies; nothing follows from the certificate until
     `certificate.admit` has accepted it.
     """
@@ -47,6 +48,7 @@ class SignedBy:
     pin: bool | None
     hash: str
     certificate: Certificate | None = None
+    origin: str | None = None
 
 
 class PersonalKey(Protocol):
@@ -89,7 +91,9 @@ def _verify(blob: bytes, message: bytes, namespace: str) -> SignedBy:
     certificate = Certificate.from_blob(key_blob) if is_certificate(key_blob) else None  # 6
     key = certificate.key if certificate else _key_of(key_blob)
     presence = check_signature(key, signature, signed_bytes(message, namespace, name))  # 7
-    return SignedBy(key=key, touched=presence.touched, pin=presence.pin, hash=name, certificate=certificate)
+    return SignedBy(
+        key=key, touched=presence.touched, pin=presence.pin, hash=name, certificate=certificate, origin=presence.origin
+    )
 
 
 def signed_bytes(message: bytes, namespace: str, hash_name: str = "sha512") -> bytes:

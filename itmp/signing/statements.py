@@ -146,7 +146,13 @@ def verify_signed(signed: Signed, *, domain: str) -> tuple[Statement, SignedBy]:
         raise SignatureError(
             f"the statement is for {statement.domain!r:.80}, not for {domain!r:.80}", where="log"
         )
-    return statement, verify_sshsig(signed.signature, signed.text.encode(), statement.namespace)
+    by = verify_sshsig(signed.signature, signed.text.encode(), statement.namespace)
+    if by.origin is not None or not by.key.for_ssh:
+        raise SignatureError(
+            "a signature for a web page, which binds the page and not what a person read",
+            do="Sign with ssh-keygen -Y sign.",
+        )
+    return statement, by
 
 
 def change_id(signed_open: Signed) -> str:

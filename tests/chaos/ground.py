@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from places import PATIENCE, Place, wait_for
+from places import BIN, PATIENCE, Place, wait_for
 
 from itmp.lab.namespaces import NamespaceFleet
 
@@ -25,6 +25,8 @@ HOME: Final = "/srv/w"
 """The folder of a test on each host, as the host sees it."""
 STATE_SIZE: Final = "96m"
 FULL_SIZE: Final = "64k"
+SHORT_LIVED: Final = "size=32m,nr_inodes=4k"
+"""The temporary folders of a command that has them for itself."""
 ACT: Final = """\
 #!/bin/sh
 trap "" HUP
@@ -69,6 +71,17 @@ class Ground(Place):
         self.lay_disk()
         self.empty_hosts(bare=True)
         super().begin()
+
+    @property
+    def temporary(self) -> tuple[Path, ...]:
+        """The folders in which a run puts what it needs for a while."""
+        return Path("/dev/shm"), Path(self.environ["TMPDIR"])  # noqa: S108 - where the product's own folders lie
+
+    def start_apart(self, *words: str) -> "subprocess.Popen[bytes]":
+        """Start a command that has its temporary folders for itself, so that they can be full and nobody else's are."""
+        lay = "".join(f"mount -t tmpfs -o {SHORT_LIVED} itmp-chaos {folder} && " for folder in self.temporary)
+        argv = ("-m", "sh", "-c", f'{lay}exec "$@"', "sh", str(BIN / "itmp"), *words)
+        return self.start(*argv, program="unshare", executable=shutil.which("unshare"))
 
     def lay_disk(self) -> None:
         """Give the state a small disk of its own, so that it can be full."""

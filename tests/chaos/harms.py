@@ -203,11 +203,7 @@ def fill_host(ground: Ground, run: "subprocess.Popen[bytes]", chance: random.Ran
 
 def fill_controller(ground: Ground, run: "subprocess.Popen[bytes]", _: random.Random) -> Hit | None:
     fill = ground.root / ".itmp" / "fill"
-    for size in (BLOCK, 16):
-        block = array.array("B", bytes(size)).tobytes()
-        with contextlib.suppress(OSError), fill.open("ab", buffering=0) as file:
-            while file.write(block):
-                pass
+    _stuff(fill)
     free = os.statvfs(fill).f_bavail
     if run.poll() is not None or free:
         fill.unlink()
@@ -217,6 +213,40 @@ def fill_controller(ground: Ground, run: "subprocess.Popen[bytes]", _: random.Ra
         heal=lambda: fill.unlink(missing_ok=True),
         proof=_failed,
     )
+
+
+def fill_temporary(ground: Ground, run: "subprocess.Popen[bytes]", chance: random.Random) -> Hit | None:
+    """Fill the temporary folders of a command that was started apart; half the time no name is left in them either."""
+    rooms = [Path(f"/proc/{run.pid}/root{folder}") for folder in ground.temporary]
+    named = chance.random() < 0.5
+    try:
+        if any(
+            room.stat().st_dev == ours.stat().st_dev
+            for room, ours in zip(rooms, ground.temporary, strict=True)
+        ):
+            return None  # not laid yet
+        for room in rooms:
+            _stuff(room / "fill")
+            _crowd(room, os.statvfs(room).f_favail if named else 0)
+    except OSError:  # the command has ended
+        return None
+    return Hit(what=f"{' '.join(map(str, rooms))}{', names too' if named else ''}", proof=_failed)
+
+
+def _stuff(fill: Path) -> None:
+    """Write to a file until its disk is full."""
+    for size in (BLOCK, 16):
+        block = array.array("B", bytes(size)).tobytes()
+        with contextlib.suppress(OSError), fill.open("ab", buffering=0) as file:
+            while file.write(block):
+                pass
+
+
+def _crowd(folder: Path, count: int) -> None:
+    """Make `count` empty files, or fewer where others take the last names."""
+    with contextlib.suppress(OSError):
+        for number in range(count):
+            (folder / f"fill{number}").touch()
 
 
 def read_only(ground: Ground, run: "subprocess.Popen[bytes]", _: random.Random) -> Hit | None:
@@ -238,6 +268,6 @@ HARMS: Final[Mapping[str, Harm]] = {
     harm.__name__: harm
     for harm in (
         kill_cli, kill_runner, kill_ansible, kill_supervisor, kill_ssh, stop_cli, stop_runner, cut_socket,
-        kill_sshd, power_off, reboot, cut_network, fill_host, fill_controller, read_only,
+        kill_sshd, power_off, reboot, cut_network, fill_host, fill_controller, fill_temporary, read_only,
     )
 }  # fmt: skip

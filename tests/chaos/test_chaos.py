@@ -49,6 +49,8 @@ LEAST: Final = 4_500
 """The same of an undo, and of whatever takes a run up, at least."""
 LULL: Final = 1.0
 """Seconds for which the log of a run may lie still while it works, about."""
+APART: Final = frozenset({"fill_temporary"})
+"""Harms to what all commands share: theirs has it for itself."""
 NETWORK: Final = frozenset({"kill_sshd", "power_off", "reboot", "cut_network"})
 
 pytestmark = [
@@ -159,7 +161,8 @@ class Aim:
 def strike(ground: Ground, change: str, typed: tuple[str, ...], aim: Aim) -> bool:
     """Start a command, harm it, wait for its end, heal, and require that nothing is left; return whether it was hit."""
     start = time.monotonic()
-    process = ground.start(*typed, "--key", "alice", "--json")
+    start_it = ground.start_apart if aim.harm in APART else ground.start
+    process = start_it(*typed, "--key", "alice", "--json")
     hit, moment = _aimed(ground, process, aim)
     since = time.time()
     try:

@@ -214,7 +214,7 @@ def _content(inode: Inode, kept: set[object]) -> bytes:
         min(at + PAGE, len(new)) for owner, at in (k for k in kept if isinstance(k, tuple)) if owner is inode
     ]
     whole = all((inode, at) in kept for at in _pages(inode))
-    length = len(new) if whole else max([len(old) if len(new) >= len(old) else 0, *ends])
+    length = len(new) if whole else max([len(old), *ends])  # a cut of the length may be lost as well
     both = {False: old.ljust(length, b"\0"), True: new.ljust(length, b"\0")}
     return b"".join(both[(inode, at) in kept][at : min(at + PAGE, length)] for at in range(0, length, PAGE))
 
