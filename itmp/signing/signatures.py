@@ -75,7 +75,7 @@ def _signed(data: bytes, flags: int, page: Page | None) -> bytes:
 def _presence(flags: int, page: Page | None) -> Presence:
     if not flags & _TOUCHED:
         raise SignatureError("a hardware signature made without touch", do="Sign again and touch the key.")
-    return Presence(touched=True, pin=bool(flags & _VERIFIED), origin=page and page.origin)
+    return Presence(touched=True, pin=bool(flags & _VERIFIED), origin=page.origin if page else None)
 
 
 def _check_algorithm(key: PublicKey, algorithm: str) -> None:

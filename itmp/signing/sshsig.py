@@ -92,7 +92,12 @@ def _verify(blob: bytes, message: bytes, namespace: str) -> SignedBy:
     key = certificate.key if certificate else _key_of(key_blob)
     presence = check_signature(key, signature, signed_bytes(message, namespace, name))  # 7
     return SignedBy(
-        key=key, touched=presence.touched, pin=presence.pin, hash=name, certificate=certificate, origin=presence.origin
+        key=key,
+        touched=presence.touched,
+        pin=presence.pin,
+        hash=name,
+        certificate=certificate,
+        origin=presence.origin,
     )
 
 

@@ -1,9 +1,9 @@
 """What a browser adds to the signature of a FIDO key (OpenSSH PROTOCOL.u2f, WebAuthn level 2, 5.8.1).
 
-Rules kept here: a page's signature holds only over the very words that it was asked for, in the one form that browsers
-give them; its origin holds no quote, so that it cannot end its own string; the flag for extensions says whether some are
-there, and nothing of a registration is attached. Such a signature binds the page's origin and not a text that a person
-read: whoever asks for a person's word must refuse it.
+Rules kept here: a page's signature holds only over the very words that it was asked for, in the one form that
+browsers give them; its origin holds no quote, so that it cannot end its own string; the flag for extensions says
+whether some are there, and nothing of a registration is attached. Such a signature binds the page's origin and not a
+text that a person read: whoever asks for a person's word must refuse it.
 """
 
 import base64

@@ -23,7 +23,7 @@ act close
 log example.com/ops/2026
 signer alice@example.com
 role change-manager
-policy sha256:{0}
+policy sha256:{}
 change CHG-7f3a90c21b
 reason Done
 valid 2026-11-22T05:00:00Z 2026-11-23T02:00:00Z
@@ -46,12 +46,14 @@ def page_armor(
     asked = base64.urlsafe_b64encode(signed_bytes(text, space)).rstrip(b"=").decode()
     opening = f'{{"type":"webauthn.get","challenge":"{asked}","origin":"{origin}"'
     client = (words or opening + ',"crossOrigin":false}').encode()
-    counted = bytes([flags]) + (7).to_bytes(4)
     tail = string(origin.encode()) + string(client) + string(extensions)
-    return armor(application, METHOD, counted, extensions + digest(client), tail, space)
+    return armor(METHOD, extensions + digest(client), space, application=application, flags=flags, tail=tail)
 
 
-def armor(application: bytes, method: bytes, counted: bytes, signed: bytes, tail: bytes, space: str) -> str:
+def armor(
+    method: bytes, signed: bytes, space: str, *, application: bytes, flags: int = TOUCHED, tail: bytes = b""
+) -> str:
+    counted = bytes([flags]) + (7).to_bytes(4)
     r, s = decode_dss_signature(KEY.sign(digest(application) + counted + signed, ec.ECDSA(SHA256())))
     point = b"\x04" + POINT.x.to_bytes(32) + POINT.y.to_bytes(32)
     blob = string(PLAIN) + string(b"nistp256") + string(point) + string(application)
@@ -89,11 +91,10 @@ def test_no_page_and_no_page_s_key_signs_a_statement() -> None:
     """Neither a page that uses a key made for SSH, nor a key made for a page that signs as ssh-keygen would."""
     space = "itmp-close@example.com"
     text = STATEMENT.encode()
-    data = signed_bytes(text, space)
-    counted = bytes([TOUCHED]) + (7).to_bytes(4)
+    data = digest(signed_bytes(text, space))
     by_page = page_armor(text, space, application=b"ssh:")
-    by_its_key = armor(b"example.com", PLAIN, counted, digest(data), b"", space)
-    by_person = armor(b"ssh:", PLAIN, counted, digest(data), b"", space)
+    by_its_key = armor(PLAIN, data, space, application=b"example.com")
+    by_person = armor(PLAIN, data, space, application=b"ssh:")
     for made in (by_page, by_its_key):
         assert verify_sshsig(made, text, space)
         with pytest.raises(SignatureError, match="web page"):
