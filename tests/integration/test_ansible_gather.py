@@ -416,6 +416,32 @@ def test_host_names_that_are_patterns_are_refused(root):
     assert "both is the name of a host and of a group" in text
 
 
+GUARDED = "- {hosts: all, tasks: [{block: [{include_tasks: gone.yml}], when: missing_switch is defined}]}\n"
+
+
+def test_an_include_that_may_never_be_reached_needs_no_file(root):
+    """Bare Ansible looks for the file when a host comes to it."""
+    write(root, "playbooks/guarded.yml", GUARDED)
+    plan = gather(root, need("guarded")).plays["a"]
+    assert [what for what in plan.opaque if "gone.yml" in what] == [
+        "project/playbooks/guarded.yml:1 gone.yml"
+    ]
+
+
+def test_a_password_for_ssh_is_named_because_it_is_not_used(root):
+    text = "ansible_password: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  00\n"
+    write(root, "inventories/group_vars/db.yml", text)
+    said = "ansible_password is not used over ssh, which enters hosts by key alone"
+    assert gather(root, need()).notes == (f"inventory/group_vars/db.yml: {said}",)
+
+
+def test_a_local_connection_stands_where_the_plan_shows_it(root):
+    write(root, "inventories/group_vars/db.yml", "ansible_connection: local\n")
+    text = refused(root, need())
+    assert "inventories/group_vars/db.yml:1" in text
+    assert "set it for the host in the inventory itself" in text
+
+
 def test_symlinks_stay_inside(root, tmp_path_factory):
     outside = tmp_path_factory.mktemp("outside")
     (outside / "secret").write_text("x")

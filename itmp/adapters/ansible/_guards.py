@@ -59,6 +59,7 @@ _LOCAL_DO: Final = "Use the keyword `connection: local`, or set it for the host 
 # Code that Ansible would run unasked, past the gate of each action.
 _UNASKED: Final = frozenset({"callback_plugins", "strategy_plugins", "vars_plugins", "cache_plugins"})
 _OWN: Final = frozenset({"ssh", "local", "paramiko", "paramiko_ssh", "libssh", "smart", "psrp", "winrm"})
+_PASSWORD: Final = re.compile(r"\bansible_(?:password|ssh_pass|ssh_password)\b")
 _VALUES: Final = _VARS_FOLDERS | {"templates"}
 
 
@@ -87,9 +88,13 @@ def notes(path: str, data: bytes) -> Iterator[str]:
         return
     if path.endswith(".py") and any(folder.endswith("_plugins") for folder in folders):
         yield f"{path} is code that runs on the executor's own machine"
-    if _VALUES & set(folders) or path.endswith("snapshot.json"):
-        for name in sorted(set(_outside.lookups(data.decode(errors="replace").replace('\\"', '"')))):
+    text, snapshot = data.decode(errors="replace"), path.endswith("snapshot.json")
+    if _VALUES & set(folders) or snapshot:
+        for name in sorted(set(_outside.lookups(text.replace('\\"', '"')))):
             yield f"{path} reaches outside the plan: lookup {name}"
+    if _VARS_FOLDERS & set(folders) or snapshot:
+        for name in sorted(set(_PASSWORD.findall(text))):
+            yield f"{path}: {name} is not used over ssh, which enters hosts by key alone"
 
 
 def check_values(place: str, values: Any, public: frozenset[str], name: str = "") -> Iterator[Problem]:

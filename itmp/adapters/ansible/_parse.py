@@ -263,6 +263,9 @@ class PlayParser:
             self._opaque[mark] = None
             return
         is_role = str(task.action).endswith("include_role")
+        if not is_role and task.when and not self._found(task, name):
+            self._opaque[mark] = None  # perhaps never reached; if it is, its hosts fail as under bare Ansible
+            return
         blocks = self._role(task) if is_role else self._file(task, name, where)
         self._blocks(blocks, section, (*chain, mark))
 
@@ -275,10 +278,8 @@ class PlayParser:
         return list(blocks)
 
     def _file(self, task: Any, name: str, where: str) -> list[Any]:
-        for candidate in self._candidates(task, name):
-            if Path(candidate).is_file():
-                break
-        else:
+        candidate = self._found(task, name)
+        if not candidate:
             self._problem(where, f"include_tasks {name}: no such file", "Put it beside the including file.")
             return []
         self.files.add(os.path.relpath(candidate, self._root))
@@ -294,6 +295,10 @@ class PlayParser:
             variable_manager=self._variables,
         )
         return list(blocks)
+
+    def _found(self, task: Any, name: str) -> str:
+        """Return the file that an include means; empty when there is none."""
+        return next((file for file in self._candidates(task, name) if Path(file).is_file()), "")
 
     def _candidates(self, task: Any, name: str) -> Iterator[str]:
         written, _, _ = str(task.get_path()).rpartition(":")
