@@ -2,6 +2,8 @@
 # The whole suite, most of it on real processes and hosts. On a busy machine one of five thousand such tests may meet a
 # moment that nobody thought of, and that says little about the code; a defect that shows now and then says much. So a
 # test that failed in company must pass three times by itself, and it is named whatever comes of it.
+# A worker that has run out of tests takes half of what the fullest has left: one test takes a thousand times as long as
+# another, and what is dealt out in turns may leave the slow ones of the end to one worker.
 # Usage: test.sh PYTHON [ARGUMENT of pytest…]
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -9,7 +11,7 @@ python=$1 most=5 cache=.pytest_cache/v/cache/lastfailed failed=.pytest_cache/fai
 shift
 
 rm -f "$cache" "$failed"
-"$python" -m pytest -n 4 "$@" && exit 0
+"$python" -m pytest -n 4 --dist worksteal "$@" && exit 0
 code=$?
 [ "$code" = 1 ] || exit "$code" # not failed tests: pytest itself, an interrupt, a file that cannot be collected
 "$python" -c 'import json, sys; print("\n".join(json.load(open(sys.argv[1]))))' "$cache" >"$failed" || exit 1

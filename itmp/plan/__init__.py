@@ -1,9 +1,13 @@
-"""The plan: what people approve and what runs, as one manifest and the artifacts behind its digests."""
+"""The plan: what people approve and what runs, as one manifest and the artifacts behind its digests.
 
-from itmp.plan.archive import from_tar, to_tar
+What makes a plan, packs it or tells it to people loads when it is first used: whoever judges one does without.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
 from itmp.plan.bundle import Plan
 from itmp.plan.codec import decode, encode
-from itmp.plan.differing import Difference, diff
 from itmp.plan.guarding import answer_value, known_from, meant, outcome_of
 from itmp.plan.model import (
     Added,
@@ -47,9 +51,6 @@ from itmp.plan.order import (
     word_target,
 )
 from itmp.plan.pausing import forbidden, is_no, led, overtaking
-from itmp.plan.rendering import render_play
-from itmp.plan.showing import Section, show
-from itmp.plan.sources import Facts, Needs, Sources
 
 __all__ = [
     "Added",
@@ -111,3 +112,24 @@ __all__ = [
     "to_tar",
     "word_target",
 ]
+
+_HOME: Final = {
+    "from_tar": "archive", "to_tar": "archive",
+    "Difference": "differing", "diff": "differing",
+    "render_play": "rendering",
+    "Section": "showing", "show": "showing",
+    "Facts": "sources", "Needs": "sources", "Sources": "sources",
+}  # fmt: skip
+
+if TYPE_CHECKING:
+    from itmp.plan.archive import from_tar, to_tar
+    from itmp.plan.differing import Difference, diff
+    from itmp.plan.rendering import render_play
+    from itmp.plan.showing import Section, show
+    from itmp.plan.sources import Facts, Needs, Sources
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(name)
+    return getattr(import_module(f"itmp.plan.{_HOME[name]}"), name)

@@ -12,7 +12,7 @@ _HOME: Final = {
     "init": "founding", "init_roots": "founding", "seal": "founding", "Founded": "founding",
     "validate": "planning", "compile_plan": "planning", "write_plan": "planning", "read_plan": "changes",
     "logged_plan": "planning", "SUFFIX": "planning",
-    "show": "planning", "diff": "planning", "scope": "planning",
+    "show": "values", "diff": "values", "scope": "planning",
     "Acted": "deciding", "open_change": "deciding", "approve": "deciding", "reject": "deciding",
     "revoke": "deciding",
     "cancel": "deciding", "review": "deciding", "close": "deciding", "records": "changes",
@@ -225,10 +225,8 @@ if TYPE_CHECKING:
     from itmp.workspace.planning import (
         SUFFIX,
         compile_plan,
-        diff,
         logged_plan,
         scope,
-        show,
         validate,
         write_file,
         write_plan,
@@ -274,8 +272,10 @@ if TYPE_CHECKING:
         Population,
         Trust,
         Window,
+        diff,
         parse_duration,
         parse_time,
+        show,
     )
     from itmp.workspace.watching import answer, change_story, reconcile, status, stop, wait
 

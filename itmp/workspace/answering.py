@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Self
 from itmp.adapters.clock import SystemClock
 from itmp.change import ChangeRecord, RunRecord, fold
 from itmp.errors import BusyError, InvalidInputError, NotFoundError, RefusedError
-from itmp.execution.doors import Answer, Slice
 from itmp.plan import AskStep, Plan, answer_value, is_no, meant, questions
 from itmp.workspace import changes, planning
 from itmp.workspace.noticing import Notice
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from itmp.canonical import Digest
+    from itmp.execution.doors import Answer, Slice
 
 
 class LogPatience:
@@ -44,7 +44,7 @@ class LogPatience:
         if self._notice is not None:
             self._notice.__exit__(kind, error, trace)
 
-    def answer(self, part: Slice) -> Answer | None:
+    def answer(self, part: "Slice") -> "Answer | None":
         """Return the first answer that counts; see the door's contract."""
         return self._standing().get(part.key)
 
@@ -58,13 +58,15 @@ class LogPatience:
         self._notice = self._notice or Notice(self._place)  # most runs never wait
         self._notice.wait(seconds)
 
-    def _standing(self) -> dict[str, Answer]:
+    def _standing(self) -> "dict[str, Answer]":
         head = self._place.log.head_of(self._change)
         if head != self._head:
             self._found, self._head = self._read(), head
         return self._found
 
-    def _read(self) -> dict[str, Answer]:
+    def _read(self) -> "dict[str, Answer]":
+        from itmp.execution.doors import Answer  # noqa: PLC0415 - only a run waits like this
+
         place, now = self._place, SystemClock().now()
         leaves = place.log.of_change(self._change)
         record = fold(leaves, place.history(), manifest=self._plan.manifest, now=now, blob=place.log.blob)

@@ -8,7 +8,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from itmp.errors import ToolMissingError
-from itmp.execution.doors import Room, Slice
 from itmp.plan import Plan, all_steps
 from itmp.workspace.place import Workspace
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from itmp.adapters.pulumi.place import CloudPlace
     from itmp.adapters.pulumi.runner import PulumiRunner
     from itmp.adapters.pulumi.sources import PulumiSources
-    from itmp.execution.doors import Prober, Runner, Verdict
+    from itmp.execution.doors import Prober, Room, Runner, Slice, Verdict
 
 
 def present_value(place: Workspace, knob: str, name: str, field: str) -> int:
@@ -53,7 +52,7 @@ class _Probers:
         self._probers = probers
 
     def probe(
-        self, plan: Plan, part: Slice, targets: tuple[str, ...], *, room: Room
+        self, plan: Plan, part: "Slice", targets: tuple[str, ...], *, room: "Room"
     ) -> "Mapping[str, Verdict]":
         """Answer for hosts (or resources) of one slice."""
         found = self._probers.get(part.step.kind)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.supervisor import custody
@@ -34,12 +34,14 @@ from itmp.change import (
 )
 from itmp.change.gate import NAMES
 from itmp.errors import Error, StaleError
-from itmp.execution.doors import Phase, Slice
-from itmp.plan import AnsibleStep, Host, Manifest, Needs, Plan, PulumiStep, all_steps
+from itmp.plan import AnsibleStep, Host, Manifest, Plan, PulumiStep, all_steps
 from itmp.workspace import remembered
 from itmp.workspace.engines import container
 from itmp.workspace.leases import Leases, TargetHeldError, acted_on
 from itmp.workspace.place import EXECUTOR, Workspace
+
+if TYPE_CHECKING:
+    from itmp.execution.doors import Phase, Slice
 
 Mode: TypeAlias = Literal["run", "resume", "undo"]
 ATTEMPTS: Final = 20
@@ -94,7 +96,7 @@ class Recheck:
     def __init__(self, place: Workspace, attempt: Attempt) -> None:
         self._place, self._attempt = place, attempt
 
-    def __call__(self, part: Slice, *, exempt: bool) -> None:
+    def __call__(self, part: "Slice", *, exempt: bool) -> None:
         """Return when `part` may run; raise the refusal's error when it may not."""
         del part  # which slice it is changes nothing for the gate
         alone = exempt or self._attempt.mode == "undo"
@@ -256,6 +258,7 @@ def _hosts(place: Workspace, manifest: Manifest) -> tuple[Host, ...] | None:
     """Return the frozen hosts that are still there and those that the frozen patterns select now."""
     if manifest.inventory is None:
         return None
+    from itmp.plan import Needs  # noqa: PLC0415 - only a starting run looks at the world
     from itmp.workspace.sources import gather  # noqa: PLC0415 - needs the ansible extra
 
     frozen = {host.name for host in manifest.inventory.hosts}

@@ -19,14 +19,16 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from itmp.adapters.file_events import FileEvents
 from itmp.adapters.hold import is_locked, lock
 from itmp.errors import BusyError
-from itmp.execution.doors import Phase
 from itmp.plan import AnsibleStep, LeafStep, Manifest, PulumiStep, slices
 from itmp.workspace.place import Workspace
+
+if TYPE_CHECKING:
+    from itmp.execution.doors import Phase
 
 _SETTLE: Final = 0.01
 """Seconds between an event and the look at it: the kernel tells of a close before it gives up the file's lock."""
@@ -154,7 +156,7 @@ class Leases:
             os.close(descriptor)
 
 
-def acted_on(manifest: Manifest, hosts: Collection[str], *, phases: Collection[Phase]) -> frozenset[str]:
+def acted_on(manifest: Manifest, hosts: Collection[str], *, phases: "Collection[Phase]") -> frozenset[str]:
     """Return the names of all that a run of these phases on `hosts` may act on: hosts, delegates, stacks.
 
     A check asks from here and acts on nothing. A stack is named by its program and its name.

@@ -17,7 +17,6 @@ from itmp.adapters.posix_log.periods import PERIODS, names
 from itmp.change import PolicyHistory, policy_history
 from itmp.change.handover import period_of
 from itmp.errors import Error, NotFoundError
-from itmp.evidence import archive
 from itmp.workspace.place import Workspace
 
 if TYPE_CHECKING:
@@ -200,8 +199,12 @@ def leaves_of(members: dict[str, bytes]) -> "list[Leaf]":
 def handover_of(state: Path, period: str) -> dict[str, bytes] | None:
     """Return the members that lead from an ended period to the next; None where they are gone."""
     data = durable.read_file(state / PERIODS / f"{period}{HANDOVER}", _MOST)
+    if data is None:
+        return None
+    from itmp.evidence import archive  # noqa: PLC0415 - most logs are in their first period
+
     try:
-        return None if data is None else archive.unpack(data)
+        return archive.unpack(data)
     except Error as error:
         raise NotFoundError(
             f"the handover of period {period} is damaged: {error.what}",

@@ -12,27 +12,26 @@ from typing import TYPE_CHECKING, Any
 from itmp.audit import Event
 from itmp.canonical import Digest, digest
 from itmp.errors import EvidenceInvalidError, InvalidInputError, NotFoundError, StaleError
-from itmp.plan import Facts, Needs, Plan, Source, diff, from_tar, scope, show, to_tar
+from itmp.plan import Plan, Source, scope
 from itmp.workspace.place import EXECUTOR, Workspace
 
 if TYPE_CHECKING:
     from itmp.documents import Document
     from itmp.documents.parsing import Registry
     from itmp.patching import PatchSchedule
+    from itmp.plan import Facts, Needs
 
 __all__ = [
     "SUFFIX",
     "Compiled",
     "approved_plan",
     "compile_plan",
-    "diff",
     "keep_plan",
     "logged_plan",
     "read_plan_file",
     "record_compiled",
     "registry",
     "scope",
-    "show",
     "stale_sources",
     "validate",
     "write_file",
@@ -82,6 +81,8 @@ def compile_plan(
 
 def write_plan(plan: Plan, file: Path) -> Compiled:
     """Write the plan's transport file and return where it is."""
+    from itmp.plan import to_tar  # noqa: PLC0415 - most verbs take the plan from the log
+
     write_file(file, to_tar(plan))
     return Compiled(plan=plan, file=file)
 
@@ -98,6 +99,8 @@ def write_file(file: Path, data: bytes) -> None:
 
 def read_plan_file(path: Path) -> Plan:
     """Return the plan of a file; every byte is checked."""
+    from itmp.plan import from_tar  # noqa: PLC0415 - as above
+
     return from_tar(_read(path))
 
 
@@ -158,7 +161,7 @@ def _freeze(
     from itmp import capacity, patching, runbook  # noqa: PLC0415 - as above
     from itmp.workspace.sources import gather  # noqa: PLC0415 - as above
 
-    def facts(needs: Needs) -> Facts:
+    def facts(needs: "Needs") -> "Facts":
         return gather(place, needs, inventories)
 
     match document:

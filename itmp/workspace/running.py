@@ -6,7 +6,7 @@ ended and runs nothing; Ctrl-C and SIGTERM ask the run to stop between actions, 
 """
 
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
@@ -31,7 +31,7 @@ from itmp.workspace.holding import ChangeHeldError, hearing, held, publishing, s
 from itmp.workspace.leases import Held, Leases
 from itmp.workspace.narrowing import Limit, chosen_hosts, kept_limit, limit_line, refuse_empty
 from itmp.workspace.place import EXECUTOR, Workspace
-from itmp.workspace.result import Result
+from itmp.workspace.result import Result, failed_next
 from itmp.workspace.starting import Asked, limit_of, recorded_start, refuse_start, sign_start, wanted_hosts
 
 if TYPE_CHECKING:
@@ -333,14 +333,6 @@ def _next(change: str, summary: RunSummary, plan: Plan) -> tuple[str, ...]:
             return failed_next(change, {**summary.hosts, **summary.resources}.values(), plan)
         case _:
             return (f"itmp status {change}", f"itmp logs {change}")
-
-
-def failed_next(change: str, states: Collection[str], plan: Plan) -> tuple[str, ...]:
-    """Return what a person would type after a run in which targets failed, or that was stopped before any did."""
-    failed = {"failed", "unreachable"} & set(states)
-    on = (f"itmp logs {change} --failed", f"itmp resume {change} --retry failed,unreachable")
-    back = (f"itmp undo {change}",) if plan.manifest.undo else ()
-    return (*(on if failed else (f"itmp resume {change}",)), *back)
 
 
 def _approved(place: Workspace, record: ChangeRecord, act: str) -> Plan:

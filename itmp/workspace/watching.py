@@ -13,14 +13,12 @@ from itmp.calendars import format_time, parse_duration, parse_time
 from itmp.change import ChangeRecord, Refusal, RunRecord, SliceRecord, Vote, judge
 from itmp.change.statements import Given
 from itmp.errors import BusyError, InvalidInputError, NotFoundError, RejectedError
-from itmp.workspace import changes, gatekeeping, periods, planning, statements
+from itmp.workspace import changes, periods, planning, statements
 from itmp.workspace.answering import asking, commands, role_to_answer, to_answer, told
 from itmp.workspace.glancing import ENDED, Glances
 from itmp.workspace.noticing import Notice, is_held
 from itmp.workspace.place import Workspace
-from itmp.workspace.policies import policy_test
-from itmp.workspace.result import CODES, Result
-from itmp.workspace.running import failed_next
+from itmp.workspace.result import CODES, Result, failed_next
 
 
 def status(place: Workspace, name: str) -> Result:
@@ -200,6 +198,8 @@ def _asks(place: Workspace, record: ChangeRecord) -> str:
     """Say how the policy in force reads the plan and whom it asks; empty for a change without a plan."""
     if record.request is None:
         return ""
+    from itmp.workspace.policies import policy_test  # noqa: PLC0415 - only a change's story asks for it
+
     plan = planning.logged_plan(place, record.request.plan)
     found = policy_test(place, plan)
     return f"{found['environment']}, {found['risk']} risk: {record.request.type} asks {found[record.request.type]}"
@@ -217,12 +217,16 @@ def _judged(place: Workspace, record: ChangeRecord, now: datetime) -> tuple[dict
     """Say what the slice checks of the gate say now (they need no start statement and do not look at the world)."""
     if record.request is None or record.state in changes.ENDED:
         return ()
+    from itmp.workspace import gatekeeping  # noqa: PLC0415 - only what has not ended is judged
+
     plan = planning.logged_plan(place, record.request.plan)
     answer = judge(gatekeeping.told_input(place, record, plan, now))
     return tuple(dict(check.to_data()) for check in answer.checks)
 
 
 def _runnable(place: Workspace, name: str) -> Result | None:
+    from itmp.workspace import gatekeeping  # noqa: PLC0415 - as above
+
     now = SystemClock().now()
     record = changes.skimmed(place, name, now)
     plan = planning.logged_plan(place, changes.request_of(record).plan)

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import itmp
 from itmp.adapters import containers
@@ -22,8 +22,10 @@ from itmp.adapters.ansible import layout
 from itmp.adapters.ansible._versions import COLLECTIONS_OF_IMAGE
 from itmp.adapters.containers import Container, Image
 from itmp.adapters.supervisor import custody
-from itmp.execution.doors import Room
 from itmp.plan import Plan
+
+if TYPE_CHECKING:
+    from itmp.execution.doors import Room
 
 ENGINE: Final = "engine"
 """Beside the layout: which program has the container, for whoever finds the layout left over."""
@@ -78,7 +80,7 @@ def parse_command(
     return containers.command(image, container, program), {**containers.environment(), **inside}
 
 
-def contain(request: dict[str, Any], image: Image, plan: Plan, room: Room) -> Contained:
+def contain(request: dict[str, Any], image: Image, plan: Plan, room: "Room") -> Contained:
     """Make the child's request one that runs in a container; return the container."""
     folder, short = Path(request["environment"]["ITMP_LAYOUT"]), Path(request["scratch"])
     home = short / "home"
@@ -110,7 +112,7 @@ def contain(request: dict[str, Any], image: Image, plan: Plan, room: Room) -> Co
     return Contained(image=image, name=name)
 
 
-def sweep(folder: Path, room: Room) -> Iterator[str]:
+def sweep(folder: Path, room: "Room") -> Iterator[str]:
     """Remove containers that a dead run of the layout in `folder` left; yield the name of each."""
     said = layout.plain(folder / ENGINE)
     if said is None:
@@ -120,7 +122,7 @@ def sweep(folder: Path, room: Room) -> Iterator[str]:
         yield from (f"container {name}" for name in containers.sweep(engine, mark(room)))
 
 
-def mark(room: Room) -> str:
+def mark(room: "Room") -> str:
     """Return the label of a run's containers: not the token itself, which whoever lists containers need not know."""
     return hashlib.sha256(f"itmp/container\0{room.token}".encode()).hexdigest()[:32]
 
