@@ -14,7 +14,7 @@ ORDER = (
     "whole_log.py",
     "pulumi_loop.py",
     "run_overhead.py",
-    "stub_fleet.py 1000",
+    "stub_fleet.py 500",
     "logs_view.py",
     "viewer_pages.py",
 )
