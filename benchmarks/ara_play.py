@@ -43,20 +43,22 @@ class Play:
     def _install(self) -> str:
         """Install ARA and the same Ansible; both plays then run by that one."""
         target = self.folder / "venv"
-        version = subprocess.run(
+        version: str = subprocess.run(
             [sys.executable, "-c", "import ansible.release as r; print(r.__version__)"],
             capture_output=True,
             text=True,
             check=True,
         ).stdout.strip()
         venv.create(target, with_pip=True)
-        pip = [target / "bin/python", "-m", "pip", "install", "-q", ARA, f"ansible-core=={version}"]
+        python = str(target / "bin/python")
+        pip = [python, "-m", "pip", "install", "-q", ARA, f"ansible-core=={version}"]
         if subprocess.run(pip, check=False).returncode:
             shutil.rmtree(target)
             sys.exit("ARA cannot be installed here: run again with --without-ara")
         self._bin = target / "bin"
-        where = [target / "bin/python", "-m", "ara.setup.callback_plugins"]
-        return subprocess.run(where, capture_output=True, text=True, check=True).stdout.strip()
+        where = [python, "-m", "ara.setup.callback_plugins"]
+        told: str = subprocess.run(where, capture_output=True, text=True, check=True).stdout
+        return told.strip()
 
     def _run(self, own: dict[str, str]) -> tuple[float, float]:
         environ = {

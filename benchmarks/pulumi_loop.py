@@ -66,6 +66,7 @@ class Bench:
     def plan(self, size: int) -> Plan:
         sources = PulumiSources(ROOT, state=self.state, engine=self.engine, cloud=self.place_of_cloud)
         document = documents.parse("d.yml", TEXT.encode(), capacity.KINDS)
+        assert isinstance(document, capacity.CapacityAdjustment)
         inputs = documents.resolve_inputs(document.inputs, {"size": str(size)})
         facts = sources.gather(capacity.needs(document, inputs))
         return capacity.freeze(
@@ -99,7 +100,14 @@ class Bench:
             thread = threading.Thread(target=lambda: [actions.pump(0.05) for _ in iter(stop.is_set, True)])
             thread.start()
             environment = place.environment(self.engine, self.place_of_cloud) | actions.environment
-            command = [sys.executable, "-c", BY_HAND, work, ROOT / "stacks" / "aws-capacity", name.stack]
+            command = [
+                sys.executable,
+                "-c",
+                BY_HAND,
+                str(work),
+                str(ROOT / "stacks" / "aws-capacity"),
+                name.stack,
+            ]
             begin = time.perf_counter()
             done = subprocess.run(command, env=environment, capture_output=True, check=False)
             taken = time.perf_counter() - begin

@@ -72,7 +72,7 @@ class StubRunner:
             if server.failure:
                 raise server.failure
 
-    def sweep(self, room: Room, part: Slice) -> tuple[str, ...]:  # noqa: ARG002 - the door's signature
+    def sweep(self, plan: Plan, part: Slice, *, room: Room) -> tuple[str, ...]:  # noqa: ARG002 - the door's signature
         return ()
 
 

@@ -14,6 +14,7 @@ ORDER = (
     "whole_log.py",
     "pulumi_loop.py",
     "run_overhead.py",
+    "stub_fleet.py 500",
     "logs_view.py",
     "viewer_pages.py",
 )
@@ -23,7 +24,8 @@ def main() -> int:
     failed = []
     for name in ORDER:
         print(f"== {name}", flush=True)
-        done = subprocess.run([sys.executable, str(Path(__file__).parent / name)], check=False)
+        program, *sizes = name.split()
+        done = subprocess.run([sys.executable, str(Path(__file__).parent / program), *sizes], check=False)
         failed += [name] if done.returncode else []
     if failed:
         print(f"over their limit, or not finished: {', '.join(failed)}")

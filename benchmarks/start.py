@@ -1,4 +1,4 @@
-"""`itmp --help` over a bare interpreter, in turn. Limit: 200 ms above."""
+"""`itmp --help` over a bare interpreter, in turn: `python benchmarks/start.py [ROUNDS]`. Limit: 200 ms above."""
 
 import statistics
 import subprocess
@@ -16,8 +16,8 @@ def timed(*command: str) -> float:
 
 
 def main() -> int:
-    itmp = str(Path(sys.executable).parent / "itmp")
-    pairs = [(timed(itmp, "--help"), timed(sys.executable, "-c", "pass")) for _ in range(ROUNDS)]
+    itmp, rounds = str(Path(sys.executable).parent / "itmp"), int(sys.argv[1]) if sys.argv[1:] else ROUNDS
+    pairs = [(timed(itmp, "--help"), timed(sys.executable, "-c", "pass")) for _ in range(rounds)]
     above = statistics.median(help_ - bare for help_, bare in pairs) * 1000
     print(
         f"itmp --help: {above:.0f} ms above a bare interpreter, limit 200 ms: {'within' if above <= 200 else 'OVER'}"

@@ -14,6 +14,7 @@ import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from itmp.adapters import posix_log
 from itmp.audit import Checkpoint, Event, verify
@@ -38,7 +39,7 @@ class Writer:
 
     def leaf(self, index: int) -> bytes:
         stamp = (START + timedelta(milliseconds=index)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        clocks = {"t": stamp, "mono": index * 1_000_000, "boot": BOOT}
+        clocks: dict[str, Any] = {"t": stamp, "mono": index * 1_000_000, "boot": BOOT}
         if index == 0:
             first = genesis(ORIGIN, KEY.vkey)
             return Event(

@@ -5,6 +5,7 @@ resolved fully qualified name; its name is the untemplated text of the file, so 
 variable gets in. The functions take Ansible's own objects and import nothing of Ansible.
 """
 
+import functools
 import os
 from typing import Any, Final
 
@@ -23,8 +24,14 @@ def place(item: Any, root: str) -> tuple[str, int]:
     path, _, line = str(item.get_path() or "").rpartition(":")
     if not path or not line.isdigit():
         return "", 0
+    return _artifact(path, root), int(line)
+
+
+@functools.cache
+def _artifact(path: str, root: str) -> str:
+    """Return `path` below `root`, links followed. Asked before each action; where a file lies is settled by then."""
     relative = os.path.relpath(os.path.realpath(path), os.path.realpath(root))
-    return (path if relative.startswith("..") else relative), int(line)
+    return path if relative.startswith("..") else relative
 
 
 def is_local(connection: object) -> bool:

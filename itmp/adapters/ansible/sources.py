@@ -104,7 +104,8 @@ class AnsibleSources:
         _refuse([_advised(one, artifacts, elsewhere) for one in answer["problems"]], self._catalog)
         used = _used(answer, needs)
         ways = self._settle([host for host in answer["hosts"] if host["name"] in used], artifacts)
-        _ways.require(ways, answer["unknown_connections"])
+        # A project's own plugins are found from its playbooks; who asks of hosts alone runs a plan that holds them.
+        _ways.require(ways, answer["unknown_connections"] if needs.plays else ())
         if ways.to_bytes():
             artifacts[layout.WAYS] = ways.to_bytes()
         return self._facts(answer, snapshot, artifacts, (*notes, *_ways.notes(ways)), ways)
