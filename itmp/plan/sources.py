@@ -73,12 +73,15 @@ class Needs:
 
     `patterns` are host patterns to resolve. The inventories come from the command line or itmp.yml and are
     known to the implementation. `image` is the container image in which Ansible reads the plays (empty: none).
+    `compared`: the answer is held against a plan and not kept, so secrets in clear, of which that plan's document may
+    have allowed some, are no problem of it.
     """
 
     plays: tuple[PlayNeed, ...] = ()
     stacks: tuple[StackNeed, ...] = ()
     patterns: tuple[str, ...] = ()
     image: str = ""
+    compared: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -262,7 +262,8 @@ def _hosts(place: Workspace, manifest: Manifest) -> tuple[Host, ...] | None:
     from itmp.workspace.sources import gather  # noqa: PLC0415 - needs the ansible extra
 
     frozen = {host.name for host in manifest.inventory.hosts}
-    facts = gather(place, Needs(patterns=manifest.inventory.patterns or ("all",)), manifest.inventory.sources)
+    needs = Needs(patterns=manifest.inventory.patterns or ("all",), compared=True)
+    facts = gather(place, needs, manifest.inventory.sources)
     if facts.inventory is None:
         return ()
     selected = {name for names in facts.inventory.patterns.values() for name in names}

@@ -275,7 +275,7 @@ def _hosts(place: Workspace, inventories: Sequence[str]) -> "tuple[Host, ...]":
     chosen = tuple(inventories) or place.config.inventories
     if not chosen:
         raise NotFoundError("no inventory is named", do="Give -i PATH, or list inventories in itmp.yml.")
-    facts = gather(place, Needs(patterns=("all",)), chosen)
+    facts = gather(place, Needs(patterns=("all",), compared=True), chosen)
     return facts.inventory.hosts if facts.inventory else ()
 
 

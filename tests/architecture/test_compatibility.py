@@ -23,7 +23,8 @@ from ansible.playbook.task import Task
 from itmp.adapters.ansible import _config
 
 ROOT = Path(__file__).parents[2]
-PROJECTS = ROOT / "tests/foreign/projects"
+PROJECTS = {"foreign": ROOT / "tests/foreign/projects", "whole": ROOT / "tests/foreign/whole_hosts"}
+"""The two grounds of foreign projects, as rows name them."""
 SECTIONS = (
     "Plays and projects",
     "Connections, configuration and inventories",
@@ -41,9 +42,15 @@ ROWS = [
 ]
 
 
+def project(name: str) -> Path | None:
+    """Return the folder of a project that is named as its ground and its name."""
+    ground, _, folder = name.partition(":")
+    return PROJECTS[ground] / folder if ground in PROJECTS else None
+
+
 def exists(name: str) -> bool:
-    if name.startswith("foreign:"):
-        return (PROJECTS / name.removeprefix("foreign:")).is_dir()
+    if folder := project(name):
+        return folder.is_dir()
     path, _, test = name.partition("::")
     file = ROOT / path
     return (
@@ -77,8 +84,8 @@ def run_by(held: str) -> str:
     """Return the text of what a row's tests run: whole projects, whole test files."""
     texts = []
     for name in re.findall(r"`([^`]+)`", held):
-        folder, file = PROJECTS / name.removeprefix("foreign:"), ROOT / name.partition("::")[0]
-        texts += [one.read_text() for one in ([file] if file.is_file() else sorted(folder.rglob("*.y*ml")))]
+        folder, file = project(name), ROOT / name.partition("::")[0]
+        texts += [one.read_text() for one in (sorted(folder.rglob("*.y*ml")) if folder else [file])]
     return "\n".join(texts)
 
 
@@ -152,5 +159,10 @@ def test_each_part_is_there() -> None:
 
 
 def test_every_foreign_project_has_its_row() -> None:
-    told = set(re.findall(r"`foreign:([^`]+)`", "\n".join(row[-1] for row in ROWS)))
-    assert told == {path.name for path in PROJECTS.glob("*/") if path.is_dir()}
+    told = {name for row in ROWS for name in re.findall(r"`([^`]+)`", row[-1]) if project(name)}
+    assert told == {
+        f"{ground}:{path.name}"
+        for ground, folder in PROJECTS.items()
+        for path in folder.iterdir()
+        if path.is_dir()
+    }

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import packages_of_debian
 import pytest
 from sidebyside import Expect, bring, differences, run_bare, run_itmp
 from whole_hosts import GROUPS, HOSTS, PROJECTS, WholeHosts, look, unsalted, without_files
@@ -28,6 +29,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[namespaces.Names
     folder = tmp_path_factory.mktemp("whole") / "fleet"
     with namespaces.up(folder, len(HOSTS), names=HOSTS, groups=GROUPS) as fleet:
         fleet.release_update()
+        packages_of_debian.publish(fleet.folder / "repo")
         yield fleet
 
 

@@ -362,6 +362,16 @@ def test_every_secret_in_clear_is_refused_unprinted(root):
     gather(root, need(vars={"smtp_pass": "hunter2"}, public_vars=names))
 
 
+def test_what_is_held_against_a_plan_and_not_kept_may_hold_what_its_document_allowed(root):
+    asked = Needs(patterns=("all",), compared=True)
+    for path, text in SECRET_PLACES.items():
+        write(root, path, text)
+    assert AnsibleSources(root, ("inventories/lab.yml",)).gather(asked).inventory is not None
+    write(root, "playbooks/vars/loose.yml", "ansible_host_key_checking: false\n")
+    with pytest.raises(DocumentError, match="host_key_checking"):
+        AnsibleSources(root, ("inventories/lab.yml",)).gather(asked)
+
+
 def test_references_ciphertext_and_other_names_are_not_secrets(root):
     text = 'password: "{{ vaulted }}"\nvaulted_password: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  00\npassword_length: 12\ntoken: null\nsecret: ""\n'
     write(root, "inventories/group_vars/all.yml", text)

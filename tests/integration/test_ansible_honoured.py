@@ -31,7 +31,10 @@ def of(section: str, *more: tuple[str, str, str, Any]) -> list[Setting]:
 SETTINGS = [
     *of(
         "defaults",
+        ("admin_users", "root, admin", "sh admin_users", ["root", "admin"]),
+        ("allow_world_readable_tmpfiles", "True", "sh world_readable_temp", True),
         ("any_errors_fatal", "True", "ANY_ERRORS_FATAL", True),
+        ("common_remote_group", "staff", "sh common_remote_group", "staff"),
         ("error_on_undefined_vars", "False", "DEFAULT_UNDEFINED_VAR_BEHAVIOR", False),
         ("executable", "/bin/dash", "DEFAULT_EXECUTABLE", "/bin/dash"),
         ("force_handlers", "True", "DEFAULT_FORCE_HANDLERS", True),
@@ -47,8 +50,10 @@ SETTINGS = [
         ("poll_interval", "4", "DEFAULT_POLL_INTERVAL", 4),
         ("private_role_vars", "True", "DEFAULT_PRIVATE_ROLE_VARS", True),
         ("remote_port", "2200", "DEFAULT_REMOTE_PORT", 2200),
+        ("remote_tmp", "~/.x-${USER}", "sh remote_tmp", "~/.x-${USER}"),
         ("remote_user", "deploy", "DEFAULT_REMOTE_USER", "deploy"),
         ("strategy", "free", "DEFAULT_STRATEGY", "free"),
+        ("system_tmpdirs", "/srv/tmp, /srv", "sh system_tmpdirs", ["/srv/tmp", "/srv"]),
         ("task_timeout", "91", "TASK_TIMEOUT", 91),
         ("timeout", "33", "DEFAULT_TIMEOUT", 33),
         ("transport", "ssh", "DEFAULT_TRANSPORT", "ssh"),
@@ -106,7 +111,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def _settled(value: Any, origin: str, plugin: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield name and value of what the file decides; `ssh NAME` for an option of the ssh connection."""
+    """Yield name and value of what the file decides; `ssh NAME` and `sh NAME` for an option of that plugin."""
     if isinstance(value, list):
         for one in value:
             yield from _settled(one, origin, plugin)

@@ -17,7 +17,7 @@ roles_path = galaxy
 filter_plugins = plugins/filter
 library = modules
 host_key_checking = True
-remote_tmp = /tmp/elsewhere
+remote_tmp = /tmp/$(id)
 [ssh_connection]
 pipelining = False
 """
@@ -138,3 +138,14 @@ def test_what_is_copied_to_a_host_carries_the_runs_mark_and_leaves_nothing(world
     world.play(f'- {{hosts: web1, gather_facts: false, tasks: [{{ansible.builtin.shell: "{told}"}}]}}\n')
     assert f"/.ansible/tmp/ansible-tmp-{mark}-" in names.read_text()
     assert not [path for path in there.parent.glob("**/*") if mark in path.name]
+
+
+def test_temporary_folders_lie_where_the_project_wants_them_and_carry_the_runs_mark(world):
+    mark, root = remote_token(world.room()), world.fleet.host("web1").root
+    world.write(
+        "ansible.cfg", f"[defaults]\nremote_tmp = {root}/scratch\n[ssh_connection]\npipelining = False\n"
+    )
+    told = f"cat /proc/$PPID/cmdline >{root}/where"
+    world.play(f'- {{hosts: web1, gather_facts: false, tasks: [{{ansible.builtin.shell: "{told}"}}]}}\n')
+    assert f"{root}/scratch/ansible-tmp-{mark}-" in (root / "where").read_text()
+    assert list((root / "scratch").iterdir()) == []

@@ -7,6 +7,7 @@ they lie in the workspace, and are then artifacts of the plan like any other. Va
 
 import configparser
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -17,7 +18,10 @@ from itmp.errors import InvalidInputError
 HONOURED: Final[Mapping[str, frozenset[str]]] = {
     "defaults": frozenset(
         [
+            "admin_users",
+            "allow_world_readable_tmpfiles",
             "any_errors_fatal",
+            "common_remote_group",
             "error_on_undefined_vars",
             "executable",
             "force_handlers",
@@ -33,7 +37,9 @@ HONOURED: Final[Mapping[str, frozenset[str]]] = {
             "poll_interval",
             "private_role_vars",
             "remote_port",
+            "remote_tmp",
             "remote_user",
+            "system_tmpdirs",
             "task_timeout",
             "timeout",
         ]
@@ -47,6 +53,9 @@ HONOURED: Final[Mapping[str, frozenset[str]]] = {
     ),
     "persistent_connection": frozenset(["command_timeout", "connect_retry_timeout", "connect_timeout"]),
 }
+_TARGET_FOLDERS: Final = frozenset({"remote_tmp", "system_tmpdirs"})
+_FOLDER_NAME: Final = re.compile(r"(?:[\w./~+, -]|\$\w+|\$\{\w+\})+")
+"""What a target's shell takes for a name: Ansible hands it these texts unquoted, and a preview does as well."""
 _STRATEGIES: Final = frozenset({"linear", "free", "host_pinned"})
 _FOLDERS: Final[Mapping[str, str]] = {
     "roles_path": "ANSIBLE_ROLES_PATH",
@@ -99,6 +108,7 @@ _KEYS: Final = "host keys are checked against the plan's known_hosts alone"
 _OURS: Final = "results go to the log through itmp's own callback"
 _LISTED: Final = "callbacks of yours are listed under `callbacks` in itmp.yml"
 _UNASKED: Final = "it is code that acts without a task of the plan"
+_SHELL: Final = "it is no plain name of a folder, and the target's shell would run what it holds"
 _REASONS: Final[Mapping[str, str]] = {
     "host_key_checking": _KEYS,
     "ssh_args": "the plan alone gives ssh its arguments; `-J` and ProxyJump are read from the inventory",
@@ -115,7 +125,8 @@ _REASONS: Final[Mapping[str, str]] = {
     "callbacks_enabled": _LISTED,
     "callback_whitelist": _LISTED,
     "log_path": "it would write what the log masks",
-    "remote_tmp": "left-overs on targets are found by the run's own folder",
+    "remote_tmp": _SHELL,
+    "system_tmpdirs": _SHELL,
     "local_tmp": "scratch lies in the run's private folder",
     "vault_password_file": "passwords come by secret reference: `vault` in itmp.yml",
     "vault_identity_list": "passwords come by secret reference: `vault` in itmp.yml",
@@ -182,6 +193,8 @@ def _honours(section: str, key: str, value: str) -> bool:
         return value.strip().removeprefix("ansible.builtin.") in _STRATEGIES
     if (section, key) == ("defaults", "transport"):
         return value.strip() in {"ssh", "smart"}
+    if section == "defaults" and key in _TARGET_FOLDERS and not _FOLDER_NAME.fullmatch(value):
+        return False
     return key in HONOURED.get(section, ()) and "\n" not in value
 
 

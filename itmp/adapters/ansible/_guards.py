@@ -51,6 +51,7 @@ _ENCRYPT_DO: Final = (
 )
 _KEYS_DO: Final = "Remove it: pin the host's key in inventories/known_hosts (itmp hosts scan)."
 KEYS: Final = "changes how host keys are checked"
+CLEAR: Final = "is named like a secret and stands in clear"
 CONTROL: Final = "takes the plan's control over host key checking away"
 _PROGRAMS: Final = "takes the plan's control over ssh and its checks away"
 
@@ -186,7 +187,7 @@ class _Variable:
                 "names a connection that does not check host keys as the plan asks", "Use ssh."
             )
         elif self.clear and secret_like(self.name) and self.name not in public:
-            yield self._problem("is named like a secret and stands in clear", _ENCRYPT_DO)
+            yield self._problem(CLEAR, _ENCRYPT_DO)
 
     def _settled(self) -> bool:
         """Whether it is a variable of the inventory, whose jumps `_ways` freezes into the plan."""

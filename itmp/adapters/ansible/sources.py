@@ -224,7 +224,8 @@ class AnsibleSources:
             problems += _guards.check_values(need.mark, dict(need.vars), public)
             both = sorted(need.vars.keys() & need.secrets.keys())
             problems += [_at(need.mark, f"{name} is a variable and a secret", "Keep one.") for name in both]
-        return [one for one in problems if not (self._unpinned and one.message.endswith(_ALLOWED))]
+        allowed = (*(_ALLOWED if self._unpinned else ()), *((_guards.CLEAR,) if needs.compared else ()))
+        return [one for one in problems if not one.message.endswith(allowed)]
 
     def _place(self, path: str) -> str:
         if path.startswith("project/playbooks/"):

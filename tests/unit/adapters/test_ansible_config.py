@@ -35,7 +35,10 @@ def test_settings_that_shape_a_run_are_honoured():
         ("defaults", "callbacks_enabled", "timer", "listed under `callbacks`"),
         ("defaults", "strategy", "mitogen_linear", "not among"),
         ("defaults", "strategy_plugins", "plugins/strategy", "acts without a task"),
-        ("defaults", "remote_tmp", "/srv/x", "the run's own folder"),
+        ("defaults", "remote_tmp", "/srv/$(reboot)", "the target's shell would run"),
+        ("defaults", "remote_tmp", "/srv/x; reboot", "the target's shell would run"),
+        ("defaults", "remote_tmp", '/srv/x"', "the target's shell would run"),
+        ("defaults", "system_tmpdirs", "/srv/`reboot`", "the target's shell would run"),
         ("defaults", "vault_password_file", "~/.vault", "secret reference"),
         ("defaults", "log_path", "ansible.log", "what the log masks"),
         ("defaults", "fact_caching", "jsonfile", "facts of another run"),
@@ -50,6 +53,11 @@ def test_what_is_not_honoured_is_named_with_its_reason(section, key, value, why)
     assert line.startswith(f"[{section}] {key} is not honoured: ")
     assert why in line
     assert key not in said.honoured.get(section, {})
+
+
+@pytest.mark.parametrize("name", ["~/.ansible/tmp", "/srv/.ansible-${USER}/tmp", "$HOME/tmp", "/srv/a b"])
+def test_a_folder_of_the_target_may_be_named_as_its_shell_reads_names(name):
+    assert read(f"[defaults]\nremote_tmp = {name}\n").honoured == {"defaults": {"remote_tmp": name}}
 
 
 def test_search_paths_are_honoured_inside_the_workspace():
