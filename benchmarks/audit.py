@@ -174,10 +174,13 @@ def create(root: Path) -> Log:
 def sync_time(folder: Path) -> float:
     """Seconds that one write and its fsync take, the median of as many as one round has."""
     descriptor = os.open(folder / "probe", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def once() -> None:
+        os.write(descriptor, b"x" * 720)
+        os.fsync(descriptor)
+
     try:
-        return statistics.median(
-            seconds(lambda: (os.write(descriptor, b"x" * 720), os.fsync(descriptor))) for _ in range(EACH)
-        )
+        return statistics.median(seconds(once) for _ in range(EACH))
     finally:
         os.close(descriptor)
 
