@@ -20,6 +20,7 @@ from itmp.workspace.place import Workspace
 from itmp.workspace.planning import write_file
 from itmp.workspace.strict import RULE as STRICT_RULE
 from itmp.workspace.strict import asked
+from itmp.workspace.trusted import gathered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from itmp.adapters.anchors.apart import Separated
 
 DAMAGED: Final = 40
+INCOMPLETE: Final = 41
 FORK: Final = 42
 FORKS: Final = frozenset({"forked", "rolled-back"})
 
@@ -35,7 +37,8 @@ FORKS: Final = frozenset({"forked", "rolled-back"})
 class LogReport:
     """What a whole log is: how long, its root, and everything found wrong with it.
 
-    `older` names each period before and its size, oldest first; what is wrong there is among `findings`.
+    `older` names each period before and its size, oldest first; what is wrong there is among `findings`. `trusted` says
+    what was brought to judge it by: empty where the log had to be taken at its own word.
     """
 
     size: int
@@ -43,16 +46,19 @@ class LogReport:
     findings: tuple[Finding, ...]
     coverage: tuple[Coverage, ...] = ()
     older: tuple[tuple[str, int], ...] = ()
+    trusted: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
-        """0 when nothing grave was found, 42 for a fork or rollback, else 40.
+        """0 when nothing grave was found, 42 for a fork or rollback, 41 where only a kept head was not judged, else 40.
 
         Entries that do not even give the root of the newest head are damaged, and prove no second history.
         """
         grave = {finding.name for finding in self.findings if finding.grave}
         if not grave:
             return 0
+        if grave == {chain.UNJUDGED}:
+            return INCOMPLETE
         return FORK if grave & FORKS and "root-mismatch" not in grave else DAMAGED
 
 
@@ -64,13 +70,17 @@ class Written:
     size: int
 
 
-def audit_verify(place: Workspace, *, strict: bool = False) -> LogReport:
+def audit_verify(
+    place: Workspace, *, strict: bool = False, trust: Path | None = None, kept: Path | None = None
+) -> LogReport:
     """Check the whole log of this workspace, and each period before it that is here, with what joins them.
 
-    `strict` also asks stock ssh-keygen about every signature.
+    `strict` also asks stock ssh-keygen about every signature. `trust` is an auditor's folder (else the workspace's own
+    `trust`, where it is there), `kept` the file of a checkpoint that somebody kept.
     """
-    before, older = chain.verify_older(place)
-    findings = [*before, *verify_log(place)]
+    known = gathered(place, trust, kept)
+    before, older = chain.verify_older(place, known)
+    findings = [*known.findings, *before, *verify_log(place, known)]
     log, ended = place.log, [periods.of_period(place, name) for name in names(place.state)]
     if strict:
         findings += [finding for one in (*ended, place) for finding in asked(one)]
@@ -84,8 +94,9 @@ def audit_verify(place: Workspace, *, strict: bool = False) -> LogReport:
         findings=(*findings, *found),
         coverage=coverage,
         older=older,
+        trusted=known.said,
     )
-    wrong = {0: (), FORK: ("rolled-back",)}.get(report.exit_code, ("verify-failed",))
+    wrong = {0: (), INCOMPLETE: (), FORK: ("rolled-back",)}.get(report.exit_code, ("verify-failed",))
     alerting.settle(place, {"verify-failed", "rolled-back"}, still=wrong)
     for incident in wrong:
         alerting.tell(place, incident)
