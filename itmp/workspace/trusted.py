@@ -7,13 +7,14 @@ that name, and a fork; one that no key here has signed is an error.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from itmp.audit import Checkpoint, Finding, SignedCheckpoint
 from itmp.canonical import Digest
+from itmp.change import policy_history
+from itmp.change.handover import series
 from itmp.errors import Error, EvidenceInvalidError, InvalidInputError, NotFoundError
 from itmp.signing import NoteVerifier
 from itmp.signing.notes import key_ids
@@ -43,12 +44,12 @@ def gathered(place: Workspace, folder: Path | None, kept: Path | None) -> Known:
     """Read TRUST (the workspace's own `trust` where none is named and it is there) and a kept checkpoint's file."""
     chosen = folder or (place.root / FOLDER if (place.root / FOLDER).is_dir() else None)
     trust = inquiries.read_trust(chosen) if chosen else None
-    logs, said, findings = _logs(place), list[str](), list[Finding]()
+    (logs, whole), said, findings = _logs(place), list[str](), list[Finding]()
     genesis: Mapping[str, Digest] = {}
     if trust is not None:
         checkpoint = ", checkpoint" if trust.kept_note or trust.later else ""
         said.append(f"{folder or FOLDER}: key and genesis of {trust.policy.log.name}{checkpoint}")
-        findings += _untrusted(trust, logs)
+        findings += _untrusted(trust, logs, whole=whole)
         genesis = {trust.policy.log.name: trust.genesis}
     said += [f"{kept}: kept checkpoint"] if kept else []
     found: dict[str, list[Checkpoint]] = {}
@@ -61,19 +62,28 @@ def gathered(place: Workspace, folder: Path | None, kept: Path | None) -> Known:
     return Known(said=tuple(said), genesis=genesis, kept=found, findings=tuple(findings))
 
 
-def _logs(place: Workspace) -> dict[str, NoteVerifier]:
-    """Return the key of each period that is here, as far as the handovers lead, by its origin."""
-    found = {place.log.origin: NoteVerifier.parse(place.log.vkey)}
-    with suppress(Error):  # told by what judges the handovers
+def _logs(place: Workspace) -> tuple[dict[str, NoteVerifier], bool]:
+    """Return the key of each period that is here, by its origin, and whether the handovers lead to the first of all."""
+    found, earliest = {place.log.origin: NoteVerifier.parse(place.log.vkey)}, None
+    try:
+        earliest = policy_history([place.log.leaf(0)])
         for history, _ in periods.chain_of(place):
             found[history.origin] = NoteVerifier.parse(history.log_key)
-    return found
+            earliest = history
+    except Error:  # told by what judges the handovers and the policy's history
+        return found, False
+    return found, earliest.previous is None
 
 
-def _untrusted(trust: "Trust", logs: Mapping[str, NoteVerifier]) -> Iterator[Finding]:
-    """Yield what speaks against these being the logs that TRUST is about; each genesis is compared by rule 7."""
+def _untrusted(trust: "Trust", logs: Mapping[str, NoteVerifier], *, whole: bool) -> Iterator[Finding]:
+    """Yield what speaks against these being the logs that TRUST is about; each genesis is compared by rule 7.
+
+    An earlier period to which no handover leads any more is `period-missing`, and grave, by what joins periods.
+    """
     name = trust.policy.log.name
     if name not in logs:
+        if not whole and series(name) in {series(origin) for origin in logs}:
+            return
         yield _finding("genesis-untrusted", "TRUST", f"it is about {name}, and no period here is that log")
     elif logs[name].vkey != trust.policy.log.vkey:
         why = f"it names the key {trust.policy.log.vkey}, {name} is here with {logs[name].vkey}"
