@@ -40,8 +40,10 @@ def _of(leaf: Leaf, history: PolicyHistory, place: Workspace) -> Iterator[Findin
     at = f"period {place.period}: leaf {leaf.index}" if place.period else f"leaf {leaf.index}"
     for one in _carried(leaf):
         if fault := _fault(one, leaf, history):
-            name = "statement-missing" if isinstance(one, NoStatementError) else "ssh-keygen"
-            yield Finding(rule=RULE, name=name, place=at, message=fault)
+            if isinstance(one, NoStatementError):
+                yield Finding(rule=RULE, name="statement-missing", place=at, message=fault)
+            else:
+                yield Finding(rule=RULE, name="ssh-keygen", place=at, message=fault)
 
 
 def _carried(leaf: Leaf) -> Iterator[Signed | NoStatementError]:
