@@ -6,7 +6,7 @@ trusted: each anchor alone. Whoever controls one can forget heads, but cannot in
 """
 
 from itmp.anchors.doors import Anchor, AnchorError, Head, LocalAnchor, Prove, Seen
-from itmp.anchors.judging import Coverage, cover, judge
+from itmp.anchors.judging import Coverage, cover, judge, judge_others
 from itmp.anchors.request import MAX_REQUEST, Request, RequestError
 from itmp.anchors.witness import Reply, Witness
 
@@ -25,4 +25,5 @@ __all__ = [
     "Witness",
     "cover",
     "judge",
+    "judge_others",
 ]

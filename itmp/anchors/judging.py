@@ -2,16 +2,17 @@
 
 Rules kept here: a note counts only when the log's own key signed it; a head beyond the log is `rolled-back`, another
 root for one size is `forked`, both grave; a note that does not open is `anchor-altered`: somebody touched the anchor,
-and what it knew is lost, which is no proof against the log.
+and what it knew is lost, which is no proof against the log; heads of the same name under another key are `forked`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from itmp.audit import Checkpoint, Finding, SignedCheckpoint
 from itmp.errors import Error
 from itmp.signing import NoteVerifier
+from itmp.signing.notes import key_ids
 
 RULE: Final = 15
 """The rule's number in `itmp audit verify`: the log continues every head that an anchor holds."""
@@ -49,6 +50,22 @@ def judge(
         else:
             holding.append(head)
     return tuple(findings), tuple(holding)
+
+
+def judge_others(place: str, notes: Mapping[str, bytes], log: NoteVerifier) -> tuple[Finding, ...]:
+    """Judge the notes that an anchor holds under other keys, by where they lie: one of the log's own name is a fork.
+
+    A log passed on to another key has another name, so nothing leads from one key to another under the same. Nothing
+    is verified: the keys are unknown here, and that anybody signed in this name is what must be explained.
+    """
+    second = (
+        "heads of another key lie in {}: a second log of this name. If that one was given up, move them away"
+    )
+    return tuple(
+        _finding("forked", place, second.format(where))
+        for where, note in notes.items()
+        if note.partition(b"\n")[0] == log.name.encode() and key_ids(note, log.name) - {log.key_id}
+    )
 
 
 def cover(name: str, kind: str, sizes: Sequence[int], size: int, note: str = "") -> Coverage:

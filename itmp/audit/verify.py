@@ -44,20 +44,22 @@ def verify(
     verifiers: Sequence[NoteVerifier],
     *,
     genesis: Digest | None = None,
-    kept: Checkpoint | None = None,
+    kept: Checkpoint | Sequence[Checkpoint] | None = None,
     events: bool = True,
 ) -> tuple[Finding, ...]:
     """Return everything that is wrong with the log; nothing grave means that it holds.
 
     `verifiers` holds the log's key (and any witnesses'). `genesis` is the trusted leaf hash of leaf 0, `kept`
-    a checkpoint the auditor kept. Without `events` rules 8 to 10 are not judged: only hashes and signatures.
+    what the auditor kept: one checkpoint or several. Without `events` rules 8 to 10 are not judged: only hashes and
+    signatures.
     """
     audit = _Audit(reader, verifiers, stories=Stories() if events else None)
     head = audit.newest_head()
     if head is not None and audit.read_entries(head):
         audit.check_root(head)
         audit.check_genesis(head, genesis)
-        audit.check_kept(head, kept)
+        for one in (kept,) if isinstance(kept, Checkpoint) else kept or ():
+            audit.check_kept(head, one)
         audit.check_history(head)
         audit.check_journal(head)
         audit.check_tiles(head)
@@ -135,10 +137,8 @@ class _Audit:
         if trusted is not None and canonical.of_raw(leaf_hash(first)) != trusted:
             self._find(7, "genesis-untrusted", "leaf 0", "the first leaf is not the one that is trusted")
 
-    def check_kept(self, head: Checkpoint, kept: Checkpoint | None) -> None:
+    def check_kept(self, head: Checkpoint, kept: Checkpoint) -> None:
         """Rule 6."""
-        if kept is None:
-            return
         if kept.origin != head.origin:
             self._find(
                 6, "kept-foreign", "kept checkpoint", f"it is of {kept.origin}, the log is {head.origin}"

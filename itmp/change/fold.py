@@ -279,7 +279,7 @@ class Folding:
             case "run.stopped":
                 run.stopped.append(str(data.get("why", "")))
             case _:
-                if data.get("state") not in _RUN_STATES:
+                if not isinstance(data.get("state"), str) or data["state"] not in _RUN_STATES:
                     raise _Refused("a run that ended in no known state")
                 run.hosts = states_in(data, "hosts", self._blob)
                 run.resources = states_in(data, "resources", self._blob) if carries(data, "resources") else {}

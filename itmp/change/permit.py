@@ -156,7 +156,11 @@ def permit_body(event: Event) -> Mapping[str, Any]:
     if event.type != "permit.issued" or not isinstance(body, dict) or body.keys() != _KEYS:
         raise EvidenceInvalidError("a leaf that is no permit", where=event.change)
     texts = [value for name, value in body.items() if name not in {"limit", "statements", "binaries"}]
-    texts += [*_texts(body["limit"]), *_texts(body["statements"]), *_texts(body["binaries"])]
+    texts += [
+        *_texts(body["limit"], list),
+        *_texts(body["statements"], list),
+        *_texts(body["binaries"], dict),
+    ]
     if not all(isinstance(text, str) for text in texts) or body["mode"] not in get_args(Mode):
         raise EvidenceInvalidError("a leaf that is no permit", where=event.change)
     own = (SCHEMA, event.change, event.plan, event.run)
@@ -165,11 +169,8 @@ def permit_body(event: Event) -> Mapping[str, Any]:
     return body
 
 
-def _texts(value: Any) -> list[Any]:
-    match value:
-        case list():
-            return value
-        case dict():
-            return list(value.values())
-        case _:
-            return [None]
+def _texts(value: Any, kind: type[list[Any]] | type[dict[str, Any]]) -> list[Any]:
+    """Return the values of a list or of an object, whichever must stand there; else what is no text."""
+    if not isinstance(value, kind):
+        return [None]
+    return list(value.values()) if isinstance(value, dict) else list(value)

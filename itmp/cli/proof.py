@@ -85,23 +85,30 @@ def verify(
     strict: Annotated[
         bool, typer.Option("--strict", help="Also ask stock ssh-keygen about every signature.")
     ] = False,
+    trust: Annotated[Path | None, typer.Option("--trust", metavar="DIR", help="Else ./trust.")] = None,
+    kept: Annotated[
+        Path | None, typer.Option("--kept", metavar="FILE", help="A checkpoint that you kept.")
+    ] = None,
     json: Json = False,
 ) -> Answer:
     """Recompute the whole log from its raw entries. Example: itmp audit verify"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    report = workspace.audit_verify(workspace.Workspace.here(), strict=strict)
+    report = workspace.audit_verify(workspace.Workspace.here(), strict=strict, trust=trust, kept=kept)
     findings = [
         f"  {colour('rule ' + str(f.rule), 'failed')}  {safe(f.name)}  {safe(f.place)}  {safe(f.message)}"
         for f in report.findings
     ]
-    bad = {0: ("sound", "ok"), 42: ("fork or rollback", "failed")}
+    bad = {0: ("sound", "ok"), 41: ("incomplete", "failed"), 42: ("fork or rollback", "failed")}
     word = colour(*bad.get(report.exit_code, ("damaged", "failed")))
     covered = [
         f"  anchor {safe(c.name)} ({c.kind}) covers {c.size}, {c.tail} not"
         + (f"; {c.note}" if c.note else "")
         for c in report.coverage
     ] or ["  no anchor: a rollback to an older copy would not show here"]
+    trusted = [f"  trusted {safe(one)}" for one in report.trusted] or [
+        "  nothing was brought (--trust, --kept): a new log in this one's place would not show here"
+    ]
     before = [f"  period {safe(name)}  {size} events" for name, size in report.older]
     if before and report.coverage:
         covered.append(
@@ -111,6 +118,7 @@ def verify(
         data={
             "size": report.size,
             "root": report.root,
+            "trusted": list(report.trusted),
             "older": [{"period": name, "size": size} for name, size in report.older],
             "findings": [
                 {"rule": f.rule, "name": f.name, "place": f.place, "message": f.message, "grave": f.grave}
@@ -123,6 +131,7 @@ def verify(
         },
         lines=(
             f"{word}  {count(report.size, 'event')}  root {report.root}",
+            *trusted,
             *before,
             *covered,
             *findings,

@@ -98,7 +98,7 @@ def _of_case(case: Case, history: PolicyHistory) -> Iterator[Exceptional]:
         yield from _of_attempt(case, attempt, history)
         yield from _of_overrides(case, attempt, history.at(attempt.permit.index).policy)
     for part in (part for run in case.record.runs for part in run.slices):
-        yield from (_of_word(case, result) for result in part.results if "text" in result.data)
+        yield from (_of_word(case, result) for result in part.results if _is_word(result))
 
 
 def _of_permit(case: Case, permit: PermitRecord, policy: _Policy) -> Iterator[Exceptional]:
@@ -188,6 +188,11 @@ def _admitted(kind: str, case: Case, attempt: Attempt, why: str, at: datetime | 
     )
 
 
+def _is_word(result: ResultRecord) -> bool:
+    """Whether a person said it: of the other types of result nobody signs one, whatever their data are called."""
+    return result.type == "action.reconciled" and "text" in result.data
+
+
 def _of_word(case: Case, result: ResultRecord) -> Exceptional:
     """Rule 5: a person said what became of a target."""
     fields = Statement.parse(str(result.data["text"])).fields
@@ -202,7 +207,7 @@ def _of_leaf(leaf: Leaf) -> Iterator[Exceptional]:
     """Rule 5: a person left hosts out."""
     event, data = leaf.event, leaf.event.data or {}
     if event.type == "run.resumed" and data.get("skip"):
-        why = f"left out {', '.join(map(str, data['skip']))}: {data.get('reason', '')}"
+        why = f"left out {_hosts(data['skip'])}: {data.get('reason', '')}"
         yield Exceptional(
             kind="skipped",
             change=event.change,
@@ -211,6 +216,13 @@ def _of_leaf(leaf: Leaf) -> Iterator[Exceptional]:
             index=leaf.index,
             why=why,
         )
+
+
+def _hosts(skip: object) -> str:
+    """Return the hosts that a leaf names; one that names none that could be read is an exception all the more."""
+    if not isinstance(skip, list) or not all(isinstance(name, str) for name in skip):
+        return "hosts that could not be read"
+    return ", ".join(skip)
 
 
 def _exceptional(kind: str, case: Case, given: Given, why: str) -> Exceptional:

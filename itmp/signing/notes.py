@@ -222,6 +222,17 @@ def open_note(note: bytes, verifiers: Collection[NoteVerifier]) -> OpenedNote:
     return OpenedNote(text=text, signers=tuple(signers))
 
 
+def key_ids(note: bytes, name: str) -> frozenset[bytes]:
+    """Return the ids of the keys that signed as `name`, as the note itself says: nothing is verified.
+
+    None where it is no note.
+    """
+    try:
+        return frozenset(key_id for signer, key_id, _ in _split_note(note)[1] if signer == name)
+    except NoteError:
+        return frozenset()
+
+
 def _verify(verifier: NoteVerifier, text: str, signature: bytes) -> int | None:
     time, message = None, text.encode()
     if verifier.algorithm == COSIGNATURE:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from itmp.adapters.clock import SystemClock
-from itmp.anchors import Anchor, Coverage, cover, judge
+from itmp.anchors import Anchor, Coverage, cover, judge, judge_others
 from itmp.audit import Finding, SignedCheckpoint
 from itmp.calendars import format_time, parse_duration, parse_time
 from itmp.errors import Error, ForkError, InvalidInputError
@@ -95,6 +95,7 @@ def survey(place: Workspace) -> tuple[tuple[Finding, ...], tuple[Coverage, ...]]
         found, heads = judge(f"anchor {one.name}", _held(one, kept), log, size, place.log.root)
         told = {(item.name, item.place) for item in findings}
         findings += [item for item in found if (item.name, item.place) not in told]
+        findings += _others(one, log)
         coverage.append(cover(one.name, one.kind, [head.size for head in heads], size, one.remark))
     return tuple(findings), tuple(coverage)
 
@@ -238,6 +239,18 @@ def _held(one: Anchor, kept: "Mapping[str, bytes]") -> Iterable[bytes]:
         return one.held(kept)
     except Error:
         return ()  # its failure is told already, by the attempt to anchor
+
+
+def _others(one: Anchor, log: NoteVerifier) -> tuple[Finding, ...]:
+    """Compare this log's key with those under which a folder holds heads of its name."""
+    from itmp.adapters.anchors import FolderAnchor  # noqa: PLC0415 - as above
+
+    if not isinstance(one, FolderAnchor):
+        return ()
+    try:
+        return judge_others(f"anchor {one.name}", one.others(), log)
+    except Error:
+        return ()  # a folder that cannot be read is told by the attempt to anchor
 
 
 def _finding(answer: Anchored) -> Finding:

@@ -7,19 +7,20 @@ entries and asks nothing of the code that wrote them; a report names every findi
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from itmp.adapters.posix_log.periods import names
-from itmp.adapters.ssh_keygen import strict_verify
 from itmp.anchors import Coverage
-from itmp.audit import Finding, Leaf
+from itmp.audit import Finding
 from itmp.canonical import Digest, digest, of_raw
 from itmp.errors import Error
-from itmp.signing import SignatureError, Signed, verify_signed
 from itmp.workspace import alerting, anchoring, chain, changes, periods
 from itmp.workspace.chain import verify_log
 from itmp.workspace.place import Workspace
 from itmp.workspace.planning import write_file
+from itmp.workspace.strict import RULE as STRICT_RULE
+from itmp.workspace.strict import asked
+from itmp.workspace.trusted import gathered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,20 +28,17 @@ if TYPE_CHECKING:
     from itmp.adapters.anchors.apart import Separated
 
 DAMAGED: Final = 40
+INCOMPLETE: Final = 41
 FORK: Final = 42
 FORKS: Final = frozenset({"forked", "rolled-back"})
-STRICT_RULE: Final = 14
-"""Our own number for what rests on the policy: its history, redactions, and what stock `ssh-keygen` says.
-
-1 to 13 are `itmp.audit.verify`'s.
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogReport:
     """What a whole log is: how long, its root, and everything found wrong with it.
 
-    `older` names each period before and its size, oldest first; what is wrong there is among `findings`.
+    `older` names each period before and its size, oldest first; what is wrong there is among `findings`. `trusted` says
+    what was brought to judge it by: empty where the log had to be taken at its own word.
     """
 
     size: int
@@ -48,16 +46,19 @@ class LogReport:
     findings: tuple[Finding, ...]
     coverage: tuple[Coverage, ...] = ()
     older: tuple[tuple[str, int], ...] = ()
+    trusted: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
-        """0 when nothing grave was found, 42 for a fork or rollback, else 40.
+        """0 when nothing grave was found, 42 for a fork or rollback, 41 where only a kept head was not judged, else 40.
 
         Entries that do not even give the root of the newest head are damaged, and prove no second history.
         """
         grave = {finding.name for finding in self.findings if finding.grave}
         if not grave:
             return 0
+        if grave == {chain.UNJUDGED}:
+            return INCOMPLETE
         return FORK if grave & FORKS and "root-mismatch" not in grave else DAMAGED
 
 
@@ -69,17 +70,20 @@ class Written:
     size: int
 
 
-def audit_verify(place: Workspace, *, strict: bool = False) -> LogReport:
+def audit_verify(
+    place: Workspace, *, strict: bool = False, trust: Path | None = None, kept: Path | None = None
+) -> LogReport:
     """Check the whole log of this workspace, and each period before it that is here, with what joins them.
 
-    `strict` also asks stock ssh-keygen about every signature.
+    `strict` also asks stock ssh-keygen about every signature. `trust` is an auditor's folder (else the workspace's own
+    `trust`, where it is there), `kept` the file of a checkpoint that somebody kept.
     """
-    before, older = chain.verify_older(place)
-    findings = [*before, *verify_log(place)]
+    known = gathered(place, trust, kept)
+    before, older = chain.verify_older(place, known)
+    findings = [*known.findings, *before, *verify_log(place, known)]
     log, ended = place.log, [periods.of_period(place, name) for name in names(place.state)]
     if strict:
-        here = (*ended, place)
-        findings += [finding for one in here for leaf in one.log.leaves() for finding in _strict(one, leaf)]
+        findings += [finding for one in (*ended, place) for finding in asked(one)]
     signed = log.checkpoint().checkpoint
     findings += _unfounded(place)
     findings += _anchored(ended)
@@ -90,8 +94,9 @@ def audit_verify(place: Workspace, *, strict: bool = False) -> LogReport:
         findings=(*findings, *found),
         coverage=coverage,
         older=older,
+        trusted=known.said,
     )
-    wrong = {0: (), FORK: ("rolled-back",)}.get(report.exit_code, ("verify-failed",))
+    wrong = {0: (), INCOMPLETE: (), FORK: ("rolled-back",)}.get(report.exit_code, ("verify-failed",))
     alerting.settle(place, {"verify-failed", "rolled-back"}, still=wrong)
     for incident in wrong:
         alerting.tell(place, incident)
@@ -162,27 +167,3 @@ def evidence(place: Workspace, name: str, output: Path, *, since: Path | None = 
     data = build(place.log, change, since=kept, older=periods.handovers(place, since=kept))
     write_file(output, data)
     return Written(digest=digest(data), size=len(data))
-
-
-def _place(place: Workspace, leaf: Leaf) -> str:
-    return f"period {place.period}: leaf {leaf.index}" if place.period else f"leaf {leaf.index}"
-
-
-def _strict(place: Workspace, leaf: Leaf) -> tuple[Finding, ...]:
-    """Ask stock ssh-keygen about every statement in a leaf, by the keys of the policy in force there."""
-    data: dict[str, Any] = dict(leaf.event.data or {})
-    items = data.get("statements") or ([data] if "signature" in data else [])
-    policy, found = place.history().at(leaf.index).policy, []
-    for item in items:
-        try:
-            signed = Signed.from_data({"text": item["text"], "signature": item["signature"]})
-            statement, by = verify_signed(signed, domain=place.log.origin.partition("/")[0])
-            principal = statement.fields["signer"]
-            if policy.key_of(principal, by.key) is None:
-                raise SignatureError(f"{by.key.fingerprint} is no key of {principal}")
-            strict_verify(signed, principal=principal, key=by.key)
-        except Error as error:
-            found.append(
-                Finding(rule=STRICT_RULE, name="ssh-keygen", place=_place(place, leaf), message=error.what)
-            )
-    return tuple(found)

@@ -6,12 +6,14 @@ handover is judged as in evidence, proofs and all; a period of which nothing is 
 ends there.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from itmp.adapters import posix_log
 from itmp.adapters.posix_log import packed
 from itmp.adapters.posix_log import periods as layout
-from itmp.audit import Finding, LogReader, verify
+from itmp.audit import Checkpoint, Finding, LogReader, verify
+from itmp.canonical import Digest
 from itmp.change import HandoverError, PolicyHistory, continue_history, policy_history
 from itmp.change.handover import period_of
 from itmp.errors import Error, EvidenceInvalidError
@@ -21,17 +23,26 @@ from itmp.evidence.trust import LogPolicy, Trust
 from itmp.signing import NoteVerifier
 from itmp.workspace import packing, periods
 from itmp.workspace.place import Workspace
+from itmp.workspace.trusted import NOTHING, Known
 
 RULE: Final = 16
 """Our own number for what joins periods; 1 to 13 are `itmp.audit.verify`'s, 14 signatures, 15 anchors."""
+UNJUDGED: Final = "kept-unjudged"
 _POLICY: Final = 14
 
 
-def verify_log(place: Workspace) -> tuple[Finding, ...]:
-    """Verify the log of one period: its entries by `itmp.audit.verify`, and the policy's versions."""
+def verify_log(place: Workspace, known: Known) -> tuple[Finding, ...]:
+    """Verify this period's log: its entries by `itmp.audit.verify` and what was brought, and the policy's versions."""
     log = place.log
     reader = posix_log.open_reader(place.shard / posix_log.LOG)
-    findings = list(verify(reader, (NoteVerifier.parse(log.vkey),), genesis=log.leaf(0).hash))
+    findings = list(
+        verify(
+            reader,
+            (NoteVerifier.parse(log.vkey),),
+            genesis=known.genesis.get(log.origin, log.leaf(0).hash),
+            kept=known.kept.get(log.origin, ()),
+        )
+    )
     try:
         place.history()
     except EvidenceInvalidError as error:
@@ -39,7 +50,9 @@ def verify_log(place: Workspace) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def verify_older(place: Workspace) -> tuple[tuple[Finding, ...], tuple[tuple[str, int], ...]]:
+def verify_older(
+    place: Workspace, known: Known = NOTHING
+) -> tuple[tuple[Finding, ...], tuple[tuple[str, int], ...]]:
     """Verify every period before this one; return what is wrong, and the periods with their sizes, oldest first."""
     findings, walked = list[Finding](), list[tuple[str, int]]()
     try:
@@ -54,7 +67,7 @@ def verify_older(place: Workspace) -> tuple[tuple[Finding, ...], tuple[tuple[str
                 gone = f"{new.origin} continues {new.previous.origin}, and no handover of it is here"
                 findings.append(_finding("period-missing", name, gone))
                 break
-            found, new, size = _step(place, name, members, new)
+            found, new, size = _step(place, known, members, new)
         except Error as error:
             findings.append(_finding(_name(error), name, error.what))
             break
@@ -64,18 +77,21 @@ def verify_older(place: Workspace) -> tuple[tuple[Finding, ...], tuple[tuple[str
 
 
 def _step(
-    place: Workspace, name: str, members: dict[str, bytes], new: PolicyHistory
+    place: Workspace, known: Known, members: dict[str, bytes], new: PolicyHistory
 ) -> tuple[list[Finding], PolicyHistory, int]:
     """Judge one handover and the log that it comes from; return the findings, that log's history and its size."""
+    name = period_of(new.previous.origin) if new.previous else ""
     handed = _handed(members, f"{name}.handover: ")
     old, head = handed.history, handed.head
     verifier = NoteVerifier.parse(old.log_key)
     continue_history(old, head, new)
-    reader = _reader(place, name)
+    reader, kept = _reader(place, name), known.kept.get(old.origin, ())
+    genesis = known.genesis.get(old.origin, old.genesis.leaf)
     if reader is None:
         told = "its log is not here: only its handover could be checked"
-        return [_finding("period-dropped", name, told, grave=False)], old, head.checkpoint.size
-    found = verify(reader, (verifier,), genesis=old.genesis.leaf, kept=head.checkpoint)
+        gone = [_finding("period-dropped", name, told, grave=False)]
+        return [*gone, *_by_handover(handed, genesis, kept, name)], old, head.checkpoint.size
+    found = verify(reader, (verifier,), genesis=genesis, kept=(head.checkpoint, *kept))
     findings = [_in_period(name, finding) for finding in found]
     note = reader.get("checkpoint", posix_log.MAX_NOTE) or b""
     if not note.startswith(head.note):
@@ -83,6 +99,22 @@ def _step(
     if not any(finding.grave for finding in findings):
         _holds_all(handed, reader)
     return findings, old, head.checkpoint.size
+
+
+def _by_handover(handed: Period, genesis: Digest, kept: Sequence[Checkpoint], name: str) -> Iterator[Finding]:
+    """Compare what was brought with a handover alone: smaller heads than its last cannot be judged by it."""
+    head = handed.head.checkpoint
+    if handed.history.genesis.leaf != genesis:
+        yield _finding("genesis-untrusted", name, "its first leaf is not the one that is trusted")
+    for one in kept:
+        if one.size < head.size:
+            yield _finding(
+                UNJUDGED, name, f"its log is not here to judge the kept checkpoint of {one.size} by"
+            )
+        elif one.size > head.size:
+            yield _finding("rolled-back", name, f"{one.size} leaves were known, it ended with {head.size}")
+        elif one.root != head.root:
+            yield _finding("forked", name, f"another history of the first {one.size} leaves was kept")
 
 
 def _handed(members: dict[str, bytes], prefix: str) -> Period:

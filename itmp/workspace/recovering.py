@@ -6,7 +6,7 @@ in one line whatever is wrong, also when the log cannot be opened at all.
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,7 +16,7 @@ from itmp.adapters import posix_log, private
 from itmp.adapters.clock import SystemClock
 from itmp.adapters.posix_log import packed
 from itmp.adapters.posix_log.periods import names
-from itmp.audit import SignedCheckpoint
+from itmp.audit import Finding, SignedCheckpoint
 from itmp.audit.blobs import MAX_BLOB, blob_path
 from itmp.audit.checkpoint import MAX_NOTE
 from itmp.canonical import Digest
@@ -88,8 +88,9 @@ def audit_restore(
     reader: LogReader = packed.PackedReader(copy) if copy.is_file() else posix_log.open_reader(log)
     known = _trust_for(place, inquiries.read_trust(trust or place.root / TRUST), reader)
     verifier = known.policy.log
-    live, notes = _live(place, verifier)
+    live, notes, faults = _live(place, verifier)
     found = drill(reader, verifier, genesis=known.genesis, kept=_kept(known, kept), live=live)
+    found = replace(found, findings=(*found.findings, *faults))
     last = known.revoked.get(verifier.vkey, found.size)
     if found.size > last:
         raise EvidenceInvalidError(
@@ -202,22 +203,34 @@ def _behind(log: "Log", now: datetime) -> Iterator[tuple[str, str]]:
             )
 
 
-def _live(place: Workspace, verifier: NoteVerifier) -> tuple["Log | None", tuple[str, ...]]:
+def _live(
+    place: Workspace, verifier: NoteVerifier
+) -> tuple["Log | None", tuple[str, ...], tuple[Finding, ...]]:
+    """Return the live log of TRUST's key, what to know where there is none, and what is wrong where it is another."""
     if not place.has_log:
-        return None, ("there is no live log here to compare with",)
+        return None, ("there is no live log here to compare with",), ()
     try:
         log = place.log
     except Error as error:
         kind = "was rolled back or forked" if isinstance(error, ForkError) else "cannot be opened"
-        return None, (f"the live log {kind}, so nothing was compared with it: {error.what}",)
+        return None, (f"the live log {kind}, so nothing was compared with it: {error.what}",), ()
     period = verifier.name.rpartition("/")[2]
     if log.vkey != verifier.vkey and period in names(place.state):
         log = periods.of_period(place, period).log
     elif any(history.log_key == verifier.vkey for history, _ in periods.chain_of(place)):
-        return None, (f"period {period} is not in place here, so nothing was compared with it",)
+        return None, (f"period {period} is not in place here, so nothing was compared with it",), ()
     if log.vkey != verifier.vkey:
-        raise InvalidInputError("the trust folder names another log than this workspace's", where=TRUST)
-    return log, ()
+        return None, (), (_another(log.origin, verifier),)
+    return log, (), ()
+
+
+def _another(origin: str, verifier: NoteVerifier) -> Finding:
+    """Name a live log that is not TRUST's: under its name a second one, which is a fork."""
+    if origin == verifier.name:
+        why = "it has another key than TRUST names for its name: another log is in the trusted one's place"
+        return Finding(rule=6, name="forked", place="live log", message=why)
+    why = f"it is {origin}, TRUST is about {verifier.name}, and no handover leads from one to the other"
+    return Finding(rule=7, name="genesis-untrusted", place="live log", message=why)
 
 
 def _kept(trust: "Trust", files: Sequence[Path]) -> tuple["Checkpoint", ...]:

@@ -80,6 +80,20 @@ def entries(reader: LogReader) -> bool:
     return base64.b64encode(root_of(hashes)).decode() == root
 
 
+def its_own_key(reader: LogReader) -> bool:
+    """The key that the first leaf names has signed the checkpoint. Not looked at: who knew that leaf before."""
+    size, _ = head(reader)
+    first = json.loads(_leaves(_file(reader, next(iter(tiles_of(size)))))[0])
+    public = base64.b64decode(first["data"]["log_key"].split("+", 2)[2])[1:]
+    text, _, line = (reader.get("checkpoint", LIMIT) or b"").partition(b"\n\n")
+    signature = base64.b64decode(line.split()[2])[4:]
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, text + b"\n")
+    except InvalidSignature:
+        return False
+    return entries(reader)
+
+
 def tiles(reader: LogReader) -> bool:
     """The lowest tiles give the checkpoint's root. Not looked at: the entries."""
     size, root = head(reader)

@@ -1,11 +1,14 @@
 """Attacks on which history is the one: rollback, fork, foreign heads, a stolen key, a new key."""
 
 import base64
+import shutil
+from pathlib import Path
 
 import naive
 import pytest
 from attacks import Case, altered, told
 
+from itmp.adapters.posix_log import open_reader
 from itmp.audit import Checkpoint, Event
 from itmp.audit.merkle import Tree, leaf_hashes
 from itmp.canonical import Digest
@@ -13,7 +16,9 @@ from itmp.errors import NotFoundError
 from itmp.evidence import Trust, build
 from itmp.signing import NoteKey
 from itmp.testing.forgery import ForgedLog, repacked
+from itmp.testing.on_disk import story_on_disk
 from itmp.testing.story import EXECUTOR, ORIGIN
+from itmp.workspace import Workspace, audit_restore, audit_verify
 
 
 @pytest.fixture
@@ -139,3 +144,29 @@ def test_rotation_signed_by_one_side(case: Case) -> None:
     assert "note-invalid" in case.found()
     assert case.verdict(whole=True)[0] == 40
     assert Trust.from_files(case.trust).policy.log.vkey == case.key.vkey
+
+
+def test_log_replaced_by_a_new_one(tmp_path: Path) -> None:
+    """A wholly new log of the same name, with a key of its own: it is sound in itself, and not the one that was trusted."""
+    old = story_on_disk(tmp_path / "old")
+    new = story_on_disk(tmp_path / "new", key=NoteKey.generate(ORIGIN, b"n" * 32))
+    place, kept = Workspace.here(tmp_path / "new"), tmp_path / "kept.note"
+    assert naive.its_own_key(open_reader(place.state / "log"))
+    assert audit_verify(place).exit_code == 0, "nothing was brought"
+    assert audit_verify(place).trusted == ()
+    trust = place.root / "trust"
+    trust.mkdir()
+    for name, data in old.trust().items():
+        (trust / name).write_bytes(data)
+    report = audit_verify(Workspace.here(place.root))
+    assert (report.exit_code, {one.name for one in report.findings}) == (
+        40,
+        {"genesis-untrusted", "key-untrusted"},
+    )
+    kept.write_bytes(old.log.checkpoint().note)
+    report = audit_verify(Workspace.here(place.root), kept=kept)
+    assert (report.exit_code, "forked" in {one.name for one in report.findings}) == (42, True)
+    assert audit_restore(Workspace.here(place.root), place.state / "log").drill.exit_code == 42
+    shutil.copytree(trust, tmp_path / "old/trust")
+    assert audit_verify(Workspace.here(tmp_path / "old"), kept=kept).findings == ()
+    assert new.log.origin == old.log.origin

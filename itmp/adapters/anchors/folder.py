@@ -1,9 +1,9 @@
 """An anchor in a second local folder: one file for each head.
 
-Rules kept here: one folder for each log key, so that a new log of the same name never meets an old one's heads; a head
-is written only when it continues the newest one here, by proof; the newest `KEPT` are kept. Who is trusted: the account
-that owns the folder. Where that is the log's own account, the folder finds accidents and restored backups, not an
-attacker who is that account; `remark` says so.
+Rules kept here: one folder for each log key, so that a new log of the same name never meets an old one's heads, and
+whoever verifies is told that those are here (`others`); a head is written only when it continues the newest one here,
+by proof; the newest `KEPT` are kept. Who is trusted: the account that owns the folder. Where that is the log's own
+account, the folder finds accidents and restored backups, not an attacker who is that account; `remark` says so.
 """
 
 import os
@@ -29,8 +29,11 @@ _RECENT: Final = 3
 
 def slug(log: NoteVerifier) -> str:
     """Return a name for one log and key that is safe as a file name, a branch and an object key."""
-    plain = "".join(c if c.isascii() and (c.isalnum() or c == "-") else "_" for c in log.name)
-    return f"{plain}-{log.key_id.hex()}"
+    return f"{_plain(log)}-{log.key_id.hex()}"
+
+
+def _plain(log: NoteVerifier) -> str:
+    return "".join(c if c.isascii() and (c.isalnum() or c == "-") else "_" for c in log.name)
 
 
 def default_folder(environ: Mapping[str, str]) -> Path:
@@ -70,6 +73,13 @@ class FolderAnchor:
     def __init__(self, name: str, *, log: NoteVerifier, folder: Path) -> None:
         self.name, self._log, self._folder = name, log, folder / slug(log)
 
+    def others(self) -> Mapping[str, bytes]:
+        """Return the newest note under each other key whose log may have this one's name, by its folder."""
+        beside = sorted(self._folder.parent.glob(f"{_plain(self._log)}-????????"))
+        return {
+            str(folder): _newest(folder) for folder in beside if folder != self._folder and folder.is_dir()
+        }
+
     def put(self, head: SignedCheckpoint, prove: Prove) -> Mapping[str, bytes]:
         """Write the head durably, unless it is here."""
         check_continues(self.held({}), self._log, head, prove, str(self._folder))
@@ -105,17 +115,29 @@ class FolderAnchor:
         return _SAME_USER if ours else "another user's"
 
     def _read(self, size: int) -> bytes:
-        try:
-            return durable.read_file(self._folder / f"{size}{_END}", MAX_NOTE) or b""
-        except Error:
-            return b""
+        return _note(self._folder, size)
 
     def _sizes(self) -> list[int]:
-        try:
-            names = [entry.name for entry in os.scandir(self._folder)]
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise AnchorError(f"cannot be read: {error.strerror}", where=str(self._folder)) from error
-        stems = [name.removesuffix(_END) for name in names if name.endswith(_END)]
-        return sorted(int(stem) for stem in stems if stem.isdecimal() and str(int(stem)) == stem)
+        return _sizes_in(self._folder)
+
+
+def _newest(folder: Path) -> bytes:
+    return next((_note(folder, size) for size in reversed(_sizes_in(folder))), b"")
+
+
+def _note(folder: Path, size: int) -> bytes:
+    try:
+        return durable.read_file(folder / f"{size}{_END}", MAX_NOTE) or b""
+    except Error:
+        return b""
+
+
+def _sizes_in(folder: Path) -> list[int]:
+    try:
+        names = [entry.name for entry in os.scandir(folder)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise AnchorError(f"cannot be read: {error.strerror}", where=str(folder)) from error
+    stems = [name.removesuffix(_END) for name in names if name.endswith(_END)]
+    return sorted(int(stem) for stem in stems if stem.isdecimal() and str(int(stem)) == stem)

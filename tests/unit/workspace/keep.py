@@ -42,6 +42,10 @@ def make_key(path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
 
 
+def key_of(place: workspace.Workspace) -> str:
+    return str(place.root / "key")
+
+
 def again(place: workspace.Workspace) -> workspace.Workspace:
     """Open the workspace as the next process would."""
     return workspace.Workspace.here(place.root)

@@ -17,7 +17,7 @@ from itmp.adapters import posix_log
 from itmp.adapters.clock import new_id
 from itmp.audit import Event
 from itmp.audit.verify import verify
-from itmp.errors import InvalidInputError, NotFoundError
+from itmp.errors import NotFoundError
 from itmp.signing import NoteVerifier
 from itmp.workspace.place import EXECUTOR
 from itmp.workspace.recovering import Drilled
@@ -171,8 +171,9 @@ def test_a_copy_older_than_the_kept_checkpoint_lacks_events(place: workspace.Wor
 def test_a_copy_of_another_log_is_no_copy(place: workspace.Workspace, tmp_path: Path) -> None:
     other = found(tmp_path / "other")
     assert check(place, other.state).drill.exit_code == 40
-    with pytest.raises(InvalidInputError, match="another log"):
-        check(place, place.state, trust=other.root / "trust")
+    drilled = check(place, place.state, trust=other.root / "trust").drill
+    assert drilled.exit_code == 42, "the live log is not the trusted one, under its name"
+    assert ("forked", "live log") in {(one.name, one.place) for one in drilled.findings}
     with pytest.raises(NotFoundError):
         check(place, tmp_path / "nowhere")
 
