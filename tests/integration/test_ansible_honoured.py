@@ -80,11 +80,11 @@ SETTINGS = [
             "VARIABLE_PRECEDENCE",
             ["all_inventory", "groups_inventory"],
         ),
-        ("python_module_rlimit_nofile", "512", "PYTHON_MODULE_RLIMIT_NOFILE", 512),
+        ("python_module_rlimit_nofile", "512", "PYTHON_MODULE_RLIMIT_NOFILE", "512"),
         ("syslog_facility", "LOG_LOCAL3", "DEFAULT_SYSLOG_FACILITY", "LOG_LOCAL3"),
         ("target_log_info", "from itmp", "TARGET_LOG_INFO", "from itmp"),
         ("validate_action_group_metadata", "False", "VALIDATE_ACTION_GROUP_METADATA", False),
-        ("vault_id_match", "True", "DEFAULT_VAULT_ID_MATCH", True),
+        ("vault_id_match", "True", "DEFAULT_VAULT_ID_MATCH", "True"),
         ("win_async_startup_timeout", "8", "WIN_ASYNC_STARTUP_TIMEOUT", 8),
     ),
     *of(
