@@ -98,10 +98,14 @@ class Expect:
 
 
 def bring(place: Place, tree: Path, expect: Expect) -> Path:
-    """Put the project in `tree` into the workspace's catalog, and another copy beside it for the bare run."""
+    """Put the project in `tree` into the workspace's catalog, and another copy beside it for the bare run.
+
+    A project that keeps its playbooks in `playbooks/` becomes the workspace itself, with all that lies beside them.
+    """
     bare = place.root.parent / "bare"
-    for folder in (place.root / "playbooks", bare):
-        shutil.copytree(tree, folder)
+    whole = (tree / "playbooks").is_dir()
+    for folder in (place.root if whole else place.root / "playbooks", bare):
+        shutil.copytree(tree, folder, dirs_exist_ok=whole)
         collections_of_others.bring(folder, *expect.collections)
     if (tree / "ansible.cfg").is_file():
         shutil.copy(tree / "ansible.cfg", place.root)  # where a workspace has it
@@ -112,7 +116,8 @@ def bring(place: Place, tree: Path, expect: Expect) -> Path:
 def run_bare(place: Place, folder: Path, expect: Expect, look: Look | None = None) -> Found:
     """Run the project as anybody would; return everything that can be compared, with what `look` sees on the hosts."""
     story = folder.parent / "bare.json"
-    books = [str(next(folder.glob(f"{name}.y*ml"))) for name in expect.books]
+    catalog = folder / "playbooks" if (folder / "playbooks").is_dir() else folder
+    books = [str(next(catalog.glob(f"{name}.y*ml"))) for name in expect.books]
     inventory = place.root / "inventories"
     (folder.parent / "cp").mkdir()
     ssh = f"-F none -o UserKnownHostsFile={inventory}/known_hosts -o ControlMaster=auto -o ControlPersist=2s"

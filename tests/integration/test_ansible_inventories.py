@@ -124,6 +124,20 @@ def test_all_kinds_of_sources_together(tmp_path):
     assert snapshot["_meta"]["hostvars"]["bare"] == {}
 
 
+@pytest.mark.parametrize("folder", ["collections", "playbooks/collections", "vendor"])
+@pytest.mark.parametrize("config", ["ansible.cfg", "playbooks/ansible.cfg"])
+def test_an_inventory_plugin_of_a_collection_is_found_where_the_project_keeps_it(tmp_path, config, folder):
+    vendor = "vendor" if config == "ansible.cfg" else "../vendor"
+    write(tmp_path, config, f"[defaults]\ncollections_path = {vendor}\n")
+    place = f"{folder}/ansible_collections/acme/shelves"
+    write(tmp_path, f"{place}/galaxy.yml", "namespace: acme\nname: shelves\nversion: 1.0.0\n")
+    write(tmp_path, f"{place}/plugins/inventory/shelf.py", PLUGIN.replace("shelf'", "acme.shelves.shelf'", 1))
+    write(tmp_path, "shelf.yml", "plugin: acme.shelves.shelf\n")
+    facts = gather(tmp_path, "shelf.yml")
+    assert facts.inventory is not None
+    assert [host.name for host in facts.inventory.hosts] == ["from-shelf"]
+
+
 @pytest.mark.parametrize("name", ["a,b", "a:b", "!a", "&a", "~a", "a b", "a*"])
 def test_a_name_that_means_more_in_a_pattern_is_refused(tmp_path, name):
     write(tmp_path, "hosts.json", json.dumps({"all": {"hosts": {name: {}, "b": {}}}}))

@@ -91,6 +91,27 @@ def test_a_listed_callback_runs_beside_ours_and_is_part_of_the_plan(world):
     assert not (world.root / "other").exists()
 
 
+def test_a_callback_in_its_usual_place_is_listed_there_and_runs_once(world):
+    told = world.root / "told"
+    name = "playbooks/callback_plugins/tell.py"
+    world.write(
+        name, CALLBACK.replace("__TOLD__", repr(str(told))).replace("    CALLBACK_NEEDS_ENABLED = True\n", "")
+    )
+    world.write("playbooks/play.yml", PING)
+    with pytest.raises(Error, match=rf"without being asked[\s\S]*`callbacks: \[{name}\]`"):
+        world.facts()
+    world.looking = {"callbacks": (name,)}
+    plan = world.plan()
+    assert [path for path in plan.manifest.artifacts if "callback" in path] == [
+        "project/_itmp_callbacks/tell.py"
+    ]
+    world.run(plan)
+    assert told.read_text() == "web1 Ping\n"
+    world.write("playbooks/callback_plugins/other.py", CALLBACK)
+    with pytest.raises(Error, match=r"other\.py"):
+        world.facts()
+
+
 @pytest.mark.parametrize("name", ["plugins/none.py", "../up.py", "plugins/itmp_actions.py"])
 def test_a_callback_from_elsewhere_or_in_our_place_is_refused(world, name):
     world.write("plugins/itmp_actions.py", "")

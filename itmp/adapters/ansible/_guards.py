@@ -56,6 +56,7 @@ CONTROL: Final = "takes the plan's control over host key checking away"
 _PROGRAMS: Final = "takes the plan's control over ssh and its checks away"
 
 _ARGUMENTS_DO: Final = "Remove it: a plan reaches its own hosts and no other, and runs no command on the way."
+_OWN_DO: Final = "Remove it; itmp brings its own."
 _LOCAL_DO: Final = "Use the keyword `connection: local`, or set it for the host in the inventory itself."
 # Code that Ansible would run unasked, past the gate of each action.
 _UNASKED: Final = frozenset({"callback_plugins", "strategy_plugins", "vars_plugins", "cache_plugins"})
@@ -73,9 +74,9 @@ def check_place(path: str) -> Iterator[Problem]:
     folders = path.split("/")[:-1]
     if _UNASKED & set(folders):
         message = "a plugin that would act without being asked for by a task of the plan"
-        yield Problem(
-            path=path, line=0, column=0, message=message, suggestion="Remove it; itmp brings its own."
-        )
+        listable = "callback_plugins" in folders and path.endswith(".py")
+        do = f"Allow it in itmp.yml: `callbacks: [{path}]`, or remove it." if listable else _OWN_DO
+        yield Problem(path=path, line=0, column=0, message=message, suggestion=do)
     stem = path.rpartition("/")[2].partition(".")[0]
     if "connection_plugins" in folders and stem in _OWN:
         message = f"a connection plugin in the place of Ansible's own {stem}"

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from itmp.adapters.ansible import layout
+from itmp.adapters.ansible import _config, layout
 from itmp.adapters.ansible._preview import CANNOT_KNOW, ON
 from itmp.plan import Plan
 
@@ -34,7 +34,7 @@ def _kept(path: str, plan: Plan) -> bytes | None:
     if "library" in parts:
         return _STUB if path.endswith(".py") else None
     data = plan.artifact(path)
-    if path == layout.PROJECT_CONFIG:
+    if path in _config.FILES:
         return b"".join(line for line in data.splitlines(keepends=True) if b"interpreter_python" not in line)
     return data
 

@@ -4,11 +4,12 @@ Runs in the `inspect` child only. It names, it does not judge: a template may st
 time.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from itmp.adapters.ansible._tasks import HERE, is_local
+from itmp.adapters.ansible._tasks import HERE, is_local, place
 
 _LOOKUP: Final = re.compile(
     r"\b(?:lookup|query|q)\s*\(\s*(?:plugin\s*=\s*)?(?:['\"]([\w.]+)['\"](?=\s*[,)]))?"
@@ -33,12 +34,13 @@ _HERE: Final = "the executor's own machine, where it acts"
 _HOLD_TASKS: Final = frozenset(
     {"tasks", "pre_tasks", "post_tasks", "handlers", "roles", "block", "rescue", "always", "vars_files"}
 )
+_KINDS: Final = (".", "files", "templates", "vars", "../files", "../templates", "../vars")
 _USERINFO: Final = re.compile(r"//[^/@\s]*@")
 # Modules whose `src` is read on the controller, unless remote_src.
 _SENDS: Final = frozenset({"copy", "template", "unarchive", "script", "assemble", "synchronize"})
 
 
-def of(task: Any) -> Iterator[str]:
+def of(task: Any, root: str) -> Iterator[str]:
     """Yield one text per thing that `task`, as written, reaches outside the plan."""
     written = getattr(task, "_ds", None)  # the text before templating
     written = written if isinstance(written, dict) else {}
@@ -47,14 +49,14 @@ def of(task: Any) -> Iterator[str]:
         if str(key).startswith("with_") and name not in _LOOP_PURE:
             yield f"lookup {name}"
     yield from values(written)
-    yield from _arguments(task)
+    yield from _arguments(task, root)
     if is_local(task.connection or ""):
         yield _HERE
     if str(task.delegate_to or "") in HERE:
         yield f"delegation to {task.delegate_to}: {_HERE}"
 
 
-def of_holder(item: Any) -> Iterator[str]:
+def of_holder(item: Any, root: str) -> Iterator[str]:
     """Yield one text per thing that a play or block, as written and without its tasks, reaches outside the plan."""
     written = getattr(item, "_ds", None)
     if not isinstance(written, dict):
@@ -62,7 +64,7 @@ def of_holder(item: Any) -> Iterator[str]:
     yield from values({key: value for key, value in written.items() if key not in _HOLD_TASKS})
     named = written.get("vars_files") or ()
     for path in _flat([named]):
-        if _leaves(path):
+        if _leaves(path) and not _carried(path, item, root):
             yield f"path {path}"
 
 
@@ -93,7 +95,18 @@ def _leaves(path: str) -> bool:
     return path.startswith(("/", "~")) or ".." in path.split("/")
 
 
-def _arguments(task: Any) -> Iterator[str]:
+def _carried(path: str, item: Any, root: str) -> bool:
+    """Whether a path that goes up ends at a file of the plan, from where Ansible looks first."""
+    folder = os.path.dirname(os.path.join(root, place(item, root)[0]))  # noqa: PTH118, PTH120 -- Ansible speaks in texts
+    project = os.path.join(root, "project", "")  # noqa: PTH118 -- as above
+    found = (os.path.normpath(f"{folder}/{kind}/{path}") for kind in _KINDS)
+    return not path.startswith(("/", "~")) and any(
+        one.startswith(project) and os.path.exists(one)  # noqa: PTH110 -- as above
+        for one in found
+    )
+
+
+def _arguments(task: Any, root: str) -> Iterator[str]:
     arguments = task.args if isinstance(task.args, dict) else {}
     for key in ("url", "repo", "src"):
         value = arguments.get(key)
@@ -110,7 +123,7 @@ def _arguments(task: Any) -> Iterator[str]:
         )
         yield f"fetch to {arguments.get('dest')}: {place}"
     for source in read:
-        if isinstance(source, str) and _leaves(source):
+        if isinstance(source, str) and _leaves(source) and not _carried(source, task, root):
             yield f"path {source}"
 
 

@@ -89,7 +89,7 @@ class PlayParser:
         if str(play.strategy).removeprefix("ansible.builtin.") not in _STRATEGIES:
             what = f"strategy {play.strategy} asks a person, or acts without asking for each action"
             self._problem(where, what, f"Use one of {', '.join(sorted(_STRATEGIES))}.")
-        self._outside |= dict.fromkeys(f"{where} {found}" for found in _outside.of_holder(play))
+        self._outside |= dict.fromkeys(f"{where} {found}" for found in _outside.of_holder(play, self._root))
         if play.serial and self._need["sliced"] and not self._need["per_slice"]:
             self._problem(where, "`serial` in a step that runs batch by batch", _SLICED)
         self._connection(play, where)
@@ -155,7 +155,7 @@ class PlayParser:
 
     def _blocks(self, blocks: list[Any], section: str, chain: tuple[str, ...]) -> None:
         for block in blocks:
-            found = dict.fromkeys(_outside.of_holder(block))
+            found = dict.fromkeys(_outside.of_holder(block, self._root))
             self._outside |= {f"{self._where(block)} {what}": None for what in found}
             for items, inner in ((block.block, section), (block.rescue, "rescue"), (block.always, "always")):
                 for item in items:
@@ -180,7 +180,7 @@ class PlayParser:
         self._add(where, {"action": action, "name": _tasks.title(task), "check": check}, section, task)
         self._limits(task, where)
         self._connection(task, where)
-        self._outside |= dict.fromkeys(f"{where} {found}" for found in _outside.of(task))
+        self._outside |= dict.fromkeys(f"{where} {found}" for found in _outside.of(task, self._root))
         if str(task.action) in _tasks.INCLUDES:
             self._include(task, section, chain, where)
 

@@ -1,62 +1,94 @@
 """Collects the bytes of an Ansible project that a plan can reach.
 
-Rules kept here: the whole of the folders that Ansible searches beside the playbooks is taken, and of the
-playbooks those that are asked for or imported; everything else stays out. A symlink is followed only
-inside the workspace. What is collected does not depend on the order of directories, on modes or on times.
+Rules kept here: the whole of the folders that Ansible searches beside the playbooks is taken, of the playbooks those
+that are asked for or imported, and what they reach beside them by a path; everything else stays out. A symlink is
+followed only inside the workspace. What is collected does not depend on the order of directories, on modes or on times.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import yaml
 
-from itmp.adapters.ansible import _config, _requirements
-from itmp.adapters.ansible.layout import PROJECT_CONFIG
+from itmp.adapters.ansible import _beside, _config, _requirements
+from itmp.adapters.ansible._config import PROJECT_CONFIG
 from itmp.documents import Problem
 from itmp.errors import InvalidInputError
 
 MAX_BYTES: Final = 256 * 1024 * 1024
 MAX_FILES: Final = 50_000
 _SKIPPED: Final = frozenset(
-    {".git", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".DS_Store"}
+    {".git", ".itmp", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".DS_Store"}
 )
 _LINK_DO: Final = "Copy the file into the project, or remove the link."
 
 
 def collect(root: Path, catalog: str) -> tuple[dict[str, bytes], list[Problem]]:
     """Return the artifacts `project/…` of the workspace at `root`, and what is wrong with them."""
+    configs = dict(zip(_config.FILES, (root / "ansible.cfg", root / catalog / "ansible.cfg"), strict=True))
+    held = {path: file.read_bytes() for path, file in configs.items() if file.is_file()}
+    asked = {folder for folders in _config.of(held).folders.values() for folder in folders}
+    if (
+        PROJECT_CONFIG not in held
+    ):  # what is among the playbooks is taken with them, whatever the catalog is called
+        asked = {folder for folder in asked if PurePosixPath(folder).parts[0] != "playbooks"}
+    more = sorted(asked)
+    artifacts, problems = _read(root, catalog, _walk(root.resolve(), catalog, more), 0, 0)
+    return artifacts | {path: held[path] for path in held.keys() & {PROJECT_CONFIG}}, problems
+
+
+def beside(
+    root: Path, catalog: str, project: Mapping[str, bytes]
+) -> tuple[dict[str, bytes], list[Problem], list[str]]:
+    """Return what a `project` reaches beside its playbooks, what is wrong with it, and the private keys left out."""
+    found: dict[str, bytes] = {}
+    problems: list[Problem] = []
+    done: set[str] = set()
+    new = dict(project)
+    while places := sorted(_beside.reached(root, new) - done):
+        done |= set(places)
+        size = sum(map(len, (*project.values(), *found.values())))
+        walk = ((path, file) for place in places for path, file in _walk_beside(root.resolve(), place))
+        new, wrong = _read(root, catalog, walk, size, len(project) + len(found))
+        found |= new
+        problems += wrong
+    keys = sorted(path for path, data in found.items() if _is_key(data) and path not in project)
+    return {path: data for path, data in found.items() if path not in {*keys, *project}}, problems, keys
+
+
+def _walk_beside(root: Path, place: str) -> Iterator[tuple[str, Path]]:
+    files = [root / place] if (root / place).is_file() else _files(root / place, ())
+    yield from ((f"project/{file.relative_to(root).as_posix()}", file) for file in files)
+
+
+def _is_key(data: bytes) -> bool:
+    first = data.lstrip().partition(b"\n")[0]
+    return first.startswith(b"-----BEGIN ") and b"PRIVATE KEY-----" in first
+
+
+def _read(
+    root: Path, catalog: str, walk: Iterator[tuple[str, Path]], size: int, count: int
+) -> tuple[dict[str, bytes], list[Problem]]:
+    """Return the bytes of what is walked, and links that leave; `size` and `count` are what the plan holds already."""
     problems: list[Problem] = []
     artifacts: dict[str, bytes] = {}
-    size = 0
-    config = root / "ansible.cfg"
-    asked = _config.read(config.read_bytes() if config.is_file() else b"").folders
-    more = sorted({folder for folders in asked.values() for folder in folders})
-    for path, source in dict(_walk(root.resolve(), catalog, more)).items():
+    for path, source in dict(walk).items():
         if not _inside(source, root.resolve()):
             text = str(source.relative_to(root.resolve()))
-            problems.append(
-                Problem(
-                    path=text,
-                    line=0,
-                    column=0,
-                    message="a symlink that leaves the project",
-                    suggestion=_LINK_DO,
-                )
-            )
+            message = "a symlink that leaves the project"
+            problems.append(Problem(path=text, line=0, column=0, message=message, suggestion=_LINK_DO))
             continue
         data = source.read_bytes()
         size += len(data)
-        if size > MAX_BYTES or len(artifacts) >= MAX_FILES:
+        if size > MAX_BYTES or count + len(artifacts) >= MAX_FILES:
             raise InvalidInputError(
                 f"the Ansible project holds more than {MAX_BYTES >> 20} MiB or {MAX_FILES} files",
                 where=str(root / catalog),
                 do="Move what the playbooks do not need out of it.",
             )
         artifacts[path] = data
-    if config.is_file():
-        artifacts[PROJECT_CONFIG] = config.read_bytes()
     return artifacts, problems
 
 

@@ -142,11 +142,12 @@ class Slicing:
         return found
 
     def _environment(self, folder: Path, short: Path, passed: tuple[str, ...]) -> dict[str, str]:
-        honoured = _config.read(self._artifact(layout.PROJECT_CONFIG)).honoured
+        said = {path: self._artifact(path) for path in _config.FILES if path in self._plan.manifest.artifacts}
+        honoured = _config.of(said).honoured
         forks = layout.forks(honoured, len(self._part.hosts))
         own = [Path(path).stem for path in self._plan.manifest.artifacts if path.startswith(layout.CALLBACKS)]
-        said = any("pipelining" in values for values in honoured.values())
-        return environment(folder, short, self.room, passed, forks=forks, pipelining=not said) | {
+        piped = any("pipelining" in values for values in honoured.values())
+        return environment(folder, short, self.room, passed, forks=forks, pipelining=not piped) | {
             "ITMP_REMOTE_MARK": f"{REMOTE_TOKEN}={remote_token(self.room)}",
             "ANSIBLE_STDOUT_CALLBACK": "itmp_actions",
             **({"ANSIBLE_CALLBACKS_ENABLED": ",".join(own)} if own else {}),

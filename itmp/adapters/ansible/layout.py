@@ -29,7 +29,7 @@ KNOWN_HOSTS: Final = "inventory/known_hosts"
 CALLBACKS: Final = "project/_itmp_callbacks"
 WAYS: Final = "inventory/ways.json"
 BOUNDS: Final = "bounds.json"
-PROJECT_CONFIG: Final = "project/ansible.cfg"
+PROJECT_CONFIG: Final = _config.PROJECT_CONFIG
 PLUGINS: Final = Path(__file__).parent / "plugins"
 
 CONTAINED_PYTHON: Final = "python3"
@@ -42,14 +42,14 @@ _PASSED: Final = ("PATH", "HOME", "USER", "LOGNAME", "TZ")
 
 def lay_out(folder: Path, artifacts: Iterable[tuple[str, bytes]]) -> None:
     """Write the Ansible part of `artifacts` (path, bytes) below `folder`, which must be empty and private."""
-    config = b""
+    configs: dict[str, bytes] = {}
     for path, data in artifacts:
         if path.startswith(("project/", "inventory/")):
             write(folder, path, data)
-        if path == PROJECT_CONFIG:
-            config = data
+        if path in _config.FILES:
+            configs[path] = data
     write(folder, INVENTORY, _SCRIPT.encode())
-    write(folder, "ansible.cfg", render_config(_config.read(config).honoured).encode())
+    write(folder, "ansible.cfg", render_config(_config.of(configs).honoured).encode())
 
 
 def write(folder: Path, path: str, data: bytes) -> Path:
@@ -91,7 +91,8 @@ def render_config(honoured: Mapping[str, Mapping[str, str]]) -> str:
     lines: list[str] = []
     for section in sorted(honoured):
         lines.append(f"[{section}]")
-        lines += [f"{key} = {value}" for key, value in sorted(honoured[section].items()) if "\n" not in value]
+        indented = {key: value.replace("\n", "\n    ") for key, value in honoured[section].items()}
+        lines += [f"{key} = {value}" for key, value in sorted(indented.items())]
     return "\n".join(lines) + "\n"
 
 
@@ -101,8 +102,8 @@ def environment(folder: Path, *, temporary: Path, passed: tuple[str, ...] = ()) 
     `passed` names further variables of our own environment (cloud credentials of lookups) to hand down.
     """
     project = folder / "project"
-    config = project / "ansible.cfg"
-    asked = _config.read(config.read_bytes() if config.is_file() else b"").folders
+    configs = {path: (folder / path).read_bytes() for path in _config.FILES if (folder / path).is_file()}
+    asked = _config.of(configs).folders
     own = {name: os.environ[name] for name in (*_PASSED, *passed) if name in os.environ}
     return own | {
         **agent.environment(),

@@ -78,16 +78,20 @@ class AnsibleSources:
             return Facts()
         image = containers.find(needs.image) if needs.image and needs.plays else None
         public = frozenset(name for play in needs.plays for name in play.public_vars)
-        artifacts, problems = self._bytes(needs)
+        artifacts, problems, left = self._bytes(needs)
         elsewhere = {} if image else _collections.found_elsewhere()  # an image's own collections are read
-        notes = (*self._notes(artifacts, elsewhere), *_environments.notes(needs.image if image else ""))
+        notes = (
+            *self._notes(artifacts, elsewhere),
+            *left,
+            *_environments.notes(needs.image if image else ""),
+        )
         with tempfile.TemporaryDirectory(prefix="itmp-plan-") as scratch:
             folder, temporary = Path(scratch) / "layout", Path(scratch) / "tmp"
             environment = self._environment(folder, temporary)
             snapshot = _snapshot.take(
                 self._root,
                 self._inventories,
-                environment=self._for_reading(environment),
+                environment=self._for_reading(environment, artifacts),
                 token=secrets.token_hex(16),
             )
             artifacts[layout.SNAPSHOT] = _snapshot.to_bytes(snapshot)
@@ -127,7 +131,7 @@ class AnsibleSources:
         if problems:
             raise DocumentError(problems)
         pinned = PinnedKeys(data=artifacts[layout.KNOWN_HOSTS])
-        everyone = _config.read(artifacts.get(layout.PROJECT_CONFIG, b"")).unpinned
+        everyone = _config.of(artifacts).unpinned
         asking = weak | {str(host["name"]) for host in hosts if everyone or host["unchecked"]}
         unpinned = [
             str(host["name"])
@@ -146,23 +150,33 @@ class AnsibleSources:
         found = layout.environment(folder, temporary=temporary, passed=self._passed)
         return {name: value for name, value in found.items() if name not in _config.CODE}
 
-    def _for_reading(self, environment: Mapping[str, str]) -> dict[str, str]:
+    def _for_reading(self, environment: Mapping[str, str], artifacts: Mapping[str, bytes]) -> dict[str, str]:
         """Inventory plugins come from the workspace or the user's installation: reading is not running."""
-        places = [self._root / self._catalog / "collections", self._root / "collections"]
+        said = _config.of(artifacts).folders.get("ANSIBLE_COLLECTIONS_PATH", ())
+        places = [self._root / self._place(f"project/{folder}") for folder in said]
+        places += [self._root / self._catalog / "collections", self._root / "collections"]
         places += [_collections.USERS, _collections.SYSTEM]
         changed = {"ANSIBLE_VARS_ENABLED": "", "ANSIBLE_COLLECTIONS_PATH": ":".join(map(str, places))}
-        if (self._root / "ansible.cfg").is_file():
-            changed["ANSIBLE_CONFIG"] = str(self._root / "ansible.cfg")
+        config = self._root / self._place(_config.in_force(artifacts))
+        if config.is_file():
+            changed["ANSIBLE_CONFIG"] = str(config)
         dropped = {"ANSIBLE_INVENTORY_ENABLED", "ANSIBLE_COLLECTIONS_SCAN_SYS_PATH"}
         return {name: value for name, value in {**environment, **changed}.items() if name not in dropped}
 
-    def _bytes(self, needs: Needs) -> tuple[dict[str, bytes], list[Problem]]:
+    def _bytes(self, needs: Needs) -> tuple[dict[str, bytes], list[Problem], list[str]]:
+        """Return the artifacts, what is wrong with them, and a note for each file that was left out."""
         collected, problems = _project.collect(self._root, self._catalog)
         rendered = {
             _asking.artifact_path(need): need.rendered for need in needs.plays if need.rendered is not None
         }
         asked = {_asking.find(need, collected) or _asking.artifact_path(need) for need in needs.plays}
-        project = _project.prune({**collected, **rendered}, asked)
+        project = self._without_callbacks(_project.prune({**collected, **rendered}, asked))
+        beside, links, private = _project.beside(self._root, self._catalog, project)
+        problems += links
+        left = [
+            f"{self._place(path)} holds a private key and is left out: encrypt it with ansible-vault"
+            for path in private
+        ]
         for need in needs.plays:
             if need.rendered is None and _asking.find(need, collected) is None:
                 where = f"{self._catalog}/{need.playbook}.yml"
@@ -170,7 +184,18 @@ class AnsibleSources:
         files, wrong = _snapshot.vars_files(self._root, self._inventories)
         keys = self._root / self._known_hosts
         known = {layout.KNOWN_HOSTS: keys.read_bytes() if keys.is_file() else b""}
-        return {**project, **files, **known, **self._allowed_callbacks()}, problems + wrong
+        return {**project, **beside, **files, **known, **self._allowed_callbacks()}, problems + wrong, left
+
+    def _without_callbacks(self, project: dict[str, bytes]) -> dict[str, bytes]:
+        """Return the project without the listed callbacks: beside the playbooks Ansible would load them once more."""
+        if not self._callbacks:
+            return project
+        listed = {(self._root / name).resolve() for name in self._callbacks}
+        return {
+            path: data
+            for path, data in project.items()
+            if (self._root / self._place(path)).resolve() not in listed
+        }
 
     def _allowed_callbacks(self) -> dict[str, bytes]:
         """Return the callbacks that itmp.yml lists, and no others, in the folder that a run searches."""
@@ -187,8 +212,12 @@ class AnsibleSources:
         return found
 
     def _notes(self, artifacts: Mapping[str, bytes], elsewhere: Mapping[str, str]) -> tuple[str, ...]:
-        said = _config.read(artifacts.get(layout.PROJECT_CONFIG, b""))
-        notes = [f"ansible.cfg: {line}" for line in said.ignored]
+        said, file = _config.of(artifacts), self._place(_config.in_force(artifacts))
+        notes = [f"{file}: {line}" for line in (*said.ignored, *_config.other(said, self._inventories))]
+        if {*_config.FILES} <= artifacts.keys():
+            notes.append(
+                f"{self._place(_config.CATALOG_CONFIG)} is not read: the workspace's own {file} counts"
+            )
         code = {path for name in _config.CODE for path in said.folders.get(name, ())}
         notes += [f"{path} holds code that runs on the executor's own machine" for path in sorted(code)]
         notes += [
@@ -323,7 +352,7 @@ def moved_versions(planned: Mapping[str, str]) -> list[str]:
 
 def _searched(artifacts: Mapping[str, bytes]) -> tuple[str, ...]:
     """Return where Ansible looks for the project's collections, in its order."""
-    folders = _config.read(artifacts.get(layout.PROJECT_CONFIG, b"")).folders
+    folders = _config.of(artifacts).folders
     return _versions.places(folders.get("ANSIBLE_COLLECTIONS_PATH", ()))
 
 

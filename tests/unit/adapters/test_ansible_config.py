@@ -1,8 +1,12 @@
 """A project's ansible.cfg: honoured, searched, or not honoured with its reason."""
 
-import pytest
+from importlib.util import find_spec
+from pathlib import Path
 
-from itmp.adapters.ansible import _config
+import pytest
+import yaml
+
+from itmp.adapters.ansible import _config, _settings, layout
 from itmp.errors import InvalidInputError
 
 
@@ -33,7 +37,7 @@ def test_settings_that_shape_a_run_are_honoured():
         ("defaults", "stdout_callback", "yaml", "itmp's own callback"),
         ("defaults", "callback_plugins", "plugins/callback", "acts without a task"),
         ("defaults", "callbacks_enabled", "timer", "listed under `callbacks`"),
-        ("defaults", "strategy", "mitogen_linear", "not among"),
+        ("defaults", "strategy", "mitogen_linear", "without asking"),
         ("defaults", "strategy_plugins", "plugins/strategy", "acts without a task"),
         ("defaults", "remote_tmp", "/srv/$(reboot)", "the target's shell would run"),
         ("defaults", "remote_tmp", "/srv/x; reboot", "the target's shell would run"),
@@ -44,7 +48,7 @@ def test_settings_that_shape_a_run_are_honoured():
         ("defaults", "fact_caching", "jsonfile", "facts of another run"),
         ("ssh_connection", "ssh_args", "-o StrictHostKeyChecking=no", "the plan alone"),
         ("ssh_connection", "control_path", "/srv/x", "private folder"),
-        ("paramiko_connection", "host_key_auto_add", "True", "not among"),
+        ("paramiko_connection", "host_key_auto_add", "True", "host keys are checked"),
     ],
 )
 def test_what_is_not_honoured_is_named_with_its_reason(section, key, value, why):
@@ -82,3 +86,76 @@ def test_switching_host_keys_off_is_noticed(word):
 def test_a_broken_file_is_refused():
     with pytest.raises(InvalidInputError):
         read("forks = 3\n")
+
+
+def known() -> list[tuple[str, str]]:
+    """Every setting of an ansible.cfg that the ansible-core that is here knows."""
+    spec = find_spec("ansible")
+    assert spec
+    assert spec.origin
+    text = (Path(spec.origin).parent / "config/base.yml").read_text()
+    options = yaml.load(text, Loader=yaml.CSafeLoader).values()
+    return sorted({(one["section"], one["key"]) for option in options for one in option.get("ini") or ()})
+
+
+def fates(section: str, key: str) -> list[str]:
+    """What becomes of a setting: one thing, and one alone."""
+    by_value = section == "defaults" and key in {"strategy", "transport", "inventory"}
+    ignored = read(f"[{section}]\n{key} = something\n").ignored
+    named = any(line.startswith(f"[{section}] {key} is not honoured: ") for line in ignored)
+    quiet = key in _settings.HARMLESS.get(section, ()) or section in _settings.HARMLESS_SECTIONS
+    found = {
+        "honoured": key in _settings.HONOURED.get(section, ()),
+        "searched": section == "defaults" and key in _settings.FOLDERS,
+        "read with the inventory": key in _settings.READING.get(section, ()),
+        "harmless": quiet,
+        "named": named and _settings.OTHER not in ignored[0] and not by_value,
+        "by its value": by_value,
+    }
+    return [fate for fate, holds in found.items() if holds]
+
+
+@pytest.mark.parametrize(("section", "key"), known())
+def test_each_setting_that_ansible_core_knows_is_honoured_harmless_or_named_with_its_own_reason(section, key):
+    assert len(fates(section, key)) == 1, fates(section, key)
+
+
+def test_what_is_called_harmless_or_read_with_the_inventory_is_never_handed_to_a_run():
+    for section, keys in (*_settings.HARMLESS.items(), *_settings.READING.items()):
+        said = read(f"[{section}]\n" + "".join(f"{key} = x\n" for key in sorted(keys)))
+        assert (said.honoured, said.folders, said.ignored) == ({}, {}, ())
+
+
+@pytest.mark.parametrize("key", ["retry_files_enabled", "verbosity"])
+def test_what_says_what_a_run_does_anyway_is_named_only_where_it_asks_for_more(key):
+    assert read(f"[defaults]\n{key} = 0\n").ignored == ()
+    assert read(f"[defaults]\n{key} = 1\n").ignored != ()
+
+
+def test_the_mark_of_managed_files_is_honoured_in_several_lines_and_opens_no_section():
+    said = read("[defaults]\nansible_managed = Ours\n  [defaults]\n\n  log_path = /x\n")
+    assert said.honoured == {"defaults": {"ansible_managed": "Ours\n[defaults]\n\nlog_path = /x"}}
+    assert read(layout.render_config(said.honoured)) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Ansible managed, hands off 100 %", ""),
+        ("from {file}", "place, owner or time"),
+        ("%Y-%m-%d", "place, owner or time"),
+        ("{{ lookup('pipe', 'hostname') }}", "lookup pipe"),
+    ],
+)
+def test_what_a_mark_of_managed_files_takes_from_elsewhere_is_named(text, told):
+    ignored = read(f"[defaults]\nansible_managed = {text}\n").ignored
+    assert told in "\n".join(ignored)
+    assert bool(ignored) == bool(told)
+
+
+def test_another_inventory_than_the_workspaces_is_named():
+    said = read("[defaults]\ninventory = ./hosts, inventories/two.yml\n")
+    assert list(_config.other(said, ("hosts", "inventories/two.yml"))) == []
+    (line,) = _config.other(said, ("inventories/hosts.yml",))
+    assert "it names hosts, inventories/two.yml, and itmp.yml or -i inventories/hosts.yml" in line
+    assert list(_config.other(read(""), ("inventories/hosts.yml",))) == []
