@@ -83,17 +83,17 @@ TURN_LOCAL = """\
 - {name: Turn, ansible.builtin.set_fact: {ansible_connection: local}}
 - {name: Unseen, ansible.builtin.raw: "sh {{ host_root }}/act unseen", ignore_errors: true}
 - {name: Turn back, ansible.builtin.set_fact: {ansible_connection: ssh}}
-- {name: On, ansible.builtin.raw: "sh {{ host_root }}/act on"}
+- {name: Go on, ansible.builtin.raw: "sh {{ host_root }}/act more"}
 """
 TURN_PORT = """\
 - block:
     - name: Unseen
       ansible.builtin.raw: sh {{ hostvars['web2'].host_root }}/act {{ item.do }}
-      vars: {ansible_port: "{{ hostvars[item.on].ansible_port }}"}
-      loop: [{on: web2, do: unseen}, {on: web1, do: on}]
+      vars: {ansible_port: "{{ hostvars[item.at].ansible_port }}"}
+      loop: [{at: web2, do: unseen}, {at: web1, do: more}]
       no_log: true
   rescue:
-    - {name: On, ansible.builtin.raw: "sh {{ host_root }}/act on"}
+    - {name: Go on, ansible.builtin.raw: "sh {{ host_root }}/act more"}
 """
 SITE_HOST = f"""{BEGIN}
     - {{name: Add, ansible.builtin.add_host: {{name: "{{{{ 'we' ~ 'b3' }}}}", groups: chosen}}}}
@@ -107,7 +107,7 @@ SITE_DELEGATE = f"""{BEGIN}
       ansible.builtin.raw: sh {{{{ hostvars['web3'].host_root }}}}/act unseen
       delegate_to: "{{{{ neighbour }}}}"
       ignore_errors: true
-    - {{name: On, ansible.builtin.raw: "sh {{{{ host_root }}}}/act on"}}
+    - {{name: Go on, ansible.builtin.raw: "sh {{{{ host_root }}}}/act more"}}
 """
 SITE_MODULE = f"""{BEGIN}
     - name: The host reaches back, as one with an account here could, and changes a file that is laid out for this slice
