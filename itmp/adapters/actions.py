@@ -6,16 +6,18 @@ A UNIX stream socket in a private folder carries JSON lines, one answer per mess
 |---|---|
 | `{"m":"hello","token":…,"role":…}` (first, once) | `{"ok":true}` |
 | `{"m":"before", <fields of Action>}` | `{"ok":true}` once the observer has returned, or as below |
+| `{"m":"outside", <fields of Action>}`, with `outside` | refused, and with it every later `before` |
 | `{"m":"after", <fields of ActionResult>}` | `{"ok":true}` |
 | `{"m":"secret","name":…}` | `{"ok":true,"value":…}` |
 | `{"m":"mask","values":[…]}` (null: withhold all) | `{"ok":true}` once every later result is masked |
 | any of these, refused | `{"ok":false,"why":…}` |
 
-Rules kept here: an action is acknowledged only after `Observer.before` has returned; after the first refusal
-every later `before` is refused; results of actions that were already acknowledged are still recorded, unless
-recording itself failed. One thread calls the observer. A peer must have our uid and know the token; a message
-that is not of this protocol ends its connection, and a client that loses its connection before an
-acknowledgement must not act.
+Rules kept here: an action is acknowledged only after `Observer.before` has returned; after the first refusal every
+later `before` is refused; results of actions that were already acknowledged are still recorded, unless recording
+itself failed. What a peer says to lie outside the plan reaches the observer as that: a message that does not say
+how is none of this protocol; any peer may say it, since it only ends the run. One thread calls the observer. A
+peer must have our uid and know the token; a message that is not of this protocol ends its connection, and a client
+that loses its connection before an acknowledgement must not act.
 
 Secrets cross this socket and never its messages' errors. The client imports nothing but the standard library,
 because it is loaded into Ansible's and the Pulumi provider's processes.
@@ -105,6 +107,10 @@ class ActionClient:
     def before(self, action: "Action | Mapping[str, Any]") -> None:
         """Return once `action` may happen."""
         self._ask({"m": "before", **_fields(action)})
+
+    def outside(self, action: "Action | Mapping[str, Any]") -> None:
+        """Have it refused and recorded that `action` would leave the plan; its `outside` says how."""
+        self._ask({"m": "outside", **_fields(action)})
 
     def after(self, result: "ActionResult | Mapping[str, Any]") -> None:
         """Return once the executor has taken `result`."""
@@ -282,6 +288,8 @@ class ActionServer:
         match kind:
             case "before":
                 return self._before(message)
+            case "outside":
+                return self._outside(message)
             case "after":
                 return self._after(message)
             case "secret":
@@ -298,6 +306,11 @@ class ActionServer:
         if not self._refusal:
             self._guarded(lambda: self._observer.before(action))
         return {"ok": False, "why": self._refusal} if self._refusal else {"ok": True}
+
+    def _outside(self, fields: dict[str, Any]) -> dict[str, Any]:
+        if not str(fields["outside"]).strip():
+            raise ValueError("it says nothing to be outside")
+        return self._before(fields)
 
     def _after(self, fields: dict[str, Any]) -> dict[str, Any]:
         from itmp.execution.doors import ActionResult  # noqa: PLC0415 -- as in _before

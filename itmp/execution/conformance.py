@@ -1,13 +1,15 @@
 """What is about to happen must be what was approved.
 
 Rules kept here, for each action, before it happens:
-1. its target belongs to the slice, and a delegate was declared;
+1. its target belongs to the slice, a delegate was declared, and the runner has not found by itself that it lies
+   outside the plan (a connection that leads elsewhere): from whatever file the action comes;
 2. Ansible: (path, line, action) is in the step's expected work. Only where the plan says that a dynamic
    include is opaque may a task come from another artifact of the plan, and never from a file whose tasks are
    all known;
 3. Pulumi: the operation on that resource is one of the plan's.
-The first rule that is broken raises `ConformanceError`, which says after which approved line the plan was left,
-and what to declare where a declaration would have allowed it.
+The first rule that is broken raises `ConformanceError`, which says after which approved line the plan was left, or
+before which one where the host had not acted yet in the slice, and what to declare where a declaration would have
+allowed it.
 """
 
 from typing import Final, assert_never
@@ -18,6 +20,7 @@ from itmp.plan import AnsibleStep, AskStep, CheckStep, LeafStep, Plan, PulumiSte
 
 _AGAIN: Final = "Then plan and approve again."
 _COMPARE: Final = "Compare `itmp show` with the playbook, correct it, plan and approve again."
+_WAY: Final = f"Where that host is meant to be reached like this, the inventory must say so. {_AGAIN}"
 _PROJECT: Final = "project/"
 # How one planned operation of the engine is reported while it is carried out.
 _STAGES: Final = {"replace": frozenset({"replace", "create-replacement", "delete-replaced"})}
@@ -40,6 +43,7 @@ class Conformance:
         step: LeafStep = part.step
         self._part = part
         self._last: dict[str, str] = {}
+        self._first = ""
         self._targets = frozenset(targets(part))
         self._delegates = self._targets
         self._work: frozenset[tuple[str, int, str]] = frozenset()
@@ -64,6 +68,8 @@ class Conformance:
 
     def _index(self, plan: Plan, step: AnsibleStep) -> None:
         self._delegates |= frozenset(step.delegates)
+        begin = [f"{task.path}:{task.line}" for task in step.expected if task.section != "handler"]
+        self._first = (*begin, step.playbook)[0]
         facts = [task for task in step.expected if task.section == "facts"]
         self._work = frozenset((task.path, task.line, task.action) for task in step.expected) | frozenset(
             (task.path, task.line, action) for task in facts for action in _FACTS
@@ -86,6 +92,8 @@ class Conformance:
         elif action.delegate and action.delegate not in self._delegates:
             do = f"List it under `delegates:` of step {step.id}. {_AGAIN}"
             self._refuse(action, f"delegation to {action.delegate!r:.120} was not declared", do)
+        elif action.outside:
+            self._refuse(action, action.outside[:300], _WAY)
         elif isinstance(step, AnsibleStep):
             if not self._expected(action):
                 what = f"{action.action!r:.120} at {action.path!r:.200}:{action.line} was not approved"
@@ -96,13 +104,18 @@ class Conformance:
         return (action.path, action.line, action.action) in self._work or action.path in self._unknown
 
     def _refuse(self, action: Action, why: str, do: str) -> None:
-        left = self._last.get(action.host, "")
-        at = f" at {action.path}:{action.line}" if action.path and "was not approved" not in why else ""
+        at = f" at {action.path}:{action.line}" if action.path and do != _COMPARE else ""
         raise ConformanceError(
-            f"outside the approved plan: {why}{at[:300]}" + (f", after {left[:300]}" if left else ""),
+            f"outside the approved plan: {why}{at[:300]}{self._left(action)[:300]}",
             where=f"{self._part.key} on {action.host}"[:300],
             do=f"It was not done. {do}",
         )
+
+    def _left(self, action: Action) -> str:
+        last = self._last.get(action.host)
+        if last == f"{action.path}:{action.line}":  # it had been asked for before its connection was known
+            return ""
+        return f", after {last}" if last else f", before {self._first}" if self._first else ""
 
 
 def conform(plan: Plan, part: Slice, action: Action) -> None:

@@ -54,7 +54,8 @@ class Slice:
 class Action:
     """What is about to happen: `action` (FQCN or engine op) on `host` (or urn), from `path`:`line`.
 
-    `id` is the runner's own id for it (task uuid + host, or urn) and pairs it with its result.
+    `id` is the runner's own id for it (task uuid + host, or urn) and pairs it with its result. `outside` says what the
+    runner itself has found to lie outside the plan and has not done: it asks so that this is refused and recorded.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Action:
     line: int = 0
     name: str = ""
     delegate: str = ""
+    outside: str = ""
     before: Mapping[str, Any] = field(default_factory=dict)
     after: Mapping[str, Any] = field(default_factory=dict)
 

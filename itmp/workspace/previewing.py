@@ -26,6 +26,7 @@ from itmp.canonical import Digest, digest, dumps
 from itmp.change import World, moved_since
 from itmp.errors import Error, EvidenceInvalidError
 from itmp.execution import conform
+from itmp.execution.conformance import Conformance
 from itmp.execution.doors import Action, ActionResult, Phase, Room, Slice
 from itmp.plan import AnsibleStep, AskStep, CheckStep, Host, Plan, PulumiStep, WaitStep, all_steps
 from itmp.signing import Signed, Statement
@@ -110,11 +111,16 @@ class _Eye:
         self.seen: list[Seen] = []
         self.part: Slice | None = None
         self._plan = plan
+        self._rules: Conformance | None = None
+
+    def begin(self, part: Slice) -> None:
+        """Turn to the next step."""
+        self.part, self._rules = part, Conformance(self._plan, part)
 
     def before(self, action: Action) -> None:
         """Return when the action is the plan's."""
-        assert self.part is not None  # noqa: S101 - set before each step
-        conform(self._plan, self.part, action)
+        assert self._rules is not None  # noqa: S101 - set before each step
+        self._rules.check(action)
 
     def after(self, result: ActionResult) -> None:
         """Keep what would happen."""
@@ -150,7 +156,8 @@ class _Eye:
 
 
 def _one(place: Workspace, plan: Plan, part: Slice, *, room: Room, eye: _Eye) -> tuple[str, ...]:
-    eye.part, step, before = part, part.step, len(eye.seen)
+    eye.begin(part)
+    step, before = part.step, len(eye.seen)
     try:
         if isinstance(step, CheckStep):
             _check(plan, part, step, eye)

@@ -43,14 +43,14 @@ def test_no_variable_and_no_template_leads_a_task_astray(world, tmp_path):
         assert recorder.outcomes(name) == {"web1": "failed", "web2": "failed"}, name
     assert {r.delegate for r in recorder.results if r.name == "Delegate here"} == {"localhost"}
     assert sorted(path.name for path in mark.iterdir()) == ["gone-web1", "gone-web2"]
-    asked = {action.action for action in recorder.actions}
+    asked = {action.outside for action in recorder.actions}
     assert {"delegation to 'localhost'", "a local connection for 'web1'"} <= asked
 
 
 @pytest.mark.fleet
 def test_what_leads_astray_is_asked_for_and_the_refusal_ends_the_play(world, tmp_path):
     def veto(action):
-        if action.action.startswith("delegation to"):
+        if action.outside.startswith("delegation to"):
             raise RefusedError("not in the plan")
 
     recorder = Recorder(veto=veto)

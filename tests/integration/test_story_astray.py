@@ -2,8 +2,10 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from places import Place
 
 from itmp import evidence
@@ -59,3 +61,117 @@ def test_tasks_of_a_file_outside_the_plan_are_denied_and_the_log_says_what_was_l
             call, cwd=place.root, env=place.environ, capture_output=True, text=True, timeout=240, check=False
         )
         assert found.returncode == 0, found.stdout + found.stderr
+
+
+def book(step: dict[str, Any]) -> str:
+    document = {**yaml.safe_load(RUNBOOK), "steps": [{"id": "site", "playbook": "site", **step}]}
+    text: str = yaml.safe_dump(document, sort_keys=False)
+    return text
+
+
+BEGIN = """\
+- hosts: web1
+  gather_facts: false
+  vars: {which: "{{ 'turn' }}"}
+  tasks:
+    - {name: Approved, ansible.builtin.raw: "sh {{ host_root }}/act approved"}
+"""
+SITE_TURN = f"""{BEGIN}
+    - {{name: Turn, ansible.builtin.include_tasks: "tasks/{{{{ which }}}}.yml"}}
+"""
+TURN_LOCAL = """\
+- {name: Turn, ansible.builtin.set_fact: {ansible_connection: local}}
+- {name: Unseen, ansible.builtin.raw: "sh {{ host_root }}/act unseen", ignore_errors: true}
+- {name: Turn back, ansible.builtin.set_fact: {ansible_connection: ssh}}
+- {name: Go on, ansible.builtin.raw: "sh {{ host_root }}/act more"}
+"""
+TURN_PORT = """\
+- block:
+    - name: Unseen
+      ansible.builtin.raw: sh {{ hostvars['web2'].host_root }}/act {{ item.do }}
+      vars: {ansible_port: "{{ hostvars[item.at].ansible_port }}"}
+      loop: [{at: web2, do: unseen}, {at: web1, do: more}]
+      no_log: true
+  rescue:
+    - {name: Go on, ansible.builtin.raw: "sh {{ host_root }}/act more"}
+"""
+SITE_HOST = f"""{BEGIN}
+    - {{name: Add, ansible.builtin.add_host: {{name: "{{{{ 'we' ~ 'b3' }}}}", groups: chosen}}}}
+- hosts: chosen
+  gather_facts: false
+  tasks: [{{name: Unseen, ansible.builtin.raw: "sh {{{{ host_root }}}}/act unseen"}}]
+"""
+SITE_DELEGATE = f"""{BEGIN}
+    - {{name: Find, ansible.builtin.set_fact: {{neighbour: "{{{{ 'we' ~ 'b3' }}}}"}}}}
+    - name: Unseen
+      ansible.builtin.raw: sh {{{{ hostvars['web3'].host_root }}}}/act unseen
+      delegate_to: "{{{{ neighbour }}}}"
+      ignore_errors: true
+    - {{name: Go on, ansible.builtin.raw: "sh {{{{ host_root }}}}/act more"}}
+"""
+SITE_MODULE = f"""{BEGIN}
+    - name: The host reaches back, as one with an account here could, and changes a file that is laid out for this slice
+      ansible.builtin.raw: "sed -i s/builtin.raw/builtin.command/ {{{{ playbook_dir }}}}/tasks/turn.yml"
+    - {{name: Turn, ansible.builtin.include_tasks: tasks/turn.yml}}
+"""
+TURN_MODULE = """\
+- {name: Unseen, ansible.builtin.raw: "sh {{ host_root }}/act unseen"}
+"""
+ASTRAY = {
+    "connection": (
+        {},
+        SITE_TURN,
+        TURN_LOCAL,
+        "a local connection for 'web1' at project/playbooks/tasks/turn.yml:2",
+    ),
+    "port": (
+        {},
+        SITE_TURN,
+        TURN_PORT,
+        "a connection to 127.0.0.1 port {port} for 'web1' at project/playbooks/tasks/turn.yml:2",
+    ),
+    "host": (
+        {"adds": ["web2"]},
+        SITE_HOST,
+        TURN_LOCAL,
+        "'web3' is not a target of site at project/playbooks/site.yml:7, before project/playbooks/site.yml:5",
+    ),
+    "delegate": (
+        {"delegates": ["lb1"]},
+        SITE_DELEGATE,
+        TURN_LOCAL,
+        "delegation to 'web3' was not declared at project/playbooks/site.yml:8",
+    ),
+    "module": (
+        {},
+        SITE_MODULE,
+        TURN_MODULE,
+        "'ansible.builtin.command' at 'project/playbooks/tasks/turn.yml':1 was not approved, after project/playbooks/site.yml:9",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ASTRAY)
+def test_an_unexpected_connection_host_delegate_or_module_stops_the_run_and_stands_in_the_log(
+    place: Place, case: str
+) -> None:
+    """Neither `ignore_errors`, nor a rescue, a loop or `no_log` makes the play go on, from an opaque file either."""
+    step, site, turn, why = ASTRAY[case]
+    why = f"outside the approved plan: {why.format(port=place.fleet.host('web2').port)}"
+    place.write("playbooks/site.yml", site)
+    place.write("playbooks/tasks/turn.yml", turn)
+    change = place.ready(book(step))
+    assert place.run(change, expect=15)["hosts"]["web1"] == "failed"
+    approved = ["begin approved", "end approved"]
+    assert place.journals() == {"web1": approved, "web2": [], "web3": []}
+    leaves = [leaf.event for leaf in place.leaves(change)]
+    where = "web3" if case == "host" else "web1"
+    assert [event.data["why"] for event in leaves if event.type == "run.stopped"] == [
+        f"site on {where}: {why}"
+    ]
+    shown = [one for one in place.json("logs", change, "--failed")["entries"] if one["outcome"] == "denied"]
+    # Of a host that the slice does not hold, the run's end alone tells.
+    assert [(one["host"], one["what"]) for one in shown] == (
+        [] if case == "host" else [("web1", f"Unseen: {why}")]
+    )
+    assert place.sound()

@@ -5,11 +5,12 @@ connection variables get their values. Rules kept here, each before anything is 
 a task acts on its host, or on a delegate of the slice; SSH goes to the address and port that the plan froze
 for that host; a local connection, which acts on the executor's own machine, is used only where the plan
 shows it: on `localhost`, by the keyword `connection`, or by a host's own inventory variable; another connection
-plugin only by that keyword or for the hosts that the plan says it reaches.
+plugin only by that keyword or for the hosts that the plan says it reaches. The worker itself tells the executor
+of what breaks them: neither `no_log`, nor a loop, nor what a play makes of its failures hides it.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -64,16 +65,23 @@ class Bounds:
         return ""
 
 
-def hold(bounds: Bounds) -> None:
-    """Make every task of this process and its workers keep `bounds`; a task that breaks them fails unbegun."""
+def hold(bounds: Bounds, tell: Callable[[Any, Any, str], None]) -> None:
+    """Make every task of this process and its workers keep `bounds`; a task that breaks them fails unbegun.
+
+    `tell` tells the executor of host, task and what is wrong. Later items of a loop are not begun either.
+    """
     settle = TaskExecutor._set_connection_options  # noqa: SLF001 -- where host, delegate and options are settled
+    found: list[str] = []  # by this worker, which has one task on one host
 
     def held(self: Any, variables: Any, templar: Any) -> Any:
         keyword = str(self._task.connection or "")
         settled = settle(self, variables, templar)
         what = bounds.broken(self._host.name, str(self._task.delegate_to or ""), keyword, self._connection)
-        if what:
-            raise AnsibleError(MARK + what)
+        if what and not found:
+            found.append(what)
+            tell(self._host, self._task, what)
+        if found:
+            raise AnsibleError(MARK + found[0])
         return settled
 
     TaskExecutor._set_connection_options = held  # noqa: SLF001 -- as above; Ansible has no hook there

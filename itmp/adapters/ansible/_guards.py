@@ -49,7 +49,11 @@ _VARS_FOLDERS: Final = frozenset({"group_vars", "host_vars", "vars", "defaults"}
 _ENCRYPT_DO: Final = (
     "Encrypt it with ansible-vault, pass it as a secret of the step, or list it in `public_vars`."
 )
-_KEYS_DO: Final = "Remove it: pin the host's key in inventories/known_hosts (itmp hosts scan)."
+_PROGRAMS_DO: Final = "Remove it: a plan reaches its hosts by ssh as it is, and by their pinned keys."
+_KEYS_DO: Final = (
+    "Remove it: pin the host's key in inventories/known_hosts (itmp hosts scan). Or have the policy allow it in "
+    "writing: `limits.unpinned_hosts: allow`."
+)
 KEYS: Final = "changes how host keys are checked"
 CLEAR: Final = "is named like a secret and stands in clear"
 CONTROL: Final = "takes the plan's control over host key checking away"
@@ -175,8 +179,11 @@ class _Variable:
 
     def problems(self, public: frozenset[str]) -> Iterator[Problem]:
         if self.name in _FORBIDDEN:
-            do = _ARGUMENTS_DO if "proxy" in self.name else _KEYS_DO
-            yield self._problem(CONTROL if "checking" in self.name else _PROGRAMS, do)
+            if "checking" in self.name:
+                yield self._problem(CONTROL, _KEYS_DO)
+            else:
+                do = _ARGUMENTS_DO if "proxy" in self.name else _PROGRAMS_DO
+                yield self._problem(_PROGRAMS, do)
         elif _SSH_OPTIONS.match(self.name) and _WEAKENS.search(self.value):
             yield self._problem(KEYS, _KEYS_DO)
         elif self.name in FURTHER and self.value and not self._settled():

@@ -293,6 +293,7 @@ class _Masked:
                 name=one_line(self._masker.text(action.name)),
                 action=self._plain(action.action),
                 delegate=self._plain(action.delegate),
+                outside=one_line(self._masker.text(action.outside)),
             )
         )
 

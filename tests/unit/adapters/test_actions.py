@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import socket
 import tempfile
@@ -125,6 +126,8 @@ def test_a_stranger_without_the_token_is_not_heard(serve):
         b"\xff\n",
         b'{"m":"before","id":"1"}\n',
         b'{"m":"before","extra":1,"id":"1","host":"h","action":"a"}\n',
+        b'{"m":"outside","id":"1","host":"h","action":"a"}\n',
+        b'{"m":"outside","id":"1","host":"h","action":"a","outside":" "}\n',
     ],
 )
 def test_a_broken_message_ends_the_connection_and_the_slice(serve, line):
@@ -175,6 +178,23 @@ def test_a_value_that_nobody_masks_is_refused(serve):
     with pytest.raises(ActionRefusedError, match="nothing is masked"):
         peer.mask(["sesame"])
     peer.close()
+
+
+def test_a_worker_beside_ansible_may_say_that_something_lies_outside_and_that_ends_the_run(serve):
+    observer = Watching()
+    server = serve(observer)
+    real = ActionClient(str(server.path), token=TOKEN, role="ansible", timeout=10)
+    worker, said = client(server), dataclasses.replace(ACTION, outside="a local connection")
+    worker.outside(said)
+    assert observer.seen == [said]
+    observer.fail_before = RefusedError("outside the plan")
+    with pytest.raises(ActionRefusedError, match="outside the plan"):
+        worker.outside(said)
+    observer.fail_before = None
+    with pytest.raises(ActionRefusedError, match="outside the plan"):
+        real.before(ACTION)
+    real.close()
+    worker.close()
 
 
 def test_beside_ansible_nobody_acts_and_nobody_speaks_for_it(serve):

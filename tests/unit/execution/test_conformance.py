@@ -114,7 +114,34 @@ def said(*wanted: Action) -> str:
 
 def test_a_refusal_names_the_line_after_which_the_plan_was_left() -> None:
     assert ", after project/restart.yml:2 " in said(action(), action(line=3))
-    assert ", after" not in said(action(host="web2"), action(line=3))
+    assert ", before project/restart.yml:1 " in said(action(host="web2"), action(line=3))
+    assert ", before project/restart.yml:1 " in said(action(host="fresh"))
+
+
+def test_a_step_without_tasks_of_its_own_was_left_before_its_playbook() -> None:
+    handlers = tuple(task for task in STEP.expected if task.section == "handler")
+    step = dataclasses.replace(STEP, expected=handlers)
+    with pytest.raises(ConformanceError, match=r", before project/restart\.yml\n"):
+        conform(plan([step]), Slice(key="restart", step=step, hosts=WEB), action())
+
+
+@pytest.mark.parametrize("path", ["project/restart.yml", "project/roles/web/tasks/main.yml"])
+def test_what_a_runner_finds_outside_the_plan_is_refused_from_every_file(path) -> None:
+    for name in ("restart", "opaque"):
+        rules = Conformance(PLAN, part(name, *WEB))
+        with pytest.raises(ConformanceError, match=r"a local connection for 'web1' at .*, before") as caught:
+            rules.check(action(path=path, outside="a local connection for 'web1'"))
+        assert "the inventory must say so" in str(caught.value.do)
+
+
+def test_a_task_that_was_asked_for_before_is_left_at_its_own_line() -> None:
+    outside = said(action(), action(outside="a connection to 10.0.0.9 port 22 for 'web1'"))
+    assert " for 'web1' at project/restart.yml:2 It was not done. Where" in outside
+
+
+def test_what_lies_outside_over_a_delegate_is_refused_even_where_that_delegate_is_declared() -> None:
+    assert "a connection to 10.0.0.9" in said(action(delegate="lb1", outside="a connection to 10.0.0.9"))
+    assert "under `delegates:`" in said(action(delegate="db1", outside="delegation to 'db1'"))
 
 
 def test_a_refusal_says_what_to_declare() -> None:

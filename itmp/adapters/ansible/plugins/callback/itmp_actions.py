@@ -10,6 +10,7 @@ Loaded by Ansible, in Ansible's main process. It sends plain values; masking hap
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -48,7 +49,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
         self._draining = False
         try:
             self._bounds = _bounds.Bounds.read(Path(self._root))
-            _bounds.hold(self._bounds)
+            _bounds.hold(self._bounds, self._outside)
             self._owed = _handlers.read(Path(self._root))
             self._client = ActionClient.from_environment("ansible")
         except (ActionRefusedError, OSError, ValueError, KeyError) as error:
@@ -151,18 +152,13 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
         _handlers.notify_again(self._handlers, wanted, result.host, self._owed)
         data = {**(more or {}), **({"notified": notified} if notified else {}), **_preview.told(result)}
         self._send({**action, **_results.describe(result, outcome, data)})
-        if outcome == "failed":
-            self._outside(action, result)
 
-    def _outside(self, action: dict[str, Any], result: Any) -> None:
-        """Ask for what a worker found to lie outside the plan and did not do: the executor refuses and records it."""
-        _, found, what = str(result.result.get("msg") or "").partition(_bounds.MARK)
-        if found:
-            try:
-                self._client.before({**action, "id": f"{action['id']}!", "action": what})
-            except ActionRefusedError as error:
-                self._drain()
-                self._end(error)
+    def _outside(self, host: Any, task: Any, what: str) -> None:
+        """Tell, in a worker, what lies outside the plan and is not done; its task fails, whatever the answer."""
+        action = self._describe(host, task)
+        with suppress(ActionRefusedError):
+            client = ActionClient.from_environment("bounds")
+            client.outside({**action, "id": f"{action['id']}!", "outside": what})
 
     def _send(self, result: dict[str, Any]) -> None:
         try:
