@@ -25,6 +25,21 @@ class RunStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunStands:
+    """Where the run stands, all its attempts together: told when one is taken up, and after each slice.
+
+    `done` slices have nothing left to do; `failed` are the targets that count as failed, as a budget counts them.
+    `hosts` says how each target stands when a run is taken up (`not_reached`: to come); after a slice it is empty,
+    because the slice's own events have said it.
+    """
+
+    done: int
+    failed: tuple[str, ...]
+    hosts: Mapping[str, HostState] = field(default_factory=dict)
+    event: Literal["run.stands"] = "run.stands"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunWaiting:
     """Nothing was done yet: `change` holds `target`, and we wait for its end."""
 
@@ -145,6 +160,7 @@ class RunFinished:
 
 RunEvent: TypeAlias = (
     RunStarted
+    | RunStands
     | RunWaiting
     | SliceStarted
     | SlicePassed
