@@ -49,7 +49,7 @@ def test_who_follows_a_resume_hears_where_it_stands_as_the_run_tells_it(place: P
     change = place.ready(rolling("one", batches=(1,), max_failures=1))
     first = place.start("run", change, "--key", "alice")
     place.until("web2", "begin one")
-    place.itmp("stop", change, "--key", "alice", expect=0)
+    place.itmp("stop", change, "--reason", "enough", "--key", "alice", expect=0)
     place.let_go("web2", "one")
     place.ended(first)
     place.hold("web3", "one")
