@@ -71,7 +71,7 @@ class Board:
         from itmp.workspace import events as e  # noqa: PLC0415 - help stays fast
 
         match event:
-            case e.RunStarted() | e.RunStands() | e.SlicePassed():
+            case e.RunStarted() | e.RunStands() | e.SlicePassed() | e.RunWarned():
                 self._account(event, now)
             case e.SliceStarted():
                 self.slice, self.title, self.inside = event.slice, event.title, event.hosts
@@ -96,8 +96,8 @@ class Board:
             case _ as never:
                 assert_never(never)
 
-    def _account(self, event: "e.RunStarted | e.RunStands | e.SlicePassed", now: float) -> None:
-        """Believe the run in what it has counted; what it passes over stands in its next count."""
+    def _account(self, event: "e.RunStarted | e.RunStands | e.SlicePassed | e.RunWarned", now: float) -> None:
+        """Believe the run in what it has counted; what it passes over stands in its next count, a warning above."""
         from itmp.workspace import events as e  # noqa: PLC0415 - as above
 
         if isinstance(event, e.RunStarted):

@@ -42,7 +42,7 @@ class Narrator:
             case e.SliceStarted():
                 place = f"[{self._done + 1}/{self._total}]" if event.phase == "do" else "[undo]"
                 self._say(_err(f"{place} {safe(event.title)}", "bold") + f"  {_some(event.hosts)}")
-            case e.SlicePassed() | e.AskStarted() | e.WaitStarted() | e.RunWaiting():
+            case e.SlicePassed() | e.AskStarted() | e.WaitStarted() | e.RunWaiting() | e.RunWarned():
                 self._word(event)
             case e.ActionFinished():
                 if self._verbose or event.outcome not in self._quiet:
@@ -75,12 +75,18 @@ class Narrator:
         if event.hosts:
             self._say(f"    {event.done} of {self._total} slices done before  {_counts(event.hosts)}")
 
-    def _word(self, event: "e.SlicePassed | e.AskStarted | e.WaitStarted | e.RunWaiting") -> None:
+    def _word(
+        self, event: "e.SlicePassed | e.AskStarted | e.WaitStarted | e.RunWaiting | e.RunWarned"
+    ) -> None:
         from itmp.workspace import events as e  # noqa: PLC0415 - help stays fast
 
         match event:
             case e.RunWaiting():
                 self._say(f"waiting for {safe(event.target)}: {event.change} holds it")
+            case e.RunWarned():
+                self._say(
+                    _err("note: ", "bold") + f"{event.change} left {_some(event.targets)} unknown: {event.do}"
+                )
             case e.SlicePassed():
                 self._say(f"[{self._done + 1}/{self._total}] {safe(event.title)}  not run: {safe(event.why)}")
             case e.AskStarted():

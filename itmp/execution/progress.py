@@ -50,6 +50,19 @@ class RunWaiting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunWarned:
+    """Nothing was done yet: `change` has left `targets` so that nobody knows what became of them there.
+
+    The run goes on; `do` is what to type so that somebody knows.
+    """
+
+    change: str
+    targets: tuple[str, ...]
+    do: str
+    event: Literal["run.warned"] = "run.warned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SliceStarted:
     """A slice's intent is durable and its effect begins."""
 
@@ -162,6 +175,7 @@ RunEvent: TypeAlias = (
     RunStarted
     | RunStands
     | RunWaiting
+    | RunWarned
     | SliceStarted
     | SlicePassed
     | AskStarted

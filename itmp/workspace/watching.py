@@ -16,7 +16,7 @@ from itmp.errors import BusyError, InvalidInputError, NotFoundError, RejectedErr
 from itmp.workspace import changes, gatekeeping, periods, planning, statements
 from itmp.workspace.answering import asking, commands, role_to_answer, to_answer, told
 from itmp.workspace.glancing import ENDED, Glances
-from itmp.workspace.leftover import GONE, NOBODY, is_gone, reconciling
+from itmp.workspace.leftover import GONE, NOBODY, is_gone, left_by_others, reconciling, told_of
 from itmp.workspace.noticing import Notice, is_held
 from itmp.workspace.place import Workspace
 from itmp.workspace.policies import policy_test
@@ -137,16 +137,26 @@ def change_story(place: Workspace, name: str) -> "Story":
     now = SystemClock().now()
     if record.state not in changes.ENDED:  # what the gate would say rests on every leaf
         record = changes.skimmed(place, record.id, now)
-    return Story(record, _judged(place, record, now), _asks(place, record), gone=is_gone(place, record))
+    over = record.state in changes.ENDED
+    notes = () if over else tuple(map(told_of, left_by_others(place, record)))
+    checks, asks = _judged(place, record, now), _asks(place, record)
+    return Story(record, checks, asks, gone=is_gone(place, record), notes=notes)
 
 
 class Story:
     """A change for a reader: `lines` for people, `to_json` for machines."""
 
     def __init__(
-        self, record: ChangeRecord, checks: tuple[dict[str, Any], ...], asks: str, *, gone: bool = False
+        self,
+        record: ChangeRecord,
+        checks: tuple[dict[str, Any], ...],
+        asks: str,
+        *,
+        gone: bool = False,
+        notes: tuple[str, ...] = (),
     ) -> None:
-        self._record, self._checks, self._asks, self._gone = record, checks, asks, gone
+        self._record, self._checks, self._asks = record, checks, asks
+        self._gone, self._notes = gone, notes
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -170,6 +180,7 @@ class Story:
         lines += [f"  run        {run.id}  {run.state}{self._left(run)}" for run in record.runs]
         lines += [f"  refused    {record.refusals} times"] if record.refusals else []
         lines += [f"  finding    leaf {finding.index}: {finding.why}" for finding in record.findings]
+        lines += [f"  note       {note}" for note in self._notes]
         lines += [
             f"  check {check['n']}    {check['outcome']}: {check['name']}"
             + (f" ({check['why']})" if check["why"] else "")
@@ -211,6 +222,7 @@ class Story:
             "refusals": record.refusals,
             "findings": [{"index": finding.index, "why": finding.why} for finding in record.findings],
             "checks": list(self._checks),
+            "notes": list(self._notes),
         }
 
 

@@ -9,8 +9,9 @@ from itmp.adapters import posix_log
 from itmp.plan import HttpProbe, Plan
 from itmp.testing.small_plans import ansible, hosts, plan
 from itmp.testing.story import ORIGIN, Story
-from itmp.workspace import Workspace, change_story, status, wait
+from itmp.workspace import Workspace, change_story, changes, status, wait
 from itmp.workspace.holding import held
+from itmp.workspace.leftover import left_by_others
 
 TWO = hosts(2)
 PROBE = HttpProbe(url="http://web1.example/health")
@@ -74,3 +75,43 @@ def test_a_run_that_has_ended_was_not_left(tmp_path: Path, state: str) -> None:
     assert "nobody" not in told.state
     asks = [RECONCILE.format(story.change, host) for host in TWO if state == "unknown"]
     assert [line for line in told.next if "reconcile" in line] == asks
+
+
+def another(story: Story) -> str:
+    """Open and approve a second change over the same plan; return the first one's id."""
+    first, story.change = story.change, ""
+    story.open(reason="the same again")
+    story.act("approve", "bob")
+    story.log.checkpoint()
+    assert story.change != first
+    return first
+
+
+def test_what_another_change_left_unknown_is_said_with_the_command_for_it(tmp_path: Path) -> None:
+    place, story = died(tmp_path, plan([replace(ansible("one", TWO), probes={"web1": PROBE})]))
+    first = another(story)
+    record = changes.find(place, story.change)
+    (one,) = left_by_others(place, record)
+    assert (one.change, one.targets, one.do) == (first, TWO, RECONCILE.format(first, "web2"))
+    (probed,) = left_by_others(place, record, ["web1"])
+    assert (probed.targets, probed.do) == (("web1",), f"itmp resume {first}"), "its probe can tell"
+    assert left_by_others(place, record, ["web9"]) == ()
+    tale = change_story(place, story.change)
+    assert tale.to_json()["notes"] == [
+        f"{first} has left web1, web2 unknown; type: {RECONCILE.format(first, 'web2')}"
+    ]
+    assert any(line.startswith(f"  note       {first} has left") for line in tale.lines)
+
+
+def test_what_is_known_or_still_carried_out_is_nobodys_warning(tmp_path: Path) -> None:
+    place, story = died(tmp_path, plan([ansible("one", TWO)]))
+    first = another(story)
+    record = changes.find(place, story.change)
+    with held(place, first):
+        assert left_by_others(place, record) == ()
+    assert left_by_others(place, changes.find(place, first)) == (), "its own"
+    story.change = first
+    permit = story.permit(mode="resume")
+    known = {"state": "failed", "hosts": dict.fromkeys(TWO, "failed")}
+    story.say(permit, "run.finished", outcome="failed", data=known)
+    assert left_by_others(place, record) == ()
