@@ -28,7 +28,7 @@ ORDER: Final = (
     "to come",
 )
 _RANK: Final = ("unknown", "failed", "unreachable", "not_reached", "changed", "ok", "skipped")
-_COMING: Final = {"not_reached": "to come"}
+COMING: Final = {"not_reached": "to come"}
 """What a run that goes on says of a host that it has yet to reach."""
 _BAR: Final = 24
 _MOST: Final = 6
@@ -105,7 +105,7 @@ class Board:
             self.hosts = dict.fromkeys(event.hosts, "to come")
         elif isinstance(event, e.RunStands):
             self.done, self.failed, self.working = event.done, set(event.failed), False
-            self.hosts |= {host: _COMING.get(state, state) for host, state in event.hosts.items()}
+            self.hosts |= {host: COMING.get(state, state) for host, state in event.hosts.items()}
 
     def _halts(self, event: "e.RunStopped | e.RunWaiting | e.AskStarted | e.WaitStarted") -> None:
         """Take note of what keeps the run from acting."""

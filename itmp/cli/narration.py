@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, assert_never
 
+from itmp.cli.board import COMING
 from itmp.cli.printing import colour, safe, say
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ class Narrator:
             return
         self._done = event.done
         if event.hosts:
-            self._say(f"    {event.done} of {self._total} slices done before  {_counts(event.hosts)}")
+            stand = {host: COMING.get(state, state) for host, state in event.hosts.items()}
+            self._say(f"    {event.done} of {self._total} slices done before  {_counts(stand)}")
 
     def _word(
         self, event: "e.SlicePassed | e.AskStarted | e.WaitStarted | e.RunWaiting | e.RunWarned"
