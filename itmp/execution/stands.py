@@ -14,7 +14,7 @@ from itmp.execution.units import Unit
 
 def stands(course: Course) -> RunStands:
     """Return what is told after a slice."""
-    done = sum(unit.phase == "do" and _over(course, unit) for unit in course.units)
+    done = sum(unit.phase == "do" and _over(course, place, unit) for place, unit in enumerate(course.units))
     return RunStands(done=done, failed=tuple(sorted(course.counted)))
 
 
@@ -24,12 +24,15 @@ def taken_up(course: Course) -> RunStands:
     return RunStands(done=now.done, failed=now.failed, hosts=_hosts(course))
 
 
-def _over(course: Course, unit: Unit) -> bool:
-    """Whether nothing is left to do in `unit`: its targets have passed it, or have failed before it."""
+def _over(course: Course, place: int, unit: Unit) -> bool:
+    """Whether nothing is left to do in `unit`, the one at `place`: its targets have passed it, or failed before it."""
     states = course.done.get(unit.key, {})
-    out = frozenset() if unit.step.always else course.gone(unit)
     mine = [target for target in unit.targets if target not in course.left_out]
-    return bool(mine) and all(t in out or states.get(t, "not_reached") != "not_reached" for t in mine)
+    return bool(mine) and all(
+        states.get(target, "not_reached") != "not_reached"
+        or (not unit.step.always and place < course.out.get(target, 0))
+        for target in mine
+    )
 
 
 def _hosts(course: Course) -> Mapping[str, HostState]:
