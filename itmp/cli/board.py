@@ -1,7 +1,7 @@
 """What a run's live view shows, as plain lines: a pure fold over its events.
 
 Rules kept here: every line fits the width that is given; whatever came from a host or document is made harmless; a host
-is counted once, as it stands now.
+is counted once, as it stands now; which failures count, and how many slices are done, the run says.
 """
 
 from collections import Counter
@@ -28,6 +28,8 @@ ORDER: Final = (
     "to come",
 )
 _RANK: Final = ("unknown", "failed", "unreachable", "not_reached", "changed", "ok", "skipped")
+COMING: Final = {"not_reached": "to come"}
+"""What a run that goes on says of a host that it has yet to reach."""
 _BAR: Final = 24
 _MOST: Final = 6
 """Hosts at work that are shown one by one."""
@@ -58,6 +60,7 @@ class Board:
     slice_began: float = 0.0
     acted: Counter[str] = field(default_factory=Counter)
     done: int = 0
+    working: bool = False
     total: int = 0
     undoing: bool = False
     stopping: str = ""
@@ -68,13 +71,12 @@ class Board:
         from itmp.workspace import events as e  # noqa: PLC0415 - help stays fast
 
         match event:
-            case e.RunStarted():
-                self.began, self.total = now, event.slices
-                self.hosts = dict.fromkeys(event.hosts, "to come")
+            case e.RunStarted() | e.RunStands() | e.SlicePassed() | e.RunWarned():
+                self._account(event, now)
             case e.SliceStarted():
                 self.slice, self.title, self.inside = event.slice, event.title, event.hosts
                 self.slice_began, self.undoing = now, event.phase == "undo"
-                self.done += event.phase == "do"
+                self.working = event.phase == "do"
                 self.doing, self.acted, self.waiting = {}, Counter(), ""
             case e.ActionStarted():
                 self.doing[event.host] = (event.name or event.action, now)
@@ -89,14 +91,23 @@ class Board:
                 self.doing, self.inside, self.waiting = {}, (), ""
             case e.RunFinished():
                 self.hosts, self.doing, self.waiting = dict(event.hosts), {}, ""
-            case e.RunStopped() | e.RunWaiting() | e.SlicePassed() | e.AskStarted() | e.WaitStarted():
+            case e.RunStopped() | e.RunWaiting() | e.AskStarted() | e.WaitStarted():
                 self._halts(event)
             case _ as never:
                 assert_never(never)
 
-    def _halts(
-        self, event: "e.RunStopped | e.RunWaiting | e.SlicePassed | e.AskStarted | e.WaitStarted"
-    ) -> None:
+    def _account(self, event: "e.RunStarted | e.RunStands | e.SlicePassed | e.RunWarned", now: float) -> None:
+        """Believe the run in what it has counted; what it passes over stands in its next count, a warning above."""
+        from itmp.workspace import events as e  # noqa: PLC0415 - as above
+
+        if isinstance(event, e.RunStarted):
+            self.began, self.total = now, event.slices
+            self.hosts = dict.fromkeys(event.hosts, "to come")
+        elif isinstance(event, e.RunStands):
+            self.done, self.failed, self.working = event.done, set(event.failed), False
+            self.hosts |= {host: COMING.get(state, state) for host, state in event.hosts.items()}
+
+    def _halts(self, event: "e.RunStopped | e.RunWaiting | e.AskStarted | e.WaitStarted") -> None:
         """Take note of what keeps the run from acting."""
         from itmp.workspace import events as e  # noqa: PLC0415 - as above
 
@@ -105,8 +116,6 @@ class Board:
                 self.stopping = event.why
             case e.RunWaiting():
                 self.waiting = f"for {event.target}: {event.change} holds it"
-            case e.SlicePassed():
-                self.done += 1
             case e.AskStarted():
                 self.waiting = f"for an answer to {event.slice} ({event.answer}): {event.question}"
             case e.WaitStarted():
@@ -170,9 +179,9 @@ def cut(line: Line, width: int) -> Line:
 def _head(board: Board, now: float, width: int) -> Line:
     """The bar, how far, how long, and of what: the title last, because it is what may be cut."""
     bar = min(_BAR, max(4, width // 5))
-    full = bar * max(0, board.done - 1) // board.total if board.total else 0
+    full = bar * board.done // board.total if board.total else 0
     title = safe(board.outline.title) if board.outline else ""
-    of = f"step {board.done} of {board.total}"
+    of = f"step {board.done + board.working} of {board.total}"
     part = board.planned(board.slice)
     batch = f"  batch {part.batch} of {part.batches}" if part and part.batch else ""
     how = "undoing" if board.undoing else "stopping" if board.stopping else "running"
@@ -215,15 +224,18 @@ def _stops(board: Board) -> Line:
     part = board.planned(board.slice)
     parts = []
     if part and part.budget is not None:
-        left = part.budget - len(board.failed)
-        parts.append(
-            f"{len(board.failed)} of {part.budget} failed hosts allowed, stops at one more"
-            if left <= 0
-            else f"{len(board.failed)} failed, {left} more allowed"
-        )
+        parts.append(_allowed(len(board.failed), part.budget))
     if board.outline and board.outline.window_end:
         parts.append(f"window ends {board.outline.window_end}")
     return (Piece("  stops   "), Piece("; ".join(parts))) if parts else ()
+
+
+def _allowed(failed: int, budget: int) -> str:
+    """Say how many may still fail; failures that this step's own budget does not cover were allowed elsewhere."""
+    if failed < budget:
+        return f"{failed} failed, {budget - failed} more allowed"
+    used = f"{failed} of {budget} failed hosts allowed" if failed == budget > 0 else f"{failed} failed"
+    return f"{used}, stops at one more"
 
 
 def _next(board: Board) -> Line:

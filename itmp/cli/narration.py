@@ -8,10 +8,11 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, assert_never
 
+from itmp.cli.board import COMING
 from itmp.cli.printing import colour, safe, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from itmp.workspace import Result
     from itmp.workspace import events as e
@@ -37,16 +38,12 @@ class Narrator:
         from itmp.workspace import events as e  # noqa: PLC0415 - help stays fast
 
         match event:
-            case e.RunStarted():
-                self._total, self._change = event.slices, event.change
-                self._say(
-                    f"{event.event.partition('.')[2]}  {event.run}  change {event.change}  {len(event.hosts)} targets"
-                )
+            case e.RunStarted() | e.RunStands():
+                self._stands(event)
             case e.SliceStarted():
-                self._done += 1
-                place = f"[{self._done}/{self._total}]" if event.phase == "do" else "[undo]"
+                place = f"[{self._done + 1}/{self._total}]" if event.phase == "do" else "[undo]"
                 self._say(_err(f"{place} {safe(event.title)}", "bold") + f"  {_some(event.hosts)}")
-            case e.SlicePassed() | e.AskStarted() | e.WaitStarted() | e.RunWaiting():
+            case e.SlicePassed() | e.AskStarted() | e.WaitStarted() | e.RunWaiting() | e.RunWarned():
                 self._word(event)
             case e.ActionFinished():
                 if self._verbose or event.outcome not in self._quiet:
@@ -55,11 +52,7 @@ class Narrator:
                         f"    {_err(event.outcome.ljust(11), event.outcome)} {safe(event.host)}  {text[:WIDTH]}"
                     )
             case e.SliceFinished():
-                counted = Counter(event.states.values())
-                self._say(
-                    "    "
-                    + "  ".join(_err(f"{state} {count}", state) for state, count in sorted(counted.items()))
-                )
+                self._say("    " + _counts(event.states))
             case e.RunStopped():
                 self._say(_err(f"stopping: {safe(event.why)}", "failed"))
             case e.RunFinished():
@@ -69,15 +62,35 @@ class Narrator:
             case _ as never:
                 assert_never(never)
 
-    def _word(self, event: "e.SlicePassed | e.AskStarted | e.WaitStarted | e.RunWaiting") -> None:
+    def _stands(self, event: "e.RunStarted | e.RunStands") -> None:
+        """Say what there is to do and, where a run is taken up, how much of it is done."""
+        from itmp.workspace import events as e  # noqa: PLC0415 - as above
+
+        if isinstance(event, e.RunStarted):
+            self._total, self._change = event.slices, event.change
+            self._say(
+                f"{event.event.partition('.')[2]}  {event.run}  change {event.change}  {len(event.hosts)} targets"
+            )
+            return
+        self._done = event.done
+        if event.hosts:
+            stand = {host: COMING.get(state, state) for host, state in event.hosts.items()}
+            self._say(f"    {event.done} of {self._total} slices done before  {_counts(stand)}")
+
+    def _word(
+        self, event: "e.SlicePassed | e.AskStarted | e.WaitStarted | e.RunWaiting | e.RunWarned"
+    ) -> None:
         from itmp.workspace import events as e  # noqa: PLC0415 - help stays fast
 
         match event:
             case e.RunWaiting():
                 self._say(f"waiting for {safe(event.target)}: {event.change} holds it")
+            case e.RunWarned():
+                self._say(
+                    _err("note: ", "bold") + f"{event.change} left {_some(event.targets)} unknown: {event.do}"
+                )
             case e.SlicePassed():
-                self._done += 1
-                self._say(f"[{self._done}/{self._total}] {safe(event.title)}  not run: {safe(event.why)}")
+                self._say(f"[{self._done + 1}/{self._total}] {safe(event.title)}  not run: {safe(event.why)}")
             case e.AskStarted():
                 self._say(_err(f"    asks {safe(event.slice)}: {safe(event.question)}", "bold"))
                 roles = ", ".join(event.roles) or "any role that may answer"
@@ -123,6 +136,11 @@ def summary(result: "Result") -> tuple[str, ...]:
 def _some(hosts: tuple[str, ...], most: int = 6) -> str:
     shown = " ".join(safe(host) for host in hosts[:most])
     return shown + (f" … {len(hosts) - most} more" if len(hosts) > most else "")
+
+
+def _counts(states: "Mapping[str, str]") -> str:
+    counted = sorted(Counter(states.values()).items())
+    return "  ".join(_err(f"{state} {count}", state) for state, count in counted)
 
 
 def _err(text: str, style: str) -> str:

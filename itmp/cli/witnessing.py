@@ -78,9 +78,9 @@ def key(
     json: Json = False,
 ) -> Answer:
     """Make a witness, or print the key of one. Example: itmp witness key audit.example.com/w1 --state w1"""
-    from itmp.adapters.anchors import serving  # noqa: PLC0415 - help stays fast
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    vkey = serving.make(state, name) if name else serving.read_key(state).vkey
+    vkey = workspace.witness_key(state, name)
     return Answer(data={"vkey": vkey}, lines=(vkey,))
 
 
@@ -97,9 +97,9 @@ def serve(
     json: Json = False,
 ) -> Answer:
     """Cosign checkpoints until interrupted. Example: itmp witness serve --state w1 --log VKEY"""
-    from itmp.adapters.anchors import serving  # noqa: PLC0415 - help stays fast
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    with serving.server(state, log, _address(listen)) as server:
+    with workspace.witness_server(state, log, _address(listen)) as server:
         host, port = server.server_address[:2]
         say(f"http://{safe(host)}:{port}/add-checkpoint  (Ctrl-C ends it)")
         server.serve_forever()

@@ -72,6 +72,11 @@ class Course:
         """Whether a person has decided to go on without `host`, whatever became of it. A limit excuses nothing."""
         return self.left_out.get(host) == SKIPPED
 
+    @property
+    def counted(self) -> frozenset[str]:
+        """The failures that stop something: without those that a person has excused."""
+        return frozenset(host for host in self.failures if not self.excused(host))
+
     def state_of(self, unit: Unit) -> StepState:
         """Return where a slice is."""
         return self.steps.get(unit.key, StepState.PENDING)
@@ -185,7 +190,7 @@ def _react(course: Course, unit: Unit, bad: frozenset[str], *, stopped: bool) ->
         reaction = "undo" if "undo" in {reaction, block.on_failure} else block.on_failure
     counted = course.failures
     if reaction in {"stop", "undo"}:
-        bad, counted = (frozenset(t for t in some if not course.excused(t)) for some in (bad, counted))
+        bad, counted = frozenset(t for t in bad if not course.excused(t)), course.counted
         if not bad:
             return course
     if block is not None:

@@ -35,6 +35,7 @@ from itmp.execution.passing import pass_over, passing
 from itmp.execution.progress import (
     Progress,
     RunFinished,
+    RunStands,
     RunStarted,
     RunStopped,
     SliceFinished,
@@ -42,6 +43,7 @@ from itmp.execution.progress import (
     SliceStarted,
 )
 from itmp.execution.record import Author, Recorder
+from itmp.execution.stands import stands, taken_up
 from itmp.execution.summary import RunSummary, close_undo, summarise
 from itmp.execution.units import Unit, order
 from itmp.execution.waiting import Vigil, end_of
@@ -138,6 +140,7 @@ class Drive:
     def __init__(self, permit: Permit, plan: Plan, wiring: Wiring, *, notes: Iterable[str] = ()) -> None:
         self._permit, self._plan, self._wiring = permit, plan, wiring
         self._cause: Error | None = None
+        self._told: RunStands | None = None
         self.notes = list(notes)
         self.tell = Teller(wiring.progress)
         self.recorder = Recorder(
@@ -168,12 +171,22 @@ class Drive:
             )
         )
 
+        self._before(course)
+
     def go(self, course: Course) -> RunSummary:
         """Carry out slice after slice until the course knows no further one."""
+        self._before(course)
         while (found := advance(course)) is not None:
             unit, part, onward = found
             course = self._carry(course, onward, unit, part)
         return self.close(close_undo(course))
+
+    def _before(self, course: Course) -> None:
+        """Tell what earlier attempts have settled, where that is news."""
+        now = taken_up(course)
+        if course.done and now != self._told:
+            self._told = now
+            self.tell(now)
 
     def close(self, course: Course) -> RunSummary:
         """Write how the run ended, unless the log has failed, and return it."""
@@ -250,6 +263,7 @@ class Drive:
         self.tell(
             SlicePassed(slice=part.key, step=part.step.id, title=part.step.title, hosts=part.hosts, why=why)
         )
+        self.tell(stands(after))
         return after
 
     def _vigil(self, part: Slice, intent: Digest, until: str) -> "_Effect":
@@ -332,6 +346,7 @@ class Drive:
             if value is not None:
                 course = replace(course, answers={**course.answers, unit.step.id: value})
         course = absorb(course, unit, states, stopped=effect.stopped)
+        self.tell(stands(course))
         if broken is not None:
             return self.die(course, broken)
         if cause := effect.watch.refusal or effect.failure:

@@ -25,6 +25,21 @@ class RunStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunStands:
+    """Where the run stands, all its attempts together: told when one is taken up, and after each slice.
+
+    `done` slices have nothing left to do; `failed` are the targets that count as failed, as a budget counts them.
+    `hosts` says how each target stands when a run is taken up (`not_reached`: to come); after a slice it is empty,
+    because the slice's own events have said it.
+    """
+
+    done: int
+    failed: tuple[str, ...]
+    hosts: Mapping[str, HostState] = field(default_factory=dict)
+    event: Literal["run.stands"] = "run.stands"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunWaiting:
     """Nothing was done yet: `change` holds `target`, and we wait for its end."""
 
@@ -32,6 +47,19 @@ class RunWaiting:
     change: str
     run: str
     event: Literal["run.waiting"] = "run.waiting"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunWarned:
+    """Nothing was done yet: `change` has left `targets` so that nobody knows what became of them there.
+
+    The run goes on; `do` is what to type so that somebody knows.
+    """
+
+    change: str
+    targets: tuple[str, ...]
+    do: str
+    event: Literal["run.warned"] = "run.warned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +173,9 @@ class RunFinished:
 
 RunEvent: TypeAlias = (
     RunStarted
+    | RunStands
     | RunWaiting
+    | RunWarned
     | SliceStarted
     | SlicePassed
     | AskStarted

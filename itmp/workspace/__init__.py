@@ -1,6 +1,7 @@
 """The public Python API: one function per verb, over a `Workspace`.
 
-Names load when they are first used, so that importing this package is cheap. The command line uses nothing else.
+Names load when they are first used, so that importing this package is cheap. The command line uses nothing else, but
+for what docs/api.md names.
 """
 
 from importlib import import_module
@@ -40,6 +41,7 @@ _HOME: Final = {
     "Account": "inquiries", "audit_account": "inquiries", "audit_cases": "inquiries", "moment": "inquiries",
     "browse": "browsing", "browse_exceptions": "browsing", "browse_one": "browsing",
     "read_trust": "inquiries", "write_file": "planning",
+    "witness_key": "witnessing", "witness_server": "witnessing",
     "Proposed": "policies", "policy_propose": "policies", "policy_sign": "policies", "policy_test": "policies",
     "signers_add": "policies", "signers_remove": "policies",
     "doctor": "tooling", "schema": "tooling", "lab_up": "tooling", "lab_down": "tooling", "lab_exec": "tooling",
@@ -173,6 +175,8 @@ __all__ = [
     "validate",
     "wait",
     "waiting_for",
+    "witness_key",
+    "witness_server",
     "write_file",
     "write_plan",
     "write_schemas",
@@ -278,6 +282,7 @@ if TYPE_CHECKING:
         show,
     )
     from itmp.workspace.watching import answer, change_story, reconcile, status, stop, wait
+    from itmp.workspace.witnessing import witness_key, witness_server
 
 
 def __getattr__(name: str) -> Any:

@@ -19,6 +19,7 @@ from itmp.execution.progress import (
     AskStarted,
     RunEvent,
     RunFinished,
+    RunStands,
     RunStarted,
     RunStopped,
     SliceFinished,
@@ -34,6 +35,7 @@ from itmp.workspace.narrowing import kept_limit
 from itmp.workspace.noticing import Notice, is_held
 from itmp.workspace.place import Workspace
 from itmp.workspace.result import CODES, Result
+from itmp.workspace.retelling import Retelling
 from itmp.workspace.starting import Now, on_hosts, refuse_other_hosts
 
 if TYPE_CHECKING:
@@ -123,6 +125,9 @@ class Tail:
         self.compared = False
         self._units: Mapping[str, Unit] = {}
         self._slices: dict[str, str] = {}
+        self._passed: dict[str, str] = {}
+        self._retelling: Retelling | None = None
+        self._begun = False
         self._seen = self._begin()
 
     def read(self) -> Iterator[RunEvent]:
@@ -150,11 +155,14 @@ class Tail:
         match event.type:
             case "run.started" | "run.resumed":
                 yield self._started(event)
+                yield from self._before(leaf, begun=False)
             case "slice.intended":
+                yield from self._before(leaf, begun=True)
                 self._slices[leaf.hash] = str(data.get("slice", ""))
+                self._passed[leaf.hash] = str(data.get("passed", ""))
                 yield from self._slice(event, data)
             case "slice.finished" if event.intent in self._slices:
-                yield SliceFinished(slice=self._slices[event.intent], states=self._of(data, "hosts"))
+                yield from self._ended(event, data)
             case "run.stopped":
                 yield RunStopped(why=str(data.get("why", "")))
             case "run.finished":
@@ -174,14 +182,35 @@ class Tail:
         if run and self._terms:
             self._terms(plan, record, run)
             self.compared = True
+        limit = tuple(run.permits[-1].body["limit"]) if run and run.permits else ()
+        self._retelling, self._begun = (
+            Retelling(plan, self._log.blob, limit=limit, asked=event.data or {}),
+            False,
+        )
         return RunStarted(
             change=self._change,
             plan=plan.digest,
             run=event.run,
-            hosts=tuple(run.permits[-1].body["limit"]) if run and run.permits else (),
+            hosts=limit,
             slices=sum(unit.phase == "do" for unit in self._units.values()),
             event="run.resumed" if event.type == "run.resumed" else "run.started",
         )
+
+    def _before(self, leaf: Leaf, *, begun: bool) -> Iterator[RunStands]:
+        """Say what earlier attempts have settled, as this one begins and again before its first slice."""
+        if self._retelling and not self._begun:
+            self._begun = begun
+            leaves = [one for one in self._log.of_change(self._change) if one.index < leaf.index]
+            yield from self._retelling.before(leaves, retry=begun)
+
+    def _ended(self, event: Event, data: Mapping[str, Any]) -> Iterator[RunEvent]:
+        key, states = self._slices[event.intent], self._of(data, "hosts")
+        passed = self._passed.get(event.intent, "")
+        if not passed:
+            yield SliceFinished(slice=key, states=states)
+        if self._retelling and key in self._units:
+            stopped = data.get("stopped") is True
+            yield self._retelling.after(self._units[key], states, passed=passed, stopped=stopped)
 
     def _slice(self, event: Event, data: Mapping[str, Any]) -> Iterator[RunEvent]:
         key, hosts = str(data.get("slice", "")), tuple(self._of(data, "hosts"))

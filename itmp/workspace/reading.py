@@ -56,6 +56,10 @@ class Reading:
         """Return the changes that neither claim an end nor a permit, in the order of their first events."""
         return self.index.changes(ChangeQuery(waiting=True), limit=-1)[::-1]
 
+    def begun(self, most: int) -> tuple[str, ...]:
+        """Return the newest `most` changes that claim a permit and no end, the newest first."""
+        return self.index.changes(ChangeQuery(begun=True), limit=most)
+
     @property
     def signed(self) -> int:
         """How many leaves the checkpoint's tree has."""

@@ -22,6 +22,7 @@ from itmp.execution import resume as resume_run
 from itmp.execution import undo as undo_run
 from itmp.execution.doors import Room
 from itmp.execution.progress import RunStopped, RunWaiting
+from itmp.execution.watch import Teller
 from itmp.plan import Plan
 from itmp.workspace import anchoring, changes, gatekeeping, planning, remembered
 from itmp.workspace.answering import LogPatience, asking, commands, told
@@ -29,6 +30,7 @@ from itmp.workspace.events import watcher
 from itmp.workspace.following import attach, run_already
 from itmp.workspace.holding import ChangeHeldError, hearing, held, publishing, stopping
 from itmp.workspace.leases import Held, Leases
+from itmp.workspace.leftover import SOME, left_by_others, told_of
 from itmp.workspace.narrowing import Limit, chosen_hosts, kept_limit, limit_line, refuse_empty
 from itmp.workspace.place import EXECUTOR, Workspace
 from itmp.workspace.result import Result, failed_next
@@ -43,8 +45,6 @@ if TYPE_CHECKING:
 
 HEARD: Final = "asked to stop; what is under way on hosts is awaited"
 NO_WAIT: Final = "0s"
-SOME: Final = 10
-"""How many commands a person is offered at once."""
 OVER: Final = frozenset({0, 20})
 """Exit codes of runs that nobody takes up again."""
 
@@ -111,7 +111,11 @@ def _run_held(place: Workspace, change: str, limit: str | None, asked: Asked) ->
         limit="" if given else limit_line(plan, chosen),
         carry=lambda permit, wiring: execute(permit, plan, wiring=wiring, limit=chosen or None),
     )  # fmt: skip
-    return _begin(place, start)
+    warned, tell = left_by_others(place, record, chosen), Teller(asked.progress)
+    for one in warned:
+        tell(one)
+    result = _begin(place, start)
+    return replace(result, notes=(*map(told_of, warned), *result.notes))
 
 
 def resume(

@@ -16,6 +16,7 @@ from itmp.errors import BusyError, InvalidInputError, NotFoundError, RejectedErr
 from itmp.workspace import changes, periods, planning, statements
 from itmp.workspace.answering import asking, commands, role_to_answer, to_answer, told
 from itmp.workspace.glancing import ENDED, Glances
+from itmp.workspace.leftover import GONE, NOBODY, is_gone, left_by_others, reconciling, told_of
 from itmp.workspace.noticing import Notice, is_held
 from itmp.workspace.place import Workspace
 from itmp.workspace.result import CODES, Result, failed_next
@@ -27,16 +28,20 @@ def status(place: Workspace, name: str) -> Result:
     glances = Glances(place.reading(), place.plan)
     record = glances.record(glances.resolve(name))
     run = record.run
-    asked = asking(place, record)
+    asked, gone = asking(place, record), is_gone(place, record)
     return Result(
         change=record.id,
         plan=record.plan or "",
         run=run.id if run else "",
-        state=f"{record.state}, run {run.state}" if run else record.state,
+        state=", ".join((record.state, *([f"run {run.state}"] if run else []), *([NOBODY] if gone else []))),
         hosts=glances.hosts(record, run) if run else {},
         asks=told(asked),
-        next=(*commands(record.id, asked), *_next(place, record)),
-        notes=(*_handlers(glances, record), *(finding.why for finding in record.findings)),
+        next=(*commands(record.id, asked), *_next(place, glances, record)),
+        notes=(
+            *([GONE] if gone else []),
+            *_handlers(glances, record),
+            *(finding.why for finding in record.findings),
+        ),
     )
 
 
@@ -130,14 +135,26 @@ def change_story(place: Workspace, name: str) -> "Story":
     now = SystemClock().now()
     if record.state not in changes.ENDED:  # what the gate would say rests on every leaf
         record = changes.skimmed(place, record.id, now)
-    return Story(record, _judged(place, record, now), _asks(place, record))
+    over = record.state in changes.ENDED
+    notes = () if over else tuple(map(told_of, left_by_others(place, record)))
+    checks, asks = _judged(place, record, now), _asks(place, record)
+    return Story(record, checks, asks, gone=is_gone(place, record), notes=notes)
 
 
 class Story:
     """A change for a reader: `lines` for people, `to_json` for machines."""
 
-    def __init__(self, record: ChangeRecord, checks: tuple[dict[str, Any], ...], asks: str) -> None:
+    def __init__(
+        self,
+        record: ChangeRecord,
+        checks: tuple[dict[str, Any], ...],
+        asks: str,
+        *,
+        gone: bool = False,
+        notes: tuple[str, ...] = (),
+    ) -> None:
         self._record, self._checks, self._asks = record, checks, asks
+        self._gone, self._notes = gone, notes
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -158,15 +175,19 @@ class Story:
             f"  started    by {given.signer} ({given.act}) at {format_time(given.at)}"
             for given in record.starts
         ]
-        lines += [f"  run        {run.id}  {run.state}" for run in record.runs]
+        lines += [f"  run        {run.id}  {run.state}{self._left(run)}" for run in record.runs]
         lines += [f"  refused    {record.refusals} times"] if record.refusals else []
         lines += [f"  finding    leaf {finding.index}: {finding.why}" for finding in record.findings]
+        lines += [f"  note       {note}" for note in self._notes]
         lines += [
             f"  check {check['n']}    {check['outcome']}: {check['name']}"
             + (f" ({check['why']})" if check["why"] else "")
             for check in self._checks
         ]
         return tuple(lines)
+
+    def _left(self, run: RunRecord) -> str:
+        return f", {NOBODY}" if self._gone and run is self._record.run else ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the same facts as data."""
@@ -186,11 +207,20 @@ class Story:
                 }
                 for vote in record.votes
             ],
-            "runs": [{"run": run.id, "state": run.state, "hosts": dict(run.targets)} for run in record.runs],
+            "runs": [
+                {
+                    "run": run.id,
+                    "state": run.state,
+                    "carried_out": run.active and not self._left(run),
+                    "hosts": dict(run.targets),
+                }
+                for run in record.runs
+            ],
             "policy": self._asks or None,
             "refusals": record.refusals,
             "findings": [{"index": finding.index, "why": finding.why} for finding in record.findings],
             "checks": list(self._checks),
+            "notes": list(self._notes),
         }
 
 
@@ -258,9 +288,8 @@ def _finished(place: Workspace, name: str) -> Result | None:
         raise RejectedError(
             f"{record.id} is {record.state} and never ran", do="Open a new change over a new plan."
         )
-    if run is None or (run.active and not _is_gone(place, record)):
+    if run is None or (run.active and not is_gone(place, record)):
         return None
-    gone = "the process that carried it out is gone; what it left is not known"
     return Result(
         exit_code=CODES[run.state],
         change=record.id,
@@ -268,17 +297,9 @@ def _finished(place: Workspace, name: str) -> Result | None:
         run=run.id,
         state=run.state,
         hosts=glances.hosts(record, run),
-        next=_next(place, record) if run.active else (),
-        notes=(gone,) if run.active else (),
+        next=_next(place, glances, record) if run.active else (),
+        notes=(GONE,) if run.active else (),
     )
-
-
-def _is_gone(place: Workspace, record: ChangeRecord) -> bool:
-    """Whether nobody carries out the run that has not ended: nobody holds it, and then it still has not ended."""
-    if is_held(place, record.id):
-        return False
-    again = Glances(place.reading()).record(record.id)
-    return bool(again.run and again.run.active and not is_held(place, record.id))
 
 
 def _handlers(glances: Glances, record: ChangeRecord) -> tuple[str, ...]:
@@ -300,7 +321,7 @@ def lost(record: ChangeRecord, host: str) -> tuple[RunRecord, SliceRecord]:
     raise NotFoundError(f"{host} is not unknown in {record.id}", do=f"See: itmp status {record.id}")
 
 
-def _next(place: Workspace, record: ChangeRecord) -> tuple[str, ...]:
+def _next(place: Workspace, glances: Glances, record: ChangeRecord) -> tuple[str, ...]:
     if record.run and record.run.active and is_held(place, record.id):
         return (f"itmp wait {record.id} --for finished", f"itmp stop {record.id} --reason TEXT")
     if record.state == "review" and record.run and record.run.state == "failed":
@@ -311,4 +332,5 @@ def _next(place: Workspace, record: ChangeRecord) -> tuple[str, ...]:
         "review": ("change close",),
     }.get(record.state, ())  # fmt: skip
     more = " --reason TEXT" if record.state == "review" else ""
-    return tuple(f"itmp {word} {record.id}{more}" for word in words)
+    first = reconciling(glances, record) if record.state == "implement" else ()
+    return (*first, *(f"itmp {word} {record.id}{more}" for word in words))

@@ -17,8 +17,8 @@ from itmp.workspace import events
 
 ROOT = Path(__file__).parents[2]
 CLI = ROOT / "itmp/cli"
-APART = {"demo.py", "verify.py", "witnessing.py"}
-"""The demo stands hosts up; `itmp-verify` and the witness run without a workspace."""
+APART = {"demo.py", "verify.py"}
+"""The demo stands hosts up; `itmp-verify` trusts nothing of what executes."""
 BESIDE = ("itmp.cli", "itmp.errors", "itmp.viewer")
 """What the command line may import besides: its own parts, the errors, and the pages (which stand on the API)."""
 ROW = re.compile(r"^\| `(\w+)` \| (.+) \|$", re.MULTILINE)

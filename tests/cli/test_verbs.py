@@ -195,3 +195,25 @@ def test_the_digest_of_a_plan_is_the_same_from_any_checkout(place: Place) -> Non
     (copy / "roles/app/templates/t.j2").write_text("{{ b }}{{ a }} \n")
     edited = place.itmp("plan", file, "-o", "s.plan.tar", "--json", cwd=copy, expect=0)
     assert edited.json["plan"] != next(iter(digests))[0]
+
+
+def test_what_another_change_left_unknown_is_said_before_anything_is_done(place: Place) -> None:
+    first = place.ready(rolling("one", hosts="web1"))
+    place.hold("web1", "one")
+    dead = place.start("run", first, "--key", "alice")
+    place.until("web1", "begin one")
+    dead.kill()
+    dead.wait()
+    place.let_go("web1", "one")
+    command = f"itmp reconcile {first} web1 ok|failed --reason TEXT"
+    told = place.json("status", first)
+    assert told["state"] == "implement, run running, carried out by nobody"
+    assert told["next"][0] == command
+    second = place.ready(rolling("two", hosts="web1:web2"))
+    note = f"{first} has left web1 unknown; type: {command}"
+    assert place.json("change", "show", second)["notes"] == [note]
+    done = place.itmp("run", second, "--key", "alice", "--json", expect=0)
+    assert note in done.json["notes"]
+    assert done.err.startswith(f"note: {first} left web1 unknown: {command}")
+    third = place.ready(rolling("two", hosts="web2"))
+    assert not any("unknown" in line for line in place.run(third)["notes"])

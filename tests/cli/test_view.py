@@ -28,27 +28,69 @@ def test_a_stream_is_one_object_a_line_and_the_result_is_the_last(place: Place) 
     assert json.loads(refused)["error"]["what"]
 
 
+STYLE = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def plainly(shown: str) -> str:
+    """What a terminal showed, without what moves or colours it."""
+    return re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", shown)
+
+
+def dress(place: Place, *, coloured: bool) -> None:
+    """Let commands believe in a terminal that wants colour, or none."""
+    place.environ |= {"TERM": "xterm", "NO_COLOR": "1"}
+    if coloured:
+        del place.environ["NO_COLOR"]
+
+
 @pytest.mark.parametrize("columns", [80, 200])
-def test_the_live_view_repaints_and_leaves_the_summary(place: Place, columns: int) -> None:
+@pytest.mark.parametrize("coloured", [False, True], ids=["plain", "coloured"])
+def test_the_live_view_repaints_and_leaves_the_summary(place: Place, columns: int, coloured: bool) -> None:  # noqa: FBT001 - a parameter
     for host in ("web1", "web2"):
         (place.on(host) / "say").write_text(HOSTILE)
         (place.on(host) / "fail-one").touch()
         (place.on(host) / "act").write_text('cat "$(dirname "$0")/say" >&2; sleep 2; exit 3\n')
     change = place.ready(rolling("one", hosts="web1:web2", batches=(2,)))
-    place.environ |= {"TERM": "xterm", "NO_COLOR": "1"}
+    dress(place, coloured=coloured)
     terminal = Terminal(columns)
     shown = terminal.read(place.start("run", change, "--key", "alice", **terminal.options()))
     assert "\x1b[" in shown, "it is repainted"
     assert "step 1 of 1" in shown
     assert "at work" in shown
-    assert not re.search(r"\x1b\[[0-9;]*m", shown), "no colour is wanted"
-    plain = re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", shown)
+    assert bool(STYLE.search(shown)) == coloured, "colour is what the owner of the terminal wants"
+    assert ("\x1b[31mfailed 2" in shown) == coloured, "a failure is red"
+    assert "\x1b[31mred" not in shown, "no host colours anything"
+    plain = plainly(shown)
     assert not set("\x1b\x07\x9b\u202e\u2066\u2028") & set(plain)
     assert max(map(len, re.split(r"[\r\n]+", plain[: plain.rindex("(exit 13)")]))) <= columns
     tail = plain[plain.rindex("(exit 13)") :]
     assert f"next: itmp logs {change}" in tail
     assert "web1" in tail
     assert "web2" in tail
+
+
+def test_the_live_view_of_a_resume_begins_where_the_run_stands(place: Place) -> None:
+    place.fail("web1", "one")
+    place.hold("web2", "one")
+    change = place.ready(rolling("one", batches=(1,), max_failures=1))
+    first = place.start("run", change, "--key", "alice")
+    place.until("web2", "begin one")
+    place.itmp("stop", change, "--reason", "enough", "--key", "alice", expect=0)
+    place.let_go("web2", "one")
+    place.ended(first)
+    (place.on("web3") / "act").write_text("sleep 3\n")
+    dress(place, coloured=True)
+    terminal = Terminal(80)
+    shown = terminal.read(place.start("resume", change, "--key", "alice", **terminal.options()))
+    plain = plainly(shown)
+    for part in (
+        "step 3 of 3  batch 3 of 3",
+        "changed 1  failed 1  at work 1",
+        "1 of 1 failed hosts allowed, stops at one more",
+    ):
+        assert part in plain, plain
+    assert "\x1b[31mfailed 1" in shown
+    assert max(map(len, re.split(r"[\r\n]+", plain[: plain.rindex("(exit 13)")]))) <= 80
 
 
 def test_a_terminal_that_stands_still_holds_no_run_up(place: Place) -> None:
@@ -65,7 +107,7 @@ def test_a_terminal_that_stands_still_holds_no_run_up(place: Place) -> None:
     wait_for(lambda: "run.finished" in place.types(change), "the run to end")
     assert process.poll() is None, "it still has something to say"
     terminal.go_on()
-    plain = re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", terminal.read(process))
+    plain = plainly(terminal.read(process))
     assert "failed" in plain, "what was said meanwhile is not lost"
     assert f"next: itmp logs {change}" in plain[plain.rindex("(exit 13)") :]
 

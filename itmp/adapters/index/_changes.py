@@ -43,7 +43,7 @@ class ChangeQuery:
 
     `words` all stand in the change's id, requester, reason, external reference or type; `opened` is when it began,
     `touched` when any of its events may lie; `marked` leaves those that may be exceptions, or ran in `times`;
-    `waiting` those that neither ended nor have a permit.
+    `waiting` those that neither ended nor have a permit, `begun` those that have one and did not end.
     """
 
     words: tuple[str, ...] = ()
@@ -52,6 +52,7 @@ class ChangeQuery:
     touched: tuple[int | None, int | None] = (None, None)
     marked: bool = False
     waiting: bool = False
+    begun: bool = False
     times: tuple[During, ...] = ()
 
 
@@ -157,6 +158,8 @@ def _where(query: ChangeQuery) -> tuple[str, list[Any]]:
             values.append(value)
     if query.waiting:
         parts.append("ended = 0 AND started = 0")
+    if query.begun:
+        parts.append("ended = 0 AND started <> 0")
     if query.marked:
         ways = ["marks <> 0"]
         for types, start, end in query.times:

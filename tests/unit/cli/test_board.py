@@ -84,6 +84,46 @@ def test_a_host_stands_as_its_worst_slice_until_an_undo_reaches_it() -> None:
     assert "undoing" in text(board)[0]
 
 
+def taken_up(*events: e.RunEvent) -> Board:
+    """A run taken up again: web1's failure has used the budget up, the first slice is done."""
+    board = Board(outline=outline())
+    states = {"web1": "failed", "web2": "changed", "web3": "ok", "web4": "ok"}
+    begun = (
+        e.RunStarted(change="c", plan="p", run="r", hosts=HOSTS, slices=2, event="run.resumed"),
+        e.RunStands(done=1, failed=("web1",), hosts={**dict.fromkeys(HOSTS, "not_reached"), **states}),
+        e.SliceStarted(slice="one@2", step="one", title="one", hosts=HOSTS[4:]),
+    )
+    for at, event in enumerate((*begun, *events)):
+        board.take(event, float(at))
+    return board
+
+
+def test_a_run_taken_up_shows_what_earlier_attempts_settled() -> None:
+    shown = "\n".join(text(taken_up(), 79))
+    for part in (
+        "[#######--------] running  step 2 of 2  batch 2 of 2",
+        "ok 2  changed 1  failed 1  to come 4",
+        "1 of 1 failed hosts allowed, stops at one more",
+    ):
+        assert part in shown, shown
+
+
+def test_what_counts_as_failed_is_what_the_run_counts() -> None:
+    board = taken_up(*done("web5", "failed"))
+    assert "2 failed, stops at one more" in "\n".join(text(board))
+    board.take(e.SliceFinished(slice="one@2", states=dict.fromkeys(HOSTS[4:], "failed")), 9.0)
+    board.take(e.RunStands(done=2, failed=("web1",)), 9.0)
+    assert "1 of 1 failed hosts allowed" in "\n".join(text(board)), "its step's failures stop nothing"
+    assert "step 2 of 2" in text(board)[0]
+    assert board.hosts["web5"] == "failed"
+
+
+def test_what_a_probe_has_found_undone_is_to_come_again() -> None:
+    board = taken_up()
+    board.take(e.RunStands(done=0, failed=(), hosts={"web1": "not_reached"}), 9.0)
+    assert board.hosts["web1"] == "to come"
+
+
 def test_the_end_is_the_run_s_own_account() -> None:
     board = told(e.RunFinished(state="failed", exit_code=13, hosts=dict.fromkeys(HOSTS, "skipped")))
     assert board.counts() == {"skipped": 8}

@@ -6,6 +6,7 @@ from itmp.execution.progress import (
     HostChanged,
     RunEvent,
     RunFinished,
+    RunStands,
     RunStarted,
     RunStopped,
     SliceFinished,
@@ -13,7 +14,7 @@ from itmp.execution.progress import (
     to_json,
 )
 from itmp.testing.rig import Rig
-from itmp.testing.small_plans import ansible, hosts, plan
+from itmp.testing.small_plans import ansible, hosts, plan, rolling
 
 TWO = hosts(2)
 
@@ -26,6 +27,7 @@ def test_a_run_tells_what_it_does_in_order() -> None:
         SliceStarted,
         *(ActionStarted, ActionFinished, HostChanged) * 2,
         SliceFinished,
+        RunStands,
         RunFinished,
     ]
     changed = [event for event in rig.told if isinstance(event, HostChanged)]
@@ -50,7 +52,7 @@ def test_every_event_is_one_json_object_that_names_its_kind() -> None:
     lines = [json.loads(json.dumps(to_json(event))) for event in rig.told]
     assert [line["event"] for line in lines] == [
         "run.started", "slice.started", "action.started", "action.finished", "host.changed",
-        "slice.finished", "run.stopped", "run.finished",
+        "slice.finished", "run.stands", "run.stopped", "run.finished",
     ]  # fmt: skip
     assert any(isinstance(event, RunStopped) and event.why == "stopped on request" for event in rig.told)
 
@@ -67,3 +69,43 @@ def test_a_view_that_fails_ends_the_watching_and_not_the_run() -> None:
     rig.listener = listen
     assert rig.execute().exit_code == 0
     assert len(heard) == 3
+
+
+def stands(rig: Rig) -> list[RunStands]:
+    """What the newest attempt said of where it stands."""
+    first = max(at for at, event in enumerate(rig.told) if isinstance(event, RunStarted))
+    return [event for event in rig.told[first:] if isinstance(event, RunStands)]
+
+
+def test_a_run_taken_up_says_what_earlier_attempts_settled_and_counted() -> None:
+    three = hosts(3)
+    script = {("one", "web1"): ["failed"]}
+    rig = Rig(plan([rolling(three, [ansible("one", three, tasks=1)], size=1, max_failures=1)]), script=script)
+    rig.stopping = lambda: "web2" in {effect.host for effect in rig.world.effects}
+    rig.execute()
+    assert [(one.done, one.failed, one.hosts) for one in stands(rig)] == [
+        (1, ("web1",), {}),
+        (2, ("web1",), {}),
+    ]
+    rig.stopping = lambda: False
+    rig.resume()
+    settled = {"web1": "failed", "web2": "changed", "web3": "not_reached"}
+    assert [(one.done, one.failed, one.hosts) for one in stands(rig)] == [
+        (2, ("web1",), settled),
+        (3, ("web1",), {}),
+    ]
+
+
+def test_a_failure_that_its_step_goes_on_after_counts_for_nobody() -> None:
+    steps = [ansible("one", TWO, on_failure="continue"), ansible("two", TWO)]
+    rig = Rig(plan(steps), script={("one", "web1"): ["failed"]})
+    rig.execute()
+    assert [(one.done, one.failed) for one in stands(rig)] == [(1, ()), (2, ())]
+
+
+def test_who_goes_on_without_a_host_no_longer_counts_it() -> None:
+    rig = Rig(plan([rolling(TWO, [ansible("one", TWO)], size=1)]), script={("one", "web1"): ["failed"]})
+    rig.execute()
+    assert stands(rig)[-1].failed == ("web1",)
+    rig.resume(skip=["web1"])
+    assert [(one.failed, one.hosts) for one in stands(rig)] == [((), {"web2": "not_reached"}), ((), {})]

@@ -14,6 +14,7 @@ from itmp.errors import (
     UnknownOutcomeError,
 )
 from itmp.execution import Reprise, RunStory, resume
+from itmp.execution.progress import RunStands, SliceStarted
 from itmp.execution.states import RunState, StepState
 from itmp.plan.model import AnsibleStep
 from itmp.testing.rig import CHANGE, Rig
@@ -83,6 +84,16 @@ def test_what_a_probe_finds_done_is_not_repeated_and_what_it_finds_undone_is() -
     assert found == {"web1": ("ok", "done"), "web2": ("not_reached", "not_done")}
     assert slices(events) == ["restart@1 web2", "undrain@1 web1 web2"]
     assert summary.hosts == dict.fromkeys(TWO, "changed")
+
+
+def test_what_a_probe_finds_out_is_told_before_the_first_slice() -> None:
+    rig = killed(Rig(plan([ansible("one", TWO, tasks=1), ansible("two", TWO)])), "after one/1/web2")
+    rig.told.clear()
+    rig.resume()
+    before = [event.hosts for event in rig.told if isinstance(event, RunStands) and event.hosts]
+    assert before == [dict.fromkeys(TWO, "unknown"), dict.fromkeys(TWO, "ok")]
+    kinds = [type(event) for event in rig.told]
+    assert kinds.index(SliceStarted) > max(n for n in range(4) if kinds[n] is RunStands)
 
 
 def test_what_cannot_be_known_needs_a_person_and_nothing_runs() -> None:
