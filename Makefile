@@ -51,8 +51,12 @@ test-chaos: root setup ## harm at CHAOS random moments (200), by SEED; each must
 root:
 	@[ "$$(id -u)" = 0 ] || { echo "this needs root: its hosts are namespaces, whose power, network and disks are harmed" >&2; exit 1; }
 
-test-crash: setup ## faults at every system call, power cuts, killed writers: the log keeps its promises (some minutes)
-	$(BIN)/python -m pytest -n 2 -p no:randomly tests/crash/all_*.py
+# Each sample of the ordinary suite that has a whole beside it (all_NAME.py) is left to that.
+CRASHES = $(wildcard tests/crash/all_*.py) $(filter-out $(addprefix tests/crash/test_log_,$(SAMPLES)),$(wildcard tests/crash/test_*.py)) \
+  tests/crash/test_log_injected.py::test_the_calls_that_matter_are_among_those_hit
+SAMPLES = injected.py power.py founding.py rotation.py
+test-crash: setup ## faults at every system call, full disks, power cuts, killed writers and runs: the log keeps its promises (some minutes)
+	$(BIN)/python -m pytest -n 2 -p no:randomly $(CRASHES)
 
 check: .venv/.done ## format, lint, types, import contracts
 	$(BIN)/ruff format --check $(PATHS)

@@ -67,6 +67,12 @@ class Tab:
             self._next()
         self.ask("Runtime.evaluate", expression="0")  # whatever was on its way has come
 
+    def read(self, expression: str) -> str:
+        """Return what an expression over the page says, as text."""
+        answer = self.ask("Runtime.evaluate", expression=f"String({expression})", returnByValue=True)
+        assert "exceptionDetails" not in answer, answer
+        return str(answer["result"]["value"])
+
     def size(self) -> tuple[int, int]:
         """Width and height of all that is on the page."""
         content = self.ask("Page.getLayoutMetrics")["cssContentSize"]

@@ -6,13 +6,16 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
 from devtools import FLAGS, program, tab
 from fastapi.routing import APIRoute
 
+from itmp.documents.text import visible
 from itmp.testing.on_disk import story_on_disk
 from itmp.testing.story import Story
 from itmp.viewer import application, report
@@ -23,6 +26,9 @@ pytestmark = pytest.mark.browser
 
 TRAP = "document.title = 'owned'"
 HOSTILE = f'<script>{TRAP}</script> <img src=x onerror="{TRAP}"> <b>bold</b>'
+# What a host may answer, in a result's message: an ANSI colour and title, a turned direction, line ends of three kinds.
+SAID = f"said \x1b[31mred\x1b]0;owned\x07 \u202eevil\u2066 first\u2028second\u2029 \u200b\x9b2J {HOSTILE} end"
+DECEIVING = set("\x1b\x07\x9b\u200b\u202e\u2066\u2028\u2029")
 
 
 @pytest.fixture
@@ -30,10 +36,27 @@ def story(tmp_path: Path) -> Story:
     made = story_on_disk(tmp_path, roots=["alice"])  # an exception to be listed
     made.open(reason=HOSTILE)
     made.act("approve", "bob")
-    made.execute(made.permit())
+    tell_run(made)
     made.close()
     (tmp_path / "report.html").write_text(report(account(Workspace.here(tmp_path), made.change)))
     return made
+
+
+def tell_run(story: Story) -> None:
+    """Tell a whole run of one slice, in which a host answers with hostile text."""
+    permit = story.permit()
+    story.say(permit, "run.started", data={"permit": permit.leaf})
+    step = story.steps()[0]
+    intent = story.intend(permit, step, step.hosts)
+    task, hosts = step.expected[0], dict.fromkeys(step.hosts, "ok")
+    for host in hosts:
+        where = {"path": task.path, "line": task.line, "name": task.name}
+        words: dict[str, Any] = {"target": {"kind": "host", "id": host}, "data": {**where, "message": SAID}}
+        one = {"step": step.id, "phase": "do", "intent": intent.hash, "action": task.action, "outcome": "ok"}
+        story.say(permit, "action.finished", rc=0, **one, **words)
+    done = {"slice": (intent.leaf.event.data or {})["slice"], "hosts": hosts}
+    story.say(permit, "slice.finished", step=step.id, phase="do", intent=intent.hash, data=done)
+    story.say(permit, "run.finished", outcome="ok", data={"state": "succeeded", "hosts": hosts})
 
 
 @pytest.fixture
@@ -142,6 +165,40 @@ def test_hostile_text_runs_nothing_and_is_read_as_it_is(address: str, story: Sto
         assert "<b>" not in told
         assert "<img" not in told
     assert "&lt;script&gt;" in chromium(tmp_path, f"{address}/changes/{story.change}", "--dump-dom")
+
+
+def test_what_a_host_said_can_neither_hide_nor_turn_what_is_read(
+    address: str, story: Story, tmp_path: Path
+) -> None:
+    said = next(leaf for leaf in story.log.leaves() if SAID.encode("utf-8")[:5] in leaf.data)
+    assert (said.event.data or {})["message"] == SAID, "the log keeps it as it came"
+    told = {
+        "list": (f"{address}/", ""),
+        "change": (f"{address}/changes/{story.change}", visible(SAID)),
+        "leaf": (f"{address}/leaves/{said.index}", r"\u2028second\u2029"),
+        "report": ((tmp_path / "report.html").as_uri(), visible(SAID)),
+    }
+    with tab(tmp_path) as page:
+        for name, (url, shown) in told.items():
+            page.open(url, width=1280, scripts=True)
+            source, text = (
+                page.read("document.documentElement.outerHTML"),
+                page.read("document.body.innerText"),
+            )
+            assert not DECEIVING & set(source + text), (name, DECEIVING & set(source + text))
+            assert shown in text, (name, "is written out, where it is read")
+            assert HOSTILE in text or name == "leaf", name
+            assert page.read("document.querySelectorAll('script, img, b').length") == "0", name
+            assert "owned" not in page.read("document.title"), name
+
+
+def test_a_turned_direction_would_show(tmp_path: Path) -> None:
+    page = tmp_path / "turned.html"
+    page.write_text(f"<meta charset=utf-8><title>x</title><pre>{escape(SAID)}</pre>")
+    with tab(tmp_path) as found:
+        found.open(page.as_uri(), width=1280, scripts=True)
+        assert set("\x1b\u202e\u2028") <= set(found.read("document.documentElement.outerHTML"))
+        assert set("\u202e\u2028") <= set(found.read("document.body.innerText"))
 
 
 def test_the_trap_would_show(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def main(family: str) -> None:
 
     with tempfile.TemporaryDirectory() as corpus:
         for number, parser in enumerate(chosen):
-            for seed in parser.seeds:
+            for seed in (*parser.seeds, *parser.odd):
                 data = bytes([number]) + seed
                 (Path(corpus) / sha256(data).hexdigest()).write_bytes(data)
         # What breaks the oracle is written below .hypothesis/, which is ignored, and named on the terminal.

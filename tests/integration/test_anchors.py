@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import boto3
 import pytest
 import yaml
 from authority import Authority, serving
+from botocore.exceptions import ClientError
 
 import itmp.evidence
 from itmp.adapters.anchors import verify_stamp
@@ -464,3 +466,29 @@ def test_locked_objects_name_an_old_backup_and_a_fork(site: Site, monkeypatch: p
         assert audit_verify(site.place).coverage[0].tail == 0
         rolled_back(site, "s3")
     assert os.environ["AWS_ACCESS_KEY_ID"]
+
+
+@pytest.mark.parametrize("days", [0, 30], ids=["usual", "configured"])
+def test_nobody_may_remove_a_locked_head_before_its_time(
+    site: Site, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    with Cloud() as cloud:
+        for name, value in cloud.environ.items():
+            monkeypatch.setenv(name, value)
+        client = boto3.client("s3", endpoint_url=cloud.endpoint, region_name="us-east-1")
+        client.create_bucket(
+            Bucket="anchors", ObjectLockEnabledForBucket=True
+        )  # with no retention of its own
+        before = datetime.now(UTC).replace(microsecond=0)  # S3 keeps whole seconds
+        site.anchors({"kind": "s3", "bucket": "anchors"} | ({"days": days} if days else {}))
+        assert site.states() == [("s3", "ok")]
+        (one,) = client.list_object_versions(Bucket="anchors")["Versions"]
+        version = {"Bucket": "anchors", "Key": one["Key"], "VersionId": one["VersionId"]}
+        kept = client.head_object(**version)  # the double keeps the retention, and has no GetObjectRetention
+        assert kept["ObjectLockMode"] == "COMPLIANCE"
+        span = kept["ObjectLockRetainUntilDate"] - before
+        assert timedelta(days=days or 400) <= span < timedelta(days=(days or 400) + 1)
+        for words in ({}, {"BypassGovernanceRetention": True}):
+            with pytest.raises(ClientError, match="AccessDenied"):
+                client.delete_object(**version, **words)
+        assert client.get_object(**version)["Body"].read() == site.place.log.checkpoint().note

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shlex
 import subprocess
+import sys
 import time
 from datetime import UTC, datetime
 
@@ -35,6 +37,29 @@ def by_hand(world: World, host: str, command: str) -> None:
     subprocess.run(world.fleet.ssh(host, command), check=True, capture_output=True, timeout=120)
 
 
+def bare_module(world: World, host: str) -> None:
+    """Run one module as a person does who has Ansible and needs no change."""
+    *ssh, address, _ = world.fleet.ssh(host, "true")
+    options = shlex.join(ssh[1:])
+    argv = [
+        sys.executable,
+        "-m",
+        "ansible",
+        "adhoc",
+        "-i",
+        f"{address.rpartition('@')[2]},",
+        "all",
+        "-m",
+        "ping",
+    ]
+    words = ["-e", json.dumps({"ansible_ssh_common_args": options, "ansible_user": "root"})]
+    bare = {**os.environ, "ANSIBLE_HOME": str(world.root / "bare"), "ANSIBLE_PIPELINING": "True"}
+    done = subprocess.run(
+        argv + words, env=bare, capture_output=True, text=True, timeout=120, check=False, cwd=world.root
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_what_was_done_by_hand_is_named_and_a_runs_own_doings_are_not(lab_world: World) -> None:  # noqa: F811 - the fixture
     world = lab_world
     (world.root / "touch.yml").write_text(json.dumps(RUNBOOK))
@@ -45,6 +70,8 @@ def test_what_was_done_by_hand_is_named_and_a_runs_own_doings_are_not(lab_world:
     world.itmp("run", change, "--key", "alice")
     by_hand(world, "fleet1", "true")
     by_hand(world, "fleet1", "apt-get update -q && apt-get install -qy itmp-demo")
+    bare_module(world, "fleet1")
+    by_hand(world, "fleet1", "sudo /usr/bin/true")
     world.fleet.stop_host("canary1")
     time.sleep(2.5)  # beyond the slack below
     world.fleet.start_host("canary1")
@@ -64,9 +91,19 @@ def test_what_was_done_by_hand_is_named_and_a_runs_own_doings_are_not(lab_world:
         ("canary1", "boot-outside-run"),
         ("fleet1", "login-outside-run"),
         ("fleet1", "package-outside-run"),
+        ("fleet1", "run-without-change"),
+        ("fleet1", "command-outside-run"),
     }
-    logins = [item["what"] for item in found["disagreements"] if item["name"] == "login-outside-run"]
-    assert len(logins) == 2, "each login by hand, and none of the runs' own"
+
+    def whats(name: str) -> list[str]:
+        return [item["what"] for item in found["disagreements"] if item["name"] == name]
+
+    assert whats("run-without-change") == ["ping"], "the bare module, and none of the runs' own"
+    (command,) = whats("command-outside-run")
+    assert command.startswith("root : ")
+    assert command.endswith("USER=root ; COMMAND=/usr/bin/true")
+    logins = whats("login-outside-run")
+    assert len(logins) == 4, "each login by hand, and none of the runs' own"
     assert all(what.startswith("root from 10.77.") and "SHA256:" in what for what in logins)
     auth = (records / "canary1/auth.log").read_text()
     assert auth.count("Accepted publickey for root") >= 2, "the runs' logins are in the host's own record"

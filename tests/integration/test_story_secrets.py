@@ -22,7 +22,9 @@ pytestmark = pytest.mark.fleet
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - where the run keeps what must not reach a disk
 NAMES = ("vaulted", "inline", "from_env", "from_file", "unrelated", "hidden", "key")
-SECRETS = {name: f'{name}:S3cr/t &"{name.upper()}" é+{index}' for index, name in enumerate(NAMES)}
+# Where a play may put one; each has a secret of its own, so that what is found names the place that let it out.
+PLACES = ("args", "stdout", "stderr", "diff", "exception", "environment", "task name", "failure")
+SECRETS = {name: f'{name}:S3cr/t &"{name.upper()}" é+{index}' for index, name in enumerate((*NAMES, *PLACES))}
 DOCUMENT = """
 itmp: runbook/v1
 name: secrets
@@ -62,6 +64,23 @@ PLAY = """
     - name: Fail on a missing word
       ansible.builtin.fail: {msg: "wrong {{ item }}"}
       loop: ["{{ db_password }}"]
+      ignore_errors: true
+    - name: Put one into the arguments, and {{ put.task_name }} into the name
+      ansible.builtin.command: {argv: [test, -n, "{{ put.args }}"]}
+    - name: Use the environment
+      ansible.builtin.shell: {cmd: 'printf %s "$PUT" > {{ host_root }}/put; printenv PUT; printenv PUT >&2; exit 3'}
+      environment: {PUT: "{{ put.environment }}"}
+      ignore_errors: true
+    - name: Print it
+      ansible.builtin.shell: {cmd: "cat; cat {{ host_root }}/put.err >&2", stdin: "{{ put.stdout }}"}
+    - name: Show a difference
+      ansible.builtin.copy: {content: "{{ put.diff }}", dest: "{{ host_root }}/put.diff", mode: "0600"}
+      diff: true
+    - name: Raise
+      ansible.builtin.set_fact: {raised: "{{ put.exception | from_json }}"}
+      ignore_errors: true
+    - name: Fail
+      ansible.builtin.fail: {msg: "{{ put.failure }}"}
       ignore_errors: true
     - name: Wait
       ansible.builtin.command: {argv: [sh, "{{ host_root }}/act", wait]}
@@ -177,7 +196,8 @@ def secretive(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A workspace that knows each secret in its own way."""
     outside = tmp_path_factory.mktemp("outside") / "secret"
     outside.write_text(SECRETS["from_file"] + "\n")
-    whole = yaml.safe_dump({"db_password": SECRETS["vaulted"]}, allow_unicode=True)
+    put = {place.replace(" ", "_"): SECRETS[place] for place in PLACES}
+    whole = yaml.safe_dump({"db_password": SECRETS["vaulted"], "put": put}, allow_unicode=True)
     place.write("inventories/group_vars/web.yml", vault(place, whole))
     place.write("inventories/group_vars/all.yml", vault(place, SECRETS["inline"], name="api_token"))
     place.write("playbooks/use.yml", PLAY)
@@ -186,6 +206,7 @@ def secretive(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
     )
     place.write("itmp.yml", (place.root / "itmp.yml").read_text() + "vault: {default: 'env:VAULT_KEY'}\n")
     (place.on("web1") / "hidden").write_text(SECRETS["hidden"])
+    (place.on("web1") / "put.err").write_text(SECRETS["stderr"])
     place.environ |= {
         "APP_SECRET": SECRETS["from_env"],
         "UNRELATED_TOKEN": SECRETS["unrelated"],
@@ -223,10 +244,13 @@ def test_every_secret_reaches_the_host_and_stands_nowhere_else(secretive: Place)
     assert (place.on("web1") / "app.conf").read_text().splitlines() == [
         SECRETS[name] for name in ("vaulted", "inline", "from_env", "from_file")
     ]
+    assert (place.on("web1") / "put").read_text() == SECRETS["environment"], "it came where it was needed"
+    assert (place.on("web1") / "put.diff").read_text() == SECRETS["diff"]
     assert held[0] >= 2
-    assert held[1] == set()
-    assert seen == set()
-    assert lying == {}
+    assert held[1] == set(), "arguments and environments of what the held run has started"
+    # A task's `environment:` is Ansible's own to hand over: words before the command that its ssh carries, for that long.
+    assert seen <= {"environment"}, "arguments and environments of whatever it ever started"
+    assert lying == {}, "files, while it ran"
     for verb in (
         ("logs", change),
         ("logs", change, "--json"),
@@ -237,10 +261,22 @@ def test_every_secret_reaches_the_host_and_stands_nowhere_else(secretive: Place)
         assert leaks((told.out + told.err).encode()) == [], verb
     place.itmp("change", "close", change, "--reason", "done", "--key", "alice", expect=0)
     place.itmp("evidence", change, "-o", "e.tar", expect=0)
-    assert files(place.root, place.root.parent) == {}
-    assert leaks((done.out + done.err).encode()) == []
+    kept = files(place.root, place.root.parent)
+    for name in SECRETS:
+        assert [file for file, found in kept.items() if name in found] == [], f"of {name}, in files"
+        assert name not in leaks((done.out + done.err).encode()), f"of {name}, on the terminal"
+    assert kept == {}
     told = place.itmp("logs", change, expect=0).out
-    assert "Fail aloud" in told
+    for task in (
+        "Fail aloud",
+        "Use the environment",
+        "Print it",
+        "Show a difference",
+        "Raise",
+        "Put one into",
+    ):
+        assert task in told
+    assert SECRETS["task name"] not in told
     assert "********" in told
 
 

@@ -45,6 +45,8 @@ def test_our_error_or_a_value_that_gives_the_bytes_back(parser: Parser) -> None:
 
     for seed in parser.seeds:
         assert parser.back(seed) == seed  # an honest seed is no error: a parser that refuses all would pass
+    for data in parser.odd:
+        parser.judge(data)
     near_honest()
     anything()
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA512
 from itmp.audit import Checkpoint, Event, verify
 from itmp.audit.merkle import Tree, leaf_hashes
 from itmp.audit.tiles import ENTRIES, encode_bundle, tiles_of
-from itmp.evidence import Trust
+from itmp.evidence import Report, Trust
 from itmp.evidence import verify as verify_evidence
 from itmp.signing import NoteKey, PublicKey, Signed
 from itmp.signing.sshsig import armor_of
@@ -26,6 +26,8 @@ from itmp.testing.memory_log import MemoryReader, MemoryStore
 from itmp.testing.story import EXECUTOR, ORIGIN, Story, small_plan
 
 FILLERS = 300
+NAMED: list[str] = []
+"""What our verifiers found wrong during the test that runs: for the summary at the end (conftest.py)."""
 
 
 @dataclass(kw_only=True)
@@ -52,7 +54,9 @@ class Case:
         """The grave findings of the log's verifier."""
         trusted = Trust.from_files(self.trust)
         found = verify(self.reader, [trusted.policy.log], genesis=trusted.genesis, kept=kept, events=events)
-        return {one.name for one in found if one.grave}
+        grave = {one.name for one in found if one.grave}
+        NAMED.extend(sorted(grave))
+        return grave
 
     def verdict(self, bundle: bytes | None = None, *, whole: bool = False) -> tuple[int, int, str]:
         """Exit code, rule and finding of the evidence's verifier; `whole` brings the log along."""
@@ -88,8 +92,16 @@ class Case:
 def judged(bundle: bytes, trust: dict[str, bytes], log: MemoryReader | None = None) -> tuple[int, int, str]:
     """Exit code, rule and finding of our verdict on evidence."""
     report = verify_evidence(bundle, Trust.from_files(trust), logs=(log,) if log else ())
-    broken = report.broken or next(rule for rule in report.rules if rule.finding or rule.n == 19)
+    broken = recorded(report).broken or next(rule for rule in report.rules if rule.finding or rule.n == 19)
     return report.exit_code, broken.n, broken.finding
+
+
+def recorded(report: Report) -> Report:
+    """Keep for the summary what a verdict finds wrong; return it."""
+    wrong = report.broken or next((rule for rule in report.rules if rule.finding), None)
+    if report.exit_code and wrong:
+        NAMED.append(f"{wrong.finding or wrong.why:.60} (rule {wrong.n}, exit {report.exit_code})")
+    return report
 
 
 @cache

@@ -11,7 +11,7 @@ from pathlib import Path
 import naive
 import pytest
 import test_evidence_lies as lies
-from attacks import judged, opened, ran, told
+from attacks import judged, opened, ran, recorded, told
 
 import itmp.evidence
 from itmp import canonical
@@ -89,7 +89,7 @@ def tar(*entries: tuple[str, bytes, dict[str, object]]) -> bytes:
 def refused(bundle: bytes, folder: Path, why: str) -> None:
     """Both verifiers refuse it as no evidence, ours for this reason, and the shell leaves nothing behind."""
     assert judged(bundle, TRUST) == (40, 1, "archive-altered")
-    broken = verify(bundle, Trust.from_files(TRUST)).broken
+    broken = recorded(verify(bundle, Trust.from_files(TRUST))).broken
     assert broken
     assert why in broken.why
     trust = folder / "trust"

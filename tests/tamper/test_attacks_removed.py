@@ -7,7 +7,7 @@ from pathlib import Path
 
 import naive
 import pytest
-from attacks import judged
+from attacks import judged, recorded
 
 import itmp.evidence
 from itmp.audit import Event, Leaf, Log, SignedCheckpoint
@@ -67,7 +67,7 @@ class Case:
     def report(self, bundle: bytes, *, logs: tuple[MemoryReader, ...] = (), **trust: bytes) -> Report:
         """What an auditor with TRUST of the earlier period says; `trust` are further files of theirs."""
         files = {**self.old.trust(), **{name.replace("_", "."): data for name, data in trust.items()}}
-        return verify(bundle, Trust.from_files(files), logs=logs)
+        return recorded(verify(bundle, Trust.from_files(files), logs=logs))
 
     def verdict(
         self, bundle: bytes, *, logs: tuple[MemoryReader, ...] = (), **trust: bytes

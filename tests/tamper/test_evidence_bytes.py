@@ -214,10 +214,26 @@ def test_the_shell_accepts_every_size_up_to_600_and_70000(
     assert dict(zip(sizes, codes, strict=True)) == dict.fromkeys(sizes, 0)
 
 
-def test_the_shell_says_incomplete_for_an_open_change(tmp_path: Path) -> None:
-    story = Story()
+YOUNG = [*range(2, 14)] if WHOLE else [2, 3, 13]
+
+
+def test_the_shell_says_incomplete_for_an_open_change_at_every_size_from_2_to_13(tmp_path: Path) -> None:
+    """A log of 0 leaves is not founded, and its one leaf at size 1 is the genesis: neither holds a change."""
+    story = Story(plan=small_plan(hosts=["web1"]))
+    assert story.log.size() == 1
     story.open()
-    assert shell(story.evidence(), tmp_path, story.trust()).returncode == 41
+    filler = {"actor": EXECUTOR, "t": "2026-11-22T21:00:00.000000Z", "boot": "boot-1"}
+    told = {}
+    for size in range(2, 14):
+        assert story.log.size() == size
+        told[size] = story.evidence()
+        story.log.append(Event(id=story.id(), type="log.read", mono=10**15 + size, **filler))  # type: ignore[arg-type]
+    codes = {}
+    for size in YOUNG:
+        (folder := tmp_path / str(size)).mkdir()
+        codes[size] = shell(told[size], folder, story.trust()).returncode
+        assert archive.unpack(told[size])["checkpoint"].split(b"\n")[1] == b"%d" % size
+    assert codes == dict.fromkeys(YOUNG, 41)
 
 
 def places(number: int, data: bytes) -> Iterable[int]:

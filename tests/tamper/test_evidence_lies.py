@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from attacks import recorded
 
 from itmp.audit import Event, Leaf, Log
 from itmp.change import Permit, PolicyHistoryError
@@ -22,7 +23,7 @@ NOWHERE = "sha256:" + "1" * 64
 
 
 def judged(story: Story, bundle: bytes | None = None) -> Report:
-    return verify(bundle or story.evidence(), Trust.from_files(story.trust()))
+    return recorded(verify(bundle or story.evidence(), Trust.from_files(story.trust())))
 
 
 def broken(report: Report) -> tuple[int, int]:

@@ -80,6 +80,27 @@ def test_red_hats_secure_is_a_login_record_and_a_host_without_dpkg_is_said_to_be
     assert lacks(files) == [("packages", True), ("boots", True)]
 
 
+def test_modules_stand_where_syslog_puts_a_users_words_and_one_file_tells_them(tmp_path: Path) -> None:
+    log = logs(tmp_path)
+    (log / "auth.log").write_text("2026-01-03T10:00:00Z " + LOGIN.format("dave"))
+    module = "2026-01-03T10:00:0{}Z web1 python3[9]: ansible-ansible.builtin.{} Invoked with name=s3cret\n"
+    (log / "syslog.1").write_text(module.format(1, "apt"))
+    (log / "syslog").write_text(module.format(2, "copy") + "2026-01-03T10:00:03Z web1 cron[1]: x\n")
+    (log / "user.log").write_text(module.format(2, "copy"))  # rsyslog writes a user's words into both
+    files = gathered(tmp_path / "root")
+    told = [trace.what for trace in read_traces("web1", files) if trace.kind == "ansible"]
+    assert told == ["ansible.builtin.apt", "ansible.builtin.copy"]
+    assert b"s3cret" not in files["auth.log"], "what a module was told is left out"
+    assert users(files) == ["dave"]
+
+
+def test_emptied_logins_are_a_gap_though_modules_are_told(tmp_path: Path) -> None:
+    log = logs(tmp_path)
+    (log / "auth.log").write_text("")
+    (log / "messages").write_text("2026-01-03T10:00:01Z web1 ansible-ping[9]: Invoked with data=pong\n")
+    assert ("logins", False) in lacks(gathered(tmp_path / "root"))
+
+
 def test_emptied_logs_are_gaps_and_a_host_that_keeps_none_says_so(tmp_path: Path) -> None:
     log = logs(tmp_path)
     for name in ("auth.log", "dpkg.log", "wtmp"):

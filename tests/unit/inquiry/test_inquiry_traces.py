@@ -117,6 +117,35 @@ def test_another_hosts_slice_covers_nothing() -> None:
     assert names == {"login-outside-run"}
 
 
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("login-outside-run", "sshd[7]: Accepted password for root from ::1 port 5 ssh2"),
+        ("command-outside-run", "sudo: bob : TTY=pts/0 ; USER=root ; COMMAND=/bin/sh"),
+        ("command-outside-run", "su[9]: (to root) bob on pts/0"),
+        ("run-without-change", "python3[9]: ansible-ansible.builtin.apt Invoked with name=x"),
+        ("run-without-change", "ansible-ansible.builtin.apt[9]: Invoked with name=x"),
+    ],
+)
+def test_what_a_host_wrote_down_is_named_by_its_kind_beside_a_run_and_covered_within(
+    name: str, line: str
+) -> None:
+    case = told()
+    [run] = case.runs
+    assert run.ended
+    late = run.ended + timedelta(hours=1)
+    files = {"clock": f"{late:%Y-%m-%dT%H:%M:%S+0000}".encode()}
+    within, beside = (f"{at:%Y-%m-%dT%H:%M:%SZ} h {line}\n".encode() for at in (run.started, late))
+    assert name not in {
+        item.name for item in reconcile([case], read_traces("web1", files | {"journal": within}))
+    }
+    found = reconcile([case], read_traces("db1", files | {"journal": within + beside}))
+    assert [(item.name, item.place, item.at) for item in found] == [
+        (name, "db1", run.started.replace(microsecond=0)),
+        (name, "db1", late.replace(microsecond=0)),
+    ]
+
+
 @pytest.mark.parametrize("days", [(-1,), (1,), (-1, 1), (2, -3, 1)])
 def test_results_on_a_host_that_knows_of_no_login_are_named(days: tuple[int, ...]) -> None:
     case = told()
