@@ -2,7 +2,8 @@
 
 Rules kept here: a note counts only when the log's own key signed it; a head beyond the log is `rolled-back`, another
 root for one size is `forked`, both grave; a note that does not open is `anchor-altered`: somebody touched the anchor,
-and what it knew is lost, which is no proof against the log; heads of the same name under another key are `forked`.
+and what it knew is lost, which is no proof against the log; heads of the same name under another key are `forked`,
+where the anchor is this log's alone.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

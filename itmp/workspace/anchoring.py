@@ -158,7 +158,7 @@ def _directory(place: Workspace, setting: AnchorSetting, name: str, log: NoteVer
     from itmp.adapters.anchors.folder import default_folder  # noqa: PLC0415 - as above
 
     if setting.path:
-        return FolderAnchor(name, log=log, folder=place.root / Path(setting.path).expanduser())
+        return FolderAnchor(name, log=log, folder=place.root / Path(setting.path).expanduser(), owned=True)
     account = find_account(named_account(os.environ, setting.account))
     if account is not None:
         return AccountAnchor(name, log=log, account=account)
@@ -242,10 +242,10 @@ def _held(one: Anchor, kept: "Mapping[str, bytes]") -> Iterable[bytes]:
 
 
 def _others(one: Anchor, log: NoteVerifier) -> tuple[Finding, ...]:
-    """Compare this log's key with those under which a folder holds heads of its name."""
+    """Compare this log's key with those under which a folder of this workspace's own holds heads of its name."""
     from itmp.adapters.anchors import FolderAnchor  # noqa: PLC0415 - as above
 
-    if not isinstance(one, FolderAnchor):
+    if not isinstance(one, FolderAnchor) or not one.owned:
         return ()
     try:
         return judge_others(f"anchor {one.name}", one.others(), log)

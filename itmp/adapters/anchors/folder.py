@@ -66,12 +66,16 @@ def check_continues(
 
 
 class FolderAnchor:
-    """Heads as `<folder>/<log>/<size>.note`. Keeps the contract of `Anchor`."""
+    """Heads as `<folder>/<log>/<size>.note`. Keeps the contract of `Anchor`.
+
+    `owned` folders belong to one workspace: heads of its log's name under another key are a second log in its place.
+    Any other folder is for every log of an account, of which two may well have one name.
+    """
 
     kind = "directory"
 
-    def __init__(self, name: str, *, log: NoteVerifier, folder: Path) -> None:
-        self.name, self._log, self._folder = name, log, folder / slug(log)
+    def __init__(self, name: str, *, log: NoteVerifier, folder: Path, owned: bool = False) -> None:
+        self.name, self._log, self._folder, self.owned = name, log, folder / slug(log), owned
 
     def others(self) -> Mapping[str, bytes]:
         """Return the newest note under each other key whose log may have this one's name, by its folder."""

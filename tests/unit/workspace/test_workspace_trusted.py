@@ -58,7 +58,24 @@ def test_another_log_in_its_place_is_not_the_trusted_one(place: workspace.Worksp
     assert report.exit_code == 40
 
 
-def test_an_anchor_that_knows_the_name_under_another_key_tells_a_fork(place: workspace.Workspace) -> None:
+def test_a_folder_that_all_logs_share_holds_no_name_against_a_log(
+    place: workspace.Workspace, tmp_path: Path
+) -> None:
+    """Whoever tries `itmp init` twice has two logs of one name, and neither took the other's place."""
+    other = found(tmp_path / "again")
+    for one in (place, other):
+        workspace.audit_anchor(one)
+    assert place.log.origin == other.log.origin
+    assert [workspace.audit_verify(again(one)).exit_code for one in (place, other)] == [0, 0]
+
+
+def test_a_folder_of_its_own_that_knows_the_name_under_another_key_tells_a_fork(
+    place: workspace.Workspace, tmp_path: Path
+) -> None:
+    settings = place.root / "itmp.yml"
+    before = settings.read_text().partition("anchors:")[0]
+    settings.write_text(f"{before}anchors: [{{kind: directory, path: {tmp_path / 'second'}}}]\n")
+    place = again(place)
     workspace.audit_anchor(place)
     after = replaced(place)
     shutil.rmtree(after.root / "trust")
