@@ -16,19 +16,8 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _states(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the anchors of logs that longer-lived fixtures found out of this user's own state."""
-    yield from _apart(tmp_path_factory)
-
-
-@pytest.fixture(autouse=True)
 def _state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Give each test a state of its own: logs of one name that several tests found would be a fork to the anchor."""
-    yield from _apart(tmp_path_factory)
-
-
-def _apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep anchors out of this user's own state, and of another account's store."""
+    """Keep the anchors of logs that tests found out of this user's own state, and of another account's store."""
     ours = {"XDG_STATE_HOME": str(tmp_path_factory.mktemp("state")), "ITMP_ANCHOR_ACCOUNT": "none"}
     before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)

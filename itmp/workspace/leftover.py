@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from itmp.adapters.index import Query
 from itmp.change import ChangeRecord
 from itmp.errors import Error
-from itmp.execution.progress import RunWarned
 from itmp.plan import AnsibleStep
 from itmp.workspace.glancing import Glances
 from itmp.workspace.noticing import is_held
@@ -19,6 +18,7 @@ from itmp.workspace.place import Workspace
 
 if TYPE_CHECKING:
     from itmp.execution import RunStory
+    from itmp.execution.progress import RunWarned
     from itmp.execution.units import Unit
 
 _MOST: Final = 200
@@ -51,7 +51,7 @@ def reconciling(glances: Glances, record: ChangeRecord) -> tuple[str, ...]:
 
 def left_by_others(
     place: Workspace, record: ChangeRecord, names: Collection[str] = ()
-) -> tuple[RunWarned, ...]:
+) -> "tuple[RunWarned, ...]":
     """Return which other changes have left targets of this one's plan (or `names` of them) unknown.
 
     It is for the eye alone: it rests on the index, and a log that cannot be looked through gives nothing.
@@ -68,7 +68,7 @@ def left_by_others(
     return ()
 
 
-def told_of(warned: RunWarned) -> str:
+def told_of(warned: "RunWarned") -> str:
     """Return the line that says it."""
     return f"{warned.change} has left {', '.join(warned.targets)} unknown; type: {warned.do}"
 
@@ -90,7 +90,9 @@ def _may_lack(glances: Glances, other: str) -> bool:
     )
 
 
-def _left(place: Workspace, glances: Glances, other: str, wanted: Collection[str]) -> RunWarned | None:
+def _left(place: Workspace, glances: Glances, other: str, wanted: Collection[str]) -> "RunWarned | None":
+    from itmp.execution.progress import RunWarned  # noqa: PLC0415 - as above
+
     record = glances.record(other)
     if record.run is None or is_held(place, other):  # whoever runs holds its hosts, and their end is to come
         return None

@@ -43,8 +43,7 @@ def dress(place: Place, *, coloured: bool) -> None:
         del place.environ["NO_COLOR"]
 
 
-@pytest.mark.parametrize("columns", [80, 200])
-@pytest.mark.parametrize("coloured", [False, True], ids=["plain", "coloured"])
+@pytest.mark.parametrize(("columns", "coloured"), [(80, True), (200, False), (200, True)])
 def test_the_live_view_repaints_and_leaves_the_summary(place: Place, columns: int, coloured: bool) -> None:  # noqa: FBT001 - a parameter
     for host in ("web1", "web2"):
         (place.on(host) / "say").write_text(HOSTILE)
