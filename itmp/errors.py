@@ -93,7 +93,7 @@ class LogUnavailableError(Error):
 
 
 class ToolMissingError(Error):
-    """A needed program or extra is not installed."""
+    """Something that is needed of this machine is not there: a program, an extra, room for temporary files."""
 
     exit_code = 17
 

@@ -2,9 +2,10 @@
 
 Rules kept here: text that came from outside (hosts, documents, modules) never reaches a terminal with control or
 bidirectional characters in it; `--json` prints exactly one object, also for an error; an exception that is not an
-`Error` is our bug, says so, and exits 70.
+`Error` is our bug, says so, and exits 70, but for a machine that has no room left.
 """
 
+import errno
 import functools
 import itertools
 import json
@@ -21,10 +22,11 @@ from typing import Any, Final, ParamSpec
 
 import typer
 
-from itmp.errors import Error, InvalidInputError
+from itmp.errors import Error, InvalidInputError, ToolMissingError
 
 P = ParamSpec("P")
 _LOOK_AHEAD: Final = 200
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 RESULT_SCHEMA: Final = "itmp-result/v1"
 _STYLES: Final = {
     "ok": "32", "changed": "33", "failed": "31", "unreachable": "31", "unknown": "35", "refused": "31",
@@ -128,7 +130,8 @@ def verb(function: Callable[P, Answer]) -> Callable[P, None]:
         except (typer.Exit, typer.Abort):
             raise
         except Exception as error:  # noqa: BLE001 - the one place where a bug becomes exit code 70
-            answer = _of_bug(error)
+            full = isinstance(error, OSError) and error.errno in _NO_ROOM
+            answer = _of_error(_no_room(error), machine=machine) if full else _of_bug(error)
             _print(answer, machine=machine)
         raise typer.Exit(answer.exit_code)
 
@@ -237,6 +240,15 @@ def _of_error(error: Error, *, machine: bool) -> Answer:
 def _first_line(error: Error) -> str:
     place = f"{safe(error.where)}: " if error.where else ""
     return place + "\n".join(map(safe, error.what.split("\n")))
+
+
+def _no_room(error: Exception) -> ToolMissingError:
+    """Say what a full disk kept from being done: that is the operator's matter, wherever it was met."""
+    return ToolMissingError(
+        f"no room is left: {getattr(error, 'strerror', '')}",
+        where=str(getattr(error, "filename", "") or ""),
+        do="Make room there and type the command again. What a run had begun by then: itmp status ID.",
+    )
 
 
 def _of_bug(error: Exception) -> Answer:

@@ -1,6 +1,8 @@
 """An answer that is read while it is printed: whole or an error, never half an object or a traceback."""
 
+import errno
 import json
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -48,3 +50,19 @@ def test_what_fails_while_it_is_read_is_an_error(capsys: pytest.CaptureFixture[s
     assert plain.out.splitlines() == ["line 0", "line 1", "line 2"]
     assert "leaf 7: a leaf is not what was signed" in plain.err
     assert "Traceback" not in plain.err
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, 17), (errno.EDQUOT, 17), (errno.EIO, 70)])
+def test_a_full_disk_is_the_operators_matter_and_no_bug(
+    number: int, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @verb
+    def full(json: bool = False) -> Answer:  # noqa: ARG001, FBT001, FBT002 - as verbs are
+        raise OSError(number, os.strerror(number), "/srv/tmp/layout")
+
+    with pytest.raises(typer.Exit) as ended:
+        full(json=True)
+    assert ended.value.exit_code == code
+    told = json.loads(capsys.readouterr().out)
+    assert told["exit_code"] == code
+    assert (told["error"].get("where") == "/srv/tmp/layout") is (code == 17)
