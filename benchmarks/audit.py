@@ -185,12 +185,12 @@ def sync_time(folder: Path) -> float:
         os.close(descriptor)
 
 
-def delayed(delay: int, arguments: list[str]) -> list[str]:
-    """The command that runs this program with every sync `delay` microseconds longer."""
+def delayed(delay: int, folder: Path) -> list[str]:
+    """The command that takes the rows of appends again with every sync `delay` microseconds longer."""
     calls = "fsync,fdatasync"
     inject = f"inject={calls}:delay_exit={delay}"
     strace = ["strace", "-f", "-qq", "--seccomp-bpf", "-o", os.devnull, "-e", f"trace={calls}", "-e", inject]
-    return [*strace, sys.executable, __file__, *arguments]
+    return [*strace, sys.executable, __file__, "--sync-delay", str(delay), str(folder)]
 
 
 def appends(folder: Path) -> Iterator[Row]:
@@ -296,8 +296,7 @@ def judged_appends(folder: Path) -> int:
     print(
         f"| *a sync takes {own * 1e6:.0f} µs here; the next three with {MEDIUM} µs more for both sides* |||||"
     )
-    again = ["--only", "appends", "--sync-delay", str(MEDIUM), str(folder)]
-    return subprocess.run(delayed(MEDIUM, again), check=False).returncode
+    return subprocess.run(delayed(MEDIUM, folder), check=False).returncode
 
 
 def show(rows: Iterable[Row]) -> int:

@@ -273,6 +273,18 @@ class Place:
         """Run a change and return its object."""
         return self.json("run", change, "--key", key, *words, expect=expect)
 
+    def stopped_half_way(self) -> str:
+        """Run one step host by host and stop it: web1 has failed, which is allowed, web2 is done, web3 to come."""
+        self.fail("web1", "one")
+        self.hold("web2", "one")
+        change = self.ready(rolling("one", batches=(1,), max_failures=1))
+        first = self.start("run", change, "--key", "alice")
+        self.until("web2", "begin one")
+        self.itmp("stop", change, "--reason", "enough", "--key", "alice", expect=0)
+        self.let_go("web2", "one")
+        self.ended(first)
+        return change
+
     # what is true on the hosts
 
     def on(self, host: str) -> Path:

@@ -266,9 +266,8 @@ class _Audit:
     def _compare(self, path: str, start: int, leaves: Sequence[bytes]) -> None:
         known = self._tree.size - start
         hashes = leaf_hashes(leaves[:known])
-        if b"".join(hashes) != self._tree.hashes(
-            0, start, len(hashes)
-        ):  # most often equal: one look for all of them
+        # Most often they are equal: one look for all of them.
+        if b"".join(hashes) != self._tree.hashes(0, start, len(hashes)):
             for index, hashed in enumerate(hashes, start):
                 if hashed != self._tree.leaf(index):
                     where = f"{path}: leaf {index}"

@@ -130,8 +130,10 @@ def verb(function: Callable[P, Answer]) -> Callable[P, None]:
         except (typer.Exit, typer.Abort):
             raise
         except Exception as error:  # noqa: BLE001 - the one place where a bug becomes exit code 70
-            full = isinstance(error, OSError) and error.errno in _NO_ROOM
-            answer = _of_error(_no_room(error), machine=machine) if full else _of_bug(error)
+            if isinstance(error, OSError) and error.errno in _NO_ROOM:
+                answer = _of_error(_no_room(error), machine=machine)
+            else:
+                answer = _of_bug(error)
             _print(answer, machine=machine)
         raise typer.Exit(answer.exit_code)
 
@@ -242,11 +244,11 @@ def _first_line(error: Error) -> str:
     return place + "\n".join(map(safe, error.what.split("\n")))
 
 
-def _no_room(error: Exception) -> ToolMissingError:
+def _no_room(error: OSError) -> ToolMissingError:
     """Say what a full disk kept from being done: that is the operator's matter, wherever it was met."""
     return ToolMissingError(
-        f"no room is left: {getattr(error, 'strerror', '')}",
-        where=str(getattr(error, "filename", "") or ""),
+        f"no room is left: {error.strerror}",
+        where=str(error.filename or ""),
         do="Make room there and type the command again. What a run had begun by then: itmp status ID.",
     )
 

@@ -44,14 +44,7 @@ def test_a_second_run_attaches_and_tells_the_same_events(place: Place) -> None:
 
 def test_who_follows_a_resume_hears_where_it_stands_as_the_run_tells_it(place: Place) -> None:
     """web1's failure has used the budget up in the first attempt; the second is told of it, and whoever follows."""
-    place.fail("web1", "one")
-    place.hold("web2", "one")
-    change = place.ready(rolling("one", batches=(1,), max_failures=1))
-    first = place.start("run", change, "--key", "alice")
-    place.until("web2", "begin one")
-    place.itmp("stop", change, "--reason", "enough", "--key", "alice", expect=0)
-    place.let_go("web2", "one")
-    place.ended(first)
+    change = place.stopped_half_way()
     place.hold("web3", "one")
     second = place.start("resume", change, "--key", "alice", "--stream")
     place.until("web3", "begin one")

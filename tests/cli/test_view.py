@@ -69,14 +69,7 @@ def test_the_live_view_repaints_and_leaves_the_summary(place: Place, columns: in
 
 
 def test_the_live_view_of_a_resume_begins_where_the_run_stands(place: Place) -> None:
-    place.fail("web1", "one")
-    place.hold("web2", "one")
-    change = place.ready(rolling("one", batches=(1,), max_failures=1))
-    first = place.start("run", change, "--key", "alice")
-    place.until("web2", "begin one")
-    place.itmp("stop", change, "--reason", "enough", "--key", "alice", expect=0)
-    place.let_go("web2", "one")
-    place.ended(first)
+    change = place.stopped_half_way()
     (place.on("web3") / "act").write_text("sleep 3\n")
     dress(place, coloured=True)
     terminal = Terminal(80)

@@ -30,9 +30,8 @@ def collect(root: Path, catalog: str) -> tuple[dict[str, bytes], list[Problem]]:
     configs = dict(zip(_config.FILES, (root / "ansible.cfg", root / catalog / "ansible.cfg"), strict=True))
     held = {path: file.read_bytes() for path, file in configs.items() if file.is_file()}
     asked = {folder for folders in _config.of(held).folders.values() for folder in folders}
-    if (
-        PROJECT_CONFIG not in held
-    ):  # what is among the playbooks is taken with them, whatever the catalog is called
+    if PROJECT_CONFIG not in held:
+        # What is among the playbooks is taken with them, whatever the catalog is called.
         asked = {folder for folder in asked if PurePosixPath(folder).parts[0] != "playbooks"}
     more = sorted(asked)
     artifacts, problems = _read(root, catalog, _walk(root.resolve(), catalog, more), 0, 0)
