@@ -46,6 +46,9 @@ MAX_LINE: Final = 4 * 1024 * 1024
 _MAX_PATH: Final = 100  # sun_path holds 108 bytes
 _LONGEST_PARENT: Final = 60  # leaves room for a temporary folder's name and the socket's
 _CHUNK: Final = 65536
+_ENCODER: Final = json.JSONEncoder(default=str)
+_UNHEARD: Final = 32
+"""Answers that may wait in the socket: far fewer than fill it, so that neither end ever waits for the other to read."""
 _STUCK: Final = 10.0  # seconds until a peer that does not read its answers is given up
 
 ALONE: Final = "ansible"
@@ -78,6 +81,7 @@ class Masking(Protocol):
 class ActionClient:
     """The child's end. Any failure is an `ActionRefusedError`: without an acknowledgement nothing may happen.
 
+    Answers come in the order of what was said, so that whoever only tells can hear them later.
     Not for use from two threads at once; each process opens its own.
     """
 
@@ -85,6 +89,7 @@ class ActionClient:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(timeout)
         self._pending = b""
+        self._unheard = 0
         try:
             self._socket.connect(path)
             self._ask({"m": "hello", "token": token, "role": role})
@@ -116,6 +121,16 @@ class ActionClient:
         """Return once the executor has taken `result`."""
         self._ask({"m": "after", **_fields(result)})
 
+    def tell(self, result: "ActionResult | Mapping[str, Any]") -> None:
+        """Send `result` and go on; what the executor says of it is heard before the next thing that is asked.
+
+        What was sent reaches the executor also when this process ends at once. Each answer that is waited for wakes two
+        processes, and a result needs none: an action that follows it is asked for.
+        """
+        self._say({"m": "after", **_fields(result)})
+        if self._unheard >= _UNHEARD:
+            self._hear()
+
     def secret(self, name: str) -> str:
         """Return the value of secret `name`."""
         return str(self._ask({"m": "secret", "name": name})["value"])
@@ -133,15 +148,34 @@ class ActionClient:
         self._socket.close()
 
     def _ask(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        self._say(message)
+        return self._hear()
+
+    def _say(self, message: Mapping[str, Any]) -> None:
         try:
             self._socket.sendall(_line(message))
+        except OSError as error:
+            raise _unanswered(error) from error
+        self._unheard += 1
+
+    def _hear(self) -> dict[str, Any]:
+        """Read every answer that is due; return the last, raise the first refusal among them."""
+        answer, refusal = {}, ""
+        while self._unheard:
+            answer = self._answer()
+            if answer.get("ok") is not True:
+                refusal = refusal or f"refused by the executor: {answer.get('why', '')}"
+        if refusal:
+            raise ActionRefusedError(refusal)
+        return answer
+
+    def _answer(self) -> dict[str, Any]:
+        self._unheard -= 1
+        try:
             answer = json.loads(self._read_line())
         except (OSError, ValueError) as error:
-            raise ActionRefusedError(f"no answer from the executor: {error}") from error
-        if not isinstance(answer, dict) or answer.get("ok") is not True:
-            why = answer.get("why", "") if isinstance(answer, dict) else ""
-            raise ActionRefusedError(f"refused by the executor: {why}")
-        return answer
+            raise _unanswered(error) from error
+        return answer if isinstance(answer, dict) else {}
 
     def _read_line(self) -> bytes:
         while b"\n" not in self._pending:
@@ -151,6 +185,10 @@ class ActionClient:
             self._pending += chunk
         line, _, self._pending = self._pending.partition(b"\n")
         return line
+
+
+def _unanswered(error: Exception) -> ActionRefusedError:
+    return ActionRefusedError(f"no answer from the executor: {error}")
 
 
 def short_parent() -> Path | None:
@@ -368,7 +406,7 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 def _line(message: Mapping[str, Any]) -> bytes:
-    return json.dumps(message, default=str).encode() + b"\n"
+    return _ENCODER.encode(message).encode() + b"\n"
 
 
 def _peer_uid(connection: socket.socket) -> int:

@@ -158,6 +158,8 @@ class Masker:
         """Return `value` with every known secret masked."""
         if self._all:
             return value and WITHHELD
+        if not self._forms:
+            return value
         shown, end = [], 0
         for first, last in _joined(_spans(value, self._forms)):
             shown += [value[end:first], MASK]

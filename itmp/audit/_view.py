@@ -62,6 +62,7 @@ class View:
         "_changes",
         "_closed",
         "_ids",
+        "_newest_of",
         "last_type",
         "newest",
         "policies",
@@ -80,6 +81,7 @@ class View:
         self.policies: list[int] = []
         self.newest = ""
         self.last_type = ""
+        self._newest_of: dict[str, int] = {}
 
     @property
     def size(self) -> int:
@@ -123,6 +125,10 @@ class View:
         found = self._changes.get(change)
         return self._base.events_of(change) if found is None else found
 
+    def newest_of(self, kind: str) -> int:
+        """Return the newest leaf of a type among those after the base, -1 where none is."""
+        return self._newest_of.get(kind, -1)
+
     def is_closed(self, change: str) -> bool:
         """Whether nothing joins the change any more."""
         self._grown(change)
@@ -164,6 +170,7 @@ class View:
         self._ids[fact.id] = index
         self.newest = max(self.newest, fact.t)
         self.last_type = fact.type
+        self._newest_of[fact.type] = index
         if fact.type in STANDING:
             self.policies.append(index)
         elif fact.type == "log.recovered":

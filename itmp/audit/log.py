@@ -161,6 +161,15 @@ class Log:
             self._refresh()
             return self._view.head_of(change)
 
+    def newest(self, kind: str) -> int:
+        """Return the newest leaf of a type among those since the log was opened (or shortly before), -1 if none is.
+
+        Cheap, also where nothing else of the new leaves is wanted.
+        """
+        with self._lock:
+            self._refresh()
+            return self._view.newest_of(kind)
+
     def policy_head(self) -> Digest:
         """Return the hash of the newest of `policy_leaves`, for `Expect`."""
         with self._lock:

@@ -14,7 +14,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -55,11 +54,10 @@ class Answer:
 
 def safe(text: object) -> str:
     """Return `text` with control, bidirectional and other invisible characters shown as escapes."""
-    return "".join(char if _visible(char) else char.encode("unicode_escape").decode() for char in str(text))
-
-
-def _visible(char: str) -> bool:
-    return (char.isascii() and char.isprintable()) or unicodedata.category(char)[0] not in "CZ"
+    shown = str(text)
+    if shown.isprintable():  # neither "other" nor, but for the space, "separator"
+        return shown
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in shown)
 
 
 def colour(text: str, style: str, *, stream: Any = None) -> str:

@@ -279,7 +279,8 @@ def _inputs(part: Slice, action: Action) -> dict[str, list[Any]]:
 
 
 def _text(value: str, limit: int = _MAX_TEXT) -> str:
-    return str(value).encode("utf-8", "replace").decode()[:limit]
+    text = str(value)
+    return (text if text.isascii() else text.encode("utf-8", "replace").decode())[:limit]
 
 
 def _plain(value: Any, depth: int = 0) -> Any:

@@ -8,19 +8,22 @@ intent within about a second, and a checkpoint that fails stops nothing by itsel
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final
 
 from itmp.adapters.hold import is_taken, take
-from itmp.audit import Leaf
 from itmp.errors import BusyError, Error
 from itmp.workspace import changes
 from itmp.workspace.place import Workspace
 
 PUBLISH: Final = 0.5
 """Seconds between two looks whether the published head is behind: formats allow an intent one second."""
+LATER: Final = 3.0
+"""Seconds that results may wait for a head: signing one holds up whoever appends, and a barrier makes them durable."""
+_INTENTS: Final = ("slice.intended", "action.intended")
 
 
 class ChangeHeldError(BusyError):
@@ -93,7 +96,7 @@ def hearing(stops: Stops, tell: Callable[[], None]) -> Callable[[], None]:
 
 
 class _StopWatch:
-    """Looks only at leaves that are new since it last looked: it is asked before each action."""
+    """Reads only statements that are new since it last looked: it is asked before each action."""
 
     def __init__(self, place: Workspace, change: str) -> None:
         self._place, self._change = place, change
@@ -101,14 +104,13 @@ class _StopWatch:
         self._asked = False
 
     def __call__(self) -> bool:
-        size = self._place.log.size()
-        if not self._asked and any(map(self._mentions_stop, self._place.log.leaves(self._seen, size))):
-            self._asked = len(changes.find(self._place, self._change).stops) > self._known
-        self._seen = size
+        newest = self._place.log.newest("statement.recorded")
+        if not self._asked and newest >= self._seen:
+            told = self._place.log.leaves(self._seen, newest + 1)
+            if any(b"act stop" in leaf.data for leaf in told):
+                self._asked = len(changes.find(self._place, self._change).stops) > self._known
+            self._seen = newest + 1
         return self._asked
-
-    def _mentions_stop(self, leaf: Leaf) -> bool:
-        return b'"statement.recorded"' in leaf.data and b"act stop" in leaf.data
 
 
 @contextmanager
@@ -117,12 +119,14 @@ def publishing(place: Workspace, look: Callable[[], None] = lambda: None) -> Ite
     done = threading.Event()
 
     def follow() -> None:
-        published = 0
+        published, since = 0, time.monotonic()
         while not done.wait(PUBLISH):
             look()
             with suppress(Error):
-                if place.log.size() > published:
-                    published = place.log.checkpoint().checkpoint.size
+                urgent = max(map(place.log.newest, _INTENTS)) >= published
+                late = time.monotonic() >= since + LATER and place.log.size() > published
+                if urgent or late:
+                    published, since = place.log.checkpoint().checkpoint.size, time.monotonic()
 
     thread = threading.Thread(target=follow, name="itmp-publish", daemon=True)
     thread.start()

@@ -12,5 +12,9 @@ _CONTROL: Final = frozenset(
 def one_line(text: str, *, limit: int = MAX) -> str:
     r"""Return `text` on one line: white space joined, control and format characters written as `\u{…}`."""
     joined = " ".join(text.split())
-    shown = "".join(f"\\u{{{ord(c):x}}}" if unicodedata.category(c) in _CONTROL else c for c in joined)
+    shown = joined if joined.isprintable() else "".join(map(_shown, joined))
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def _shown(char: str) -> str:
+    return f"\\u{{{ord(char):x}}}" if unicodedata.category(char) in _CONTROL else char

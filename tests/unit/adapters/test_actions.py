@@ -108,6 +108,44 @@ def test_after_a_result_could_not_be_recorded_nothing_goes_on(serve):
     assert observer.seen == [ACTION]
 
 
+def test_what_is_only_told_is_heard_before_the_next_action(serve):
+    observer = Watching(after=LogUnavailableError("disk full"))
+    server = serve(observer)
+    peer = client(server)
+    peer.before(ACTION)
+    peer.tell(RESULT)
+    with pytest.raises(ActionRefusedError, match="disk full"):
+        peer.before(ACTION)
+    with pytest.raises(ActionRefusedError, match="disk full"):  # each answer is that of its own question
+        peer.before(ACTION)
+    peer.close()
+    assert server.deaf
+    assert observer.seen == [ACTION]
+
+
+def test_any_number_of_results_may_be_told_without_anything_asked(serve):
+    observer = Watching()
+    peer = client(serve(observer))
+    for number in range(2000):
+        peer.tell(dataclasses.replace(RESULT, id=str(number)))
+    peer.before(ACTION)
+    peer.close()
+    assert [seen.id for seen in observer.seen] == [*map(str, range(2000)), ACTION.id]
+
+
+def test_what_was_told_arrives_though_the_teller_ends_at_once(folder):
+    observer = Watching()
+    with ActionServer(folder, token=TOKEN, observer=observer) as server:
+        pumping = threading.Thread(target=lambda: [server.pump(0.2) for _ in range(2)])
+        pumping.start()
+        peer = client(server)
+        pumping.join(10)
+        peer.tell(RESULT)
+        peer.close()
+        server.drain()
+    assert observer.seen == [RESULT]
+
+
 def test_a_stranger_without_the_token_is_not_heard(serve):
     observer = Watching()
     server = serve(observer)

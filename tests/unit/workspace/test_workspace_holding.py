@@ -14,6 +14,7 @@ from itmp.adapters.clock import new_id
 from itmp.adapters.file_events import FileEvents
 from itmp.audit import Event
 from itmp.testing.story import small_plan
+from itmp.workspace import changes, holding
 from itmp.workspace.holding import ChangeHeldError, held, publishing, stopping
 
 
@@ -35,6 +36,30 @@ def test_the_published_head_follows_what_is_appended(place: workspace.Workspace)
                 return
             time.sleep(0.1)
     pytest.fail("the checkpoint stayed behind the log")
+
+
+def test_an_intent_is_covered_at_once_and_results_may_wait(
+    place: workspace.Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holding, "PUBLISH", 0.01)
+    monkeypatch.setattr(holding, "LATER", 3600.0)
+
+    def published() -> int:
+        signed = place.log.published()
+        return signed.checkpoint.size if signed else 0
+
+    def append(kind: str) -> None:
+        place.log.append(Event(id=new_id(), type=kind, actor={"kind": "executor", "id": "itmp"}))
+
+    append("log.read")
+    with publishing(place):
+        for done in (3, 5):
+            append("slice.intended")
+            while published() < done:
+                time.sleep(0.01)
+            append("log.read")
+            time.sleep(0.2)  # twenty looks
+            assert published() == done
 
 
 def test_a_change_has_one_holder_at_a_time(place: workspace.Workspace) -> None:
@@ -63,3 +88,20 @@ def test_a_signal_is_a_request_to_stop_and_the_old_handler_comes_back(place: wor
         os.kill(os.getpid(), signal.SIGTERM)
         assert asked()
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_stop_of_this_change_is_heard_from_another_process_and_one_of_another_is_not(
+    place: workspace.Workspace,
+) -> None:
+    other = workspace.Workspace.here(place.root)
+    mine, theirs = (
+        workspace.open_change(place, small_plan(), reason="test", external=name).change.id for name in "ab"
+    )
+    with stopping(place, mine) as asked:
+        for change in (theirs, mine):
+            assert not asked()
+            own = {"change": change, "reason": "enough"}
+            statement, signed, signer = changes.sign_act(other, "stop", lambda _, own=own: own, None)
+            changes.append_act(other, statement, signed, changes.actor(signer), changes.find(other, change))
+        assert asked()
+        assert asked()

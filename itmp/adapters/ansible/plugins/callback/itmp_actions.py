@@ -162,7 +162,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
 
     def _send(self, result: dict[str, Any]) -> None:
         try:
-            self._client.after(result)
+            self._client.tell(result)
         except BaseException as error:  # noqa: BLE001 -- a result that nobody takes must end the play
             self._end(error)
 
