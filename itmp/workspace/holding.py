@@ -2,7 +2,8 @@
 
 Rules kept here: one process at a time holds a change, and its lock dies with it (`leases` is about what it acts
 on); Ctrl-C, SIGTERM, a closed terminal and a signed stop statement are heard between actions; a checkpoint covers every
-intent within about a second, and a checkpoint that fails stops nothing by itself, because the next append will.
+intent within about a second and every result within a few, and one that fails stops nothing by itself, because the next
+append will.
 """
 
 import os
