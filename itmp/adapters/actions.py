@@ -300,7 +300,7 @@ class ActionServer:
         try:
             chunk = connection.recv(_CHUNK)
             for line in peer.feed(chunk):
-                connection.sendall(_line(self._answer(peer, json.loads(line))))
+                connection.sendall(_line(self._answer(peer, json.loads(line.decode()))))
         except OSError:
             chunk = b""
         except (ValueError, KeyError, TypeError, AttributeError) as error:

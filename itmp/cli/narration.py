@@ -38,6 +38,8 @@ class Narrator:
         from itmp.workspace import events as e  # noqa: PLC0415 - help stays fast
 
         match event:
+            case e.ActionStarted() | e.HostChanged():  # the most frequent: nothing is said of them
+                pass
             case e.RunStarted() | e.RunStands():
                 self._stands(event)
             case e.SliceStarted():
@@ -57,8 +59,6 @@ class Narrator:
                 self._say(_err(f"stopping: {safe(event.why)}", "failed"))
             case e.RunFinished():
                 self._say(_err(f"run {event.state}", "ok" if event.exit_code == 0 else "failed"))
-            case e.ActionStarted() | e.HostChanged():
-                pass
             case _ as never:
                 assert_never(never)
 
