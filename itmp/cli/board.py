@@ -82,7 +82,7 @@ class Board:
                 self.doing[event.host] = (event.name or event.action, now)
             case e.ActionFinished():
                 self.doing.pop(event.host, None)
-                self.acted[event.host] += 1
+                self.acted.update([event.host] if event.outcome != "denied" else [])  # it was not done
             case e.HostChanged():
                 self._stands(event.host, event.state)
             case e.SliceFinished():

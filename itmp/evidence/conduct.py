@@ -240,7 +240,7 @@ class Conduct:
         work, target = self._work.get(event.intent), (event.target or {}).get("id", "")
         if work is None:
             raise RuleBrokenError(13, "a result without an earlier intent", where=where)
-        if target not in work.targets or event.run != work.place[0]:
+        if not (target in work.targets or _elsewhere(event, work)) or event.run != work.place[0]:
             raise RuleBrokenError(13, f"a result on {target!r:.80}, outside its intent", where=where)
         if event.type == "action.reconciled":
             if "text" not in (event.data or {}) and not work.probed(target):
@@ -254,6 +254,8 @@ class Conduct:
         self._fitting(leaf, event, work, where)
         if work.single and event.intent in self._answered:
             raise RuleBrokenError(13, "an intent that is answered twice", where=where)
+        if target not in work.targets:
+            return  # nothing was done there, and its slice says nothing of it
         self._answered.add(event.intent)
         work.outcomes.setdefault(target, set()).add(event.outcome)
         if work.lasts and event.outcome in FAILURES:
@@ -327,6 +329,13 @@ class Conduct:
         if digest not in self._blobs:
             raise RuleBrokenError(1, f"blob {digest} is not in the file")
         return self._blobs[digest]
+
+
+def _elsewhere(event: Event, work: Work) -> bool:
+    """Whether an event tells of what a slice wanted to do elsewhere and was not let do."""
+    return (
+        event.outcome == "denied" and event.type in {"action.finished", "check.finished"} and not work.single
+    )
 
 
 def _hold(problem: str, where: str) -> None:

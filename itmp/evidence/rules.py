@@ -140,8 +140,8 @@ TEXTS: Final[Mapping[int, RuleText]] = {
     ),
     13: RuleText(
         name="results",
-        holds="every result has one earlier intent that covers its target and action; a person or a probe of "
-        "the plan stands behind each reconciliation",
+        holds="every result has one earlier intent that covers its target and action, but for what was denied and so "
+        "not done; a person or a probe of the plan stands behind each reconciliation",
         broken="result-unintended",
         absent="results-not-judged",
     ),

@@ -4,7 +4,7 @@ Rules kept here, for each action:
 1. nothing more happens after the first refusal, or once the log has failed where it must be written before;
 2. a stop request takes effect between two actions;
 3. it conforms to the plan, else the refusal is in the log before the runner hears of it: as a `denied` result of its
-   target, where that is one of the slice's, and as the end of the run;
+   target, whether or not that is one of the slice's, and as the end of the run; another target gets no state by it;
 4. a resource operation's intent is durable before the operation;
 5. every result is written; when that fails the slice in flight is finished, and counts as unknown.
 """
@@ -85,8 +85,14 @@ class Watch:
         """Record what happened; never raises, because what has happened must be followed to its end."""
         was = self._tally.state(result.host)
         self._tally.after(result)
-        self._write(lambda: self._recorder.action_finished(self._part, self._intent_of(result), result))
+        self._record(result)
         self._suspect(result)
+        state = self._tally.state(result.host)
+        if state != was:
+            self._tell(HostChanged(slice=self._part.key, host=result.host, state=state))
+
+    def _record(self, result: ActionResult) -> None:
+        self._write(lambda: self._recorder.action_finished(self._part, self._intent_of(result), result))
         self._tell(
             ActionFinished(
                 slice=self._part.key,
@@ -97,9 +103,6 @@ class Watch:
                 message=result.message,
             )
         )
-        state = self._tally.state(result.host)
-        if state != was:
-            self._tell(HostChanged(slice=self._part.key, host=result.host, state=state))
 
     def states(self, failure: Error | None) -> dict[str, HostState]:
         """Return what became of each target, `failure` being what the runner raised."""
@@ -127,11 +130,18 @@ class Watch:
         try:
             self._conformance.check(action)
         except ConformanceError as error:
-            if not begun and action.host in targets(self._part):  # no intent covers a result on another
-                self.after(_denied(action, error))
+            if not begun:
+                self._deny(_denied(action, error))
             why = f"{error.where}: {error.what}"
             self._write(lambda: self._recorder.run_stopped(why))
             raise
+
+    def _deny(self, result: ActionResult) -> None:
+        """Record what is not let happen; a target that is none of the slice's did nothing and has no state here."""
+        if result.host in targets(self._part):
+            self.after(result)
+        else:
+            self._record(result)
 
     def _suspect(self, result: ActionResult) -> None:
         """Hold a result against the plan that nobody asked for, or not on that delegate (a template)."""

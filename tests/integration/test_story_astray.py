@@ -170,8 +170,14 @@ def test_an_unexpected_connection_host_delegate_or_module_stops_the_run_and_stan
         f"site on {where}: {why}"
     ]
     shown = [one for one in place.json("logs", change, "--failed")["entries"] if one["outcome"] == "denied"]
-    # Of a host that the slice does not hold, the run's end alone tells.
-    assert [(one["host"], one["what"]) for one in shown] == (
-        [] if case == "host" else [("web1", f"Unseen: {why}")]
-    )
+    task = "Add" if case == "host" else "Unseen"
+    assert [(one["host"], one["what"]) for one in shown] == [(where, f"{task}: {why}")]
+    assert "denied" in place.itmp("logs", change, "--host", where, expect=0).out
     assert place.sound()
+    if case == "host":
+        place.itmp("change", "close", change, "--reason", "left its plan", "--key", "alice", expect=0)
+        place.itmp("evidence", change, "-o", "e.tar", expect=0)
+        trust = evidence.Trust.from_files(
+            {one.name: one.read_bytes() for one in (place.root / "trust").iterdir()}
+        )
+        assert evidence.verify((place.root / "e.tar").read_bytes(), trust).exit_code == 0

@@ -140,6 +140,22 @@ def test_work_that_was_cut_off_is_left_open_though_somebody_signed_to_go_on_with
     assert (report.broken.n, "never ended" in report.broken.why) == (14, True), report.broken
 
 
+def test_a_host_that_the_slice_of_another_was_denied_has_not_failed_in_its_own() -> None:
+    step = ansible("one", BOTH, tasks=1)
+    story, permit = begun(made_of([rolling(BOTH, [step], size=1)]))
+    intent = story.intend(permit, step, ("web1",))
+    story.result(permit, step, intent.hash, "web1")
+    elsewhere = {"target": {"kind": "host", "id": "web2"}, "action": "ansible.builtin.shell", "data": {}}
+    story.say(
+        permit, "action.finished", step="one", phase="do", intent=intent.hash, outcome="denied", **elsewhere
+    )
+    ends = {"slice": "one@1", "hosts": {"web1": "failed"}}
+    story.say(permit, "slice.finished", step="one", phase="do", intent=intent.hash, data=ends)
+    again = taken_up(story, permit, "stopped", limit="-")
+    story.slice(again, step, hosts=("web2",))
+    assert ended(story, again, "failed", {"web1": "failed", "web2": "changed"}).exit_code == 0
+
+
 def test_what_ended_unknown_is_not_done_again_before_somebody_has_said_what_became_of_it() -> None:
     story, permit = begun()
     first, second = story.steps()

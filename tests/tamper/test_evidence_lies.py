@@ -430,6 +430,37 @@ def test_13_what_was_denied_may_lie_outside_the_plan() -> None:
     assert judged(story).exit_code == 41
 
 
+@pytest.mark.parametrize(
+    ("lie", "found"),
+    [
+        ({}, None),
+        ({"type": "check.finished"}, None),
+        ({"type": "action.reconciled"}, 13),
+        ({"outcome": "failed"}, 13),
+        ({"outcome": "skipped"}, 13),
+        ({"intent": ""}, 13),
+        ({"run": "run-2"}, 13),
+        ({"step": "restart"}, 13),
+        ({"phase": "undo"}, 13),
+    ],
+)
+def test_13_what_was_denied_may_name_another_target_and_gives_nobody_a_state(
+    lie: dict[str, str], found: int | None
+) -> None:
+    story, permit, step = begun()
+    intent = story.intend(permit, step, ["web1"])
+    for host in ("db1", "web2"):
+        said = {"type": "action.finished", "outcome": "denied", "intent": intent.hash, "data": {}, **lie}
+        fields = {"id": story.id(), "t": "", "mono": None, "boot": "", "cseq": None, "cprev": "", **said}
+        story.write(replace(intent.leaf.event, target={"kind": "host", "id": host}, **fields))  # type: ignore[arg-type]
+    data = {"slice": "drain", "hosts": {"web1": "not_reached"}}
+    story.say(permit, "slice.finished", step=step.id, phase="do", intent=intent.hash, data=data)
+    hosts = {"web1": "not_reached", "web2": "not_reached"}
+    story.say(permit, "run.finished", outcome="failed", data={"state": "failed", "hosts": hosts})
+    report = judged(story)
+    assert report.exit_code == 41 if found is None else broken(report) == (40, found)
+
+
 def test_13_a_result_after_the_end_of_its_slice() -> None:
     story, permit, step = begun()
     intent = story.slice(permit, step)

@@ -290,6 +290,7 @@ class _Masked:
         self._observer.before(
             replace(
                 action,
+                host=self._plain(action.host),
                 name=one_line(self._masker.text(action.name)),
                 action=self._plain(action.action),
                 delegate=self._plain(action.delegate),
@@ -361,7 +362,7 @@ def _public(plan: Plan, step: AnsibleStep) -> frozenset[str]:
     """Return the names that the plan shows anyway, and that are compared with it: hosts and actions."""
     inventory = plan.manifest.inventory
     hosts = (host.name for host in inventory.hosts) if inventory else ()
-    return frozenset({*hosts, *step.delegates, *(task.action for task in step.expected)})
+    return frozenset({*hosts, *step.hosts, *step.delegates, *(task.action for task in step.expected)})
 
 
 def _only(values: Mapping[str, str]) -> Any:

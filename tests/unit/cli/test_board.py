@@ -57,6 +57,14 @@ def test_it_says_batch_step_hosts_budget_and_what_comes() -> None:
     assert "0 failed, 1 more allowed" in "\n".join(text(told()))
 
 
+def test_what_was_denied_is_no_action_and_no_host_of_the_run() -> None:
+    denied = e.ActionFinished(slice="one@1", host="db1", action="a", name="n", outcome="denied")
+    shown = "\n".join(text(told(*done("web1", "changed"), denied)))
+    assert "1 actions on 1 of 4 hosts" in shown
+    assert "changed 1  at work 3  to come 4" in shown
+    assert "0 failed, 1 more allowed" in shown
+
+
 @pytest.mark.parametrize("width", [20, 40, 79, 80, 199, 200])
 def test_every_line_fits_and_none_bites(width: int) -> None:
     stopped = told(e.RunStopped(why=HOSTILE), *done("web1", "unknown"))

@@ -5,6 +5,7 @@ import pytest
 from itmp.errors import InvalidInputError, LogUnavailableError, RefusedError, RejectedError, ToolMissingError
 from itmp.execution import ConformanceError, execute
 from itmp.execution.doors import Action, ActionResult
+from itmp.execution.progress import HostChanged
 from itmp.execution.states import RunState, StepState
 from itmp.plan.model import AnsibleStep
 from itmp.testing.rig import CHANGE, NOON, Rig
@@ -361,6 +362,12 @@ def test_an_action_outside_the_plan_never_happens_and_the_refusal_is_in_the_log(
     stopped = [e for e in rig.journal.events if e.type == "run.stopped"]
     assert len(stopped) == 1
     assert next(iter(wrong.values())) in stopped[0].data["why"]
+    (denied,) = [e for e in rig.journal.events if e.outcome == "denied"]
+    (intent,) = [leaf.hash for leaf in rig.journal.leaves if leaf.event.type == "slice.intended"][:1]
+    assert (denied.target["id"], denied.intent) == (wrong.get("host", "web1"), intent)
+    assert denied.data["message"] in stopped[0].data["why"]
+    assert set(summary.hosts) == set(FOUR)
+    assert {event.host for event in rig.told if isinstance(event, HostChanged)} <= {"web1", "web2"}
 
 
 def test_a_refused_action_is_the_first_thing_said_even_where_an_outcome_is_unknown() -> None:
