@@ -4,6 +4,7 @@ Rules kept here: a duration is whole seconds once parsed; where a document may w
 instead of a value (`Templated`), the model holds the reference as text until `bind` has replaced it.
 """
 
+import ipaddress
 import re
 from typing import Annotated, Any, Final, TypeVar
 
@@ -30,6 +31,9 @@ IMAGE: Final = re.compile(
 
 _TAGGED: Final = re.compile(r"(?P<name>[^@\s]*[^@\s/:]):(?P<tag>[^@/\s]+)(?P<digest>@sha256:[0-9a-f]{64})?")
 _PERCENT: Final = re.compile(r"(100|[1-9][0-9]?)%")
+_HOST: Final = re.compile(r"\w[\w.@+-]*\Z")
+_NO_HOST: Final = r"""\s,:!&~*?\[\]{}()'"\\/\x00-\x1f\x7f"""
+_LONGEST_HOST: Final = 253
 
 LONGEST_IMAGE: Final = 400
 _DIGEST_OF: Final = "podman image inspect --format '{{{{.Digest}}}}' {}"
@@ -65,6 +69,39 @@ def parse_image(text: Any) -> str:
             line = f"a tag can move: write image: {found['name']}{known}"
             raise PydanticCustomError("image", "{line}", {"line": line})
     raise PydanticCustomError("image", "write a container image by digest: image: NAME@sha256:DIGEST")
+
+
+def is_host(name: str) -> bool:
+    """Say whether an inventory may hold this name: nothing in it means something else in a host pattern."""
+    return bool(_HOST.match(name)) or _is_ipv6(name)
+
+
+def _is_ipv6(name: str) -> bool:
+    try:
+        ipaddress.IPv6Address(name)
+    except ValueError:
+        return False
+    return "%" not in name
+
+
+def parse_host(text: Any) -> str:
+    """Return a host's name as it stands; raise `ValueError` for what no inventory holds as one."""
+    if not isinstance(text, str) or len(text) > _LONGEST_HOST or not is_host(text):
+        raise PydanticCustomError(
+            "host",
+            "not a host's name: letters and digits, inside also . @ + -, or an IPv6 address without brackets",
+        )
+    return text
+
+
+def parse_address(text: Any) -> str:
+    """Return a DNS name or an address as it stands; raise `ValueError` for anything else."""
+    name = parse_host(text)
+    if not name.isascii() or {"@", "+"} & set(name):
+        raise PydanticCustomError(
+            "address", "not an address: write a DNS name, or an IP address without brackets"
+        )
+    return name
 
 
 class _OrReference:
@@ -119,6 +156,32 @@ VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]
 """The name of an Ansible variable."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+
+HostName = Annotated[
+    str,
+    BeforeValidator(parse_host),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": _LONGEST_HOST,
+            "pattern": rf"^([^{_NO_HOST}@+.-][^{_NO_HOST}]*|[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)$",
+        }
+    ),
+]
+"""The name of one host, as an inventory may hold it."""
+
+HostAddress = Annotated[
+    str,
+    BeforeValidator(parse_address),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": _LONGEST_HOST,
+            "pattern": r"^([A-Za-z0-9_][A-Za-z0-9_.-]*|[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)$",
+        }
+    ),
+]
+"""Where a host answers: a DNS name or an IP address."""
 
 HostPattern = Annotated[str, StringConstraints(pattern=r"^[^\s@-][^\n\t]*$", max_length=500)]
 """An Ansible host pattern that is neither a file nor an option."""

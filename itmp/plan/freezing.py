@@ -1,13 +1,15 @@
 """What every kind of document does the same way when it becomes a plan.
 
 Rules kept here: pure; what a document says of itself goes into the manifest in one place, `freeze_document`; only
-hosts that the plan touches (or may delegate to) are frozen by name, in inventory order.
+hosts that the plan touches (or may delegate to) are frozen by name, in inventory order; none is acted on that the log
+could not name, whose keys are ASCII.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from itmp.documents import Document
+from itmp.errors import InvalidInputError
 from itmp.plan.bundle import Plan
 from itmp.plan.model import (
     AnsibleStep,
@@ -61,6 +63,8 @@ def freeze_document(
     artifacts: Mapping[str, bytes] | None = None,
 ) -> Plan:
     """Return the plan of a bound document whose steps are frozen; `notes` and `artifacts` add to those of `facts`."""
+    for step in (*steps, *undo):
+        _refuse_unnamed(step, source.path)
     manifest = Manifest(
         kind=kind,
         name=bound.name,
@@ -100,6 +104,17 @@ def _inventory(facts: Facts, steps: Sequence[Step]) -> Inventory | None:
         ways={name: way for name, way in facts.inventory.ways.items() if name in names},
         unpinned=tuple(name for name in facts.inventory.unpinned if name in names),
     )
+
+
+def _refuse_unnamed(step: Step, where: str) -> None:
+    hosts = step.hosts if isinstance(step, AnsibleStep | CheckStep | RollingStep) else ()
+    for host in hosts:
+        if not host.isascii():
+            raise InvalidInputError(
+                f"step {step.id} acts on host {host!r:.80}, and the log names what is acted on in ASCII",
+                where=where,
+                do="Rename it in the inventory; ansible_host may hold its address.",
+            )
 
 
 def _review(document: Document) -> Review | None:

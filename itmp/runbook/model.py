@@ -19,6 +19,8 @@ from itmp.documents.model import ExecutionEnvironment, Loc
 from itmp.documents.scalars import (
     BatchSize,
     Duration,
+    HostAddress,
+    HostName,
     HostPattern,
     Line,
     Name,
@@ -40,7 +42,6 @@ CatalogName = Annotated[
         pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$", max_length=120
     ),
 ]
-HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=253)]
 TaskTag = Annotated[str, StringConstraints(pattern=r"^[^\s,{}]+$", max_length=120)]
 
 
@@ -48,7 +49,7 @@ class NewHost(Block):
     """A host that no inventory holds and that a play adds: where it will answer."""
 
     name: HostName
-    address: HostName
+    address: HostAddress
     port: Annotated[int, Field(ge=1, le=65535)] = 22
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from itmp.adapters.ansible import AnsibleSources
 from itmp.documents import DocumentError
-from itmp.plan.sources import Facts, Needs
+from itmp.plan.sources import Facts, Needs, PlayNeed
 
 INI = """
 bare
@@ -136,6 +136,20 @@ def test_an_inventory_plugin_of_a_collection_is_found_where_the_project_keeps_it
     facts = gather(tmp_path, "shelf.yml")
     assert facts.inventory is not None
     assert [host.name for host in facts.inventory.hosts] == ["from-shelf"]
+
+
+def test_a_declared_delegate_is_found_by_any_name_that_an_inventory_holds(tmp_path):
+    write(
+        tmp_path,
+        "hosts.yml",
+        "all: {hosts: {web1: {}, '2001:db8::8': {}, 'fe80::1': {}, bücher: {}, core@site: {}}}\n",
+    )
+    task = "[{ansible.builtin.raw: id, delegate_to: '{{ chosen }}'}]"
+    write(tmp_path, "playbooks/a.yml", f"[{{hosts: web1, gather_facts: false, tasks: {task}}}]\n")
+    names = ("2001:db8::8", "fe80::1", "bücher", "core@site")
+    need = PlayNeed(id="a", playbook="a", mark="a.yml:1:1", delegates=names)
+    facts = AnsibleSources(tmp_path, ("hosts.yml",)).gather(Needs(plays=(need,)))
+    assert (facts.plays["a"].hosts, set(facts.plays["a"].delegates)) == (("web1",), set(names))
 
 
 @pytest.mark.parametrize("name", ["a,b", "a:b", "!a", "&a", "~a", "a b", "a*"])

@@ -5,9 +5,7 @@ variables stay with their groups, so precedence is Ansible's own; every host is 
 variables; what changes from look to look is left out by name. Same inventory, same bytes.
 """
 
-import ipaddress
 import json
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -18,6 +16,7 @@ from itmp.adapters.ansible import _guards
 from itmp.adapters.ansible._project import _files, _inside  # one walker for all folders of a workspace
 from itmp.canonical import Digest, digest
 from itmp.documents import Problem
+from itmp.documents.scalars import is_host
 from itmp.errors import InvalidInputError, NotFoundError
 
 # Set by Ansible itself, or different at every look.
@@ -49,7 +48,6 @@ _VOLATILE: Final = frozenset(
         "current_time",
     ]
 )
-_NAME: Final = re.compile(r"\w[\w.@+-]*\Z")
 _TIMEOUT: Final = 300.0
 
 
@@ -111,7 +109,7 @@ def check(snapshot: Mapping[str, Any], sources: str, public: frozenset[str]) -> 
     """Yield what is wrong with the snapshot's names and variables."""
     groups = {name: body for name, body in snapshot.items() if name != "_meta"}
     for host, values in snapshot["_meta"]["hostvars"].items():
-        if not (_NAME.match(host) or _is_ipv6(host)):
+        if not is_host(host):
             message = f"host name {host!r:.80} means something else in a host pattern"
             ranged = (
                 " (a range needs advanced_host_list in enable_plugins of ansible.cfg)" if "[" in host else ""
@@ -123,14 +121,6 @@ def check(snapshot: Mapping[str, Any], sources: str, public: frozenset[str]) -> 
     # Ansible drops a host that is called like a group with a warning, and leaves this trace of it.
     for host in groups.get("ungrouped", {}).get("children", ()):
         yield _name_problem(sources, f"{host} is the name of a host and of a group", "Rename one of them.")
-
-
-def _is_ipv6(name: str) -> bool:
-    try:
-        ipaddress.IPv6Address(name)
-    except ValueError:
-        return False
-    return "%" not in name
 
 
 def _name_problem(sources: str, message: str, do: str) -> Problem:

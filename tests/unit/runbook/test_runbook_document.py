@@ -1,8 +1,11 @@
+import json
+
 import pytest
+import yaml
 
 from itmp.documents import DocumentError, json_schema
 from itmp.runbook import Runbook
-from itmp.runbook.model import RollingStep, TasksStep
+from itmp.runbook.model import PlaybookStep, RollingStep, TasksStep
 from itmp.testing.runbooks import HEAD, read_runbook
 
 
@@ -164,6 +167,58 @@ def test_a_secret_written_out_is_refused_and_never_printed(text: str, where: str
     assert line.startswith(where + " ")
     assert "secret" in line
     assert "hunter2" not in line
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "web1",
+        "fe80::1",
+        "::1",
+        "::ffff:10.0.0.1",
+        "bücher",
+        "מחשב1",
+        "シャ-1",
+        "core@site",
+        "a+b",
+        "10.0.0.1",
+        "_x.y",
+    ],
+)
+def test_a_declared_host_has_any_name_that_an_inventory_may_hold(name: str) -> None:
+    step = yaml.safe_dump(
+        [{"id": "a", "playbook": "touch", "delegates": [name], "adds": [name]}], allow_unicode=True
+    )
+    found = read_runbook(f"{HEAD}steps:\n{step}".encode()).steps[0]
+    assert isinstance(found, PlaybookStep)
+    assert (found.delegates, found.adds) == ((name,), (name,))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "", "web,db", "web:db", "!web", "&web", "web*", "web?", "~web.*", "@file", "-x", "web[1:3]", "[::1]", "fe80::1%eth0",
+        "10.0.0.1:22", "a b", "a/b", "{{ x }}", "{% x %}", "$(id)", "`id`", "a\nb", "a\n", "a\tb", "a\x85b", "a\u202eb", "a\u200bb",
+        "a" * 254,
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("where", ["delegates", "adds"])
+def test_what_is_no_name_or_means_more_is_refused_and_shown_harmless(where: str, name: str) -> None:
+    lines = refused(f"steps: [{{id: a, playbook: touch, {where}: [{json.dumps(name)}]}}]\n")
+    assert lines
+    assert all(line.isprintable() and len(line) < 400 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("address", "good"),
+    [("fe80::1", True), ("10.0.0.9", True), ("new.example.org", True), ("[::1]", False), ("bücher", False), ("a@b", False)],
+)  # fmt: skip
+def test_a_new_host_answers_at_a_name_or_an_address(address: str, good: object) -> None:
+    step = f"steps: [{{id: a, playbook: touch, adds: [{{name: 'fe80::2', address: '{address}'}}]}}]\n"
+    if good:
+        read_runbook((HEAD + step).encode())
+    else:
+        assert any("not an address" in line or "not a host's name" in line for line in refused(step))
 
 
 def test_public_vars_are_let_through():

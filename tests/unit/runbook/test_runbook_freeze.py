@@ -138,6 +138,21 @@ def test_an_address_of_version_6_stands_in_brackets():
 
 
 @pytest.mark.parametrize(
+    "step",
+    ["{id: a, hosts: all, check: {tcp: {port: 80}}}", "{id: a, playbook: touch}", "{rolling: {hosts: web, batches: [1]}, steps: [{id: a, playbook: touch}]}"],
+)  # fmt: skip
+def test_no_plan_acts_on_a_host_that_the_log_cannot_name_and_one_may_delegate_to_it(step: str) -> None:
+    world = replace(small_world(), hosts={"web1": ("web",), "bücher": ("web",)})
+    with pytest.raises(InvalidInputError, match="acts on host 'bücher', and the log names"):
+        compile_runbook((HEAD + f"steps: [{step}]\n").encode(), sources=world)
+    world = replace(small_world(), hosts={"web1": ("web",), "bücher": ("lb",), "fe80::1": ("lb",)})
+    text = HEAD + "steps: [{id: a, playbook: touch, delegates: [bücher, 'fe80::1']}]\n"
+    (made,) = compile_runbook(text.encode(), sources=world).manifest.steps
+    assert isinstance(made, AnsibleStep)
+    assert (made.hosts, made.delegates) == (("web1",), ("bücher", "fe80::1"))
+
+
+@pytest.mark.parametrize(
     ("text", "says"),
     [
         (
