@@ -186,7 +186,7 @@ TEXTS: Final[Mapping[int, RuleText]] = {
     20: RuleText(
         name="questions, waits and guards",
         holds="every question is answered by a statement that counts, before the event that names it; waits last as "
-        "long as their first intent said; pauses and waits come again where what they follow was begun again; nothing "
+        "long as their first intent said; they come again where what they follow was begun again; nothing "
         "that a no forbids begins after it; a slice is passed over exactly where its guard does not hold or a failure "
         "leads past it",
         broken="word-broken",

@@ -142,9 +142,10 @@ def absorb(
 
 def _opened(course: Course, unit: Unit, hosts: Iterable[str]) -> Course:
     """Return the course on which `unit` has begun for `hosts`: words, and what closes the batch it opens, are due."""
-    if unit.block is None or unit.word or unit.key in course.passed:
+    if unit.word or unit.key in course.passed:
         return course
-    later = [u for u in course.units[course.units.index(unit) + 1 :] if u.block is unit.block]
+    after = course.units[course.units.index(unit) + 1 :]
+    later = [u for u in after if unit.block is not None and u.block is unit.block]
     due = [u.key for u in later if unit.opens and u.batch == unit.batch and u.step.always]
     missing: HostState = "not_reached"
     again = dict.fromkeys(hosts, missing)
@@ -152,7 +153,7 @@ def _opened(course: Course, unit: Unit, hosts: Iterable[str]) -> Course:
         key: {host: again.get(host, state) for host, state in states.items()} if key in due else states
         for key, states in course.done.items()
     }
-    words = list(due_after(course.units, course.done, course.gone(unit), unit))
+    words = list(due_after(course.units, course.done, course.gone, unit))
     renewed = {word.key: dict.fromkeys(word.targets, missing) for word in words}
     until = {key: end for key, end in course.until.items() if key not in renewed}
     return replace(course, done={**done, **renewed}, until=until)

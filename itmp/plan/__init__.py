@@ -50,7 +50,7 @@ from itmp.plan.order import (
     targets,
     word_target,
 )
-from itmp.plan.pausing import forbidden, is_no, led, overtaking
+from itmp.plan.pausing import acts, forbidden, is_no, led, overtaking, rested_on
 
 __all__ = [
     "Added",
@@ -85,6 +85,7 @@ __all__ = [
     "Step",
     "TcpProbe",
     "WaitStep",
+    "acts",
     "added",
     "all_steps",
     "answer_value",
@@ -103,6 +104,7 @@ __all__ = [
     "questions",
     "render_play",
     "resources",
+    "rested_on",
     "scope",
     "show",
     "slice_key",

@@ -170,6 +170,8 @@ def _rolling(step: RollingStep, manifest: Manifest, known: frozenset[str]) -> It
         yield from _step(inner, manifest, frozenset(step.hosts))
         if isinstance(inner, AskStep) and not set(inner.after) <= set(range(1, len(step.batches))):
             yield f"step {inner.id!r} is asked after a batch that no other follows"
+        if isinstance(inner, AskStep) and inner.anew:
+            yield f"step {inner.id!r} is asked anew by the rule of questions outside a block"
     acts = [at for at, inner in enumerate(step.steps) if not isinstance(inner, AskStep)]
     for inner in step.steps[: max(acts, default=0)]:
         if isinstance(inner, AskStep):

@@ -2,11 +2,11 @@
 
 Rules kept here: a manifest has exactly one encoding; `decode` accepts only bytes that `encode` would have
 written and that make sense (`checks.refuse`), so unknown keys, other spellings and dangling references never
-get in.
+get in. Every field stands in it, but for one marked `OMITTED` that has its default: plans of before it stay readable.
 """
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from itmp import canonical
 from itmp.documents.text import visible
 from itmp.errors import InvalidInputError
 from itmp.plan.checks import refuse
-from itmp.plan.model import SCHEMA, Manifest
+from itmp.plan.model import OMITTED, SCHEMA, Manifest
 
 MAX_MANIFEST: Final = 64 * 1024 * 1024
 """Bytes. Ten thousand hosts in four steps take about 5 MB."""
@@ -59,8 +59,11 @@ def _adapter() -> TypeAdapter[Manifest]:
 
 
 @cache
-def _names(kind: type[Any]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
+def _names(kind: type[Any]) -> tuple[tuple[str, Any], ...]:
+    """Return each field's name, and the value with which it is left out (for most: none has it)."""
+    return tuple(
+        (field.name, field.default if field.metadata == OMITTED else MISSING) for field in fields(kind)
+    )
 
 
 def plain(value: Any) -> Any:
@@ -72,7 +75,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        return {name: plain(getattr(value, name)) for name in _names(type(value))}
+        found = ((name, getattr(value, name), left_out) for name, left_out in _names(type(value)))
+        return {name: plain(item) for name, item, left_out in found if item != left_out}
     raise InvalidInputError(f"a {type(value).__name__} cannot stand in a plan")
 
 

@@ -13,6 +13,8 @@ from typing import Any, Final, Literal, TypeAlias
 from itmp.canonical import Digest
 
 SCHEMA: Final = "itmp-plan/v1"
+OMITTED: Final[Mapping[str, bool]] = {"omitted": True}
+"""Marks a field that came later: it does not stand in a manifest where it has its default."""
 
 Risk: TypeAlias = Literal["low", "moderate", "high"]
 Kind: TypeAlias = Literal["runbook", "patch-schedule", "capacity-adjustment"]
@@ -190,7 +192,8 @@ class AskStep:
 
     `answer` is its type, `choices` the texts that a `choice` can be. `roles` are those in which it may be answered
     (empty: any that the policy lets answer). Inside a rolling block `after` names the batches after which it is
-    asked.
+    asked. `anew`, outside one: it is asked again once anything that stands before it begins again. Plans of before that
+    rule have no such key and go by their own.
     """
 
     id: str
@@ -200,6 +203,7 @@ class AskStep:
     choices: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     after: tuple[int, ...] = ()
+    anew: bool = field(default=False, metadata=OMITTED)
     always: bool = False
     on_failure: OnFailure = "stop"
     kind: Literal["ask"] = "ask"

@@ -179,6 +179,7 @@ class _Freezer:
             answer=cast("plan.AnswerType", kind),
             choices=choices,
             roles=step.ask.roles,
+            anew=True,
             on_failure=step.on_failure,
         )
 

@@ -114,6 +114,7 @@ def ask(
     choices: Iterable[str] = (),
     roles: Iterable[str] = (),
     after: Iterable[int] = (),
+    anew: bool = False,
     on_failure: Reaction = "stop",
 ) -> AskStep:
     """Return a question: true or false, or one of `choices`; inside rolling it is asked `after` these batches."""
@@ -126,6 +127,7 @@ def ask(
         choices=texts,
         roles=tuple(roles),
         after=tuple(after),
+        anew=anew,
         on_failure=on_failure,
     )
 

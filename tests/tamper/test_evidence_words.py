@@ -374,6 +374,54 @@ def test_a_batch_that_did_not_wait_for_the_word_is_named() -> None:
     assert "before go@1 was settled" in report.broken.why
 
 
+def tried_again(*, anew: bool) -> Told:
+    """A run in which what stands before a question failed, and is tried again after the answer."""
+    steps = [
+        ansible("one", TWO, tasks=1, on_failure="continue"),
+        ask("confirm", roles=["sre"], anew=anew),
+        ansible("rest", TWO, tasks=1),
+    ]
+    told = Told(plan(steps))
+    one, rest = told.steps()
+    told.slice(told.running, one, outcome="failed")
+    told.settle(told.begin("confirm"), told.says().hash)
+    told.slice(told.running, rest, outcome="failed")
+    told.taken_up("failed")
+    told.work("one")
+    return told
+
+
+@pytest.mark.parametrize(
+    ("anew", "again", "holds"), [(True, True, True), (True, False, False), (False, False, True)]
+)
+def test_a_question_outside_a_block_is_asked_again_where_the_plan_says_so(
+    anew: bool,  # noqa: FBT001 -- a case
+    again: object,
+    holds: object,
+) -> None:
+    told = tried_again(anew=anew)
+    if again:
+        intent = told.begin("confirm")
+        told.settle(intent, told.says().hash)
+    told.work("rest")
+    report = told.judge()
+    if holds:
+        assert report.exit_code == 0, report
+    else:
+        assert report.broken
+        assert (report.broken.n, "asked again" in report.broken.why) == (20, True)
+
+
+def test_the_yes_from_before_answers_no_question_that_is_asked_again() -> None:
+    told = tried_again(anew=True)
+    first = next(leaf for leaf in told.log.of_change(told.change) if leaf.event.type == "ask.answered")
+    told.settle(told.begin("confirm"), str((first.event.data or {})["statement"]))
+    told.work("rest")
+    report = told.judge()
+    assert report.broken
+    assert report.broken.n == 20
+
+
 def test_what_was_passed_over_cannot_be_taken_back() -> None:
     made = plan(
         [

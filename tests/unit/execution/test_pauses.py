@@ -291,3 +291,125 @@ def test_a_pause_that_is_not_the_end_of_its_batch_is_refused(behind: str) -> Non
     inner = [ansible("tier", THREE, tasks=1), ask("go", after=(1,)), steps[behind]]
     with pytest.raises(InvalidInputError, match="'go' is asked before the end of its batch"):
         plan([rolling(THREE, inner, size=1)])
+
+
+def outside(*, anew: bool = True, **more: Any) -> Plan:
+    steps = [
+        ansible("one", THREE, tasks=1, on_failure="continue"),
+        ask("go", anew=anew, **more),
+        ansible("two", THREE, tasks=1),
+    ]
+    return plan(steps)
+
+
+def test_a_question_outside_a_block_is_asked_again_where_what_stands_before_it_is_tried_again() -> None:
+    house = House(outside(), {("one", "web1"): ["failed", "changed"], ("two", "web2"): ["failed", "changed"]})
+    first = house.run()
+    assert first is not None
+    assert (first.exit_code, intents(house)) == (13, ["one", "go", "two"])
+    seen = asked_anew(house)
+    done = house.resume(RETRY)
+    assert done is not None
+    assert (done.exit_code, seen) == (0, ["go"]), "the yes was about a world that is no more"
+    assert intents(house)[3:] == ["one", "go", "two"]
+    assert house.verdict()[0] == 41, house.verdict()
+
+
+def test_a_question_of_a_plan_without_that_rule_keeps_its_yes_and_its_evidence_holds() -> None:
+    script = {("one", "web1"): ["failed", "changed"], ("two", "web2"): ["failed", "changed"]}
+    house = House(outside(anew=False), script)
+    house.run()
+    seen = asked_anew(house)
+    done = house.resume(RETRY)
+    assert done is not None
+    assert (done.exit_code, seen) == (0, [])
+    assert intents(house)[3:] == ["one", "two"]
+    assert house.verdict()[0] == 41, house.verdict()
+
+
+@pytest.mark.parametrize(
+    ("script", "way"),
+    [
+        ({("two", "web2"): ["failed", "changed"]}, ["two"]),  # nothing before it is tried again
+        ({("one", "web1"): ["failed", "changed"]}, ["one"]),  # nothing after it is left to do
+    ],
+)
+def test_a_yes_outside_a_block_stands_where_nothing_rests_on_it_anew(
+    script: dict[tuple[str, str], list[str]], way: list[str]
+) -> None:
+    house = House(outside(), script)
+    house.run()
+    seen = asked_anew(house)
+    done = house.resume(RETRY)
+    assert done is not None
+    assert (done.exit_code, seen, intents(house)[3:]) == (0, [], way)
+    assert house.verdict()[0] == 41, house.verdict()
+
+
+def test_a_yes_outside_a_block_is_past_also_where_the_attempt_that_began_again_died() -> None:
+    house = House(outside(), {("one", "web1"): ["failed", "changed"], ("two", "web2"): ["failed", "changed"]})
+    house.run()
+    house.looked = lambda _: (_ for _ in ()).throw(Killed())
+    assert house.resume(RETRY) is None
+    assert intents(house)[3:] == ["one", "go"]
+    assert house.run_record.asks == {"go"}
+    seen = asked_anew(house)
+    done = house.resume(RETRY)
+    assert done is not None
+    assert (done.exit_code, seen) == (0, ["go"])
+    assert house.verdict()[0] == 41, house.verdict()
+
+
+def test_a_yes_outside_a_block_is_past_where_an_attempt_was_stopped_before_it_asked_again() -> None:
+    house = House(outside(), {("one", "web1"): ["failed", "changed"], ("two", "web2"): ["failed", "changed"]})
+    house.run()
+    stops: list[bool] = []
+    house.stopping = lambda: bool(stops)
+    house.listener = lambda event: stops.append(True) if event.event == "slice.finished" else None
+    house.resume(RETRY)
+    assert intents(house)[3:] == ["one"]
+    house.stopping, house.listener = bool, id
+    seen = asked_anew(house)
+    done = house.resume(RETRY)
+    assert done is not None
+    assert (done.exit_code, seen, intents(house)[4:]) == (0, ["go"], ["go", "two"])
+    assert house.verdict()[0] == 41, house.verdict()
+
+
+def test_a_yes_that_came_after_the_crash_is_past_where_what_stands_before_it_runs_again() -> None:
+    house = House(outside(), {("one", "web1"): ["failed", "changed"]})
+    dies_with(house, "go", "true")
+    assert house.run() is None
+    assert house.run_record.answers.keys() == {"go"}
+    seen = asked_anew(house)
+    done = house.resume(RETRY)
+    assert done is not None
+    assert (done.exit_code, seen, intents(house)[2:]) == (0, ["go"], ["one", "go", "two"])
+    assert house.verdict()[0] == 41, house.verdict()
+
+
+def test_a_no_to_the_question_that_was_asked_again_ends_the_run() -> None:
+    house = House(outside(), {("one", "web1"): ["failed", "changed"], ("two", "web2"): ["failed", "changed"]})
+    house.run()
+    asked_anew(house, go="false")
+    done = house.resume(RETRY)
+    assert done is not None
+    assert (done.exit_code, intents(house)[3:]) == (13, ["one", "go"])
+    assert house.verdict()[0] == 41, house.verdict()
+
+
+def test_a_block_before_a_question_outside_is_what_its_yes_rests_on_too() -> None:
+    inner = [ansible("drain", THREE, tasks=1), ansible("undrain", THREE, tasks=1, always=True)]
+    steps = [
+        rolling(THREE, inner, size=1, max_failures=1),
+        ask("go", anew=True),
+        ansible("last", THREE, tasks=1),
+    ]
+    house = House(plan(steps), {("drain", "web1"): ["failed", "changed"]})
+    house.run()
+    seen = asked_anew(house)
+    done = house.resume(RETRY)
+    assert done is not None
+    assert (done.exit_code, seen) == (0, ["go"])
+    assert later(house, "go") == ["last", "drain@1", "go", "last"]
+    assert house.verdict()[0] == 41, house.verdict()

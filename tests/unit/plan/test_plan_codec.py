@@ -9,6 +9,7 @@ from itmp import canonical
 from itmp.errors import Error, InvalidInputError, StaleError
 from itmp.plan import (
     AnsibleStep,
+    AskStep,
     Change,
     Host,
     Manifest,
@@ -79,6 +80,20 @@ def edited(plan: Plan, edit: Callable[[Any], object]) -> bytes:
     value = json.loads(plan.manifest_bytes)
     edit(value)
     return canonical.dumps(value)
+
+
+def test_a_field_that_came_later_stands_in_a_manifest_only_where_it_says_something(plan: Plan):
+    def with_question(**more: bool) -> Plan:
+        asked = AskStep(id="go", title="Go?", question="Go?", answer="boolean", **more)
+        return Plan.build(replace(plan.manifest, steps=(*plan.manifest.steps, asked)), by_path(plan))
+
+    plain, anew = with_question(), with_question(anew=True)
+    for made in (plain, anew):
+        assert decode(made.manifest_bytes) == made.manifest
+    assert b'"anew"' not in plain.manifest_bytes
+    assert json.loads(anew.manifest_bytes)["steps"][-1]["anew"] is True
+    with pytest.raises(InvalidInputError):
+        decode(edited(plain, lambda m: m["steps"][-1].update(anew=False)))
 
 
 EDITS: dict[str, Callable[[Any], object]] = {
