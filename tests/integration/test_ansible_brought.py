@@ -89,8 +89,78 @@ def test_one_that_lies_with_the_user_alone_is_not_read_and_said_to_lie_there(roo
     short = "- {hosts: all, gather_facts: false, collections: [acme.tools], tasks: [{greet: }]}\n"
     write(root, "playbooks/play.yml", short)
     assert f"({said})" in refused(root)
-    unread = (
-        "- {hosts: all, gather_facts: false, tasks: [{debug: {msg: \"{{ 'a' | acme.tools.shout }}\"}}]}\n"
-    )
+    unread = "- {hosts: all, gather_facts: false, tasks: [{debug: {msg: \"{{ 'a' | acme.tools.shout }}\"}, when: x}]}\n"
     write(root, "playbooks/play.yml", unread)
     assert gather(root).notes == (f"collection {said}",)
+
+
+def task(text: str, play: str = "") -> str:
+    return f"- {{hosts: all, gather_facts: false, {play}tasks: [{{{text}}}]}}\n"
+
+
+NEEDED = {
+    "connection": task("ping: , connection: acme.tools.wire"),
+    "connection of a play": task("ping: ", "connection: acme.tools.wire, "),
+    "connection of a block": task("block: [{ping: }], connection: acme.tools.wire"),
+    "become_method": task("ping: , become: true, become_method: acme.tools.other"),
+    "lookup": task("debug: {msg: \"{{ lookup('acme.tools.words', 1) }}\"}"),
+    "filter": task("debug: {msg: \"{{ 'a' | acme.tools.shout }}\"}"),
+    "filter by name": task("debug: {msg: \"{{ ['a'] | map('acme.tools.shout') | list }}\"}"),
+    "test": task("command: id, register: r, failed_when: r is not acme.tools.fine"),
+    "test by name": task("debug: {msg: \"{{ ['a'] | select('acme.tools.fine') | list }}\"}"),
+}
+
+
+def test_what_no_parser_of_ansible_looks_for_is_refused_too(root: Path) -> None:
+    books = [f"needed{number}" for number in range(len(NEEDED))]
+    for book, text in zip(books, NEEDED.values(), strict=True):
+        write(root, f"playbooks/{book}.yml", text)
+    said = refused(root, *books)
+    typed = "(The project has no collection acme.tools: ansible-galaxy collection install acme.tools -p collections)"
+    for book in books:
+        (line,) = (one for one in said.splitlines() if f"{book}.yml" in one)
+        assert typed in line
+    collection(root / "collections", "1.5.4")
+    said = refused(root, *books)
+    assert said.count("is not to be found (Correct the playbook.)") == 4, "the collection has no such plugins"
+    for kind in ("connection", "become"):
+        write(root, f"collections/{TOOLS}/plugins/{kind}/wire.py", "raise RuntimeError('loaded')\n")
+        write(root, f"collections/{TOOLS}/plugins/{kind}/other.py", "raise RuntimeError('loaded')\n")
+    assert len(gather(root, *books).plays) == len(books)
+
+
+REACHED_PERHAPS = (
+    task("ping: , connection: acme.tools.wire, when: ansible_os_family == 'Windows'"),
+    task("debug: {msg: \"{{ 'a' | acme.tools.shout }}\"}, when: x is defined"),
+    task("block: [{command: 'false'}], rescue: [{ping: , connection: acme.tools.wire}]"),
+)
+HARMLESS = (
+    task("ping: , become: false, become_method: acme.tools.other"),
+    task("command: cat x | acme.tools.shout"),
+    task("debug: {msg: \"{{ 'x | acme.tools.shout' }}\"}"),
+    task("debug: {msg: \"{{ 'a' | ansible.builtin.upper is ansible.builtin.match('A') }}\"}"),
+    task('ping: , connection: "{{ wire }}"'),
+)
+
+
+def test_what_is_perhaps_never_reached_is_listed_and_what_is_no_name_of_a_plugin_is_let_be(
+    root: Path,
+) -> None:
+    for number, text in enumerate((*REACHED_PERHAPS, *HARMLESS)):
+        write(root, f"playbooks/p{number}.yml", text)
+    facts = gather(root, *(f"p{number}" for number in range(len(REACHED_PERHAPS) + len(HARMLESS))))
+    listed = [any("is not to be found" in one for one in play.outside) for play in facts.plays.values()]
+    assert listed == [True] * len(REACHED_PERHAPS) + [False] * len(HARMLESS)
+
+
+def test_what_a_collection_itself_asks_for_is_named_where_it_is_missing(root: Path) -> None:
+    collection(root / "collections", "1.5.4")
+    asks = (
+        "namespace: acme\nname: tools\nversion: 1.5.4\ndependencies: {acme.base: '>=2.0.0', acme.any: '*'}\n"
+    )
+    write(root, f"collections/{TOOLS}/galaxy.yml", asks)
+    typed = "ansible-galaxy collection install"
+    assert gather(root).notes == (
+        f"collection acme.tools of the project asks for collection acme.any: {typed} acme.any -p collections",
+        f"collection acme.tools of the project asks for collection acme.base: {typed} acme.base -p collections",
+    )

@@ -1,15 +1,17 @@
 """Collections that a project asks for and uses, held against those that stand in it: a plan reads no others.
 
 Rules kept here: what stands in the project is locked by its bytes, like a role, and the plan names its version; a
-collection that a requirements file asks for and that is missing or in another version is named with the command that
-mends it; one that is used and lies in the user's or the system's folder alone is named too, because a plan must not
-depend on who makes it. Nothing is installed, and nothing outside the project is read but names of folders.
+collection that a requirements file, or another collection of the project, asks for and that is missing or in another
+version is named with the command that mends it; one that is used and lies in the user's or the system's folder alone is
+named too, because a plan must not depend on who makes it. Nothing is installed, and nothing outside the project is read
+but names of folders.
 """
 
 import re
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any, Final
 
 from itmp.adapters.ansible._requirements import files, load
@@ -24,16 +26,27 @@ _USED: Final = re.compile(
 _WORD: Final = re.compile(r"[\w.-]{1,80}", re.ASCII)
 _ASKS: Final = re.compile(r"\s*(==|=|!=|>=|<=|>|<)?\s*(\S+)\s*")
 _VERSION: Final = re.compile(r"(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?(?:-([\w.-]+))?(?:\+.*)?", re.ASCII)
+_CORE: Final = frozenset({"ansible.builtin", "ansible.legacy"})
 _MENDED: Final = "Correct the playbook."
 
 
 def notes(
-    artifacts: Mapping[str, bytes], held: Mapping[str, str], elsewhere: Mapping[str, str]
+    artifacts: Mapping[str, bytes],
+    held: Mapping[str, str],
+    elsewhere: Mapping[str, str],
+    needed: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> Iterator[str]:
-    """Yield a line for each collection that is asked for and not `held` as asked, or used and `elsewhere` alone."""
+    """Yield a line for each collection that is asked for and not `held` as asked, or used and `elsewhere` alone.
+
+    `needed` maps collections of the project to those that they themselves ask for, each with its version.
+    """
     for path, shown in files(artifacts):
         for name, version in _asked(artifacts[path]):
-            yield from _compared(name, version, held, shown)
+            yield from _compared(name, version, held, shown, _command(shown))
+    for by, asked in sorted(needed.items()):
+        for name, version in sorted(asked.items()):
+            said = f"collection {by} of the project"
+            yield from _compared(name, version.replace("*", ""), held, said, _install(artifacts, name))
     for name in _used(artifacts, elsewhere.keys() - held.keys()):
         yield f"collection {name} is in {elsewhere[name]} alone, which no plan reads: {_install(artifacts, name)}"
 
@@ -54,7 +67,7 @@ def advice(
     what: str, do: str, artifacts: Mapping[str, bytes], held: Mapping[str, str], elsewhere: Mapping[str, str]
 ) -> str:
     """Return what to do about the parser's words `what`: how to get the collection that they miss."""
-    named = [one for one in _USED.findall(what) if one not in held and not one.startswith("ansible.")]
+    named = [one for one in _USED.findall(what) if one not in held and one not in _CORE]
     if do != _MENDED or not (named or "resolve module/action" in what):
         return do
     for name in named or _used(artifacts, elsewhere.keys() - held.keys()):
@@ -64,8 +77,7 @@ def advice(
     return "Correct the playbook, or put the collection that has it into collections/ of the project."
 
 
-def _compared(name: str, version: str, held: Mapping[str, str], shown: str) -> Iterator[str]:
-    command = _command(shown)
+def _compared(name: str, version: str, held: Mapping[str, str], shown: str, command: str) -> Iterator[str]:
     if not _NAME.fullmatch(name):
         word = _WORD.search(PurePosixPath(name).name)
         yield f"{shown} asks for a collection by its source ({word[0] if word else '?'}): its version is not compared"

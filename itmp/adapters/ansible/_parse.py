@@ -8,7 +8,7 @@ as opaque. Tasks that the step's tags leave out are not expected: one that runs 
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,11 +22,12 @@ from ansible.playbook.helpers import load_list_of_blocks
 from ansible.template import Templar
 from ansible.vars.manager import VariableManager
 
-from itmp.adapters.ansible import _check_mode, _outside, _questions, _tasks
+from itmp.adapters.ansible import _check_mode, _needed, _outside, _questions, _tasks
 
 _DIRECT: Final = frozenset({"", "smart", "ssh", "ansible.builtin.ssh", "local", "ansible.builtin.local"})
 _STRATEGIES: Final = frozenset({"linear", "free", "host_pinned"})
 _UNCHECKED: Final = re.compile(r"(ansible\.(builtin|netcommon)\.)?(paramiko|paramiko_ssh|libssh)\Z")
+_PERHAPS: Final = frozenset({"handler", "rescue"})
 _MAX_TASKS: Final = 20_000
 
 
@@ -55,6 +56,7 @@ class PlayParser:
         self._acts = False
         self._hosts: set[str] = set()
         self._patterns: set[str] = set()
+        self._missing: set[str] = set()
         self.files: set[str] = set()
 
     def parse(self) -> dict[str, Any]:
@@ -93,6 +95,7 @@ class PlayParser:
         if play.serial and self._need["sliced"] and not self._need["per_slice"]:
             self._problem(where, "`serial` in a step that runs batch by batch", _SLICED)
         self._connection(play, where)
+        self._needs(_needed.of_holder(play), where)
         self._known, self._acts = self._variables.get_vars(play=play), False
         if play.gather_facts is not False and self._gathers(play):
             self._add(
@@ -180,6 +183,7 @@ class PlayParser:
         self._add(where, {"action": action, "name": _tasks.title(task), "check": check}, section, task)
         self._limits(task, where)
         self._connection(task, where)
+        self._needs(_needed.of_task(task), where, maybe=bool(task.when) or section in _PERHAPS)
         self._outside |= dict.fromkeys(f"{where} {found}" for found in _outside.of(task, self._root))
         if str(task.action) in _tasks.INCLUDES:
             self._include(task, section, chain, where)
@@ -248,6 +252,18 @@ class PlayParser:
             self._problem(where, f"connection {name} does not check host keys as the plan asks", "Use ssh.")
         elif name not in _DIRECT:
             self._outside[f"{where} connection {name}"] = None
+
+    def _needs(self, names: Iterable[tuple[_needed.Kind, str]], where: str, *, maybe: bool = False) -> None:
+        """Refuse what no collection here has; where it is perhaps never reached, list it: bare Ansible goes on too."""
+        for kind, name in dict.fromkeys(names):
+            if _needed.found(kind, name):
+                continue
+            what = f"{kind} '{name}' is not to be found"
+            if maybe:
+                self._outside[f"{where} {what}"] = None
+            elif what not in self._missing:  # once is enough: a whole play may need it
+                self._missing.add(what)
+                self._problem(where, what, _MISSING)
 
     def _include(self, task: Any, section: str, chain: tuple[str, ...], where: str) -> None:
         name = str(
@@ -329,6 +345,7 @@ class PlayParser:
 _SLICED: Final = "Move it out of `rolling`, or set `per_slice: true` to have it once per batch."
 _HOSTS: Final = "Use a host pattern, or a variable that the document or the play sets."
 _DELEGATES: Final = "List the possible hosts under `delegates:` of the step."
+_MISSING: Final = "Correct the playbook."
 _FOREIGN: Final = "Put its role into the project's roles or collections."
 _NEW: Final = (
     "Name hosts of the inventory, or write {name: NAME, address: ADDRESS, port: PORT} for a new one."

@@ -24,6 +24,8 @@ COLLECTIONS_OF_IMAGE: Final = "ITMP_IMAGE_COLLECTIONS"
 """The variable that says inside a container where the image's own collections lie."""
 
 _COLLECTION: Final = re.compile(r"(project/.+?)/ansible_collections/(\w+)/(\w+)/")
+_SAID: Final = ("MANIFEST.json", "galaxy.yml")
+"""Where a collection says what it is, the built one's first."""
 _PLACES: Final = ("project/playbooks/collections", "project/collections")
 
 
@@ -41,19 +43,40 @@ def places(asked: Sequence[str]) -> tuple[str, ...]:
 
 def held(artifacts: Mapping[str, bytes], searched: Sequence[str] = _PLACES) -> dict[str, str]:
     """Return the version of each collection where Ansible finds it first; empty for one that states none."""
+    return {name: _version(artifacts, folder) for name, folder in _folders(artifacts, searched).items()}
+
+
+def needed(artifacts: Mapping[str, bytes], searched: Sequence[str] = _PLACES) -> dict[str, dict[str, str]]:
+    """Return what each collection, where Ansible finds it first, asks for itself: names, each with its version."""
+    found = {name: _dependencies(artifacts, folder) for name, folder in _folders(artifacts, searched).items()}
+    return {name: asked for name, asked in found.items() if asked}
+
+
+def _folders(artifacts: Mapping[str, bytes], searched: Sequence[str]) -> dict[str, str]:
+    """Return the folder in which Ansible finds each collection first."""
     first: dict[str, tuple[int, str]] = {}
     for path in artifacts:
         found = _COLLECTION.match(path)
         if found and found[1] in searched:
             name, here = f"{found[2]}.{found[3]}", (searched.index(found[1]), found[0])
             first[name] = min(first.get(name, here), here)
-    return {name: _version(artifacts, folder) for name, (_, folder) in sorted(first.items())}
+    return {name: folder for name, (_, folder) in sorted(first.items())}
 
 
 def _version(artifacts: Mapping[str, bytes], folder: str) -> str:
     """Return what a collection states; a built one's MANIFEST.json wins over its galaxy.yml."""
-    said = (_stated(artifacts.get(f"{folder}{name}", b"")) for name in ("MANIFEST.json", "galaxy.yml"))
+    said = (_stated(artifacts.get(f"{folder}{name}", b"")) for name in _SAID)
     return next(filter(None, said), "")
+
+
+def _dependencies(artifacts: Mapping[str, bytes], folder: str) -> dict[str, str]:
+    here = (artifacts[f"{folder}{name}"] for name in _SAID if f"{folder}{name}" in artifacts)
+    asked = _information(next(here, b"")).get("dependencies")
+    return (
+        {str(name)[:200]: str(version or "")[:80] for name, version in asked.items()}
+        if isinstance(asked, Mapping)
+        else {}
+    )
 
 
 def of_collections(artifacts: Mapping[str, bytes], searched: Sequence[str] = _PLACES) -> dict[str, str]:
@@ -99,13 +122,18 @@ def require(planned: Mapping[str, str], where: str) -> None:
 
 
 def _stated(data: bytes) -> str:
+    version = _information(data).get("version")
+    return str(version)[:40] if version else ""
+
+
+def _information(data: bytes) -> Mapping[str, Any]:
+    """Return what a collection says of itself; nothing where it cannot be read."""
     try:
         read: Any = json.loads(data) if data.lstrip().startswith(b"{") else yaml.safe_load(data)
-    except (ValueError, yaml.YAMLError):
-        return ""
-    info = read.get("collection_info", read) if isinstance(read, Mapping) else {}
-    version = info.get("version") if isinstance(info, Mapping) else None
-    return str(version)[:40] if version else ""
+    except (ValueError, yaml.YAMLError, RecursionError):
+        return {}
+    found = read.get("collection_info", read) if isinstance(read, Mapping) else {}
+    return found if isinstance(found, Mapping) else {}
 
 
 __all__ = [
@@ -113,6 +141,7 @@ __all__ = [
     "ENVIRONMENT",
     "held",
     "moved",
+    "needed",
     "of_collections",
     "of_image",
     "places",

@@ -81,7 +81,7 @@ class AnsibleSources:
         artifacts, problems, left = self._bytes(needs)
         elsewhere = {} if image else _collections.found_elsewhere()  # an image's own collections are read
         notes = (
-            *self._notes(artifacts, elsewhere),
+            *self._notes(artifacts, elsewhere, contained=image is not None),
             *left,
             *_environments.notes(needs.image if image else ""),
         )
@@ -211,7 +211,9 @@ class AnsibleSources:
             found[f"{layout.CALLBACKS}/{file.name}"] = file.read_bytes()
         return found
 
-    def _notes(self, artifacts: Mapping[str, bytes], elsewhere: Mapping[str, str]) -> tuple[str, ...]:
+    def _notes(
+        self, artifacts: Mapping[str, bytes], elsewhere: Mapping[str, str], *, contained: bool
+    ) -> tuple[str, ...]:
         said, file = _config.of(artifacts), self._place(_config.in_force(artifacts))
         notes = [f"{file}: {line}" for line in (*said.ignored, *_config.other(said, self._inventories))]
         if {*_config.FILES} <= artifacts.keys():
@@ -226,7 +228,9 @@ class AnsibleSources:
             if path.startswith(layout.CALLBACKS)
         ]
         notes += _requirements.notes(artifacts)
-        notes += _collections.notes(artifacts, _versions.held(artifacts, _searched(artifacts)), elsewhere)
+        searched = _searched(artifacts)
+        needed = {} if contained else _versions.needed(artifacts, searched)  # an image may have them
+        notes += _collections.notes(artifacts, _versions.held(artifacts, searched), elsewhere, needed)
         if not artifacts[layout.KNOWN_HOSTS].strip():
             notes.append(f"{self._known_hosts} is empty: SSH refuses every host (itmp hosts scan)")
         return tuple(notes)

@@ -63,6 +63,37 @@ def test_the_version_is_that_of_the_collection_which_ansible_finds_first():
     assert _versions.held(built("acme.tools", "7.0.0", "playbooks/files")) == {}
 
 
+def asking(name: str, version: str, **asked: str) -> dict[str, bytes]:
+    said = {"version": version, "dependencies": {one.replace("_", "."): text for one, text in asked.items()}}
+    ((path, _),) = built(name, version).items()
+    return {path: json.dumps({"collection_info": said}).encode()}
+
+
+def followed(artifacts: dict[str, bytes]) -> list[str]:
+    return list(_collections.notes(artifacts, _versions.held(artifacts), {}, _versions.needed(artifacts)))
+
+
+def test_what_collections_ask_for_themselves_is_followed_from_one_to_the_next():
+    first = asking("acme.tools", "1.0.0", acme_base=">=2.0.0,<3.0.0", acme_any="*")
+    typed = "ansible-galaxy collection install"
+    assert followed(first) == [
+        f"collection acme.tools of the project asks for collection acme.any: {typed} acme.any -p collections",
+        f"collection acme.tools of the project asks for collection acme.base: {typed} acme.base -p collections",
+    ]
+    asked, again = ">=2.0.0,<3.0.0", f"{typed} acme.base -p collections --force"
+    there = first | built("acme.any", "0.0.1") | asking("acme.base", "3.1.0", acme_deep=">=1.0.0")
+    assert followed(there) == [
+        f"collection acme.base of the project asks for collection acme.deep: {typed} acme.deep -p collections",
+        f"collection acme.tools of the project asks for collection acme.base {asked}, 3.1.0 is in the project: {again}",
+    ]
+    assert followed(there | built("acme.base", "2.5.0") | built("acme.deep", "1.0.0")) == []
+
+
+@pytest.mark.parametrize("text", [b"", b"[", b"{", b'{"collection_info": 3}', b"dependencies: [a]", b"\xff"])
+def test_a_collection_that_says_nothing_useful_of_itself_asks_for_nothing(text):
+    assert _versions.needed(dict.fromkeys(built("acme.tools", "1"), text)) == {}
+
+
 @pytest.mark.parametrize(
     ("asked", "version", "fits"),
     [
