@@ -19,6 +19,8 @@ from itmp.audit.commitments import MAX_VALUE, SALT, Opening
 from itmp.canonical import Digest, of_raw
 
 PRIVATE: Final = "private"
+PREVIEW: Final = "preview-"
+"""How the files of previews begin, which lie beside the store's own folders, each with its salt."""
 _HEX: Final = 64
 _SHARD: Final = "%Y-%m"
 _TEMPORARY: Final = ".tmp"
@@ -74,6 +76,13 @@ class PrivateStore:
                     continue
                 yield Kept(path=path, shard=folder.name, commitment=_commitment(path), age=age)
 
+    def previews(self) -> Iterator[Kept]:
+        """Yield the file of every preview; nothing but its event speaks of it, so that none is missed."""
+        for path in sorted(self._folder.glob(f"{PREVIEW}*")):
+            at = path.stat(follow_symlinks=False).st_mtime
+            shard = time.strftime(_SHARD, time.gmtime(at))
+            yield Kept(path=path, shard=shard, commitment=None, age=time.time() - at)
+
     def _paths(self, commitment: Digest) -> list[Path]:
         name = commitment.removeprefix("sha256:")
         return [path for folder in self._shards() if os.path.lexists(path := folder / name)]
@@ -110,4 +119,4 @@ def _commitment(path: Path) -> Digest | None:
         return None
 
 
-__all__ = ["PRIVATE", "Kept", "PrivateStore", "destroy"]
+__all__ = ["PREVIEW", "PRIVATE", "Kept", "PrivateStore", "destroy"]

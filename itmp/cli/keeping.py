@@ -1,5 +1,6 @@
 """Commands of what is kept and for how long: audit open, redact, retention, restore, health."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -80,6 +81,7 @@ def retention(
         shards[shard] = shards.get(shard, 0) + 1
     rows = [(shard, state, count) for (shard, state), count in sorted(shards.items())]
     rows += [(stray.partition("/")[0], "stray", 1) for stray in kept.strays]
+    rows += [(month, "preview", count) for month, count in sorted(Counter(kept.previews).items())]
     foot = f"contents are kept for {kept.keep} days, at hand for {kept.hot}; leaves stay for ever"
     done = f"{kept.dropped} dropped" if apply else f"{kept.due} may be dropped: --apply"
     wrong = f", {kept.wrong} gone without a reason in the log" if kept.wrong else ""
@@ -89,6 +91,7 @@ def retention(
             "hot_days": kept.hot,
             "dropped": kept.dropped,
             "strays": list(kept.strays),
+            "previews": len(kept.previews),
             "contents": [
                 {"leaf": item.leaf, "index": item.index, "pointer": item.pointer, "state": state}
                 for item, state in kept.contents

@@ -3,7 +3,8 @@
 Rules kept here: opening is logged before anything is shown, and what was asked to go is never shown again; a content
 goes only by signed statements of enough people or by the policy's retention; intent before effect: the statements are
 durable before the content is destroyed, `redaction.done` is written after it, and whoever was interrupted between
-finishes when asked again; leaves never go.
+finishes when asked again; leaves never go. A preview, by which nothing is judged, may go at any time: the policy's
+retention drops it without a word in the log.
 """
 
 from collections.abc import Iterable, Mapping
@@ -54,18 +55,22 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retained:
-    """Every content with its state, and the stray files; `dropped` says how many were destroyed now."""
+    """Every content with its state, and the stray files; `dropped` says how many were destroyed now.
+
+    `previews` are those (by the months in which they were made) that the policy keeps no longer.
+    """
 
     keep: int
     hot: int
     contents: tuple[tuple[Content, State], ...]
     strays: tuple[str, ...]
     dropped: int
+    previews: tuple[str, ...] = ()
 
     @property
     def due(self) -> int:
         """How many may be dropped."""
-        return sum(state in DUE for _, state in self.contents) + len(self.strays)
+        return sum(state in DUE for _, state in self.contents) + len(self.strays) + len(self.previews)
 
     @property
     def wrong(self) -> int:
@@ -132,16 +137,17 @@ def audit_retention(place: Workspace, *, apply: bool = False) -> Retained:
         for content, state in due:
             if state == "returned":
                 store.destroy(content.commitment)
-        strays = _strays(place)
-        for file in strays:
+        files = (*_strays(place), *_previews(place, policy.keep))
+        for file in files:
             private.destroy(file.path)
-        dropped = len(due) + len(strays)
+        dropped = len(due) + len(files)
     return Retained(
         keep=policy.keep.days,
         hot=policy.hot.days,
         contents=_states(place, now),
         strays=tuple(f"{file.shard}/{file.path.name}" for file in _strays(place)),
         dropped=dropped,
+        previews=tuple(file.shard for file in _previews(place, policy.keep)),
     )
 
 
@@ -153,7 +159,8 @@ def owed(place: Workspace) -> Mapping[str, int]:
     """
     now, keep = SystemClock().now(), place.history().latest.policy.retention.keep
     here = {file.commitment for file in _store(place).kept()}
-    found = {"redacted-content": 0, "redaction-overdue": 0, "retention-overdue": 0}
+    late_previews = len(_previews(place, keep + GRACE))
+    found = {"redacted-content": 0, "redaction-overdue": 0, "retention-overdue": late_previews}
     for content, state in _states(place, now):
         found["redacted-content"] += state == "returned"
         found["redaction-overdue"] += state == "asked"
@@ -300,6 +307,10 @@ def _strays(place: Workspace) -> tuple[private.Kept, ...]:
                 known |= set(commitments_of(leaf.event).values())
     files = _store(place).kept()
     return tuple(file for file in files if file.commitment not in known and file.age > _STRAY)
+
+
+def _previews(place: Workspace, age: timedelta) -> tuple[private.Kept, ...]:
+    return tuple(file for file in _store(place).previews() if file.age >= age.total_seconds())
 
 
 def _store(place: Workspace) -> private.PrivateStore:

@@ -20,7 +20,7 @@ from shutil import rmtree
 from typing import Any, Final
 
 from itmp.adapters.clock import SystemClock, new_id
-from itmp.adapters.private import PRIVATE
+from itmp.adapters.private import PREVIEW, PRIVATE
 from itmp.audit import Event
 from itmp.canonical import Digest, digest, dumps
 from itmp.change import World, moved_since
@@ -232,7 +232,7 @@ def _keep(place: Workspace, made: Preview, given: Signed | None) -> None:
     content = json.dumps(made.to_json(diffs=True), sort_keys=True).encode()
     private = place.state / PRIVATE
     private.mkdir(mode=0o700, exist_ok=True)
-    descriptor = os.open(private / f"preview-{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(private / f"{PREVIEW}{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(salt + content)
     counts = {key.replace(" ", "_"): count for key, count in made.counts().items()}
@@ -253,7 +253,7 @@ def _keep(place: Workspace, made: Preview, given: Signed | None) -> None:
 
 def _kept(place: Workspace, event: Event) -> Preview | None:
     """Return the kept content of a preview's event; None when it was deleted."""
-    file = place.state / PRIVATE / f"preview-{event.id}"
+    file = place.state / PRIVATE / f"{PREVIEW}{event.id}"
     if not _ID.match(event.id) or not file.is_file():
         return None
     data = file.read_bytes()

@@ -18,7 +18,7 @@ from itmp.audit.commitments import Opening
 from itmp.change import team_policy, time_of
 from itmp.errors import EvidenceInvalidError, InvalidInputError, NotFoundError, RefusedError
 from itmp.workspace import changes, statements
-from itmp.workspace.contents import Retained
+from itmp.workspace.contents import Retained, owed
 from itmp.workspace.place import EXECUTOR
 
 SHORT = "retention: {keep: 1s, hot: 1s}\n"
@@ -355,6 +355,25 @@ def test_what_an_interrupted_write_left_is_a_stray_once_it_is_a_day_old(place: w
     assert len(workspace.audit_retention(place).strays) == 2
     assert workspace.audit_retention(place, apply=True).dropped == 2
     assert holders(place.root, SECRET) == []
+
+
+def test_a_preview_goes_by_the_policys_retention_like_other_contents(place: workspace.Workspace) -> None:
+    folder = place.state / private.PRIVATE
+    folder.mkdir(mode=0o700, exist_ok=True)
+    old, late, young = (folder / f"{private.PREVIEW}{number:032x}" for number in range(3))
+    for path in (old, late, young):
+        path.write_bytes(b"s" * 32 + SECRET.encode())
+    keep = place.history().latest.policy.retention.keep.total_seconds()
+    for path, more in ((old, 60), (late, 8 * 24 * 3600)):
+        os.utime(path, (time.time() - keep - more,) * 2)
+    kept = workspace.audit_retention(place)
+    assert (len(kept.previews), kept.due, kept.dropped, kept.wrong) == (2, 2, 0, 0)
+    assert owed(place) == {"retention-overdue": 1}
+    before = place.log.size()
+    assert workspace.audit_retention(place, apply=True).dropped == 2
+    assert (old.exists(), late.exists(), young.exists()) == (False, False, True)
+    assert place.log.size() == before, "its event said all along that it may be deleted"
+    assert (workspace.audit_retention(place).previews, owed(place)) == ((), {})
 
 
 @pytest.mark.parametrize(
