@@ -129,7 +129,9 @@ KINDS = (
     "strategy",
     "vars",
 )
-BARE = {"cliconf", "doc_fragments", "filter", "httpapi", "netconf", "terminal", "test"}
+WRITES = {"filter": r"\|\s*{}\b", "test": r"\bis\s+(?:not\s+)?{}\b"}
+"""Kinds of which one file holds many: each has its own documentation, and how a play writes it."""
+BARE = {"cliconf", "doc_fragments", "httpapi", "netconf", "terminal"}
 """Kinds of which ansible-core has no plugin that a play names by its file."""
 
 
@@ -142,9 +144,22 @@ def test_every_plugin_of_ansible_core_has_its_row(kind: str) -> None:
     assert there - told == set()
 
 
+@pytest.mark.parametrize("kind", WRITES)
+def test_every_filter_and_test_of_ansible_core_has_a_row_whose_tests_write_it(kind: str) -> None:
+    there = {file.stem for file in Path(ansible.plugins.__file__).with_name(kind).glob("*.yml")}
+    assert len(there) > 40
+    rows = words(0)
+    shown = {
+        name
+        for name in there
+        if any(re.search(WRITES[kind].format(re.escape(name)), run_by(row[3])) for row in rows.get(name, []))
+    }
+    assert there - shown == set()
+
+
 def test_no_kind_of_plugin_is_forgotten() -> None:
     there = {file.parent.name for file in Path(ansible.plugins.__file__).parent.glob("*/__init__.py")}
-    assert there == {*KINDS, *BARE}
+    assert there == {*KINDS, *WRITES, *BARE}
 
 
 def test_every_setting_that_is_honoured_stands_in_its_row() -> None:
