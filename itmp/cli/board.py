@@ -54,6 +54,7 @@ class Board:
     hosts: dict[str, str] = field(default_factory=dict)
     doing: dict[str, tuple[str, float]] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
+    excused: frozenset[str] = frozenset()
     slice: str = ""
     title: str = ""
     inside: tuple[str, ...] = ()
@@ -105,6 +106,7 @@ class Board:
             self.hosts = dict.fromkeys(event.hosts, "to come")
         elif isinstance(event, e.RunStands):
             self.done, self.failed, self.working = event.done, set(event.failed), False
+            self.excused = frozenset(event.excused)
             self.hosts |= {host: COMING.get(state, state) for host, state in event.hosts.items()}
 
     def _halts(self, event: "e.RunStopped | e.RunWaiting | e.AskStarted | e.WaitStarted") -> None:
@@ -224,7 +226,8 @@ def _stops(board: Board) -> Line:
     part = board.planned(board.slice)
     parts = []
     if part and part.budget is not None:
-        parts.append(_allowed(len(board.failed), part.budget))
+        counted = board.failed if part.excuses else board.failed | board.excused
+        parts.append(_allowed(len(counted), part.budget))
     if board.outline and board.outline.window_end:
         parts.append(f"window ends {board.outline.window_end}")
     return (Piece("  stops   "), Piece("; ".join(parts))) if parts else ()

@@ -7,7 +7,7 @@ Rules kept here:
 its targets are `skipped`. A question that is answered with no fails; between batches that closes the block.
 - `on_failure` with a step's id goes on there: failed hosts take part again, because what comes is meant for them.
 - That a person goes on without a host lifts a halt. It does not lead back to what its failure has led past: later
-steps may have been done by then.
+steps may have been done by then. So a block that goes on past its failures counts that host still.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -22,6 +22,8 @@ from itmp.execution.units import Unit
 from itmp.plan import Manifest
 from itmp.plan.guarding import REACTIONS, jumped
 
+HALTS: Final = frozenset({"stop", "undo"})
+"""The reactions that halt a run: for them a host that a person goes on without has not failed."""
 LIMITED: Final = "outside the limit of this run"
 SKIPPED: Final = "skipped by a person"
 
@@ -185,12 +187,16 @@ def _jump(course: Course, start_: str, to: str) -> Course:
     return replace(course, out=out, jumps={**course.jumps, **over})
 
 
+def reaction_of(unit: Unit) -> str:
+    """Return what the plan does when too many targets of `unit` fail; inside a block that decides."""
+    own, block = unit.step.on_failure, unit.block
+    return own if block is None else "undo" if "undo" in {own, block.on_failure} else block.on_failure
+
+
 def _react(course: Course, unit: Unit, bad: frozenset[str], *, stopped: bool) -> Course:
-    block, reaction = unit.block, unit.step.on_failure
-    if block is not None:
-        reaction = "undo" if "undo" in {reaction, block.on_failure} else block.on_failure
+    block, reaction = unit.block, reaction_of(unit)
     counted = course.failures
-    if reaction in {"stop", "undo"}:
+    if reaction in HALTS:
         bad, counted = frozenset(t for t in bad if not course.excused(t)), course.counted
         if not bad:
             return course

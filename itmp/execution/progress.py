@@ -28,7 +28,8 @@ class RunStarted:
 class RunStands:
     """Where the run stands, all its attempts together: told when one is taken up, and after each slice.
 
-    `done` slices have nothing left to do; `failed` are the targets that count as failed, as a budget counts them.
+    `done` slices have nothing left to do; `failed` are the targets that count as failed, as a budget counts them;
+    `excused` those of which a person said to go on without: a block that goes on past its failures counts them too.
     `hosts` says how each target stands when a run is taken up (`not_reached`: to come); after a slice it is empty,
     because the slice's own events have said it.
     """
@@ -36,6 +37,7 @@ class RunStands:
     done: int
     failed: tuple[str, ...]
     hosts: Mapping[str, HostState] = field(default_factory=dict)
+    excused: tuple[str, ...] = ()
     event: Literal["run.stands"] = "run.stands"
 
 

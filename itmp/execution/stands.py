@@ -5,6 +5,7 @@ the undo left it; of a host that is left out nothing is said.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from itmp.execution.accounting import HostState, combine
 from itmp.execution.course import Course
@@ -15,13 +16,14 @@ from itmp.execution.units import Unit
 def stands(course: Course) -> RunStands:
     """Return what is told after a slice."""
     done = sum(unit.phase == "do" and _over(course, place, unit) for place, unit in enumerate(course.units))
-    return RunStands(done=done, failed=tuple(sorted(course.counted)))
+    excused = course.failures - course.counted
+    return RunStands(done=done, failed=tuple(sorted(course.counted)), excused=tuple(sorted(excused)))
 
 
 def taken_up(course: Course) -> RunStands:
     """Return what is told of a run that goes on where an earlier attempt has left it."""
     now = stands(course)
-    return RunStands(done=now.done, failed=now.failed, hosts=_hosts(course))
+    return replace(now, hosts=_hosts(course))
 
 
 def _over(course: Course, place: int, unit: Unit) -> bool:

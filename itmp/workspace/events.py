@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from itmp.calendars import format_time
 from itmp.execution import Progress, RunEvent
+from itmp.execution.course import HALTS, reaction_of
 from itmp.execution.progress import (
     ActionFinished,
     ActionStarted,
@@ -65,7 +66,8 @@ OnEvent: TypeAlias = Callable[[RunEvent], None]
 class Planned:
     """One slice to come: `batch` of `batches` (0 outside `rolling`); beyond `budget` failed hosts the run stops.
 
-    `budget` is None where a failure stops nothing.
+    `budget` is None where a failure stops nothing; `excuses` says that hosts which a person goes on without do not
+    count.
     """
 
     slice: str
@@ -74,6 +76,7 @@ class Planned:
     batch: int = 0
     batches: int = 0
     budget: int | None = None
+    excuses: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +108,7 @@ def outline(place: Workspace, name: str) -> Outline:
                 batch=unit.batch,
                 batches=len(unit.block.batches) if unit.block else 0,
                 budget=_budget(unit.step.on_failure, unit.block.max_failures if unit.block else 0),
+                excuses=unit.block is None or reaction_of(unit) in HALTS,
             )
             for unit in order(manifest)
             if unit.phase == "do"

@@ -1,5 +1,7 @@
 """The live view says where a run stands, in any width, and shows nothing that bites."""
 
+from dataclasses import replace
+
 import pytest
 
 from itmp.cli.board import Board, clock, lines
@@ -124,6 +126,20 @@ def test_what_counts_as_failed_is_what_the_run_counts() -> None:
     assert "1 of 1 failed hosts allowed" in "\n".join(text(board)), "its step's failures stop nothing"
     assert "step 2 of 2" in text(board)[0]
     assert board.hosts["web5"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("excuses", "said"),
+    [(True, "0 failed, 1 more allowed"), (False, "1 of 1 failed hosts allowed, stops at one more")],
+)
+def test_a_host_that_a_person_goes_on_without_counts_where_the_run_counts_it(
+    excuses: object, said: str
+) -> None:
+    board = taken_up()
+    slices = tuple(replace(one, excuses=bool(excuses)) for one in outline().slices)
+    board.outline = replace(outline(), slices=slices)
+    board.take(e.RunStands(done=1, failed=(), excused=("web1",)), 9.0)
+    assert said in "\n".join(text(board))
 
 
 def test_what_a_probe_has_found_undone_is_to_come_again() -> None:

@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from itmp.execution.progress import (
     ActionFinished,
     ActionStarted,
@@ -109,3 +111,25 @@ def test_who_goes_on_without_a_host_no_longer_counts_it() -> None:
     assert stands(rig)[-1].failed == ("web1",)
     rig.resume(skip=["web1"])
     assert [(one.failed, one.hosts) for one in stands(rig)] == [((), {"web2": "not_reached"}), ((), {})]
+
+
+@pytest.mark.parametrize(
+    ("reaction", "acted", "told"),
+    [
+        ("stop", ["web1", "web2", "web3"], (("web2",), ("web1",))),
+        ("continue", ["web1", "web2"], (("web2",), ("web1",))),
+    ],
+)
+def test_a_block_that_goes_on_past_its_failures_counts_who_was_excused_and_is_told_so(
+    reaction: str, acted: list[str], told: tuple[tuple[str, ...], tuple[str, ...]]
+) -> None:
+    """Over its budget: two failures and one allowed. A block that stops has one that counts, and passes web3 too."""
+    three = hosts(3)
+    block = rolling(three, [ansible("one", three, tasks=1)], size=1, max_failures=1, on_failure=reaction)
+    rig = Rig(plan([block]), script={("one", "web1"): ["failed"], ("one", "web2"): ["failed"]})
+    rig.stopping = lambda: "web1" in {effect.host for effect in rig.world.effects}
+    rig.execute()
+    rig.stopping = lambda: False
+    rig.resume(skip=["web1"])
+    assert [effect.host for effect in rig.world.effects] == acted
+    assert (stands(rig)[-1].failed, stands(rig)[-1].excused) == told
