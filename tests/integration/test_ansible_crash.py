@@ -75,8 +75,9 @@ def test_what_goes_on_there_after_a_slice_was_cut_off_is_waited_for(world, how):
 
 def test_what_does_not_end_there_in_time_is_an_error(world):
     plan, part = crash(world, 9)
-    with pytest.raises(BusyError, match="web1"):
+    with pytest.raises(BusyError, match=r"web1: .* sleep: sleep 9") as caught:
         AnsibleRunner(target_wait=1).sweep(plan, part, room=world.room())
+    assert caught.value.do.endswith("itmp reconcile ID web1 ok|failed --reason …")
     wait_for((world.fleet.host("web1").root / "finished").exists, "web1 to finish")
 
 

@@ -1,13 +1,16 @@
 """Asks targets for processes that a dead run left there: with pipelining, killing everything here leaves them running.
 
 Rules kept here: the question changes nothing on the target. What still works there is waited for, not killed, because
-a half-done upgrade is worse than a late one; what does not end in time is an error that names it. It is asked from the
+a half-done upgrade is worse than a late one; what does not end in time is an error that names it, and says what to type
+where it is a service that is to stay. Of a command line only words of the plan's own bytes are shown: others may be
+secrets. It is asked from the
 plan's own bytes, laid out for the question, and where the plan names a container image in a container of it: no play
 could write there before.
 """
 
+import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,9 +25,10 @@ from itmp.errors import BusyError
 # what became another user: then every such command is named, whosever it is.
 _SCRIPT: Final = """\
 token='{first}''{second}'
+words() {{ {{ tr '\\000\\n' '\\040\\040' </proc/"$1"/cmdline | cut -c1-400; }} 2>/dev/null; }}
 name() {{
   while IFS=/ read -r _ _ pid _; do
-    read -r name 2>/dev/null </proc/"$pid"/comm && echo "itmp-$1 $pid $name"
+    read -r name 2>/dev/null </proc/"$pid"/comm && printf 'itmp-%s %s %s\\t%s\\n' "$1" "$pid" "$name" "$(words "$pid")"
   done | sort -u
 }}
 look() {{
@@ -43,7 +47,13 @@ _UNSEEN: Final = (
     "its sshd takes no LC_ variables, so a raw command that still runs cannot be told: look there"
 )
 _ASK: Final = "LC_ITMP_ASK=1"
+_DO: Final = (
+    "Wait until it has ended, or end it there (kill and the number), then resume. "
+    "Where it is a service that is to stay, say what became of its host, then resume: "
+)
+_HIDDEN: Final = "…"
 _FORKS: Final = 20
+_MOST: Final = 10
 
 
 def request(
@@ -66,27 +76,26 @@ def request(
     return asked(folder, short, called, environment(folder, short, slicing.room, passed, forks=_FORKS))
 
 
-def read(hosts: Iterable[str], short: Path, *, raw: bool) -> tuple[str, ...]:
+def read(hosts: Iterable[str], short: Path, *, raw: bool, written: Callable[[str], bool]) -> tuple[str, ...]:
     """Return one line for each process that was found and has ended, and for each host that could not be asked.
 
-    `raw` says that the slice had tasks that leave no mark but that of their session. Raises `BusyError` when a process
-    still runs after the wait.
+    `raw` says that the slice had tasks that leave no mark but that of their session, `written` whether a word stands in
+    the plan's own bytes. Raises `BusyError` when a process still runs after the wait.
     """
     lines: list[str] = []
-    still: list[str] = []
+    still: dict[str, list[str]] = {}
     for host in hosts:
-        found, running = _of(short / "answers" / host, raw=raw)
+        found, running = _of(short / "answers" / host, raw=raw, written=written)
         lines += [f"{host}: {text}" for text in found]
-        still += [f"{host}: {text}" for text in running]
+        still |= {host: running} if running else {}
     if still:
-        raise BusyError(
-            f"left over and still running: {'; '.join(still[:10])}",
-            do="Wait until it has ended, or end it there; then resume.",
-        )
+        named = [f"{host}: {text}" for host, texts in still.items() for text in texts]
+        typed = "; ".join(f"itmp reconcile ID {host} ok|failed --reason …" for host in list(still)[:_MOST])
+        raise BusyError(f"left over and still running: {'; '.join(named[:_MOST])}", do=f"{_DO}{typed}")
     return tuple(lines)
 
 
-def _of(path: Path, *, raw: bool) -> tuple[list[str], list[str]]:
+def _of(path: Path, *, raw: bool, written: Callable[[str], bool]) -> tuple[list[str], list[str]]:
     try:
         answer = json.loads(layout.plain(path) or b"")
     except (OSError, ValueError):
@@ -96,12 +105,18 @@ def _of(path: Path, *, raw: bool) -> tuple[list[str], list[str]]:
     said = str(answer.get("stdout", "")).splitlines()
     unseen = [_UNSEEN] if raw and "itmp-marked" not in said else []
     other = [
-        f"{text}, begun as another user by some Ansible: look whose" for text in _named(said, "itmp-other ")
+        f"{text}, begun as another user by some Ansible: look whose"
+        for text in _named(said, "itmp-other ", written)
     ]
-    return [*_named(said, "itmp-found "), *unseen, *other], list(_named(said, "itmp-still "))
+    found = [*_named(said, "itmp-found ", written), *unseen, *other]
+    return found, list(_named(said, "itmp-still ", written))
 
 
-def _named(lines: list[str], mark: str) -> Iterator[str]:
+def _named(lines: list[str], mark: str, written: Callable[[str], bool]) -> Iterator[str]:
+    """Yield number, name and command line of each process, without words that are not the plan's."""
     for line in lines:
         if line.startswith(mark):
-            yield one_line(line.removeprefix(mark))
+            name, _, words = line.removeprefix(mark).partition("\t")
+            shown = [word if written(word) else _HIDDEN for word in words.split()]
+            told = " ".join(word for word, _ in itertools.groupby(shown))
+            yield one_line(f"{name}: {told}" if told else name)

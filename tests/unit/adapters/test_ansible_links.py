@@ -73,7 +73,7 @@ def test_an_answer_that_is_a_link_or_a_pipe_is_none(short: Path, closed: Path) -
     (short / "answers" / "web1").symlink_to(closed)
     os.mkfifo(short / "answers" / "web2")
     closed.write_text('{"stdout": "itmp-found 1 key"}')
-    said = _leftovers.read(("web1", "web2"), short, raw=False)
+    said = _leftovers.read(("web1", "web2"), short, raw=False, written=bool)
     assert said == tuple(f"{host}: cannot be asked for left-overs: no answer" for host in ("web1", "web2"))
 
 

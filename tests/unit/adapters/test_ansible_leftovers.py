@@ -1,0 +1,55 @@
+"""What is said of processes that a dead run left on hosts: which they are, whether they ended, and what to type."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from itmp.adapters.ansible import _leftovers
+from itmp.errors import BusyError
+
+PLAN = b"- command: /usr/sbin/daemon --config /etc/daemon.conf --password {{ word }}"
+
+
+def answer(folder: Path, host: str, *lines: str) -> None:
+    (folder / "answers").mkdir(exist_ok=True)
+    (folder / "answers" / host).write_text(json.dumps({"stdout": "\n".join(lines)}))
+
+
+def read(folder: Path, *hosts: str) -> tuple[str, ...]:
+    return _leftovers.read(hosts, folder, raw=False, written=lambda word: word.encode() in PLAN)
+
+
+def test_what_still_runs_is_named_by_its_command_line_with_what_to_type(tmp_path: Path) -> None:
+    line = "7 daemon\t/usr/sbin/daemon --config /etc/daemon.conf --password hunter2 twice"
+    answer(tmp_path, "web1", f"itmp-found {line}", f"itmp-still {line}")
+    answer(tmp_path, "web2")
+    with pytest.raises(BusyError) as caught:
+        read(tmp_path, "web1", "web2")
+    shown = "7 daemon: /usr/sbin/daemon --config /etc/daemon.conf --password …"
+    assert caught.value.what == f"left over and still running: web1: {shown}"
+    assert "itmp reconcile ID web1 ok|failed --reason …" in caught.value.do
+    assert "web2" not in caught.value.do
+    assert "hunter2" not in str(caught.value)
+
+
+def test_what_has_ended_is_named_and_stops_nobody(tmp_path: Path) -> None:
+    answer(tmp_path, "web1", "itmp-found 7 sleep\tsleep 60", "itmp-found 8 old", "itmp-found 9 x\x1b[2J\t")
+    assert read(tmp_path, "web1") == (r"web1: 7 sleep: …", "web1: 8 old", r"web1: 9 x\u{1b}[2J")
+
+
+def test_the_question_finds_a_marked_process_and_its_words() -> None:
+    """Asked here, of a process of our own that carries the mark."""
+    script = _leftovers._SCRIPT.format(name=_leftovers.REMOTE_TOKEN, first="ab" * 8, second="cd" * 8, wait=0)
+    mark = {_leftovers.REMOTE_TOKEN: "ab" * 8 + "cd" * 8, "PATH": "/usr/bin:/bin"}
+    with subprocess.Popen(["sleep", "60"], env=mark) as daemon:
+        try:
+            done = subprocess.run(
+                ["sh", "-c", script], capture_output=True, text=True, timeout=60, check=True
+            )
+        finally:
+            daemon.kill()
+    lines = done.stdout.splitlines()
+    assert f"itmp-found {daemon.pid} sleep\tsleep 60" in [line.rstrip() for line in lines]
+    assert f"itmp-still {daemon.pid} sleep\tsleep 60" in [line.rstrip() for line in lines]
