@@ -30,7 +30,7 @@ def plans(draw: st.DrawFn) -> Plan:
     ]
     steps = [
         ansible("first", THREE, tasks=1, on_failure=draw(reaction)),
-        *([ask("sure", on_failure=draw(reaction))] if draw(st.booleans()) else []),
+        *([ask("sure", on_failure=draw(reaction), anew=draw(st.booleans()))] if draw(st.booleans()) else []),
         rolling(
             THREE,
             inner,
@@ -39,6 +39,7 @@ def plans(draw: st.DrawFn) -> Plan:
             on_failure=draw(reaction),
         ),
         ansible("between", THREE, tasks=1, on_failure=draw(reaction)),
+        *([ask("still", anew=True)] if draw(st.booleans()) else []),
         ansible("late", THREE, tasks=1),
         ansible("last", THREE, tasks=1, always=draw(st.booleans())),
     ]
@@ -81,7 +82,7 @@ attempts = st.lists(
 @given(
     plans(),
     scripts,
-    st.dictionaries(st.sampled_from(["go@1", "sure"]), st.just("false")),
+    st.dictionaries(st.sampled_from(["go@1", "sure", "still"]), st.just("false")),
     st.tuples(fuses, attempts, st.booleans()),
 )
 def test_evidence_of_an_honest_executor_is_not_broken(

@@ -16,7 +16,7 @@ PLAN = plan(
     [
         rolling(TWO, [ansible("tier", TWO, tasks=1), check("healthy", TWO), ask("go", after=[1])], size=1),
         wait("soak", seconds=90),
-        ask("confirm", on_failure="repair"),
+        ask("confirm", on_failure="repair", anew=True),
         ansible("between", TWO, tasks=1),
         ask("how", choices=["canary", "all"]),
         ansible("rest", TWO, tasks=1),
