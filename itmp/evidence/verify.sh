@@ -91,6 +91,16 @@ sums() {
 # same ONE OTHER: whether two files hold the same bytes.
 same() { [[ $(sha256sum < "$1") == "$(sha256sum < "$2")" ]]; }
 
+# pair_hashes PAIR...: the hash of each parent in the array $hashes; a PAIR is the 128 hex digits of its two children.
+pair_hashes() {
+  local at
+  local -a nodes=()
+  (($# == 0)) || mapfile -t nodes < <(printf '01%s\n' "$@" | sed 's/../\\x&/g')
+  ((${#nodes[@]} == $#)) || broken 3 "cannot hash"
+  for at in "${!nodes[@]}"; do printf '%b' "${nodes[at]}" > "batch/$at"; done
+  hash_all $#
+}
+
 # hash_all COUNT: the sha256 of each file batch/0, batch/1, … in the array $hashes.
 hash_all() {
   local count=$1 at line
@@ -111,6 +121,10 @@ json() {
   json=${json//$'\r'/\\r}
   json=${json//$'\t'/\\t}
 }
+
+# column REGEX: into the array $cells, of each leaf in turn, what the first match of REGEX holds between its first
+# parentheses; empty where nothing matches. One process for all leaves: a line of leaf.lines is a leaf.
+column() { mapfile -t cells < <(sed -nE "s/$1.*/\n\1/;T none;s/^.*\n//p;b;:none;s/.*//p" leaf.lines); }
 
 # texts FILE...: fails when one of them holds a NUL, at which a shell would stop reading.
 texts() { [[ $(cat -- "$@" | tr -dc '\0' | head -c 1 | wc -c) -eq 0 ]]; }
@@ -225,11 +239,13 @@ mapfile -t indexes < <(sed -nE 's/^leaves\/([0-9]+)$/\1/p' names | sort -n)
 mapfile -t proofs < <(sed -nE 's/^proofs\/([0-9]+)\.tlog-proof$/\1/p' names | sort -n)
 [[ ${indexes[*]} == "${proofs[*]}" ]] || broken 3 "not every leaf has its proof, or a proof has no leaf"
 declare -A leaf=() leaf_hash=()
+: > leaf.lines
 for at in "${!indexes[@]}"; do
   slurp "in/leaves/${indexes[at]}"
-  [[ $text =~ ^\{\" && $text =~ \",\"v\":1\}$ ]] || broken 3 "leaf ${indexes[at]} is no event"
+  [[ $text == '{"'*'","v":1}' && $text != *$'\n'* ]] || broken 3 "leaf ${indexes[at]} is no event"
   leaf[${indexes[at]}]=$text
-  { printf '\0'; cat "in/leaves/${indexes[at]}"; } > "batch/$at"
+  printf '\0%s' "$text" > "batch/$at"
+  printf '%s\n' "$text" >> leaf.lines
 done
 hash_all "${#indexes[@]}"
 for at in "${!indexes[@]}"; do leaf_hash[${indexes[at]}]=${hashes[at]}; done
@@ -246,44 +262,45 @@ for at in "${!indexes[@]}"; do
   ((${#middle} > ${#note})) || broken 3 "proofs/$i.tlog-proof is cut"
   middle=${middle:0:${#middle}-${#note}-1}
   proof_start+=("$proof_lines")
-  lines=0
-  rest=$middle
-  while [[ -n $rest ]]; do
-    line=${rest%%$'\n'*}
-    [[ $line =~ ^$HASH64$ && $rest == *$'\n'* ]] || broken 3 "proofs/$i.tlog-proof is no list of hashes"
-    rest=${rest#*$'\n'}
-    lines=$((lines + 1))
-  done
+  ((${#middle} % 45 == 0)) && [[ -z $middle || $middle == *$'\n' ]] || broken 3 "proofs/$i.tlog-proof is no list of hashes"
+  lines=$((${#middle} / 45))
   proof_count+=("$lines")
   proof_lines=$((proof_lines + lines))
   printf '%s' "$middle" >> proof.lines
 done
+strange=$(sed -nE "/^$HASH64\$/!{=;q}" proof.lines)
+if [[ -n $strange ]]; then
+  for ((at = ${#indexes[@]} - 1; proof_start[at] >= strange; at--)); do :; done
+  broken 3 "proofs/${indexes[at]}.tlog-proof is no list of hashes"
+fi
 mapfile -t sibling < <(base64 -d proof.lines | od -An -v -tx1 -w32 | tr -d ' ')
 acc=() fn=() sn=()
 for at in "${!indexes[@]}"; do
   acc[at]=${leaf_hash[${indexes[at]}]} fn[at]=${indexes[at]} sn[at]=$((size - 1))
   ((fn[at] <= sn[at])) || broken 3 "leaf ${indexes[at]} lies beyond the checkpoint"
 done
+# Level by level. Leaves that stand together have most parents in common: each pair is hashed once.
+declare -A parent=()
 for ((level = 0, busy = 1; busy; level++)); do
-  busy=0
-  turn=()
+  turn=() pair=() parent=() pairs=()
   for at in "${!indexes[@]}"; do
     ((level < proof_count[at])) || continue
     ((sn[at] > 0)) || broken 3 "proofs/${indexes[at]}.tlog-proof has hashes left over"
     other=${sibling[proof_start[at] + level]}
     if ((fn[at] & 1 || fn[at] == sn[at])); then
-      escaped "01$other${acc[at]}"
+      both=$other${acc[at]}
       while ((!(fn[at] & 1) && fn[at] != 0)); do fn[at]=$((fn[at] >> 1)) sn[at]=$((sn[at] >> 1)); done
     else
-      escaped "01${acc[at]}$other"
+      both=${acc[at]}$other
     fi
     fn[at]=$((fn[at] >> 1)) sn[at]=$((sn[at] >> 1))
-    printf '%b' "$escaped" > "batch/$busy"
-    turn+=("$at")
-    busy=$((busy + 1))
+    turn+=("$at") pair+=("$both")
+    [[ -n ${parent[$both]:-} ]] || { parent[$both]=wanted pairs+=("$both"); }
   done
-  hash_all "$busy"
-  for n in "${!turn[@]}"; do acc[turn[n]]=${hashes[n]}; done
+  busy=${#turn[@]}
+  pair_hashes "${pairs[@]}"
+  for n in "${!pairs[@]}"; do parent[${pairs[n]}]=${hashes[n]}; done
+  for n in "${!turn[@]}"; do acc[turn[n]]=${parent[${pair[n]}]}; done
 done
 for at in "${!indexes[@]}"; do
   [[ ${sn[at]} -eq 0 && ${acc[at]} == "$root" ]] || broken 3 "leaf ${indexes[at]} is not in the checkpoint's tree"
@@ -307,9 +324,11 @@ holds 4 "leaf 0 is TRUST's genesis"
 
 declare -A type=() policy_at=()
 versions=()
-for i in "${indexes[@]}"; do
-  [[ ${leaf[$i]} =~ .*\"type\":\"([a-z]+\.[a-z]+)\",\"v\":1\}$ ]] || broken 3 "leaf $i is no event"
-  type[$i]=${BASH_REMATCH[1]}
+column '"type":"([a-z]+\.[a-z]+)","v":1\}$'
+for at in "${!indexes[@]}"; do
+  i=${indexes[at]}
+  type[$i]=${cells[at]}
+  [[ -n ${type[$i]} ]] || broken 3 "leaf $i is no event"
   [[ ${type[$i]} == log.created || ${type[$i]} == policy.changed ]] && versions+=("$i")
 done
 mapfile -t policies < <(sed -nE 's/^policy\/([0-9]+)\.yml$/\1/p' names | sort -n)
@@ -527,12 +546,14 @@ for i in "${indexes[@]}"; do
 done
 ((${#events[@]})) || broken 7 "no event of any change"
 change= previous= number=0
+declare -A place=()
+column "\"change\":\"(CHG-[0-9a-f]{10}\",(\"cprev\":\"$DIGEST\",)?\"cseq\":[0-9]+),"
+for at in "${!indexes[@]}"; do place[${indexes[at]}]=${cells[at]}; done
 for i in "${events[@]}"; do
-  [[ ${leaf[$i]} =~ \"change\":\"(CHG-[0-9a-f]{10})\",(\"cprev\":\"($DIGEST)\",)?\"cseq\":([0-9]+), ]] \
-    || broken 7 "leaf $i is no event of a change"
-  [[ ${BASH_REMATCH[1]} == "${change:=${BASH_REMATCH[1]}}" ]] || broken 7 "leaf $i is of another change"
-  [[ ${BASH_REMATCH[4]} -eq $number && ${BASH_REMATCH[3]} == "$previous" ]] || broken 7 "events before leaf $i are missing"
-  previous=sha256:${leaf_hash[$i]} number=$((number + 1))
+  [[ -n ${place[$i]} ]] || broken 7 "leaf $i is no event of a change"
+  [[ ${place[$i]:0:14} == "${change:=${place[$i]:0:14}}" ]] || broken 7 "leaf $i is of another change"
+  [[ ${place[$i]:14} == "\",$previous\"cseq\":$number" ]] || broken 7 "events before leaf $i are missing"
+  previous="\"cprev\":\"sha256:${leaf_hash[$i]}\"," number=$((number + 1))
 done
 opened=${events[0]}
 [[ ${type[$opened]} == change.opened && -n ${signed[$opened]:-} ]] || broken 8 "the change was never validly opened"
@@ -571,13 +592,15 @@ done
 
 # ------------------------------------------------------------------------------------------ rules 10 to 13
 
-declare -A at_hash=() permit=() running=()
+declare -A at_hash=() permit=() running=() run_of=() intent_of=()
+column '.*"run":"([^"]*)",.*"type":"[a-z.]+","v":1\}$'
+for at in "${!indexes[@]}"; do run_of[${indexes[at]}]=${cells[at]}; done
+column ".*\"intent\":\"($DIGEST)\""
+for at in "${!indexes[@]}"; do intent_of[${indexes[at]}]=${cells[at]#sha256:}; done
 requester=${line_of[$opened]}
 runs=0 intents=0 results=0
 for i in "${events[@]}"; do
-  body=${leaf[$i]}
-  [[ $body =~ .*\"run\":\"([^\"]*)\",.*\"type\":\"[a-z.]+\",\"v\":1\}$ ]] && run=${BASH_REMATCH[1]} || run=
-  [[ $body =~ .*\"intent\":\"($DIGEST)\" ]] && intent=${BASH_REMATCH[1]#sha256:} || intent=
+  body=${leaf[$i]} run=${run_of[$i]} intent=${intent_of[$i]}
   case ${type[$i]} in
     permit.issued)
       [[ $body =~ \"statements\":\[([^]]*)\] ]] || broken 10 "leaf $i is no permit"
@@ -643,14 +666,10 @@ else
   for i in "${events[@]:0:${#events[@]}-1}"; do row+=("${leaf_hash[$i]}"); done
   count=${#row[@]}
   while ((${#row[@]} > 1)); do
-    pairs=$((${#row[@]} / 2))
-    for ((n = 0; n < pairs; n++)); do
-      escaped "01${row[2 * n]}${row[2 * n + 1]}"
-      printf '%b' "$escaped" > "batch/$n"
-    done
-    odd=()
+    pairs=() odd=()
+    for ((n = 1; n < ${#row[@]}; n += 2)); do pairs+=("${row[n - 1]}${row[n]}"); done
     ((${#row[@]} % 2)) && odd=("${row[-1]}")
-    hash_all "$pairs"
+    pair_hashes "${pairs[@]}"
     row=("${hashes[@]}" ${odd[@]+"${odd[@]}"})
   done
   [[ ${leaf[$last]} == *"\"count\":$count,\"root\":\"sha256:${row[0]}\","* ]] || broken 16 "the close does not commit the events before it"
@@ -660,12 +679,15 @@ fi
 # --------------------------------------------------------------------------------------------------- rule 17
 
 declare -A clock=()
-for i in "${indexes[@]}"; do
-  [[ ${leaf[$i]} =~ \"boot\":\"([^\"]*)\" ]] || broken 17 "leaf $i has no boot"
-  boot=${BASH_REMATCH[1]}
-  [[ ${leaf[$i]} =~ .*\"mono\":([0-9]{1,18})[,}] ]] || broken 17 "leaf $i has no monotonic time"
-  ((BASH_REMATCH[1] >= ${clock[$boot]:-0})) || broken 17 "a clock that runs backwards at leaf $i"
-  clock[$boot]=${BASH_REMATCH[1]}
+column '"boot":"([^"]*)"'
+boots=("${cells[@]}")
+column '.*"mono":([0-9]{1,18})[,}]'
+for at in "${!indexes[@]}"; do
+  i=${indexes[at]} boot=${boots[at]}
+  [[ -n $boot ]] || broken 17 "leaf $i has no boot"
+  [[ -n ${cells[at]} ]] || broken 17 "leaf $i has no monotonic time"
+  ((cells[at] >= ${clock[$boot]:-0})) || broken 17 "a clock that runs backwards at leaf $i"
+  clock[$boot]=${cells[at]}
 done
 holds 17 "clocks are monotone in ${#clock[@]} boot(s)"
 

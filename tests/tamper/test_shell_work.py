@@ -1,0 +1,139 @@
+"""What `verify.sh` does for many results at once: no process for each, and no check less than for each alone."""
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import itmp.evidence
+from itmp.audit import Checkpoint, SignedCheckpoint
+from itmp.audit.merkle import Tree, leaf_hashes
+from itmp.evidence import Trust, archive, verify
+from itmp.evidence.proofs import write_hashes, write_inclusion
+from itmp.testing.forgery import repacked
+from itmp.testing.story import Story, small_plan
+
+SCRIPT = Path(itmp.evidence.__file__).with_name("verify.sh")
+TOOLS = ("tar", "sed", "sort", "sha256sum", "base64", "od", "tr", "cat", "head", "tail", "wc", "mktemp", "rm", "cp",
+         "mkdir", "openssl", "ssh-keygen")  # fmt: skip
+EACH_LEVEL = 4
+"""Processes for a level of a tree, of the log's or of the change's: one writes the nodes, one hashes them."""
+
+
+def shell(
+    folder: Path, bundle: bytes, trust: dict[str, bytes], path: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    (folder / "trust").mkdir(parents=True)
+    for name, data in trust.items():
+        (folder / "trust" / name).write_bytes(data)
+    (folder / "bundle.tar").write_bytes(bundle)
+    return subprocess.run(
+        ["/bin/bash", SCRIPT, folder / "bundle.tar", folder / "trust"],
+        capture_output=True, text=True, timeout=120, check=False, env={"PATH": str(path)} if path else None,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tallying(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A folder of the script's tools, each of which first adds a line to a file."""
+    folder = tmp_path_factory.mktemp("tools")
+    tally = folder / "tally"
+    for name in TOOLS:
+        (folder / name).write_text(f'#!/bin/bash\necho {name} >> {tally}\nexec {shutil.which(name)} "$@"\n')
+        (folder / name).chmod(0o755)
+    return folder, tally
+
+
+def test_the_number_of_processes_does_not_follow_that_of_the_results(
+    tallying: tuple[Path, Path], tmp_path: Path
+) -> None:
+    started = {}
+    for count in (8, 128):
+        story = Story(plan=small_plan(hosts=[f"web{n}" for n in range(count)])).tell()
+        path, tally = tallying
+        tally.unlink(missing_ok=True)
+        done = shell(tmp_path / str(count), story.evidence(), story.trust(), path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert f"{2 * (count + 1)} results, each after one of 2 intents" in done.stdout
+        started[count] = tally.read_text().splitlines()
+    levels = 4  # 2^4 times as many
+    consistency = 3 * 2 * levels  # from what each of three signers had seen, hash by hash
+    assert len(started[128]) - len(started[8]) <= 2 * EACH_LEVEL * levels + consistency
+
+
+HONEST = Story(plan=small_plan(hosts=["web1", "web2", "web3"])).tell()
+BUNDLE = HONEST.evidence()
+PROOF = "proofs/5.tlog-proof"
+
+
+def lines_of(proof: bytes) -> tuple[list[bytes], list[bytes], list[bytes]]:
+    """Return the two first lines of a proof, its hashes, and what follows them."""
+    lines = proof.split(b"\n")
+    end = lines.index(b"")
+    return lines[:2], lines[2:end], lines[end:]
+
+
+WRONG: dict[str, Callable[[list[bytes]], list[bytes]]] = {
+    "one hash too few": lambda hashes: hashes[:-1],
+    "one hash too many": lambda hashes: [*hashes, hashes[0]],
+    "none": lambda hashes: hashes[:0],
+    "another hash at the top": lambda hashes: [*hashes[:-1], hashes[0]],
+    "another hash at the bottom": lambda hashes: [hashes[-1], *hashes[1:]],
+    "two in the other order": lambda hashes: [hashes[1], hashes[0], *hashes[2:]],
+    "a line that is cut": lambda hashes: [hashes[0][:-1], *hashes[1:]],
+    "two lines that are as long as two hashes": lambda hashes: [
+        hashes[0][:40], hashes[1] + hashes[0][40:], *hashes[2:],
+    ],
+    "a line break of another kind": lambda hashes: [hashes[0] + b"\r", *hashes[1:]],
+    "an empty line as long as a hash": lambda hashes: [hashes[0], b" " * 44, *hashes[1:]],
+    "bits that no hash has": lambda hashes: [hashes[0][:42] + b"B=", *hashes[1:]],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_proof_among_many_is_checked_as_if_it_were_alone(wrong: str, tmp_path: Path) -> None:
+    first, hashes, rest = lines_of(archive.unpack(BUNDLE)[PROOF])
+    bad = b"\n".join([*first, *WRONG[wrong](hashes), *rest])
+    bundle = repacked(BUNDLE, {PROOF: bad})
+    done = shell(tmp_path, bundle, HONEST.trust())
+    assert (done.returncode, done.stderr) == (40, "")
+    assert "BROKEN       rule 3: proofs/5.tlog-proof" in done.stdout or "rule 3: leaf 5 " in done.stdout
+    assert verify(bundle, Trust.from_files(HONEST.trust())).broken.n == 3  # type: ignore[union-attr]
+
+
+def test_a_list_of_hashes_ends_with_an_empty_line(tmp_path: Path) -> None:
+    members = archive.unpack(BUNDLE)
+    last = max((name for name in members if name.startswith("proofs/")), key=lambda name: int(name[7:-11]))
+    bundle = repacked(BUNDLE, {last: members[last].replace(b"\n\n", b"\n", 1)})
+    done = shell(tmp_path, bundle, HONEST.trust())
+    assert (done.returncode, done.stderr) == (40, "")
+    assert f"BROKEN       rule 3: {last}" in done.stdout
+
+
+def test_a_leaf_of_two_lines_is_no_event(tmp_path: Path) -> None:
+    """The log's owner can sign any bytes; the shell reads leaves as lines."""
+    story = Story(plan=small_plan(hosts=["web1"]))
+    story.open()
+    story.act("approve", "bob")
+    leaves = [leaf.data for leaf in story.log.leaves()]
+    leaves[-1] = leaves[-1].replace(b'{"actor":', b'{"actor":\n', 1)
+    tree = Tree()
+    tree.extend(leaf_hashes(leaves))
+    size, members = len(leaves), archive.unpack(story.evidence())
+    head = Checkpoint(origin=story.key.name, size=size, root=tree.root())
+    note = SignedCheckpoint.sign(head, story.key).note
+    forged = {"checkpoint": note, f"leaves/{size - 1}": leaves[-1]}
+    for index in range(size):
+        forged[f"proofs/{index}.tlog-proof"] = write_inclusion(index, tree.inclusion(index, size), note)
+    for name in members:
+        if name.startswith("consistency/"):
+            old = int(name.removeprefix("consistency/").partition("-")[0])
+            forged[name] = write_hashes(tree.consistency(old, size))
+    bundle = repacked(story.evidence(), dict(forged))
+    done = shell(tmp_path, bundle, story.trust())
+    assert (done.returncode, done.stderr) == (40, "")
+    assert f"BROKEN       rule 3: leaf {size - 1} is no event" in done.stdout
+    assert "holds        rule 3" not in done.stdout
+    assert verify(bundle, Trust.from_files(story.trust())).exit_code == 40
