@@ -9,6 +9,7 @@ recursive definition of RFC 6962: the two share no code, so that one checks the 
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from struct import Struct
 from typing import Final
 
 from itmp.errors import EvidenceInvalidError
@@ -17,6 +18,8 @@ HASH: Final = 32
 """Bytes in a hash."""
 _RANGES: Final = 4096
 """Hashes of ranges that stay in memory: half a megabyte."""
+
+_PAIRS: Final = Struct(f"{2 * HASH}s")
 
 EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
 
@@ -40,6 +43,11 @@ def leaf_hashes(leaves: Iterable[bytes]) -> list[bytes]:
 def node_hash(left: bytes, right: bytes) -> bytes:
     """Return the 32-byte hash of an inner node."""
     return _sha(b"\x01" + left + right).digest()
+
+
+def parents(row: bytes | bytearray) -> bytes:
+    """Return the joined hashes of the nodes above a row of joined hashes, an even number of them."""
+    return b"".join([_sha(b"\x01" + pair).digest() for (pair,) in _PAIRS.iter_unpack(row)])
 
 
 def root_of(hashes: Sequence[bytes]) -> bytes:
@@ -130,11 +138,7 @@ class Tree:
             self._first.append(0)
         above, first = self._levels[depth + 1], self._first[depth]
         begin, end = 2 * self._width(depth + 1) - first, 2 * pairs - first
-        chunk = bytes(self._levels[depth][begin * HASH : end * HASH])
-        step = 2 * HASH
-        above += b"".join(
-            [_sha(b"\x01" + chunk[at : at + step]).digest() for at in range(0, len(chunk), step)]
-        )
+        above += parents(self._levels[depth][begin * HASH : end * HASH])
 
     def leaf(self, index: int) -> bytes:
         """Return the hash of leaf `index`."""

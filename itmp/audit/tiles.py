@@ -8,6 +8,7 @@ before or after, and no leaf is empty or above 60 KiB.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from struct import Struct
 from typing import Final
 
 from itmp.audit.event import MAX_LEAF
@@ -20,6 +21,7 @@ ENTRIES: Final = -1
 """The level of entry bundles, as in Go's `tlog.Tile`."""
 
 MAX_BUNDLE: Final = WIDTH * (2 + MAX_LEAF)
+_SIZE: Final = Struct(">H")  # before each leaf in a bundle
 _MAX_LEVEL: Final = 7  # 2^63 leaves need eight levels of tiles
 _NAME: Final = re.compile(r"tile/(entries|[0-7])/((?:x\d{3}/)*\d{3})(?:\.p/([1-9]\d{0,2}))?\Z", re.ASCII)
 
@@ -91,14 +93,14 @@ def encode_bundle(leaves: Sequence[bytes]) -> bytes:
 
 def decode_bundle(data: bytes, width: int, *, where: str = "") -> list[bytes]:
     """Return exactly `width` leaves; raise `TileError` on any other content."""
-    leaves, at, end = list[bytes](), 0, len(data)
+    leaves, at, end, unpack = list[bytes](), 0, len(data), _SIZE.unpack_from
     for _ in range(width):
-        size = int.from_bytes(data[at : at + 2], "big")
-        at += 2
-        if not 0 < size <= MAX_LEAF or at + size > end:
+        start = at + _SIZE.size
+        size = unpack(data, at)[0] if start <= end else 0
+        at = start + size
+        if not 0 < size <= MAX_LEAF or at > end:
             raise TileError(f"a bundle whose entry {len(leaves)} is cut, empty or too large", where=where)
-        leaves.append(data[at : at + size])
-        at += size
+        leaves.append(data[start:at])
     if at != end:
         raise TileError(f"{end - at} bytes after the last entry", where=where)
     return leaves

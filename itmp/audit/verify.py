@@ -20,10 +20,12 @@ early.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
 from itmp import canonical
+from itmp.audit._beside import Beside
 from itmp.audit._stories import Stories
 from itmp.audit.blobs import MAX_BLOB
 from itmp.audit.checkpoint import MAX_NOTE, Checkpoint, CheckpointError, SignedCheckpoint
@@ -82,6 +84,7 @@ class _Audit:
         self._history: dict[int, Checkpoint] = {}
         self._has_journal = False
         self._tiles: Sequence[str] = ()
+        self._beside: Beside | None = None
 
     def newest_head(self) -> Checkpoint | None:
         """Rules 1 and 5: the newest signed head, from the checkpoint and the history.
@@ -108,7 +111,9 @@ class _Audit:
         return newest
 
     def read_entries(self, head: Checkpoint) -> bool:
-        """Rule 2, and rules 8 to 10 on the way; whether all entries could be read."""
+        """Rule 2, and rules 8 to 10 on the way, and of rule 11 what is the same; whether all could be read."""
+        with suppress(EvidenceInvalidError):  # rule 11 lists the journal again, and says so
+            self._beside = next(map(Beside, self._reader.journal()), None)
         for tile in tiles_of(head.size):
             if tile.level != ENTRIES:
                 break
@@ -116,6 +121,8 @@ class _Audit:
             if leaves is None:
                 self._find(3, "root-unknown", "checkpoint", f"entries from {tile.start} on cannot be read")
                 return False
+            if self._beside:
+                self._beside.meet(tile.start, leaves)
             self._take(leaves)
         return True
 
@@ -168,7 +175,8 @@ class _Audit:
         parts = self._attempt(11, "journal-unreadable", ".state", self._journal_parts) or []
         self._has_journal = bool(parts)
         ends = [
-            self._attempt(11, "journal-unreadable", part.path, partial(self._read_part, part)) or 0
+            self._attempt(11, "journal-unreadable", part.path, partial(self._read_part, self._begun(part)))
+            or 0
             for part in parts
         ]
         if not parts:
@@ -184,13 +192,17 @@ class _Audit:
     def _journal_parts(self) -> list[JournalPart]:
         return list(self._reader.journal())
 
-    def _read_part(self, part: JournalPart) -> int:
-        """Compare one segment with the entries and take what is new; return where it ends."""
-        at = part.start
+    def _begun(self, part: JournalPart) -> Beside:
+        """The segment as far as it was read already."""
+        return self._beside if self._beside and self._beside.part.path == part.path else Beside(part)
+
+    def _read_part(self, beside: Beside) -> int:
+        """Compare the rest of one segment with the entries and take what is new; return where it ends."""
+        part, at = beside.part, beside.at
         if at > self._tree.size:
             self._find(11, "journal-gap", part.path, f"it starts at {at}, {self._tree.size} leaves are known")
             return at
-        for leaves in part.chunks():
+        for leaves in beside.rest():
             self._compare(part.path, at, leaves)
             at += len(leaves)
         if part.tail != "clean":

@@ -55,14 +55,19 @@ def scan(data: bytes, offset: int = 0) -> Scan:
     """
     leaves, ends, at, size = list[bytes](), list[int](), 0, len(data)
     unpack, crc, header = HEADER.unpack_from, zlib.crc32, HEADER.size
+    begun = dict[int, int]()  # the checksum over a length, which many frames share
     while at + header <= size:
         length, checksum = unpack(data, at)
-        leaf = data[at + header : at + header + length]
-        if not 0 < length <= MAX_LEAF or len(leaf) < length:
+        start, end = at + header, at + header + length
+        if not 0 < length <= MAX_LEAF or end > size:
             break
-        if crc(leaf, crc(data[at : at + 4])) != checksum:
+        seed = begun.get(length)
+        if seed is None:
+            seed = begun[length] = crc(_LENGTH.pack(length))
+        leaf = data[start:end]
+        if crc(leaf, seed) != checksum:
             break
-        at += header + length
+        at = end
         leaves.append(leaf)
         ends.append(at)
     return Scan(leaves=leaves, ends=ends, tail=judge_tail(data[at:], offset + at))
