@@ -2,17 +2,17 @@
 
 Rules kept here: events are read strictly, in the order of their leaves; every contradiction is reported
 once, at the leaf that causes it; what an honest machine may show (sleep, a slewed clock) is not grave. Of a
-leaf 24 bytes are kept, of a change the hash of its newest event and one hash per level of its tree, so that
+leaf 12 bytes are kept, of a change the hash of its newest event and one hash per level of its tree, so that
 a million events fit into a small machine.
 """
 
-import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
 from itmp import canonical
+from itmp.audit._ids import Ids, twice
 from itmp.audit.event import Event
 from itmp.audit.merkle import Frontier
 from itmp.audit.model import Finding
@@ -24,34 +24,8 @@ BACKWARD: Final = timedelta(seconds=1)
 DRIFT: Final = timedelta(seconds=5)
 """How far wall and monotonic time may part between two leaves before it is named: sleep, or a step."""
 
-_KEY: Final = 16
-_ID: Final = _KEY + 8
 _TIME: Final = re.compile(r"[1-9]\d{3}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d\.\d{6}Z", re.ASCII)
 _FREE: Final = ("log.", "plan.")
-
-
-class _Ids:
-    """The ids of all leaves: 16 hashed bytes and the index of each, in buckets that are sorted one at a time."""
-
-    __slots__ = ("_buckets",)
-
-    def __init__(self) -> None:
-        self._buckets = [bytearray() for _ in range(256)]
-
-    def add(self, name: str, index: int) -> None:
-        """Remember the id of leaf `index`."""
-        key = hashlib.blake2b(name.encode(), digest_size=_KEY).digest()
-        self._buckets[key[0]] += key + index.to_bytes(_ID - _KEY)
-
-    def twice(self) -> Iterator[tuple[int, int]]:
-        """Yield each leaf whose id an earlier leaf has, with the first such leaf."""
-        for bucket in self._buckets:
-            first: dict[bytes, int] = {}
-            for at in range(0, len(bucket), _ID):
-                index = int.from_bytes(bucket[at + _KEY : at + _ID])
-                before = first.setdefault(bytes(bucket[at : at + _KEY]), index)
-                if before != index:
-                    yield index, before
 
 
 class _Chain:
@@ -74,9 +48,9 @@ class _Chain:
 class Stories:
     """Takes leaves one by one and collects findings; `finish` adds what only the whole shows."""
 
-    def __init__(self) -> None:
+    def __init__(self, ids: Ids | None = None) -> None:
         self.findings: list[Finding] = []
-        self._ids = _Ids()
+        self._ids = ids or Ids()
         self._changes: dict[str, _Chain] = {}
         self._clocks: dict[str, tuple[datetime, int]] = {}
         self._newest: datetime | None = None
@@ -102,9 +76,12 @@ class Stories:
             self._find(8, "after-end", place, f"{event.type} stands after {self._last}, which ends the log")
         self._last = event.type if self._last != "key.rotated" else self._last
 
-    def finish(self) -> None:
-        """Judge what needs all leaves: whether an id occurs twice."""
-        for index, first in sorted(self._ids.twice()):
+    def finish(self, again: Callable[[Iterable[int]], Iterable[tuple[int, bytes]]]) -> None:
+        """Judge what needs all leaves: whether an id occurs twice. `again` returns leaves that were taken before."""
+        suspects = list(self._ids.suspects())
+        leaves = again(index for group in suspects for index in group)
+        ids = {index: Event.from_bytes(leaf).id for index, leaf in leaves}
+        for index, first in sorted(twice(suspects, ids)):
             self._find(8, "id-twice", f"leaf {index}", f"the id of leaf {first}")
 
     def _chain(self, event: Event, place: str, hashed: bytes) -> None:

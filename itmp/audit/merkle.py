@@ -140,6 +140,12 @@ class Tree:
         begin, end = 2 * self._width(depth + 1) - first, 2 * pairs - first
         above += parents(self._levels[depth][begin * HASH : end * HASH])
 
+    def _forget(self, level: int) -> None:
+        """Drop what the level above was made of: from then on `older` returns it."""
+        paired = 2 * self._width(level + 1) - self._first[level]
+        del self._levels[level][: paired * HASH]
+        self._first[level] += paired
+
     def leaf(self, index: int) -> bytes:
         """Return the hash of leaf `index`."""
         return bytes(self.hashes(0, index, 1))

@@ -19,19 +19,22 @@ All problems are reported; only a checkpoint that cannot be opened or entries th
 early.
 """
 
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import chain, groupby
 from typing import TypeVar
 
 from itmp import canonical
 from itmp.audit._beside import Beside
+from itmp.audit._lean import LeanTree
 from itmp.audit._stories import Stories
 from itmp.audit.blobs import MAX_BLOB
 from itmp.audit.checkpoint import MAX_NOTE, Checkpoint, CheckpointError, SignedCheckpoint
 from itmp.audit.doors import JournalPart, LogReader
 from itmp.audit.event import Event
-from itmp.audit.merkle import HASH, Tree, leaf_hash, leaf_hashes
+from itmp.audit.merkle import HASH, leaf_hash, leaf_hashes
 from itmp.audit.model import Finding
 from itmp.audit.tiles import ENTRIES, HEIGHT, MAX_BUNDLE, WIDTH, Tile, TileError, decode_bundle, tiles_of
 from itmp.canonical import Digest
@@ -67,7 +70,7 @@ def verify(
         audit.check_tiles(head)
     audit.check_blobs()
     if audit.stories:
-        audit.stories.finish()
+        audit.stories.finish(audit.read_again)
     return tuple(audit.findings + (audit.stories.findings if audit.stories else []))
 
 
@@ -80,11 +83,12 @@ class _Audit:
         self.findings: list[Finding] = []
         self.stories = stories
         self._reader, self._verifiers = reader, verifiers
-        self._tree = Tree()
+        self._tree = LeanTree()
         self._history: dict[int, Checkpoint] = {}
         self._has_journal = False
         self._tiles: Sequence[str] = ()
         self._beside: Beside | None = None
+        self._signed = 0
 
     def newest_head(self) -> Checkpoint | None:
         """Rules 1 and 5: the newest signed head, from the checkpoint and the history.
@@ -114,6 +118,7 @@ class _Audit:
         """Rule 2, and rules 8 to 10 on the way, and of rule 11 what is the same; whether all could be read."""
         with suppress(EvidenceInvalidError):  # rule 11 lists the journal again, and says so
             self._beside = next(map(Beside, self._reader.journal()), None)
+        self._signed = head.size
         for tile in tiles_of(head.size):
             if tile.level != ENTRIES:
                 break
@@ -125,6 +130,30 @@ class _Audit:
                 self._beside.meet(tile.start, leaves)
             self._take(leaves)
         return True
+
+    def read_again(self, wanted: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+        """Yield those of the leaves, with their indexes, that can be read again; each is the one that was taken."""
+        ordered = sorted(wanted)
+        published = bisect_left(ordered, self._signed)
+        found = chain(self._published(ordered[:published]), self._journaled(ordered[published:]))
+        yield from ((index, leaf) for index, leaf in found if leaf_hash(leaf) == self._tree.leaf(index))
+
+    def _published(self, wanted: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        for n, inside in groupby(wanted, lambda index: index // WIDTH):
+            tile = Tile(level=ENTRIES, n=n, width=min(WIDTH, self._signed - n * WIDTH))
+            with suppress(EvidenceInvalidError):
+                leaves = self._bundle(tile)
+                yield from ((index, leaves[index % WIDTH]) for index in inside)
+
+    def _journaled(self, wanted: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        with suppress(EvidenceInvalidError):
+            for part in self._reader.journal() if wanted else ():
+                at = part.start
+                for leaves in part.chunks():
+                    end = at + len(leaves)
+                    inside = wanted[bisect_left(wanted, at) : bisect_left(wanted, end)]
+                    yield from ((index, leaves[index - at]) for index in inside)
+                    at = end
 
     def check_root(self, head: Checkpoint) -> None:
         """Rule 3."""

@@ -6,13 +6,15 @@ Rules kept here:
    events, and that is said; it is no fault.
 3. A copy that contradicts the live log or a kept checkpoint is a fork. A live log that is shorter than its copy or
    than a kept checkpoint was rolled back, and it is the live log that must not be written on.
+4. No list of its leaves is held: whoever needs them has them read from the copy again.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, Protocol
 
-from itmp.audit import Checkpoint, Finding, Leaf, LogReader, SignedCheckpoint, verify
+from itmp.audit import STANDING, Checkpoint, Finding, Leaf, LogReader, SignedCheckpoint, verify
 from itmp.audit.checkpoint import MAX_NOTE
 from itmp.audit.tiles import ENTRIES, MAX_BUNDLE, WIDTH, Tile, decode_bundle, tiles_of
 from itmp.canonical import Digest, of_raw
@@ -21,6 +23,8 @@ from itmp.errors import EvidenceInvalidError
 from itmp.signing import NoteVerifier
 
 FORKS: Final = frozenset({"forked", "rolled-back", "live-rolled-back"})
+_POLICY_ENDS: Final = tuple(f'"type":"{name}","v":1}}'.encode() for name in sorted(STANDING))
+"""How the canonical leaves of the policy's history end."""
 _RULE: Final = 6  # of itmp.audit.verify: what is known continues what was kept
 _ROOT_RULE: Final = 3
 _HISTORY_RULE: Final = 5
@@ -46,7 +50,8 @@ class Live(Protocol):
 class Drill:
     """What a copy is: signed `size` and `root`, leaves `beyond` them, how many the live log has that it `lacks`.
 
-    `lacks` is None without a live log; `leaves` are the copy's own where it is sound.
+    `lacks` is None without a live log; `leaves` are the copy's own where it is sound, read anew by each who goes
+    through them, who gets an `EvidenceInvalidError` where that fails.
     """
 
     size: int
@@ -54,7 +59,7 @@ class Drill:
     beyond: int
     lacks: int | None
     findings: tuple[Finding, ...]
-    leaves: tuple[Leaf, ...] = ()
+    leaves: Iterable[Leaf] = ()
 
     @property
     def exit_code(self) -> int:
@@ -80,7 +85,8 @@ def drill(
     findings = list(verify(reader, [verifier], genesis=genesis))
     try:
         head = _head(reader, verifier)
-        leaves = tuple(_leaves(reader, head.size))
+        leaves = _Leaves(reader, head.size)
+        size = sum(1 for _ in leaves)
     except EvidenceInvalidError as error:
         findings.append(_finding("copy-unreadable", error.where, error.what))
         return Drill(size=0, root=None, beyond=0, lacks=None, findings=tuple(findings))
@@ -89,15 +95,15 @@ def drill(
             _against_kept(reader, verifier, head, note) if live is None else _live_and_kept(live, note)
         )
     if live is not None:
-        findings += _against_live(head, leaves, live)
+        findings += _against_live(head, islice(leaves, head.size, None), live)
     if not any(finding.grave for finding in findings):
         findings += _history(leaves)
     sound = not any(finding.grave for finding in findings)
     return Drill(
         size=head.size,
         root=of_raw(head.root),
-        beyond=len(leaves) - head.size,
-        lacks=None if live is None else max(0, live.size() - len(leaves)),
+        beyond=size - head.size,
+        lacks=None if live is None else max(0, live.size() - size),
         findings=tuple(findings),
         leaves=leaves if sound else (),
     )
@@ -110,22 +116,28 @@ def _head(reader: LogReader, verifier: NoteVerifier) -> Checkpoint:
     return SignedCheckpoint.open(note, [verifier], where="checkpoint").checkpoint
 
 
-def _leaves(reader: LogReader, size: int) -> Iterator[Leaf]:
-    """Yield the signed leaves, then those of the journal beyond them."""
-    for tile in tiles_of(size):
-        if tile.level != ENTRIES:
-            break
-        for index, data in enumerate(_bundle(reader, tile), tile.start):
-            yield Leaf(index=index, data=data)
-    at = size
-    for part in reader.journal():
-        index = part.start
-        for chunk in part.chunks():
-            for data in chunk:
-                if index == at:
-                    yield Leaf(index=index, data=data)
-                    at += 1
-                index += 1
+@dataclass(frozen=True, slots=True)
+class _Leaves:
+    """The signed leaves of a copy, `size` of them, then those of the journal beyond; read anew by each iteration."""
+
+    reader: LogReader
+    size: int
+
+    def __iter__(self) -> Iterator[Leaf]:
+        for tile in tiles_of(self.size):
+            if tile.level != ENTRIES:
+                break
+            for index, data in enumerate(_bundle(self.reader, tile), tile.start):
+                yield Leaf(index=index, data=data)
+        at = self.size
+        for part in self.reader.journal():
+            index = part.start
+            for chunk in part.chunks():
+                for data in chunk:
+                    if index == at:
+                        yield Leaf(index=index, data=data)
+                        at += 1
+                    index += 1
 
 
 def _bundle(reader: LogReader, tile: Tile) -> list[bytes]:
@@ -136,8 +148,8 @@ def _bundle(reader: LogReader, tile: Tile) -> list[bytes]:
     raise EvidenceInvalidError("entries are missing", where=tile.path)
 
 
-def _against_live(head: Checkpoint, leaves: Sequence[Leaf], live: Live) -> Iterable[Finding]:
-    """Rules 2 and 3, by the live log."""
+def _against_live(head: Checkpoint, beyond: Iterable[Leaf], live: Live) -> Iterable[Finding]:
+    """Rules 2 and 3, by the live log; `beyond` are the copy's leaves after its head."""
     size = live.size()
     if head.size > size:
         yield _finding(
@@ -146,7 +158,9 @@ def _against_live(head: Checkpoint, leaves: Sequence[Leaf], live: Live) -> Itera
     elif live.root(head.size) != head.root:
         yield _finding("forked", "live log", f"another history of the first {head.size} leaves")
     else:
-        for leaf in leaves[head.size : size]:
+        for leaf in beyond:
+            if leaf.index >= size:
+                return
             if live.leaf(leaf.index).hash != leaf.hash:
                 yield _finding("forked", f"leaf {leaf.index}", "the live log holds another leaf here")
                 return
@@ -177,10 +191,10 @@ def _against_kept(
     yield from (finding for finding in found if finding.rule == _RULE)
 
 
-def _history(leaves: Sequence[Leaf]) -> Iterable[Finding]:
+def _history(leaves: Iterable[Leaf]) -> Iterable[Finding]:
     """Yield what keeps the policy's versions from being walked: such a copy could not be run from."""
     try:
-        policy_history(leaves)
+        policy_history(leaf for leaf in leaves if leaf.data.endswith(_POLICY_ENDS))
     except EvidenceInvalidError as error:
         yield Finding(rule=_POLICY_RULE, name="policy-history", place=error.where, message=error.what)
 

@@ -5,7 +5,7 @@ in one line whatever is wrong, also when the log cannot be opened at all.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,6 +22,7 @@ from itmp.audit.checkpoint import MAX_NOTE
 from itmp.canonical import Digest
 from itmp.change import policy_history, time_of
 from itmp.errors import Error, EvidenceInvalidError, ForkError, InvalidInputError, NotFoundError
+from itmp.evidence.bundle import POLICY_ENDS
 from itmp.inquiry import Drill, contents, drill
 from itmp.signing import NoteVerifier
 from itmp.workspace import alerting, anchoring, chain, inquiries, periods
@@ -247,7 +248,7 @@ def _kept(trust: "Trust", files: Sequence[Path]) -> tuple["Checkpoint", ...]:
 
 
 def _parts(
-    log: Path, reader: "LogReader", verifier: NoteVerifier, leaves: "Sequence[Leaf]"
+    log: Path, reader: "LogReader", verifier: NoteVerifier, leaves: "Iterable[Leaf]"
 ) -> Iterator[tuple[str, str]]:
     """Yield each part that a run from the copy needs, and what is wrong with it."""
     base = log.parent
@@ -257,7 +258,7 @@ def _parts(
     yield from _plans(reader, leaves)
 
 
-def _plans(reader: "LogReader", leaves: "Sequence[Leaf]") -> Iterator[tuple[str, str]]:
+def _plans(reader: "LogReader", leaves: "Iterable[Leaf]") -> Iterator[tuple[str, str]]:
     """Yield whether every plan's bytes are there: all that a packed period needs."""
     missing = sum(reader.get(blob_path(name), MAX_BLOB) is None for name in _plan_blobs(reader, leaves))
     yield "plans", f"{missing} of their blobs are missing" if missing else ""
@@ -272,7 +273,7 @@ def _key_fault(path: Path, verifier: NoteVerifier) -> str:
         return error.what
 
 
-def _plan_blobs(reader: "LogReader", leaves: "Sequence[Leaf]") -> Iterator[Digest]:
+def _plan_blobs(reader: "LogReader", leaves: "Iterable[Leaf]") -> Iterator[Digest]:
     """Yield the manifests of the log's plans and every artifact that they name."""
     for leaf in leaves:
         if b'"plan.compiled"' not in leaf.data:
@@ -284,13 +285,12 @@ def _plan_blobs(reader: "LogReader", leaves: "Sequence[Leaf]") -> Iterator[Diges
             yield from map(canonical.parse_digest, canonical.loads(manifest).get("artifacts", {}).values())
 
 
-def _returned(log: Path, leaves: "Sequence[Leaf]") -> Iterator[str]:
+def _returned(log: Path, leaves: "Iterable[Leaf]") -> Iterator[str]:
     store = private.PrivateStore(log.parent / private.PRIVATE)
     here = {file.commitment for file in store.kept()}
-    if not here or not leaves:
+    if not here or not leaves:  # none where the copy is not sound
         return
-    gone = {
-        item.commitment for item in contents(leaves, policy_history(leaves), lambda _: None) if item.redaction
-    }
+    history = policy_history(leaf for leaf in leaves if leaf.data.endswith(POLICY_ENDS))
+    gone = {item.commitment for item in contents(leaves, history, lambda _: None) if item.redaction}
     if back := len(gone & here):
         yield f"{back} redacted contents lie in this copy: after a restore, itmp audit retention --apply"

@@ -96,6 +96,29 @@ def test_a_signed_lie_is_named(lie: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-22T05:00:03.000000",
+        "2026-11-22T05:00:03.000Z",
+        "2026-11-22T05:00:03,000000Z",
+        "2026-11-22 05:00:03.000000Z",
+        "2026-11-22T05:00:03.000000+00:00",
+        "2026-11-22T05:00:03.000000Z\n",
+        "2026-11-22T24:00:00.000000Z",
+        "2026-11-22T05:00:60.000000Z",
+        "2026-02-30T05:00:03.000000Z",
+        "0026-11-22T05:00:03.000000Z",
+        "2026-W47-7T05:00:03.000000Z",
+        "\uff12026-11-22T05:00:03.000000Z",
+    ],
+)
+def test_a_time_has_one_form(text: str) -> None:
+    story = honest()
+    found = judged([event.to_bytes() for event in chained([*story[:3], replace(story[3], t=text)])])
+    assert [(finding.name, finding.grave) for finding in found] == [("clock-missing", True)]
+
+
+@pytest.mark.parametrize(
     ("lie", "name"),
     [
         ({"t": "2026-11-22T06:00:03.000000Z"}, "clock-stepped"),
