@@ -1,10 +1,13 @@
-"""A told story whose log has ended, and the next period that lies in its place."""
+"""A told story whose log has ended, the next period that lies in its place, and the story that goes on there."""
 
 import json
+from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from itmp.adapters import posix_log
 from itmp.adapters.posix_log import periods
+from itmp.change import time_of
 from itmp.testing.periods import next_key
 from itmp.testing.story import Story
 from itmp.workspace import handing
@@ -27,3 +30,21 @@ def pass_on(story: Story, root: Path) -> None:
     opened = posix_log.open_log(state)
     handing.end(opened, handing.read(state), state, size=opened.size())
     handing.finish(state, opened)
+
+
+class Later(Story):
+    """The story that goes on in the period that `pass_on` has begun in the workspace `root`."""
+
+    def __init__(self, before: Story, root: Path) -> None:
+        store = posix_log.PosixStore(root / ".itmp", boot="later")
+        begun = time_of(posix_log.open_log(root / ".itmp").leaf(0))
+        super().__init__(
+            store=store,
+            key=next_key(),
+            plan=before.plan,
+            policy=before.policy_bytes,
+            start=begun + timedelta(hours=1),
+        )
+
+    def _found(self, roots: Sequence[str]) -> None:
+        """Leave the log as it was founded."""

@@ -1,9 +1,11 @@
 """Commands of an auditor's questions: audit population, sample, access, exceptions, reconcile."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -11,8 +13,9 @@ from itmp.cli.options import Json
 from itmp.cli.printing import Answer, colour, columns, count, safe, table, verb
 
 if TYPE_CHECKING:
-    from itmp.workspace import Case, Periods, Population
+    from itmp.workspace import Case, Periods, Population, Span, Workspace
 
+INCOMPLETE: Final = 41
 From = Annotated[
     str, typer.Option("--from", metavar="TIME", help="Only what happened from here on (date or time).")
 ]
@@ -20,7 +23,7 @@ To = Annotated[
     str, typer.Option("--to", metavar="TIME", help="Only what happened before this (date or time).")
 ]
 
-Period = Annotated[str, typer.Option("--period", metavar="NAME", help="An earlier period of the log.")]
+Period = Annotated[str, typer.Option("--period", metavar="NAME", help="One period of the log alone.")]
 
 
 def register(audit: typer.Typer) -> None:
@@ -34,14 +37,15 @@ def register(audit: typer.Typer) -> None:
 
 @verb
 def population(start: From = "", end: To = "", period: Period = "", json: Json = False) -> Answer:
-    """List every change and run of a period. Example: itmp audit population --from 2026-01-01 --to 2027-01-01"""
+    """List every change and run. Example: itmp audit population --from 2026-01-01 --to 2027-01-01"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     place = workspace.of_period(workspace.Workspace.here(), period)
-    found, spoken = workspace.audit_population(place, start=start, end=end), workspace.periods_of(place)
+    found = workspace.audit_population(place, start=start, end=end, alone=bool(period))
     return Answer(
-        data={**_basis(found), "period": spoken.name, "changes": found.cases.each(_data)},
-        lines=chain(_listed(found), _alone(spoken)),
+        data={**_basis(found), "changes": found.cases.each(_data)},
+        lines=chain(_listed(found), _short_of(found, place), _alone(place, period)),
+        exit_code=0 if found.whole else INCOMPLETE,
     )
 
 
@@ -60,25 +64,18 @@ def sample(
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     place = workspace.of_period(workspace.Workspace.here(), period)
-    drawn, spoken = (
-        workspace.audit_sample(place, seed=seed, count=count, start=start, end=end),
-        workspace.periods_of(place),
-    )
-    of = f"{len(drawn.cases)} drawn by seed {safe(seed)!r} of:"
+    drawn = workspace.audit_sample(place, seed=seed, count=count, start=start, end=end, alone=bool(period))
+    whole, several = drawn.whole, _several(drawn.whole.span)
     return Answer(
-        data={
-            **_basis(drawn.whole),
-            "period": spoken.name,
-            "seed": seed,
-            "of": drawn.of,
-            "drawn": [*map(_data, drawn.cases)],
-        },
+        data={**_basis(whole), "seed": seed, "of": drawn.of, "drawn": [*map(_data, drawn.cases)]},
         lines=(
-            *_table(map(_row, drawn.cases)),
-            of,
-            f"{_changes(drawn.of)}; {_rests(drawn.whole)}",
-            *_alone(spoken),
+            *_table((_row(case, several=several) for case in drawn.cases), several=several),
+            f"{len(drawn.cases)} drawn by seed {safe(seed)!r} of:",
+            *_rests(_changes(drawn.of), whole.span),
+            *_short_of(whole, place),
+            *_alone(place, period),
         ),
+        exit_code=0 if whole.whole else INCOMPLETE,
     )
 
 
@@ -89,14 +86,18 @@ def access(period: Period = "", json: Json = False) -> Answer:
 
     place = workspace.of_period(workspace.Workspace.here(), period)
     grants, spoken = workspace.audit_access(place), workspace.periods_of(place)
+    elsewhere = {grant.period for grant in grants} - {spoken.name}
     rows = [
-        (grant.signer, grant.kind, grant.role, f"{grant.since:%Y-%m-%d}", f"leaf {grant.index}",
+        (grant.signer, grant.kind, grant.role, f"{grant.since:%Y-%m-%d}",
+         f"{grant.period} leaf {grant.index}" if elsewhere else f"leaf {grant.index}",
          ",".join(grant.by), " ".join(grant.acts))
         for grant in grants
     ]  # fmt: skip
+    lost = [spoken.lost] if spoken.lost else []
     return Answer(
         data={
             "period": spoken.name,
+            "away": lost,
             "grants": [
                 {
                     "signer": grant.signer,
@@ -105,6 +106,7 @@ def access(period: Period = "", json: Json = False) -> Answer:
                     "acts": list(grant.acts),
                     "keys": list(grant.keys),
                     "since": grant.since.isoformat(),
+                    "period": grant.period,
                     "leaf": grant.leaf,
                     "index": grant.index,
                     "by": list(grant.by),
@@ -114,8 +116,10 @@ def access(period: Period = "", json: Json = False) -> Answer:
         },
         lines=(
             *table(rows, ("SIGNER", "KIND", "ROLE", "SINCE", "LEAF", "SIGNED BY", "MAY")),
-            *_alone(spoken),
+            *_missing(lost, place),
+            *_alone(place, period),
         ),
+        exit_code=INCOMPLETE if lost else 0,
     )
 
 
@@ -125,18 +129,27 @@ def exceptions(start: From = "", end: To = "", period: Period = "", json: Json =
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     place = workspace.of_period(workspace.Workspace.here(), period)
-    found, spoken = workspace.audit_exceptions(place, start=start, end=end), workspace.periods_of(place)
+    asked: dict[str, Any] = {"start": start, "end": end, "alone": bool(period)}
+    span, found = workspace.audit_span(place, **asked), workspace.audit_exceptions(place, **asked)
     rows = [
-        (item.index, f"{item.at:%Y-%m-%dT%H:%M:%SZ}", item.kind, item.change or "-", item.who, item.why)
+        (item.period, item.index, f"{item.at:%Y-%m-%dT%H:%M:%SZ}", item.kind, item.change or "-", item.who,
+         item.why)
         for item in found
-    ]
-    header = ("LEAF", "TIME", "KIND", "CHANGE", "WHO", "WHY")
+    ]  # fmt: skip
+    header = ("PERIOD", "LEAF", "TIME", "KIND", "CHANGE", "WHO", "WHY")
+    least = 0 if _several(span) else 1
     return Answer(
         data={
-            "period": spoken.name,
+            **_span(span),
             "exceptions": [dict(zip(map(str.lower, header), row, strict=True)) for row in rows],
         },
-        lines=(*table(rows, header), count(len(rows), "exception"), *_alone(spoken)),
+        lines=(
+            *table([row[least:] for row in rows], header[least:]),
+            *_rests(count(len(rows), "exception"), span),
+            *_missing(span.away, place),
+            *_alone(place, period),
+        ),
+        exit_code=INCOMPLETE if span.away else 0,
     )
 
 
@@ -155,7 +168,8 @@ def reconcile(
     """Compare the log with the hosts' own records. Example: itmp audit reconcile --records records"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    found = workspace.audit_reconcile(workspace.Workspace.here(), records, start=start, end=end, slack=slack)
+    place = workspace.Workspace.here()
+    found = workspace.audit_reconcile(place, records, start=start, end=end, slack=slack)
     rows = [
         (f"{item.at:%Y-%m-%dT%H:%M:%SZ}", item.place, item.name, item.what) for item in found.disagreements
     ]
@@ -163,7 +177,7 @@ def reconcile(
     missing, stated = (
         [(gap.host, gap.kind, gap.why) for gap in each] for each in (found.missing, found.stated)
     )
-    lacking = tuple(_lacking(found.silent, missing, found.away))
+    lacking = (*_lacking(found.silent, missing), *_missing(found.away, place, "not compared with"))
     spans = f", periods {', '.join(map(safe, found.periods))}" if found.periods[1:] else ""
     word = colour("disagree", "failed") if rows else colour("incomplete", "failed")
     word = word if rows or lacking else colour("agree", "ok")
@@ -184,13 +198,11 @@ def reconcile(
             *(f"{safe(host)} says that it keeps no {kind}: {safe(why)}" for host, kind, why in stated),
             f"{word}  {len(found.hosts)} hosts, {found.traces} records, {len(rows)} disagreements{spans}",
         ),
-        exit_code=41 if rows or lacking else 0,
+        exit_code=INCOMPLETE if rows or lacking else 0,
     )
 
 
-def _lacking(
-    silent: Iterable[str], missing: Iterable[tuple[str, str, str]], away: Iterable[str]
-) -> Iterator[str]:
+def _lacking(silent: Iterable[str], missing: Iterable[tuple[str, str, str]]) -> Iterator[str]:
     """Say what could not be compared, and what to do about it."""
     if names := ", ".join(map(safe, silent)):
         yield f"no records of {names}: collect them, runbooks/audit/host-records.yml"
@@ -199,63 +211,99 @@ def _lacking(
         " what emptied them"
         for host, kind, why in missing
     )
+
+
+def _missing(away: Iterable[str], place: "Workspace", what: str = "INCOMPLETE: without") -> Iterator[str]:
+    """Say which periods an answer lacks, and what to do about it."""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
     yield from (
-        f"not compared with period {safe(name)}: itmp audit archive {safe(name)} --back, or --from after it"
+        f"{what} period {safe(name)}: {safe(workspace.way_back(place, name))}, or --from after it"
         for name in away
     )
 
 
-def _alone(spoken: "Periods") -> Iterator[str]:
-    """Say which period the answer is about, and how to ask about the others, where there are any."""
-    if spoken.others or spoken.away:
-        yield f"this is period {safe(spoken.name)} alone" + "".join(
-            f"; --period {safe(name)}" for name in spoken.others
-        )
+def _short_of(found: "Population", place: "Workspace") -> Iterator[str]:
+    """Say what keeps a population from being whole."""
+    yield from _missing(found.span.away, place)
     yield from (
-        f"period {safe(name)} is not here: itmp audit archive {safe(name)} --back" for name in spoken.away
+        f"period {safe(name)} has events that bear the id of {safe(change)} and are none of it:"
+        f" itmp audit list --period {safe(name)}"
+        for change, name in found.again
     )
+
+
+def _alone(place: "Workspace", period: str) -> Iterator[str]:
+    """Where one period was asked about, say that the answer is about it alone, where there are others."""
+    from itmp import workspace  # noqa: PLC0415 - help stays fast
+
+    spoken: Periods | None = workspace.periods_of(place) if period else None
+    if spoken and (spoken.others or spoken.away or spoken.lost):
+        yield f"this is period {safe(spoken.name)} alone"
+
+
+def _several(span: "Span") -> bool:
+    """Whether lines must say of which period they are."""
+    return len(span.bases) > 1
 
 
 def _listed(found: "Population") -> Iterator[str]:
     """Yield a line a change as the log is read, then what it comes to."""
     changes = runs = 0
+    several = _several(found.span)
 
     def counted() -> "Iterator[tuple[str, ...]]":
         nonlocal changes, runs
-        for row, ran in found.cases.each(_counted_row):
+        for row, ran in found.cases.each(partial(_counted_row, several=several)):
             changes, runs = changes + 1, runs + ran
             yield row
 
-    yield from _table(counted())
-    yield f"{_changes(changes)}, {count(runs, 'run')}; {_rests(found)}"
+    yield from _table(counted(), several=several)
+    yield from _rests(f"{_changes(changes)}, {count(runs, 'run')}", found.span)
 
 
-def _counted_row(case: "Case") -> tuple[tuple[str, ...], int]:
-    return _row(case), len(case.runs)
+def _counted_row(case: "Case", *, several: bool) -> tuple[tuple[str, ...], int]:
+    return _row(case, several=several), len(case.runs)
 
 
-def _row(case: "Case") -> tuple[str, ...]:
+def _row(case: "Case", *, several: bool) -> tuple[str, ...]:
     requester = case.record.request.requester if case.record.request else "-"
-    return (
-        case.id, f"{case.first:%Y-%m-%dT%H:%M:%SZ}", _type(case), case.environment, case.risk,
+    row = (
+        case.period, case.id, f"{case.first:%Y-%m-%dT%H:%M:%SZ}", _type(case), case.environment, case.risk,
         requester, ",".join(case.approvers) or "-", " ".join(run.state for run in case.runs) or "-",
         case.record.state,
     )  # fmt: skip
+    return row if several else row[1:]
 
 
-def _table(rows: "Iterable[tuple[str, ...]]") -> Iterator[str]:
-    return columns(
-        rows,
-        ("CHANGE", "OPENED", "TYPE", "ENVIRONMENT", "RISK", "REQUESTED BY", "APPROVED BY", "RUNS", "STATE"),
+def _table(rows: "Iterable[tuple[str, ...]]", *, several: bool) -> Iterator[str]:
+    header = (
+        "PERIOD",
+        "CHANGE",
+        "OPENED",
+        "TYPE",
+        "ENVIRONMENT",
+        "RISK",
+        "REQUESTED BY",
+        "APPROVED BY",
+        "RUNS",
+        "STATE",
     )
+    return columns(rows, header if several else header[1:])
 
 
 def _type(case: "Case") -> str:
     return case.record.request.type if case.record.request else "-"
 
 
-def _rests(found: "Population") -> str:
-    return f"rests on {count(found.size, 'event')}, root {found.root}"
+def _rests(what: str, span: "Span") -> Iterator[str]:
+    """Say what was found, and on which size and root of each log that rests."""
+    said = [
+        f"{f'period {safe(basis.period)}: ' if _several(span) else ''}{count(basis.size, 'event')}, root {basis.root}"
+        for basis in span.bases
+    ]
+    yield f"{what}; rests on {said[0]}"
+    yield from (f"  and on {line}" for line in said[1:])
 
 
 def _changes(number: int) -> str:
@@ -266,14 +314,21 @@ def _basis(found: "Population") -> dict[str, Any]:
     return {
         "from": found.start.isoformat() if found.start else None,
         "to": found.end.isoformat() if found.end else None,
-        "size": found.size,
-        "root": found.root,
+        **_span(found.span),
+        "again": [{"change": change, "period": period} for change, period in found.again],
     }
+
+
+def _span(span: "Span") -> dict[str, Any]:
+    """Return what an answer rests on; `period`, `size` and `root` are those of the newest log of it."""
+    newest = asdict(span.bases[-1])
+    return {**newest, "rests_on": [asdict(basis) for basis in span.bases], "away": list(span.away)}
 
 
 def _data(case: "Case") -> dict[str, Any]:
     return {
         "change": case.id,
+        "period": case.period,
         "index": case.open_index,
         "opened": case.first.isoformat(),
         "type": _type(case),

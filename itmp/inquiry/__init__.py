@@ -11,13 +11,14 @@ from itmp.inquiry.access import Grant, access
 from itmp.inquiry.cases import Case, RunCase
 from itmp.inquiry.contents import Content, Redaction, contents
 from itmp.inquiry.exceptions import Exceptional, exceptions
-from itmp.inquiry.population import Population, sample, touches
+from itmp.inquiry.population import Basis, Population, Span, sample, touches
 from itmp.inquiry.reconciling import Disagreement, reconcile
 from itmp.inquiry.restoring import FORKS, Drill, drill
 from itmp.inquiry.traces import Gap, Trace, TraceError, gaps, read_traces
 
 __all__ = [
     "FORKS",
+    "Basis",
     "Case",
     "Content",
     "Disagreement",
@@ -28,6 +29,7 @@ __all__ = [
     "Population",
     "Redaction",
     "RunCase",
+    "Span",
     "Trace",
     "TraceError",
     "access",

@@ -13,6 +13,7 @@ from typing import Final
 from itmp.audit import Leaf
 from itmp.canonical import Digest
 from itmp.change import ChangeRecord, PermitRecord, PolicyHistory, RunRecord, fold, time_of
+from itmp.change.handover import period_of
 from itmp.change.lists import Blob
 from itmp.plan import AnsibleStep, Manifest, all_steps
 
@@ -64,9 +65,13 @@ class RunCase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One change; `record` holds the rest. `first` and `last` are the times of its first and newest event."""
+    """One change; `record` holds the rest. `first` and `last` are the times of its first and newest event.
+
+    `period` is that of its log.
+    """
 
     record: ChangeRecord
+    period: str
     manifest: Manifest | None
     environment: str
     risk: str
@@ -98,6 +103,7 @@ class Case:
         environment, risk = _reading(record, history, manifest)
         return cls(
             record=record,
+            period=period_of(history.origin),
             manifest=manifest,
             environment=environment,
             risk=risk,

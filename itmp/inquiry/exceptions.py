@@ -16,7 +16,7 @@ Nothing is judged: what is right is the auditor's question.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 from typing import Final
@@ -24,6 +24,7 @@ from typing import Final
 from itmp.audit import Leaf
 from itmp.change import Given, PermitRecord, PolicyHistory, time_of
 from itmp.change import Policy as _Policy
+from itmp.change.handover import period_of
 from itmp.change.record import Mode, ResultRecord
 from itmp.inquiry.cases import UNKNOWN, Attempt, Case
 from itmp.plan import Manifest, targets
@@ -47,7 +48,10 @@ _RAN: Final[Mapping[Mode, str]] = {"run": "ran", "resume": "was taken up", "undo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exceptional:
-    """One exception: what (`kind`, one of `KINDS`), in which change (empty: the log), who, when, at which leaf."""
+    """One exception: what (`kind`, one of `KINDS`), in which change (empty: the log), who, when, at which leaf.
+
+    `period` is that of the log whose leaf it is.
+    """
 
     kind: str
     change: str
@@ -55,6 +59,7 @@ class Exceptional:
     at: datetime
     index: int
     why: str
+    period: str = ""
 
 
 def exceptions(
@@ -77,7 +82,8 @@ def gathered(
                 kind="single-root", change="", who=who, at=founded, index=0, why="one person founded the log"
             )
         )
-    return tuple(sorted(found, key=lambda item: item.index))
+    period = period_of(history.origin)
+    return tuple(replace(item, period=period) for item in sorted(found, key=lambda item: item.index))
 
 
 def exceptions_of(case: Case, history: PolicyHistory) -> tuple[Exceptional, ...]:

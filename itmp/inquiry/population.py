@@ -1,7 +1,8 @@
-"""Which changes and runs there were in a period, and which of them an auditor looks at closely.
+"""Which changes and runs there were in a span of time, and which of them an auditor looks at closely.
 
-Rules kept here: a change belongs to a period when any of its events lies in it, so that nothing falls between two
-periods; the answer names the checkpoint that it rests on, because a population without one could be of any log; a
+Rules kept here: a change belongs to a span when any of its events lies in it, so that nothing falls between two
+spans; the answer names the checkpoint of each log that it rests on, because a population without one could be of any
+log, and the logs that it should rest on and does not; a
 sample is drawn by hashing the auditor's seed with each change's id, so that anybody can draw it again, and nobody who
 does not know the seed beforehand can arrange for a change not to be drawn.
 """
@@ -30,14 +31,50 @@ class Cases(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Basis:
+    """One log that an answer rests on: its period, and the size and root of what was read of it."""
+
+    period: str
+    size: int
+    root: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """The logs that an answer rests on, oldest first, at least one; `away` are the periods that could not be read."""
+
+    bases: tuple[Basis, ...]
+    away: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Population:
-    """Every change of a period [start, end), oldest first; None leaves a side open. `size` and `root` are the log's."""
+    """Every change of a span of time [start, end), oldest first; None leaves a side open.
+
+    `again` are (change, period): events that bear the id of a change which lies in another period, and say nothing of
+    it, since no change is open while one period passes to the next.
+    """
 
     start: datetime | None
     end: datetime | None
     cases: Cases
-    size: int
-    root: str
+    span: Span
+    again: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def size(self) -> int:
+        """The size of the newest log that was read."""
+        return self.span.bases[-1].size
+
+    @property
+    def root(self) -> str:
+        """The root of that log."""
+        return self.span.bases[-1].root
+
+    @property
+    def whole(self) -> bool:
+        """Whether every period was read, and each change lies in one."""
+        return not self.span.away and not self.again
 
 
 def touches(first: datetime, last: datetime, *, start: datetime | None, end: datetime | None) -> bool:

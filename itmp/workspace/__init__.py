@@ -30,13 +30,13 @@ _HOME: Final = {
     "audit_verify": "auditing", "audit_checkpoint": "auditing",
     "audit_anchor": "auditing", "audit_separate": "auditing", "log_vkey": "auditing", "evidence": "auditing",
     "audit_population": "inquiries", "audit_sample": "inquiries", "audit_access": "inquiries",
-    "audit_exceptions": "inquiries", "audit_reconcile": "inquiries",
+    "audit_exceptions": "inquiries", "audit_reconcile": "inquiries", "audit_span": "inquiries",
     "audit_open": "contents", "audit_redact": "contents", "audit_retention": "contents", "Shown": "contents",
     "audit_restore": "recovering", "audit_health": "recovering", "alert_test": "recovering", "Sent": "alerting",
     "Rotation": "rotating", "rotate": "rotating", "rotation_text": "rotating", "rotation_seal": "rotating",
     "rotation_abandon": "rotating",
     "Shard": "packing", "audit_archive": "packing", "audit_periods": "packing", "of_period": "periods",
-    "in_its_period": "periods", "Periods": "periods", "periods_of": "periods",
+    "in_its_period": "periods", "Periods": "periods", "periods_of": "periods", "way_back": "periods",
     "audit_export": "exporting", "STREAM": "exporting",
     "Account": "inquiries", "audit_account": "inquiries", "audit_cases": "inquiries", "moment": "inquiries",
     "browse": "browsing", "browse_exceptions": "browsing", "browse_one": "browsing",
@@ -49,7 +49,7 @@ _HOME: Final = {
     "engine_install": "tooling", "engine_status": "tooling", "hosts_scan": "tooling", "hosts_list": "tooling",
     "patch_resolve": "patches",
     "Preview": "previewing", "preview": "previewing", "previewed": "previewing", "preview_lines": "previewing",
-    "Case": "values", "Population": "values", "ToolFinding": "tooling",
+    "Case": "values", "Population": "values", "Span": "values", "ToolFinding": "tooling",
     "ChangeRecord": "values", "DocumentError": "values", "Plan": "values", "Trust": "values", "Window": "values",
     "parse_duration": "values", "parse_time": "values",
 }  # fmt: skip
@@ -77,6 +77,7 @@ __all__ = [
     "Sent",
     "Shard",
     "Shown",
+    "Span",
     "ToolFinding",
     "Trust",
     "Window",
@@ -106,6 +107,7 @@ __all__ = [
     "audit_sample",
     "audit_separate",
     "audit_show",
+    "audit_span",
     "audit_verify",
     "browse",
     "browse_exceptions",
@@ -175,6 +177,7 @@ __all__ = [
     "validate",
     "wait",
     "waiting_for",
+    "way_back",
     "witness_key",
     "witness_server",
     "write_file",
@@ -218,13 +221,14 @@ if TYPE_CHECKING:
         audit_population,
         audit_reconcile,
         audit_sample,
+        audit_span,
         moment,
         read_trust,
     )
     from itmp.workspace.offline import Added, Words, add_statement, statement_text
     from itmp.workspace.packing import Shard, audit_archive, audit_periods
     from itmp.workspace.patches import patch_resolve
-    from itmp.workspace.periods import Periods, in_its_period, of_period, periods_of
+    from itmp.workspace.periods import Periods, in_its_period, of_period, periods_of, way_back
     from itmp.workspace.place import Workspace
     from itmp.workspace.planning import (
         SUFFIX,
@@ -274,6 +278,7 @@ if TYPE_CHECKING:
         DocumentError,
         Plan,
         Population,
+        Span,
         Trust,
         Window,
         diff,

@@ -1,25 +1,25 @@
 """Verbs of an auditor's questions about the whole log: population, sample, access, exceptions, reconcile.
 
-Rules kept here: every answer is read from raw leaves, all of them, and says on which size and root of the log it rests;
-no search index is asked, so that none can hide anything; changes are read one at a time and not kept, so that memory is
-bounded by the longest one; a long log is read by several processes, each of which folds and verifies whole changes;
-nothing is written; what hosts recorded comes from a folder that a change with its own
-approval collected, so that not even an auditor's question reaches a host without one.
+Rules kept here: every answer is read from raw leaves, all of them, of every period that the question touches, and says
+on which size and root of each it rests and which periods could not be read; no search index is asked, so that none can
+hide anything; nothing is written; what hosts recorded comes from a folder that a change with its own approval
+collected, so that not even an auditor's question reaches a host without one.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from itmp.audit import Leaf
 from itmp.calendars import parse_duration, parse_time
-from itmp.canonical import Digest, of_raw
+from itmp.canonical import Digest
 from itmp.change import time_of
 from itmp.change.handover import period_of
-from itmp.errors import Error, InvalidInputError, NotFoundError
+from itmp.errors import InvalidInputError, NotFoundError
 from itmp.inquiry import (
     Case,
     Disagreement,
@@ -27,34 +27,28 @@ from itmp.inquiry import (
     Gap,
     Grant,
     Population,
+    Span,
     Trace,
     access,
     exceptions,
     gaps,
     read_traces,
     sample,
-    touches,
 )
 from itmp.inquiry.exceptions import exceptions_of, gathered
 from itmp.inquiry.reconciling import SLACK, Asked, Told
 from itmp.inquiry.traces import FILES
 from itmp.workspace import changes, periods
+from itmp.workspace.cases import CasesOf, Manifests, Spanning, Within
 from itmp.workspace.place import Workspace
 
 if TYPE_CHECKING:
     from itmp.evidence import Report, Trust
-    from itmp.plan import Manifest
-
-R = TypeVar("R")
 
 MOST: Final = 100_000
 """How many changes a sample may draw."""
 _DATE: Final = len("2026-11-28")
 _MAX_FILE: Final = 256 * 1024 * 1024
-_PLANS: Final = 64
-"""Manifests that are kept while the whole log is read."""
-_MANY: Final = 1000
-"""Changes from which on several processes read them: one reads these in about a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +97,7 @@ def audit_account(place: Workspace, name: str, *, trust: "Trust | None" = None) 
     place = periods.in_its_period(place, name)
     change = changes.resolve(place, name)
     leaves = place.log.of_change(change)
-    case = _Manifests(place).case(leaves)
+    case = Manifests(place).case(leaves)
     head = place.log.published()
     if head is None or head.checkpoint.size <= leaves[-1].index:
         place.log.checkpoint()
@@ -126,7 +120,7 @@ def audit_cases(place: Workspace, names: "Sequence[str]") -> tuple[Case, ...]:
 
 def read_cases(place: Workspace, names: Iterable[str]) -> Iterator[tuple[Case, tuple[Leaf, ...]]]:
     """Yield the case of each change with these ids, and the leaves it was folded from; unknown ids are left out."""
-    told = _Manifests(place)
+    told = Manifests(place)
     for leaves in map(place.log.of_change, names):
         if leaves:
             yield told.case(leaves), leaves
@@ -151,52 +145,65 @@ def own_trust(place: Workspace) -> "Trust":
     return Trust.from_files({name: text.encode() for name, text in files.items()})
 
 
-def audit_population(place: Workspace, *, start: str = "", end: str = "", processes: int = 0) -> Population:
+def audit_population(
+    place: Workspace, *, start: str = "", end: str = "", processes: int = 0, alone: bool = False
+) -> Population:
     """Return every change with an event in [start, end): RFC 3339, a local time and its zone, or a UTC date.
 
+    Every period of the log that these touch is read; with `alone`, or of a workspace in one period, it alone is.
     `processes` is how many read the log; 0: as many as there are processors, one for a short log.
     """
-    size = place.log.size()
-    begin, until = moment(start), moment(end)
-    return Population(
-        start=begin,
-        end=until,
-        cases=_Cases(place, size, begin, until, processes=processes),
-        size=size,
-        root=of_raw(place.log.root(size)),
-    )
+    within = Within(start=moment(start), end=moment(end), processes=processes)
+    cases = Spanning(place, within, alone=alone)
+    return Population(start=within.start, end=within.end, cases=cases, span=cases.span, again=cases.again)
 
 
-def audit_sample(place: Workspace, *, seed: str, count: int, start: str = "", end: str = "") -> Drawn:
-    """Return `count` changes of a period, drawn by the auditor's own seed: those alone are folded."""
+def audit_sample(
+    place: Workspace, *, seed: str, count: int, start: str = "", end: str = "", alone: bool = False
+) -> Drawn:
+    """Return `count` changes of a population, drawn by the auditor's own seed: those alone are folded."""
     if not seed:
         raise InvalidInputError("a sample needs a seed", do="Choose one yourself: --seed TEXT.")
     if not 0 < count <= MOST:
         raise InvalidInputError(f"a sample of {count}", do=f"Draw 1 to {MOST}.")
-    whole = audit_population(place, start=start, end=end)
-    ids = list(place.log.changes())
-    if whole.start or whole.end:
-        touching = _touching(place, ids, size=whole.size, start=whole.start, end=whole.end)
-        ids = [leaves[0].event.change for leaves in touching]
-    drawn = sample(ids, seed=seed, count=count)
-    return Drawn(whole=whole, of=len(ids), cases=tuple(_cases(place, drawn, size=whole.size)))
+    within = Within(start=moment(start), end=moment(end))
+    cases = Spanning(place, within, alone=alone)
+    whole = Population(start=within.start, end=within.end, cases=cases, span=cases.span, again=cases.again)
+    there = {change: part for part in cases.parts for change in part.touching()}
+    drawn = sample(there, seed=seed, count=count)
+    return Drawn(whole=whole, of=len(there), cases=tuple(there[change].named(change) for change in drawn))
 
 
 def audit_access(place: Workspace) -> tuple[Grant, ...]:
-    """Return who may do what now, since when, and by whose signatures."""
-    history = place.history()
-    return access(history, [time_of(place.log.leaf(version.index)) for version in history.versions])
+    """Return who may do what now, since when, and by whose signatures, in whichever period of the log that was."""
+    history, older = place.history(), []
+    for one, members in periods.chain_of(place):
+        at = {leaf.index: time_of(leaf) for leaf in periods.leaves_of(members)}
+        older.append((one, [at[version.index] for version in one.versions]))
+    return access(history, [time_of(place.log.leaf(version.index)) for version in history.versions], older)
+
+
+def audit_span(place: Workspace, *, start: str = "", end: str = "", alone: bool = False) -> Span:
+    """Return on which logs an answer about [start, end) rests, and which periods it lacks."""
+    return Spanning(place, Within(start=moment(start), end=moment(end)), alone=alone).span
 
 
 def audit_exceptions(
-    place: Workspace, *, start: str = "", end: str = "", processes: int = 0
+    place: Workspace, *, start: str = "", end: str = "", processes: int = 0, alone: bool = False
 ) -> tuple[Exceptional, ...]:
-    """Return every exception to the usual controls in [start, end); `processes` as for the population."""
-    begin, until, history = moment(start), moment(end), place.history()
+    """Return every exception to the usual controls in [start, end); `processes` and `alone` as for the population."""
+    asked = Within(start=moment(start), end=moment(end), processes=processes)
+    places = Spanning(place, asked, alone=alone).places
+    found = chain.from_iterable(_exceptions(one, asked) for one in places)
+    return within(found, asked.start, asked.end)
+
+
+def _exceptions(place: Workspace, asked: Within) -> tuple[Exceptional, ...]:
+    """Return those of one period; also of events that bear the id of another's change."""
+    history, size = place.history(), place.log.size()
     resumed = (leaf for leaf in place.log.leaves() if b'"run.resumed"' in leaf.data)
-    cases = _Cases(place, place.log.size(), begin, until, processes=processes)
-    told = cases.each(partial(exceptions_of, history=history))
-    return within(gathered(told, history, resumed, time_of(place.log.leaf(0))), begin, until)
+    told = CasesOf(place, size, asked).each(partial(exceptions_of, history=history))
+    return gathered(told, history, resumed, time_of(place.log.leaf(0)))
 
 
 def within(
@@ -221,17 +228,14 @@ def audit_reconcile(
     apart = parse_duration(slack) if slack else SLACK
     collected, acted = dict(_records(records)), set[str]()
     traces = {host: found for host, (found, _) in collected.items()}
-    begin, until = moment(start), moment(end)
+    within = Within(start=moment(start), end=moment(end), slack=apart, processes=processes)
     asked = Asked.of((trace for mine in traces.values() for trace in mine), apart)
-    places, away = periods.spanned(place, begin and begin - apart)
-    told = (
-        case
-        for one in places
-        for case in _Cases(one, one.log.size(), begin, until, slack=apart, processes=processes).each(
-            asked.told
-        )
+    cases = Spanning(place, within)
+    told = chain.from_iterable(
+        CasesOf(one, size, within).each(asked.told)
+        for one, size in zip(cases.places, cases.sizes, strict=True)
     )
-    found = asked.compared(_noting(told, acted), start=begin, end=until)
+    found = asked.compared(_noting(told, acted), start=within.start, end=within.end)
     wanting = [gap for host, (_, lacks) in collected.items() if host in acted for gap in lacks]
     return Reconciled(
         hosts=tuple(sorted(traces)),
@@ -240,8 +244,8 @@ def audit_reconcile(
         stated=tuple(gap for gap in wanting if gap.stated),
         traces=sum(map(len, traces.values())),
         disagreements=found,
-        periods=tuple(period_of(one.log.origin) for one in places),
-        away=away,
+        periods=tuple(period_of(one.log.origin) for one in cases.places),
+        away=cases.away,
     )
 
 
@@ -262,82 +266,6 @@ def moment(text: str) -> datetime | None:
         except ValueError as error:
             raise InvalidInputError(f"not a date: {text!r}", do="Write it as 2026-11-28.") from error
     return parse_time(text)
-
-
-class _Cases:
-    """The cases of a log's first `size` leaves that touch [start - slack, end + slack), folded as they are read."""
-
-    def __init__(
-        self,
-        place: Workspace,
-        size: int,
-        start: datetime | None,
-        end: datetime | None,
-        *,
-        slack: timedelta = timedelta(0),
-        processes: int = 0,
-    ) -> None:
-        self._place, self._size, self._processes = place, size, processes
-        self._start, self._end = start and start - slack, end and end + slack
-
-    def __iter__(self) -> Iterator[Case]:
-        return self._of(_Manifests(self._place), self._place.log.changes())
-
-    def each(self, tell: Callable[[Case], R]) -> Iterator[R]:
-        """Yield what `tell` says of each case, in order; read by several processes where there are many."""
-        from itmp.adapters.spread import processors, spread  # noqa: PLC0415 - short answers need no process
-
-        changes, manifests = self._place.log.changes(), _Manifests(self._place)
-        over = self._processes or (processors() if len(changes) >= _MANY else 1)
-        if over == 1:
-            return map(tell, self._of(manifests, changes))
-        return spread(lambda part: [tell(case) for case in self._of(manifests, part)], changes, over=over)
-
-    def _of(self, manifests: "_Manifests", changes: Sequence[str]) -> Iterator[Case]:
-        touching = _touching(self._place, changes, size=self._size, start=self._start, end=self._end)
-        return map(manifests.case, touching)
-
-
-def _touching(
-    place: Workspace, changes: Iterable[str], *, size: int, start: datetime | None, end: datetime | None
-) -> Iterator[tuple[Leaf, ...]]:
-    """Yield the leaves of each of `changes` that has an event in [start, end), in their order."""
-    for change in changes:
-        leaves = tuple(leaf for leaf in place.log.of_change(change) if leaf.index < size)
-        if leaves and touches(time_of(leaves[0]), time_of(leaves[-1]), start=start, end=end):
-            yield leaves
-
-
-def _cases(place: Workspace, names: Iterable[str], *, size: int) -> Iterator[Case]:
-    told = _Manifests(place)
-    for change in names:
-        yield told.case(tuple(leaf for leaf in place.log.of_change(change) if leaf.index < size))
-
-
-class _Manifests:
-    """The manifests of the log's plans, the newest of them kept; None where a plan's bytes are gone or never were."""
-
-    def __init__(self, place: Workspace) -> None:
-        self._place, self._history = place, place.history()
-        self._known: dict[str, Manifest | None] = {}
-
-    def case(self, leaves: tuple[Leaf, ...]) -> Case:
-        """Fold a change's leaves."""
-        return Case.of(leaves, self._history, manifest=self.of(leaves[0]), blob=self._place.log.blob)
-
-    def of(self, opened: Leaf) -> "Manifest | None":
-        name = opened.event.plan
-        if name not in self._known:
-            if len(self._known) >= _PLANS:
-                self._known.clear()
-            self._known[name] = self._read(name)
-        return self._known[name]
-
-    def _read(self, name: str) -> "Manifest | None":
-        try:
-            return self._place.plan(Digest(name)).manifest
-        except Error:
-            return None
 
 
 def _records(folder: Path) -> Iterator[tuple[str, tuple[tuple[Trace, ...], tuple[Gap, ...]]]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from itmp.adapters.posix_log import durable
 from itmp.adapters.posix_log.periods import PERIODS, names
-from itmp.change import PolicyHistory, policy_history
+from itmp.change import PolicyHistory, policy_history, time_of
 from itmp.change.handover import period_of
 from itmp.errors import Error, NotFoundError
 from itmp.workspace.place import Workspace
@@ -36,12 +36,16 @@ def older(place: Workspace) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Periods:
-    """The period that is looked at, the `current` one, and those before it, newest first: read `here`, or `away`."""
+    """The period that is looked at, the `current` one, and those before it, newest first: read `here`, or `away`.
+
+    `lost` is the one before all of these, to which no handover leads any more; empty where they are all there were.
+    """
 
     name: str
     current: str
     here: tuple[str, ...] = ()
     away: tuple[str, ...] = ()
+    lost: str = ""
 
     @property
     def others(self) -> tuple[str, ...]:
@@ -52,31 +56,54 @@ class Periods:
 def periods_of(place: Workspace) -> Periods:
     """Return which periods there are; `away` are those that are archived or were dropped."""
     now = Workspace(root=place.root, config=place.config) if place.period else place
-    before, readable = older(now), set(names(place.state))
-    current = period_of(now.log.origin)
+    walked, readable = [history for history, _ in chain_of(now)], set(names(place.state))
+    before, current = [period_of(history.origin) for history in walked], period_of(now.log.origin)
+    previous = (walked[-1] if walked else policy_history([now.log.leaf(0)])).previous
     return Periods(
         name=place.period or current,
         current=current,
         here=tuple(name for name in before if name in readable),
         away=tuple(name for name in before if name not in readable),
+        lost=period_of(previous.origin) if previous else "",
     )
 
 
-def spanned(place: Workspace, since: datetime | None) -> tuple[tuple[Workspace, ...], tuple[str, ...]]:
-    """Return the periods with leaves from `since` on, oldest first, and the names of those that cannot be read here.
+def spanned(
+    place: Workspace, since: datetime | None, until: datetime | None = None
+) -> tuple[tuple[Workspace, ...], tuple[str, ...]]:
+    """Return the periods with leaves in [since, until), oldest first, and the names of those that cannot be read here.
 
-    Of a workspace in one period it is that one alone.
+    One to which no handover leads is among the latter, and stands for all before it. Where none can be read, this one
+    is returned, so that an answer rests on something. Of a workspace in one period it is that one alone.
     """
-    found, away = [place], list[str]()
-    for history, _ in () if place.period else chain_of(place):
-        if since is not None and history.ended is not None and history.ended.at < since:
+    if place.period:
+        return (place,), ()
+    first = place.log.leaf(0)
+    found, away = [place] if until is None or time_of(first) < until else [], list[str]()
+    previous = policy_history([first]).previous
+    for history, members in chain_of(place):
+        if since is not None and previous is not None and previous.at < since:
             break
-        name = period_of(history.origin)
+        previous, name = history.previous, period_of(history.origin)
+        if until is not None and time_of(leaves_of(members)[0]) >= until:
+            continue
         if name in names(place.state):
             found.insert(0, of_period(place, name))
         else:
             away.insert(0, name)
-    return tuple(found), tuple(away)
+    if previous is not None and handover_of(place.state, period_of(previous.origin)) is None:
+        away[:0] = [period_of(previous.origin)] if since is None or previous.at >= since else []
+    return tuple(found or [place]), tuple(away)
+
+
+def way_back(place: Workspace, name: str) -> str:
+    """Say what has to be done before a period that cannot be read here can be."""
+    folder = place.state / PERIODS
+    if (folder / f"{name}{PACKED}").is_file():
+        return f"itmp audit archive {name} --back"
+    if (folder / f"{name}{HANDOVER}").is_file():
+        return "it was dropped: put its packed file back into .itmp/periods, if one was kept"
+    return "nothing leads to it any more: restore .itmp/periods from a backup (see itmp audit verify)"
 
 
 def of_period(place: Workspace, name: str) -> Workspace:

@@ -11,7 +11,7 @@ _HOME: Final = {
     "ChangeRecord": "change",
     "DocumentError": "documents",
     "Trust": "evidence",
-    "Case": "inquiry", "Population": "inquiry",
+    "Case": "inquiry", "Population": "inquiry", "Span": "inquiry",
     "Plan": "plan", "diff": "plan", "show": "plan",
 }  # fmt: skip
 
@@ -21,6 +21,7 @@ __all__ = [
     "DocumentError",
     "Plan",
     "Population",
+    "Span",
     "Trust",
     "Window",
     "diff",
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from itmp.change import ChangeRecord
     from itmp.documents import DocumentError
     from itmp.evidence import Trust
-    from itmp.inquiry import Case, Population
+    from itmp.inquiry import Case, Population, Span
     from itmp.plan import Plan, diff, show
 
 
