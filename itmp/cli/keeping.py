@@ -156,6 +156,7 @@ def health(
         bool,
         typer.Option("--test-alert", help="Send a test by every route of alerts, and say what became of it."),
     ] = False,
+    trust: Annotated[Path | None, typer.Option("--trust", metavar="DIR", help="Else ./trust.")] = None,
     json: Json = False,
 ) -> Answer:
     """Say in one line whether the log is fit, for a monitor. Example: itmp audit health"""
@@ -163,7 +164,7 @@ def health(
 
     if test:
         return _tested(workspace.alert_test(workspace.Workspace.here()))
-    fitness = workspace.audit_health(workspace.Workspace.here())
+    fitness = workspace.audit_health(workspace.Workspace.here(), trust=trust)
     faults = "; ".join(f"{name}: {message}" for name, message in fitness.faults)
     word = colour("unfit", "failed") if fitness.faults else colour("healthy", "ok")
     said = safe(faults.replace("\n", " ")) or count(fitness.size, "event")

@@ -13,7 +13,7 @@ from itmp.change import PolicyHistory, PolicyHistoryError, policy_history
 from itmp.errors import EvidenceInvalidError, ForkError, InvalidInputError
 from itmp.evidence.frame import numbered
 from itmp.evidence.proofs import read_hashes, read_inclusion
-from itmp.evidence.rules import LEFT_OUT, PolicyLeftOutError, RevokedKeyError, RolledBackError
+from itmp.evidence.rules import LEFT_OUT, PolicyLeftOutError, RolledBackError
 from itmp.evidence.seen import seen_in
 from itmp.evidence.trust import Trust
 
@@ -39,13 +39,7 @@ class Period:
 
     def check_head(self) -> None:
         """Rule 2."""
-        self.head = self.trust.policy.open(self._members["checkpoint"])
-        last = self.trust.revoked.get(self.trust.policy.log.vkey)
-        if last is not None and self.head.checkpoint.size > last:
-            raise RevokedKeyError(
-                f"TRUST says that this key counts for {last} leaves at most; it signed {self.head.checkpoint.size}",
-                where=f"{self._prefix}checkpoint",
-            )
+        self.head = self.trust.head(self._members["checkpoint"], where=f"{self._prefix}checkpoint")
 
     def check_inclusion(self) -> None:
         """Rule 3."""

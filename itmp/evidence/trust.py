@@ -16,6 +16,7 @@ from itmp.audit import Checkpoint, SignedCheckpoint
 from itmp.canonical import Digest, parse_digest
 from itmp.change.handover import series
 from itmp.errors import EvidenceInvalidError, InvalidInputError
+from itmp.evidence.rules import RevokedKeyError
 from itmp.signing import NoteVerifier, open_note
 
 FILES: Final = ("log.policy", "genesis", "checkpoint", "tsa.pem", "revoked", "versions")
@@ -183,6 +184,23 @@ class Trust:
             versions=_versions(_text(files, "versions")) if "versions" in files else {},
             later=later,
         )
+
+    def head(self, note: bytes, *, where: str) -> SignedCheckpoint:
+        """Read the log's head; raise `EvidenceInvalidError` where TRUST's log, or its quorum, has not signed it.
+
+        Raise `RevokedKeyError` where the key counts for fewer leaves.
+        """
+        signed = self.policy.open(note)
+        self.check_counts(signed.checkpoint.size, where=where)
+        return signed
+
+    def check_counts(self, size: int, *, where: str) -> None:
+        """Raise `RevokedKeyError` where the log's key was revoked, and counts for fewer leaves than `size`."""
+        last = self.revoked.get(self.policy.log.vkey)
+        if last is not None and size > last:
+            raise RevokedKeyError(
+                f"TRUST says that this key counts for {last} leaves at most; it signed {size}", where=where
+            )
 
     def kept_of(self, origin: str) -> Checkpoint | None:
         """Return the kept checkpoint where it is of log `origin`."""

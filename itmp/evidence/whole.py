@@ -19,7 +19,7 @@ from itmp.audit.tiles import ENTRIES, MAX_BUNDLE, WIDTH, Tile, decode_bundle, ti
 from itmp.errors import EvidenceInvalidError, ForkError
 from itmp.evidence.anchored import check_anchored
 from itmp.evidence.bundle import POLICY_ENDS
-from itmp.evidence.rules import FORKED, ROLLED_BACK, RevokedKeyError, RolledBackError
+from itmp.evidence.rules import FORKED, ROLLED_BACK, RolledBackError
 from itmp.evidence.trust import Trust
 
 _KINDS: Final = {FORKED: ForkError, ROLLED_BACK: RolledBackError}
@@ -64,11 +64,7 @@ def check_whole(reader: LogReader, shown: Shown) -> tuple[str, ...]:
                 f"log rule {finding.rule}, {finding.name}: {finding.message}", where=f"--log {finding.place}"
             )
     size = _size(reader, trust)
-    last = trust.revoked.get(trust.policy.log.vkey, size)
-    if size > last:
-        raise RevokedKeyError(
-            f"TRUST says that this key counts for {last} leaves at most; it signed {size}", where="--log"
-        )
+    trust.check_counts(size, where="--log")
     if size < head.size:
         raise RolledBackError(
             f"the log has fewer leaves than the evidence's checkpoint, {head.size}", where="--log"

@@ -47,6 +47,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "log-full": "the disk of the audit log is full; nothing further runs",
     "damaged": "the audit log, or a content of it, contradicts its own proofs",
     "rolled-back": "the audit log is older than, or different from, a head that is known: a rollback or a fork",
+    "untrusted": "the audit log is not as the trust folder says: another log or key, a revoked one, or no witnesses",
     "verify-failed": "verifying the audit log found something wrong",
     "checkpoint-behind": "events of the audit log are not signed",
     "clock-behind": "the clock is behind the audit log",

@@ -20,7 +20,7 @@ from itmp.workspace.place import Workspace
 from itmp.workspace.planning import write_file
 from itmp.workspace.strict import RULE as STRICT_RULE
 from itmp.workspace.strict import asked
-from itmp.workspace.trusted import gathered
+from itmp.workspace.trusted import BEHIND, Known, gathered, heads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,6 +31,8 @@ DAMAGED: Final = 40
 INCOMPLETE: Final = 41
 FORK: Final = 42
 FORKS: Final = frozenset({"forked", "rolled-back"})
+LACKS: Final = frozenset({chain.UNJUDGED, BEHIND})
+"""What is not wrong and not proven either: a kept head that nothing here can judge, a head without its witnesses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +52,14 @@ class LogReport:
 
     @property
     def exit_code(self) -> int:
-        """0 when nothing grave was found, 42 for a fork or rollback, 41 where only a kept head was not judged, else 40.
+        """0 when nothing grave was found, 42 for a fork or rollback, 41 where only something lacks, else 40.
 
         Entries that do not even give the root of the newest head are damaged, and prove no second history.
         """
         grave = {finding.name for finding in self.findings if finding.grave}
         if not grave:
             return 0
-        if grave == {chain.UNJUDGED}:
+        if grave <= LACKS:
             return INCOMPLETE
         return FORK if grave & FORKS and "root-mismatch" not in grave else DAMAGED
 
@@ -88,6 +90,7 @@ def audit_verify(
     findings += _unfounded(place)
     findings += _anchored(ended)
     found, coverage = anchoring.survey(place)
+    findings += _headed((*ended, place), known)
     report = LogReport(
         size=signed.size,
         root=of_raw(signed.root),
@@ -101,6 +104,16 @@ def audit_verify(
     for incident in wrong:
         alerting.tell(place, incident)
     return report
+
+
+def _headed(places: "Sequence[Workspace]", known: Known) -> "Iterator[Finding]":
+    """Hold each period's newest head against TRUST, once witnesses were asked to cosign it."""
+    for one in places:
+        try:
+            yield from heads(one, known)
+        except Error:  # what keeps an ended period from being opened is told by its own rules
+            if not one.period:
+                raise
 
 
 def _anchored(ended: "Sequence[Workspace]") -> "Iterator[Finding]":

@@ -7,6 +7,7 @@ ends there.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from itmp.adapters import posix_log
@@ -19,11 +20,12 @@ from itmp.change.handover import period_of
 from itmp.errors import Error, EvidenceInvalidError
 from itmp.evidence.bundle import POLICY_ENDS
 from itmp.evidence.period import Period
-from itmp.evidence.trust import LogPolicy, Trust
+from itmp.evidence.rules import HANDOVERS, finding_of
+from itmp.evidence.trust import LogPolicy
 from itmp.signing import NoteVerifier
 from itmp.workspace import packing, periods
 from itmp.workspace.place import Workspace
-from itmp.workspace.trusted import NOTHING, Known
+from itmp.workspace.trusted import NOTHING, Known, of_head
 
 RULE: Final = 16
 """Our own number for what joins periods; 1 to 13 are `itmp.audit.verify`'s, 14 signatures, 15 anchors."""
@@ -81,24 +83,32 @@ def _step(
 ) -> tuple[list[Finding], PolicyHistory, int]:
     """Judge one handover and the log that it comes from; return the findings, that log's history and its size."""
     name = period_of(new.previous.origin) if new.previous else ""
-    handed = _handed(members, f"{name}.handover: ")
+    handed = _handed(members, f"{name}.handover: ", known)
     old, head = handed.history, handed.head
     verifier = NoteVerifier.parse(old.log_key)
     continue_history(old, head, new)
     reader, kept = _reader(place, name), known.kept.get(old.origin, ())
     genesis = known.genesis.get(old.origin, old.genesis.leaf)
+    headed = [] if name in layout.names(place.state) else [*_headed(handed, known)]
     if reader is None:
         told = "its log is not here: only its handover could be checked"
         gone = [_finding("period-dropped", name, told, grave=False)]
-        return [*gone, *_by_handover(handed, genesis, kept, name)], old, head.checkpoint.size
+        return [*gone, *_by_handover(handed, genesis, kept, name), *headed], old, head.checkpoint.size
     found = verify(reader, (verifier,), genesis=genesis, kept=(head.checkpoint, *kept))
-    findings = [_in_period(name, finding) for finding in found]
+    findings = [*(_in_period(name, finding) for finding in found), *headed]
     note = reader.get("checkpoint", posix_log.MAX_NOTE) or b""
     if not note.startswith(head.note):
         findings.append(_finding("forked", name, "its log has another final head than its handover"))
     if not any(finding.grave for finding in findings):
         _holds_all(handed, reader)
     return findings, old, head.checkpoint.size
+
+
+def _headed(handed: Period, known: Known) -> Iterator[Finding]:
+    """Ask for TRUST's witnesses by a handover alone: in a log that is not in place nobody adds their lines later."""
+    trust = known.of(handed.trust.policy.log, handed.history.genesis.leaf)
+    at = f"period {period_of(handed.history.origin)}: checkpoint"
+    return of_head(trust, handed.head, at, covered=lambda: 0)
 
 
 def _by_handover(handed: Period, genesis: Digest, kept: Sequence[Checkpoint], name: str) -> Iterator[Finding]:
@@ -117,13 +127,17 @@ def _by_handover(handed: Period, genesis: Digest, kept: Sequence[Checkpoint], na
             yield _finding("forked", name, f"another history of the first {one.size} leaves was kept")
 
 
-def _handed(members: dict[str, bytes], prefix: str) -> Period:
-    """Return a handover that holds by the rules for evidence, under the key that its own genesis names."""
+def _handed(members: dict[str, bytes], prefix: str, known: Known) -> Period:
+    """Return a handover that holds by the rules for evidence, under the key that its own genesis names.
+
+    TRUST's witnesses are asked about apart, so that a head without them is called by its own name.
+    """
     if "checkpoint" not in members:
         raise EvidenceInvalidError("missing", where=f"{prefix}checkpoint")
     old = policy_history(periods.leaves_of(members))
-    log = LogPolicy(log=NoteVerifier.parse(old.log_key))
-    handed = Period(members, Trust(policy=log, genesis=old.genesis.leaf), prefix=prefix)
+    verifier = NoteVerifier.parse(old.log_key)
+    trust = replace(known.of(verifier, old.genesis.leaf), policy=LogPolicy(log=verifier))
+    handed = Period(members, trust, prefix=prefix)
     handed.check_head()
     handed.check_inclusion()
     handed.check_policies()
@@ -152,11 +166,8 @@ def _in_period(name: str, finding: Finding) -> Finding:
 
 def _name(error: Error) -> str:
     name = error.what.partition(":")[0]
-    return (
-        name
-        if name.startswith(("period-", "handover-", "policy-")) and " " not in name
-        else "handover-broken"
-    )
+    said = name.startswith(("period-", "handover-", "policy-")) and " " not in name
+    return name if said else finding_of(HANDOVERS, error=error)
 
 
 def _finding(name: str, period: str, message: str, *, grave: bool = True) -> Finding:

@@ -25,7 +25,7 @@ from itmp.errors import Error, EvidenceInvalidError, ForkError, InvalidInputErro
 from itmp.evidence.bundle import POLICY_ENDS
 from itmp.inquiry import Drill, contents, drill
 from itmp.signing import NoteVerifier
-from itmp.workspace import alerting, anchoring, chain, inquiries, periods
+from itmp.workspace import alerting, anchoring, chain, inquiries, periods, trusted
 from itmp.workspace.contents import owed
 from itmp.workspace.place import Workspace
 
@@ -37,7 +37,9 @@ TRUST: Final = "trust"
 HEAD: Final = "head.sqlite"
 BEHIND: Final = timedelta(seconds=60)
 """How old the oldest leaf may be that no published checkpoint covers."""
-_ROLLED_BACK: Final = frozenset({"rolled-back", "ForkError"})
+LAG: Final = timedelta(hours=24)
+"""How old the oldest leaf may be that TRUST's witnesses have not cosigned: an anchor's own `lag`, where none is set."""
+_ROLLED_BACK: Final = frozenset({"rolled-back", "forked", "ForkError"})
 _NAMED: Final = {
     "ForkError": "rolled-back",
     "LogUnavailableError": "log-unavailable",
@@ -45,10 +47,16 @@ _NAMED: Final = {
     "DiskFullError": "log-full",
     "store": "log-unavailable",
     "log-unwritable": "log-unavailable",
-}
+    "forked": "rolled-back",
+    **dict.fromkeys(
+        ("genesis-untrusted", "key-untrusted", "key-revoked", "kept-foreign", "checkpoint-unsigned",
+         "witnesses-behind", "trust-unreadable"),
+        "untrusted",
+    ),
+}  # fmt: skip
 """The incident that a fault belongs to, where it has another name."""
 _JUDGED: Final = frozenset(
-    ("log-unavailable", "log-full", "damaged", "rolled-back", "checkpoint-behind", "clock-behind",
+    ("log-unavailable", "log-full", "damaged", "rolled-back", "untrusted", "checkpoint-behind", "clock-behind",
      "redacted-content", "redaction-overdue", "retention-overdue", "anchor-behind")
 )  # fmt: skip
 """What a look at the log's health finds out, and so may call over."""
@@ -92,12 +100,7 @@ def audit_restore(
     live, notes, faults = _live(place, verifier)
     found = drill(reader, verifier, genesis=known.genesis, kept=_kept(known, kept), live=live)
     found = replace(found, findings=(*found.findings, *faults))
-    last = known.revoked.get(verifier.vkey, found.size)
-    if found.size > last:
-        raise EvidenceInvalidError(
-            f"the copy has {found.size} leaves, and its key was revoked: it counts for {last}",
-            where="trust/revoked",
-        )
+    known.check_counts(found.size, where="the copy")
     parts = dict(
         _plans(reader, found.leaves) if copy.is_file() else _parts(log, reader, verifier, found.leaves)
     )
@@ -128,8 +131,11 @@ def _trust_for(place: Workspace, known: "Trust", reader: "LogReader") -> "Trust"
     return known
 
 
-def audit_health(place: Workspace) -> Fitness:
-    """Say what is wrong with the log now; whatever keeps it from being opened is a fault too."""
+def audit_health(place: Workspace, *, trust: Path | None = None) -> Fitness:
+    """Say what is wrong with the log now; whatever keeps it from being opened is a fault too.
+
+    `trust` is a folder to hold it against (else the workspace's own `trust`, where it is there).
+    """
     faults = [*_writable(place)]
     try:
         log, now = place.log, SystemClock().now()
@@ -138,6 +144,7 @@ def audit_health(place: Workspace) -> Fitness:
         ]
         faults += [*_last(log), *_behind(log, now)]
         place.history()
+        faults += _untrusted(place, trust, now)
         faults += [
             (name, f"{count} contents: itmp audit retention --apply") for name, count in owed(place).items()
         ]
@@ -154,6 +161,27 @@ def audit_health(place: Workspace) -> Fitness:
 def alert_test(place: Workspace) -> tuple[alerting.Sent, ...]:
     """Send a test alert by every route that is configured, and say what became of each."""
     return alerting.test(place)
+
+
+def _untrusted(place: Workspace, folder: Path | None, now: datetime) -> Iterator[tuple[str, str]]:
+    """Compare the log with TRUST, as `audit verify` does, as far as no leaf has to be read for it.
+
+    Witnesses have as long as an anchor has: each event is beyond what they cosigned for a while.
+    """
+    try:
+        known = trusted.gathered(place, folder, None)
+        findings = [*trusted.compared(place, known), *trusted.heads(place, known)]
+    except InvalidInputError as error:
+        yield "trust-unreadable", f"{error.where}: {error.what}" if error.where else error.what
+        return
+    for one in findings:
+        if one.name not in {trusted.BEHIND, trusted.UNSIGNED} or _overdue(place, known, now):
+            yield one.name, f"{one.place}: {one.message}"
+
+
+def _overdue(place: Workspace, known: trusted.Known, now: datetime) -> bool:
+    policy = known.of(NoteVerifier.parse(place.log.vkey), place.log.leaf(0).hash).policy
+    return now - time_of(place.log.leaf(trusted.cosigned(place.log, policy))) > LAG
 
 
 def _late(place: Workspace) -> Iterator[tuple[str, str]]:

@@ -3,28 +3,32 @@
 Rules kept here: TRUST and kept checkpoints are never taken from the log; TRUST of an earlier period leads to this one
 by the handovers that are here, which `chain` judges; where no period here begins with the genesis that TRUST names, the
 log is another one than was trusted; a kept checkpoint of this log's name that another key signed is of a second log of
-that name, and a fork; one that no key here has signed is an error.
+that name, and a fork; one that no key here has signed is an error; what a revoked key counts for, and whether TRUST's
+witnesses have cosigned a head, is `itmp.evidence.Trust`'s word, as it is for evidence.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from itmp.audit import Checkpoint, Finding, SignedCheckpoint
+from itmp.audit import Checkpoint, Finding, Log, SignedCheckpoint
 from itmp.canonical import Digest
 from itmp.change import policy_history
 from itmp.change.handover import series
 from itmp.errors import Error, EvidenceInvalidError, InvalidInputError, NotFoundError
+from itmp.evidence.rules import RevokedKeyError
+from itmp.evidence.trust import LogPolicy, Trust
 from itmp.signing import NoteVerifier
 from itmp.signing.notes import key_ids
 from itmp.workspace import inquiries, periods
 from itmp.workspace.place import Workspace
 
-if TYPE_CHECKING:
-    from itmp.evidence import Trust
-
 FOLDER: Final = "trust"
+BEHIND: Final = "witnesses-behind"
+UNSIGNED: Final = "checkpoint-unsigned"
+_MOST: Final = 1000
+"""How many of the newest anchored heads are looked through for one that the witnesses' quorum has cosigned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +39,16 @@ class Known:
     genesis: Mapping[str, Digest] = field(default_factory=dict)
     kept: Mapping[str, Sequence[Checkpoint]] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    trust: Trust | None = None
+    led: frozenset[str] = frozenset()
+    """The names of TRUST's own log and of those after it, which its witnesses are asked to cosign."""
+
+    def of(self, log: NoteVerifier, genesis: Digest) -> Trust:
+        """Return what is known of one log here, by its own key and genesis; both are compared elsewhere."""
+        if self.trust is None:
+            return Trust(policy=LogPolicy(log=log), genesis=genesis)
+        policy = replace(self.trust.policy, log=log) if log.name in self.led else LogPolicy(log=log)
+        return Trust(policy=policy, genesis=genesis, revoked=self.trust.revoked, versions=self.trust.versions)
 
 
 NOTHING: Final = Known()
@@ -47,8 +61,7 @@ def gathered(place: Workspace, folder: Path | None, kept: Path | None) -> Known:
     (logs, whole), said, findings = _logs(place), list[str](), list[Finding]()
     genesis: Mapping[str, Digest] = {}
     if trust is not None:
-        checkpoint = ", checkpoint" if trust.kept_note or trust.later else ""
-        said.append(f"{folder or FOLDER}: key and genesis of {trust.policy.log.name}{checkpoint}")
+        said.append(f"{folder or FOLDER}: {', '.join(_said(trust))}")
         findings += _untrusted(trust, logs, whole=whole)
         genesis = {trust.policy.log.name: trust.genesis}
     said += [f"{kept}: kept checkpoint"] if kept else []
@@ -59,7 +72,107 @@ def gathered(place: Workspace, folder: Path | None, kept: Path | None) -> Known:
             findings.append(head)
         else:
             found.setdefault(head.origin, []).append(head)
-    return Known(said=tuple(said), genesis=genesis, kept=found, findings=tuple(findings))
+    return Known(
+        said=tuple(said),
+        genesis=genesis,
+        kept=found,
+        findings=tuple(findings),
+        trust=trust,
+        led=_led(trust, tuple(logs)),
+    )
+
+
+def _said(trust: Trust) -> Iterator[str]:
+    yield f"key and genesis of {trust.policy.log.name}"
+    parts = {
+        "checkpoint": trust.kept_note or trust.later,
+        f"quorum {trust.policy.quorum} of witnesses": trust.policy.witnessed,
+        "revoked keys": trust.revoked,
+        "policy versions": trust.versions,
+    }
+    yield from (name for name, there in parts.items() if there)
+
+
+def _led(trust: Trust | None, newest_first: Sequence[str]) -> frozenset[str]:
+    own = trust.policy.log.name if trust else ""
+    return frozenset(newest_first[: newest_first.index(own) + 1] if own in newest_first else ())
+
+
+def heads(place: Workspace, known: Known) -> Iterator[Finding]:
+    """Hold this period's head against TRUST: what its key counts for, witnesses, and the policy versions it knows."""
+    log, size, at = place.log, place.log.size(), _at(place)
+    trust, signed = known.of(NoteVerifier.parse(log.vkey), log.leaf(0).hash), log.published()
+    if signed is not None:
+        yield from of_head(trust, signed, at, covered=lambda: cosigned(log, trust.policy))
+    for index, leaf in sorted(trust.versions.get(log.origin, {}).items()):
+        if index >= size:
+            why = f"TRUST knows a policy version at leaf {index}, the log has {size} leaves"
+            yield _finding("rolled-back", at, why, rule=6)
+        elif log.leaf(index).hash != leaf:
+            why = f"leaf {index} is another than the policy version that TRUST knows"
+            yield _finding("forked", at, why, rule=6)
+
+
+def of_head(
+    trust: Trust, signed: SignedCheckpoint, at: str, *, covered: Callable[[], int]
+) -> Iterator[Finding]:
+    """Judge one head; `covered` is the newest size that TRUST's quorum has cosigned, asked where this one lacks it."""
+    try:
+        trust.check_counts(signed.checkpoint.size, where=at)
+    except RevokedKeyError as error:
+        yield _finding("key-revoked", at, error.what, rule=1)
+    try:
+        trust.policy.open(signed.note)
+    except EvidenceInvalidError as error:
+        size = covered()
+        if size >= signed.checkpoint.size:
+            return  # its line lies beside the log, where the witness's answer was kept
+        if size:
+            why = f"they have cosigned {size} leaves at most: itmp audit anchor"
+            yield _finding("witnesses-behind", at, f"{error.what}; {why}", rule=1)
+        else:
+            yield _finding("checkpoint-unsigned", at, error.what, rule=1)
+
+
+def cosigned(log: Log, policy: LogPolicy) -> int:
+    """Return the newest size of this very log that the quorum has cosigned, by what witnesses gave; 0 where none is."""
+    sizes = sorted({size for size, name in log.anchored() if name.endswith(".note")}, reverse=True)
+    return next((size for size in sizes[:_MOST] if _is_cosigned(log, policy, size)), 0)
+
+
+def _is_cosigned(log: Log, policy: LogPolicy, size: int) -> bool:
+    note = b""
+    for path, data in log.kept(size):
+        if path.endswith(".note"):
+            line = data[data.rfind(b"\n", 0, -1) + 1 :]
+            note += b"" if line in note else line if note else data
+    try:
+        head = policy.open(note).checkpoint
+    except Error:
+        return False
+    return head.size == size <= log.size() and head.root == log.root(size)
+
+
+def compared(place: Workspace, known: Known) -> Iterator[Finding]:
+    """Hold what can be seen without reading every leaf against TRUST: each log's beginning, and kept checkpoints."""
+    yield from known.findings
+    logs = {place.log.origin: place.log.leaf(0).hash}
+    logs |= {history.origin: history.genesis.leaf for history, _ in periods.chain_of(place)}
+    for origin, genesis in known.genesis.items():
+        if logs.get(origin, genesis) != genesis:
+            yield _finding("genesis-untrusted", origin, "its first leaf is not the one that TRUST names")
+    log = place.log
+    for one in known.kept.get(log.origin, ()):
+        if one.size > log.size():
+            why = f"{one.size} leaves were known, the log has {log.size()}"
+            yield _finding("rolled-back", "TRUST/checkpoint", why, rule=6)
+        elif one.root != log.root(one.size):
+            why = f"another history of the first {one.size} leaves was kept"
+            yield _finding("forked", "TRUST/checkpoint", why, rule=6)
+
+
+def _at(place: Workspace) -> str:
+    return f"period {place.period}: checkpoint" if place.period else "checkpoint"
 
 
 def _logs(place: Workspace) -> tuple[dict[str, NoteVerifier], bool]:
@@ -75,7 +188,7 @@ def _logs(place: Workspace) -> tuple[dict[str, NoteVerifier], bool]:
     return found, earliest.previous is None
 
 
-def _untrusted(trust: "Trust", logs: Mapping[str, NoteVerifier], *, whole: bool) -> Iterator[Finding]:
+def _untrusted(trust: Trust, logs: Mapping[str, NoteVerifier], *, whole: bool) -> Iterator[Finding]:
     """Yield what speaks against these being the logs that TRUST is about; each genesis is compared by rule 7.
 
     An earlier period to which no handover leads any more is `period-missing`, and grave, by what joins periods.
@@ -90,7 +203,7 @@ def _untrusted(trust: "Trust", logs: Mapping[str, NoteVerifier], *, whole: bool)
         yield _finding("key-untrusted", "TRUST", why)
 
 
-def _notes(trust: "Trust | None", kept: Path | None) -> Iterator[tuple[str, bytes]]:
+def _notes(trust: Trust | None, kept: Path | None) -> Iterator[tuple[str, bytes]]:
     if trust is not None and trust.kept_note is not None:
         yield "TRUST/checkpoint", trust.kept_note.note
     if trust is not None and trust.later is not None:
@@ -103,7 +216,7 @@ def _notes(trust: "Trust | None", kept: Path | None) -> Iterator[tuple[str, byte
 
 
 def _opened(
-    note: bytes, logs: Mapping[str, NoteVerifier], trust: "Trust | None", where: str
+    note: bytes, logs: Mapping[str, NoteVerifier], trust: Trust | None, where: str
 ) -> Checkpoint | Finding:
     origin = note.partition(b"\n")[0].decode("utf-8", "replace")
     if origin not in logs:

@@ -8,8 +8,10 @@ from keep import again, found, key_of
 
 from itmp import workspace
 from itmp.adapters.clock import new_id
+from itmp.adapters.posix_log import packed
 from itmp.audit import Event
 from itmp.errors import InvalidInputError
+from itmp.signing import NoteKey
 from itmp.workspace.auditing import LogReport
 from itmp.workspace.place import EXECUTOR
 
@@ -136,3 +138,73 @@ def test_a_drill_names_another_log_in_the_trusted_ones_place(place: workspace.Wo
     assert workspace.audit_restore(after, after.state / "log").drill.exit_code == 42
     drilled = workspace.audit_restore(again(place), place.root / "backup").drill
     assert (drilled.exit_code, {one.name for one in drilled.findings if one.grave}) == (42, {"forked"})
+
+
+def test_health_compares_with_trust_and_gives_witnesses_a_day(
+    place: workspace.Workspace, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(place.root / "trust", folder)
+    witness = NoteKey.generate("w1.example.net", bytes(32), algorithm=4)
+    lines = f"log {place.log.vkey}\nwitness w1 {witness.vkey}\nquorum w1\n"
+    (folder / "log.policy").write_text(lines)
+    assert workspace.audit_verify(again(place), trust=folder).exit_code == 40
+    assert workspace.audit_health(again(place), trust=folder).faults == (), "the log is younger than a day"
+    (folder / "genesis").write_text("sha256:" + "0" * 64 + "\n")
+    (found_,) = workspace.audit_health(again(place), trust=folder).faults
+    assert found_[0] == "genesis-untrusted"
+    (folder / "log.policy").write_text("nonsense\n")
+    (found_,) = workspace.audit_health(again(place), trust=folder).faults
+    assert found_[0] == "trust-unreadable"
+    assert workspace.audit_health(again(place)).faults == ()
+
+
+def test_health_finds_another_log_and_another_history_by_trust(
+    place: workspace.Workspace, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(place.state, copy)
+    noted(place)
+    (place.root / "trust/checkpoint").write_bytes(place.log.checkpoint().note)
+    assert workspace.audit_health(again(place)).faults == ()
+    alone = without_anchors(place)
+    shutil.rmtree(alone.state)
+    shutil.copytree(copy, alone.state)
+    fitness = workspace.audit_health(again(alone))
+    assert (fitness.exit_code, [name for name, _ in fitness.faults]) == (42, ["rolled-back"])
+    noted(again(alone))
+    fitness = workspace.audit_health(again(alone))
+    assert (fitness.exit_code, [name for name, _ in fitness.faults]) == (42, ["forked"])
+    fitness = workspace.audit_health(replaced(alone))
+    assert {name for name, _ in fitness.faults} >= {"genesis-untrusted", "key-untrusted"}
+    assert fitness.exit_code == 42
+
+
+def unsigned(place: workspace.Workspace) -> set[str]:
+    findings = workspace.audit_verify(again(place)).findings
+    return {one.place for one in findings if one.name == "checkpoint-unsigned"}
+
+
+def test_a_period_that_has_ended_is_held_against_revoked_keys_and_witnesses(
+    place: workspace.Workspace,
+) -> None:
+    old = place.log.vkey
+    workspace.rotate(place, period="2027", key=key_of(place))
+    trust = place.root / "trust"
+    (trust / "revoked").write_text(f"{old} 2\n")
+    assert workspace.audit_verify(again(place)).exit_code == 0
+    (trust / "revoked").write_text(f"{old} 1\n")
+    report = workspace.audit_verify(again(place))
+    assert (report.exit_code, "key-revoked" in grave(report)) == (40, True)
+    (trust / "revoked").unlink()
+    witness = NoteKey.generate("w1.example.net", bytes(32), algorithm=4)
+    (trust / "log.policy").write_text(f"log {old}\nwitness w1 {witness.vkey}\nquorum w1\n")
+    report = workspace.audit_verify(again(place))
+    places = unsigned(place)
+    assert (report.exit_code, places) == (40, {"checkpoint", "period 2026: checkpoint"})
+    ended = place.state / "periods/2026"
+    packed.pack(ended, ended.with_suffix(".tar"))
+    shutil.rmtree(ended)
+    assert unsigned(place) == places, "packed"
+    ended.with_suffix(".tar").unlink()
+    assert unsigned(place) == places, "dropped"
