@@ -12,7 +12,7 @@ from itmp.change.statements import TYPE_OF
 from itmp.errors import EvidenceInvalidError
 from itmp.signing import Signed
 
-MAY: Final = frozenset({"plan.previewed", "action.reconciled"})
+MAY: Final = frozenset({"plan.previewed", "action.reconciled", "log.read"})
 """Types in which a statement stands only where a person acted: else nobody's word, or a probe's."""
 ONE: Final = frozenset({*TYPE_OF.values(), "statement.recorded"}) - STANDING - MAY
 

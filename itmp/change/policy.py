@@ -123,7 +123,20 @@ class Policy:
 
     def may(self, role: str, act: str) -> bool:
         """Whether `role` grants `act`."""
-        return act in self.document.roles.get(role, ())
+        return act in self.acts_of(role)
+
+    def acts_of(self, role: str) -> tuple[str, ...]:
+        """What `role` grants: the acts that it lists.
+
+        A policy that lists `read` nowhere was written without a thought of it: there whoever may run may read what
+        runs left, and whoever may destroy it too.
+        """
+        listed = tuple(self.document.roles.get(role, ()))
+        if not {"run", "redact"} & set(listed) or any(
+            "read" in acts for acts in self.document.roles.values()
+        ):
+            return listed
+        return (*listed, "read")
 
     def environment_of(self, targets: Iterable[Target]) -> str:
         """The strictest environment that any of `targets` belongs to; the strictest of all without targets.

@@ -30,6 +30,7 @@ TYPE_OF: Final = {
     "rotate": "key.rotated",
     "recover": "key.revoked",
     "preview": "plan.previewed",
+    "read": "log.read",
 }
 """Acts that have an event type of their own; the others land as `statement.recorded`."""
 _YEARS: Final = (2000, 9000)  # far enough from the calendar's ends that any policy's durations can be added

@@ -29,12 +29,16 @@ def register(audit: typer.Typer) -> None:
 def open_(
     name: Name,
     pointer: Annotated[str, typer.Argument(metavar="[POINTER]", help="Only this one, e.g. /diff.")] = "",
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="One line, signed and logged.")
+    ] = "",
+    key: Key = None,
     json: Json = False,
 ) -> Answer:
-    """Show what a leaf commits to, verified; the log notes it. Example: itmp audit open 12 /diff"""
+    """Sign for reading what a leaf commits to, and show it, verified. Example: itmp audit open 12 /diff"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    found = workspace.audit_open(workspace.Workspace.here(), name, pointer)
+    found = workspace.audit_open(workspace.Workspace.here(), name, pointer, reason=reason, key=key)
     gone = [item for item in found if item.value is None and item.state not in {"redacted", "returned"}]
     return Answer(
         data={"contents": [_data(item) for item in found]},

@@ -3,8 +3,8 @@
 Where to look: `cases` (one change as an auditor reads it), `population` (which changes and runs there were, and a
 sample by the auditor's own seed), `access` (who may do what, since when, by whose signatures), `exceptions` (where
 somebody did alone what usually takes two, or passed a closed door), `traces` (what hosts recorded themselves),
-`reconciling` (what the log and the hosts do not agree on), `contents` (what leaves commit to, and who destroyed it)
-and `restoring` (whether a copy of the log could take its place).
+`reconciling` (what the log and the hosts do not agree on), `contents` (what leaves commit to, and who destroyed it),
+`openings` (who opened it, by whose word) and `restoring` (whether a copy of the log could take its place).
 """
 
 from itmp.inquiry.access import Grant, access

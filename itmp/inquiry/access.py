@@ -52,7 +52,7 @@ def access(
             signer=signer.id,
             kind=signer.kind,
             role=role,
-            acts=tuple(policy.document.roles.get(role, ())),
+            acts=policy.acts_of(role),
             keys=tuple(entry.key.fingerprint for entry in signer.keys),
             since=since,
             period=period,

@@ -43,6 +43,7 @@ _OWN: Final = {
     "approve-model": "plan model reason",
     "policy": "from to",
     "rotate": "from to size",
+    "read": "leaf pointer reason",
     "redact": "leaf pointer reason",
     "recover": "size reason",
 }

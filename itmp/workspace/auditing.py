@@ -13,6 +13,7 @@ from itmp.adapters.posix_log.periods import names
 from itmp.anchors import Coverage
 from itmp.audit import Finding
 from itmp.canonical import Digest, digest, of_raw
+from itmp.change.handover import period_of
 from itmp.errors import Error
 from itmp.workspace import alerting, anchoring, chain, changes, periods
 from itmp.workspace.chain import verify_log
@@ -124,11 +125,11 @@ def _anchored(ended: "Sequence[Workspace]") -> "Iterator[Finding]":
 
 
 def _unfounded(place: Workspace) -> list[Finding]:
-    """Name contents that went without enough signatures and without the policy's retention."""
+    """Name contents that went, or were opened, by words that do not count."""
     from itmp.workspace.committed import unfounded  # noqa: PLC0415 - only verifying asks
 
     try:
-        found = unfounded(place)
+        found, opened = unfounded(place)
     except Error as error:
         why = f"whether contents went by right cannot be judged: {error.what}"
         return [
@@ -142,6 +143,14 @@ def _unfounded(place: Workspace) -> list[Finding]:
             message=f"{item.pointer} of leaf {item.index}: {item.redaction.unfounded if item.redaction else ''}",
         )
         for item in found
+    ] + [
+        Finding(
+            rule=STRICT_RULE,
+            name="read-unfounded",
+            place=f"period {period_of(history.origin)}: leaf {one.index}",
+            message=f"{one.pointer} of {one.leaf} was opened by a statement that does not count: {one.unfounded}",
+        )
+        for history, one in opened
     ]
 
 

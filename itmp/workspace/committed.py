@@ -1,17 +1,20 @@
-"""The contents that leaves of this workspace's periods commit to, and which of them went without a right.
+"""The contents that leaves of this workspace's periods commit to, and which went or were opened without a right.
 
 Rules kept here: contents are read from raw leaves, of every period that is here; what a content needs to go is read
 from its own plan's bytes, and a plan that is not at hand counts as the strictest.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from itmp.adapters.posix_log.periods import names
+from itmp.audit import Leaf
 from itmp.canonical import Digest, parse_digest
+from itmp.change import PolicyHistory
 from itmp.errors import Error
 from itmp.inquiry import Content, contents
 from itmp.inquiry.contents import Plans
+from itmp.inquiry.openings import READS, Opening, openings
 from itmp.plan import Manifest, Plan
 from itmp.workspace import packing, periods
 from itmp.workspace.place import Workspace
@@ -20,11 +23,26 @@ from itmp.workspace.reading import read_blob
 
 def committed(place: Workspace) -> tuple[Content, ...]:
     """Return every content that leaves commit to: the private store is one for all periods."""
+    return _judged(place)[0]
+
+
+def _judged(place: Workspace) -> tuple[tuple[Content, ...], tuple[tuple[PolicyHistory, Opening], ...]]:
+    """Return every content, and every opening with its log's history, in one pass over all leaves."""
     found: tuple[Content, ...] = ()
-    manifests = plans(place)
+    opened, manifests = list[tuple[PolicyHistory, Opening]](), plans(place)
     for history, leaves in packing.trails(place):
-        found = contents(leaves, history, manifests, found)
-    return found
+        reads = list[Leaf]()
+        found = contents(_noting(leaves, reads), history, manifests, found)
+        opened += [(history, one) for one in openings(reads, history)]
+    return found, tuple(opened)
+
+
+def _noting(leaves: Iterable[Leaf], reads: list[Leaf]) -> Iterator[Leaf]:
+    """Pass leaves on, and keep those that may tell of an opening."""
+    for leaf in leaves:
+        if READS in leaf.data:
+            reads.append(leaf)
+        yield leaf
 
 
 def plans(place: Workspace) -> Plans:
@@ -40,9 +58,16 @@ def plans(place: Workspace) -> Plans:
     return manifest
 
 
-def unfounded(place: Workspace) -> tuple[Content, ...]:
-    """Return the contents that the log says were destroyed, and that nothing gave the right to destroy."""
-    return tuple(item for item in committed(place) if item.redaction is not None and item.redaction.unfounded)
+def unfounded(
+    place: Workspace,
+) -> tuple[tuple[Content, ...], tuple[tuple[PolicyHistory, Opening], ...]]:
+    """Return the contents that were destroyed without a right, and the openings whose statement does not count.
+
+    Each opening comes with its log's history.
+    """
+    found, opened = _judged(place)
+    gone = (item for item in found if item.redaction is not None and item.redaction.unfounded)
+    return tuple(gone), tuple((history, one) for history, one in opened if one.unfounded)
 
 
 def _read(blob: Callable[[Digest], bytes], digest: str) -> Manifest | None:

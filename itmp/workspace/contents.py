@@ -1,10 +1,10 @@
 """Verbs of contents that leaves only commit to: open, redact, retention.
 
-Rules kept here: opening is logged before anything is shown, and what was asked to go is never shown again; a content
-goes only by signed statements of enough people or by the policy's retention; intent before effect: the statements are
-durable before the content is destroyed, `redaction.done` is written after it, and whoever was interrupted between
-finishes when asked again; leaves never go. A preview, by which nothing is judged, may go at any time: the policy's
-retention drops it without a word in the log.
+Rules kept here: whoever opens a content signs for it, in a role that grants that; opening is logged before anything is
+shown, and what was asked to go is never shown again; a content goes only by signed statements of enough people or by
+the policy's retention; intent before effect: the statements are durable before the content is destroyed,
+`redaction.done` is written after it, and whoever was interrupted between finishes when asked again; leaves never go. A
+preview, by which nothing is judged, may go at any time: the policy's retention drops it without a word in the log.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,6 +19,7 @@ from itmp.audit.commitments import commitments_of, open_commitment
 from itmp.errors import InvalidInputError, NotFoundError
 from itmp.inquiry import Content
 from itmp.inquiry.contents import RETENTION, STATEMENT, needed
+from itmp.signing.fields import NONE
 from itmp.workspace import changes, entries, packing, statements
 from itmp.workspace.committed import committed, plans
 from itmp.workspace.place import EXECUTOR, Workspace
@@ -78,16 +79,30 @@ class Retained:
         return sum(state in WRONG for _, state in self.contents)
 
 
-def audit_open(place: Workspace, name: str, pointer: str = "") -> tuple[Shown, ...]:
-    """Open and verify what a leaf (index or hash) commits to; written to the log as `log.read` first."""
-    found = _of_leaf(place, name, pointer)
+def audit_open(
+    place: Workspace, name: str, pointer: str = "", *, reason: str = "", key: str | None = None
+) -> tuple[Shown, ...]:
+    """Sign that one reads what a leaf (index or hash) commits to, then verify and show it; first it is logged.
+
+    What cannot be shown any more needs no signature: that somebody asked is logged, and what became of it told.
+    """
     now = SystemClock().now()
-    states = [(content, _state(place, content, now)) for content in found]
-    for content, _ in states:
-        data = {"leaf": content.leaf, "pointer": content.pointer}
-        place.log.append(Event(id=new_id(), type="log.read", actor=dict(EXECUTOR), data=data))
+    shown = [_shown(place, one, _state(place, one, now)) for one in _of_leaf(place, name, pointer)]
+    for item in shown:
+        data = {"leaf": item.content.leaf, "pointer": item.content.pointer}
+        if item.value is None:
+            place.log.append(Event(id=new_id(), type="log.read", actor=dict(EXECUTOR), data=data))
+        else:
+            _read(place, data, reason, key)
     place.log.checkpoint()
-    return tuple(_shown(place, content, state) for content, state in states)
+    return tuple(shown)
+
+
+def _read(place: Workspace, data: Mapping[str, str], reason: str, key: str | None) -> None:
+    own = {**data, "reason": reason or NONE}
+    statement, signed, signer = changes.sign_act(place, "read", lambda _: own, key)
+    statements.check(place, signed)
+    statements.record(place, statement, signed, actor=changes.actor(signer), data=data)
 
 
 def audit_redact(place: Workspace, name: str, pointer: str, *, reason: str, key: str | None = None) -> Shown:

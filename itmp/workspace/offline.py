@@ -369,6 +369,7 @@ _ELSEWHERE: Final = {
     "enrol": "itmp init --seal SIG",
     "rotate": "itmp audit rotate --seal SIG",
     "recover": "itmp audit revoke-key --seal SIG",
+    "read": "itmp audit open LEAF: whoever reads signs where it is shown",
 }
 ACTS: Final = tuple(_LINES)
 """The acts whose text is written here and taken in."""

@@ -63,7 +63,7 @@ def test_a_diff_with_a_password_is_destroyed_and_the_evidence_holds(place: Place
     results = [leaf for leaf in place.leaves(change) if leaf.event.type == "action.finished"]
     told = [leaf for leaf in results if leaf.event.diff]
     assert [(leaf.event.data or {})["name"] for leaf in told] == ["Told"]
-    shown = place.itmp("audit", "open", str(told[0].index), expect=0).out
+    shown = place.itmp("audit", "open", str(told[0].index), "--key", "alice", expect=0).out
     assert f"-password={SECRET}" in shown
     assert "+password=none" in shown
     assert [name.partition("/")[0:1] for name in holders(place.root)] == [(".itmp",)]

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from keep import SECRET, again, files, forms, found, holders, keep, make_key, store
+from keep import SECRET, again, files, forms, found, holders, keep, key_of, make_key, store
 
 from itmp import workspace
 from itmp.adapters import private
 from itmp.adapters.clock import SystemClock, new_id
 from itmp.audit import Event
 from itmp.audit.commitments import Opening
-from itmp.change import team_policy, time_of
+from itmp.change import Policy, team_policy, time_of
 from itmp.errors import EvidenceInvalidError, InvalidInputError, NotFoundError, RefusedError
+from itmp.signing import Statement
+from itmp.testing.signed_log import SignedLog
 from itmp.workspace import changes, statements
 from itmp.workspace.contents import Retained, owed
 from itmp.workspace.place import EXECUTOR
@@ -49,7 +51,7 @@ def grave(place: workspace.Workspace) -> list[str]:
 
 def test_a_content_opens_and_that_is_logged_first(place: workspace.Workspace) -> None:
     leaf = keep(place, SECRET)
-    [shown] = workspace.audit_open(place, "1")
+    [shown] = workspace.audit_open(place, "1", key=key_of(place))
     assert (shown.value, shown.state, shown.content.leaf) == (SECRET, "hot", leaf.hash)
     assert types(place)[-1] == "log.read"
     assert place.log.published().checkpoint.size == place.log.size()  # type: ignore[union-attr]  # there is one
@@ -69,9 +71,9 @@ def test_a_redacted_secret_is_nowhere_and_every_proof_stands(place: workspace.Wo
     assert log.leaf(1).data == leaf.data
     assert log.root(old.size) == old.root
     assert workspace.audit_verify(again(place)).findings == ()
-    [second] = workspace.audit_open(again(place), leaf.hash)
+    [second] = workspace.audit_open(again(place), leaf.hash, key=key_of(place))
     assert (second.value, second.state, second.why) == (None, "redacted", shown.why)
-    assert [item.value for item in workspace.audit_open(again(place), "2")] == ["harmless"]
+    assert [item.value for item in workspace.audit_open(again(place), "2", key=key_of(place))] == ["harmless"]
 
 
 def test_the_file_is_overwritten_before_it_goes(place: workspace.Workspace) -> None:
@@ -98,7 +100,7 @@ def test_an_interrupted_redaction_is_finished_without_a_second_statement(place: 
     own = {"leaf": leaf.hash, "pointer": "/diff", "reason": "a password"}
     statement, signed, signer = changes.sign_act(place, "redact", lambda _: own, str(place.root / "key"))
     statements.record(place, statement, signed, actor=changes.actor(signer))
-    [shown] = workspace.audit_open(again(place), "1")
+    [shown] = workspace.audit_open(again(place), "1", key=key_of(place))
     assert (shown.value, shown.state) == (None, "asked")
     assert holders(place.root, SECRET)
     redact(again(place))
@@ -240,14 +242,14 @@ def test_another_content_in_its_place_does_not_open(place: workspace.Workspace) 
     [path] = files(place)
     path.write_bytes(Opening.of("harmless", salt=bytes(32)).to_bytes())
     with pytest.raises(EvidenceInvalidError, match="not the one that was committed"):
-        workspace.audit_open(place, "1")
+        workspace.audit_open(place, "1", key=key_of(place))
 
 
 def test_a_content_that_was_removed_is_missing(place: workspace.Workspace) -> None:
     keep(place, SECRET)
     [path] = files(place)
     path.unlink()
-    [shown] = workspace.audit_open(place, "1")
+    [shown] = workspace.audit_open(place, "1", key=key_of(place))
     assert (shown.value, shown.state) == (None, "missing")
     assert workspace.audit_retention(place).wrong == 1
 
@@ -271,7 +273,7 @@ def test_a_redaction_that_nothing_gave_the_right_to_is_unfounded(
     data = {"leaf": leaf.hash, "pointer": "/diff", **claim}
     place.log.append(Event(id=new_id(), type="redaction.done", actor=dict(EXECUTOR), data=data))
     assert states(place) == ["unfounded"]
-    [shown] = workspace.audit_open(place, "1")
+    [shown] = workspace.audit_open(place, "1", key=key_of(place))
     assert "too few people signed" in shown.why
     assert workspace.audit_retention(place).wrong == 1
     assert grave(place) == ["redaction-unfounded"]
@@ -287,7 +289,7 @@ def test_a_statement_about_another_leaf_or_by_a_stranger_gives_no_right(place: w
     forged = dict(statement.event.data or {})
     forged["text"] = forged["text"].replace(second.hash, first.hash)
     place.log.append(Event(id=new_id(), type="statement.recorded", actor=dict(EXECUTOR), data=forged))
-    [shown] = workspace.audit_open(place, "1")
+    [shown] = workspace.audit_open(place, "1", key=key_of(place))
     assert (shown.value, shown.state) == (SECRET, "hot")
 
 
@@ -300,7 +302,7 @@ def test_a_content_that_a_backup_brings_back_is_not_shown_and_goes_again(place: 
     [brought] = files(place)
     shutil.copytree(brought.parent, place.state / private.PRIVATE / "2026-01")
     assert states(place) == ["returned"]
-    [shown] = workspace.audit_open(place, "1")
+    [shown] = workspace.audit_open(place, "1", key=key_of(place))
     assert shown.value is None
     assert "redacted-content" in dict(workspace.audit_health(again(place)).faults)
     assert workspace.audit_retention(again(place), apply=True).dropped == 1
@@ -322,7 +324,7 @@ def test_what_is_older_than_the_policy_keeps_is_dropped_and_leaves_stay(tmp_path
     assert holders(place.root, SECRET) == []
     assert states(place) == ["redacted", "redacted"]
     assert again(place).log.leaf(1).data == leaf.data
-    [shown] = workspace.audit_open(again(place), "1")
+    [shown] = workspace.audit_open(again(place), "1", key=key_of(place))
     assert "the policy's retention" in shown.why
     assert workspace.audit_verify(again(place)).findings == ()
     assert workspace.audit_retention(again(place), apply=True).dropped == 0
@@ -390,7 +392,7 @@ def test_a_store_of_others_files_is_read_with_care(place: workspace.Workspace, t
     path.rename(tmp_path / "elsewhere")
     path.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(EvidenceInvalidError):
-        workspace.audit_open(place, "1")
+        workspace.audit_open(place, "1", key=key_of(place))
     with pytest.raises(Exception, match="destroyed"):
         store(place).destroy(leaf.event.diff)  # type: ignore[arg-type]  # it is a digest
     assert (tmp_path / "elsewhere").read_bytes() != bytes((tmp_path / "elsewhere").stat().st_size)
@@ -402,3 +404,96 @@ def _older(place: workspace.Workspace, seconds: float) -> Retained:
     while SystemClock().now() - end < timedelta(seconds=seconds):
         time.sleep(0.05)
     return workspace.audit_retention(again(place))
+
+
+def read_of(place: workspace.Workspace) -> dict[str, Any]:
+    """What the newest leaf says of an opening."""
+    event = again(place).log.leaf(again(place).log.size() - 1).event
+    assert event.type == "log.read"
+    return {**(event.data or {}), "who": event.actor["id"]}
+
+
+def test_whoever_reads_signs_for_it(place: workspace.Workspace) -> None:
+    leaf = keep(place, SECRET)
+    [shown] = workspace.audit_open(place, "1", reason="what changed?", key=key_of(place))
+    assert shown.value == SECRET
+    told = read_of(place)
+    assert (told["who"], told["leaf"], told["pointer"]) == ("alice@example.com", leaf.hash, "/diff")
+    statement = Statement.parse(told["text"])
+    assert (statement.act, statement.fields["reason"]) == ("read", "what changed?")
+    assert workspace.audit_verify(again(place), strict=True).findings == ()
+
+
+def test_nothing_is_shown_or_logged_to_somebody_who_may_not_read(place: workspace.Workspace) -> None:
+    keep(place, SECRET)
+    size = place.log.size()
+    make_key(place.root / "stranger")
+    with pytest.raises(RefusedError, match="no signer of the policy has the key"):
+        workspace.audit_open(place, "1", key=str(place.root / "stranger"))
+    assert again(place).log.size() == size
+
+
+def test_roles_grant_reading_and_a_policy_without_a_word_of_it_those_who_run_or_destroy() -> None:
+    roles = {"alice": ("sre",), "bob": ("approver",), "carol": ("owner",), "dave": ("owner",)}
+    log = SignedLog(roles=roles, roots=["carol", "dave"])
+
+    def readers(policy: Policy) -> dict[str, str | None]:
+        return {name: policy.role_for(f"{name}@example.com", "read") for name in roles}
+
+    owners = {"carol": "owner", "dave": "owner"}
+    assert readers(log.history.latest.policy) == {"alice": "sre", "bob": None, **owners}
+    named = log.policy_bytes.replace(b"[approve, reject, revoke]", b"[approve, reject, revoke, read]")
+    named_alone = readers(Policy.from_bytes(named))
+    assert named_alone == {"alice": None, "bob": "approver", "carol": None, "dave": None}
+
+
+def test_what_is_gone_needs_no_signature_and_the_question_is_logged(place: workspace.Workspace) -> None:
+    keep(place, SECRET)
+    redact(place)
+    [shown] = workspace.audit_open(again(place), "1", key=str(place.root / "nobody"))
+    assert (shown.value, shown.state) == (None, "redacted")
+    told = read_of(place)
+    assert (told["who"], "text" in told) == ("itmp", False)
+    assert grave(place) == [], "and it is what every version before wrote"
+
+
+def reading(place: workspace.Workspace, act: str = "read", **lines: str) -> dict[str, Any]:
+    """Sign for reading leaf 1, and return what its event would hold."""
+    own = {"leaf": place.log.leaf(1).hash, "pointer": "/diff", "reason": "x"}
+    _, signed, _ = changes.sign_act(place, act, lambda _: own | lines, key_of(place))
+    return {"leaf": own["leaf"], "pointer": own["pointer"], **signed.to_data()}
+
+
+def lied(place: workspace.Workspace, data: dict[str, Any]) -> list[str]:
+    """Write the event as the log's owner may, and verify."""
+    actor = {"kind": "human", "id": "alice@example.com"}
+    place.log.append(Event(id=new_id(), type="log.read", actor=actor, data=data))
+    place.log.checkpoint()
+    return grave(place)
+
+
+def test_opening_by_a_statement_that_was_signed_for_something_else(place: workspace.Workspace) -> None:
+    """The owner puts a person's word under an opening that this person never signed for."""
+    keep(place, SECRET)
+    keep(place, "harmless")
+    other = reading(place, leaf=place.log.leaf(2).hash)
+    assert lied(place, other) == ["read-unfounded"]
+
+
+def test_opening_by_a_statement_that_asked_for_destruction(place: workspace.Workspace) -> None:
+    keep(place, SECRET)
+    assert lied(place, reading(place, act="redact")) == ["read-unfounded"]
+
+
+def test_opening_twice_by_one_statement(place: workspace.Workspace) -> None:
+    keep(place, SECRET)
+    data = reading(place)
+    assert lied(place, data) == []
+    assert lied(place, data) == ["read-unfounded"]
+
+
+def test_opening_by_an_altered_statement_and_by_half_of_one(place: workspace.Workspace) -> None:
+    keep(place, SECRET)
+    data = reading(place)
+    assert lied(place, data | {"text": data["text"].replace("reason x", "reason y")}) == ["read-unfounded"]
+    assert lied(place, {**data, "signature": 7}) == ["read-unfounded"] * 2

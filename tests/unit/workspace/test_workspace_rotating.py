@@ -249,7 +249,7 @@ def test_contents_of_an_ended_period_are_kept_and_can_go(place: workspace.Worksp
     after = again(place)
     retained = workspace.audit_retention(after, apply=True)
     assert (retained.dropped, [state for _, state in retained.contents]) == (0, ["hot"])
-    (shown,) = workspace.audit_open(after, leaf.hash, "/diff")
+    (shown,) = workspace.audit_open(after, leaf.hash, "/diff", key=key_of(place))
     assert shown.value == "a diff"
     gone = workspace.audit_redact(after, leaf.hash, "/diff", reason="a password", key=key_of(place))
     assert gone.state == "redacted"
