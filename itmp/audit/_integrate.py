@@ -3,7 +3,8 @@
 Rules kept here: (1) what is signed is durable, re-opened and re-hashed first; (2) a root is computed by two
 routes, from the leaves and from the files, and both agree; (3) the new head continues the recorded one, by
 proof; (4) the head record moves by compare-and-swap before anything is signed, so that no size ever has two
-roots and no size shrinks; (5) a partial tile is removed only when the full one is published.
+roots and no size shrinks; (5) a partial tile is removed only when the full one is published; (6) a published file that
+is missing is put again, from leaves that the tree vouches for; one that is there is never touched, whatever it holds.
 """
 
 from typing import Final
@@ -137,15 +138,29 @@ def continues(tree: Tree, head: Head, *, name: str = RECORD) -> None:
 def land(journal: Journal, files: Files, tree: Tree, *, since: int, size: int) -> None:
     """Write every bundle and tile that `size` has and `since` has not; each is durable on return."""
     for tile in tiles_of(size, since=since):
-        if tile.level != ENTRIES:
-            files.put(tile.path, tile.content(tree))
-            continue
-        leaves = journal.read(tile.start, tile.start + tile.width)
-        if b"".join(leaf_hashes(leaves)) != tree.hashes(0, tile.start, tile.width):
-            raise LogUnavailableError(
-                "the journal changed under the log", where=tile.path, do="Run itmp audit verify."
-            )
-        files.put(tile.path, encode_bundle(leaves))
+        files.put(tile.path, _content(journal, tree, tile))
+
+
+def mend(store: LogStore, tree: Tree, head: Head) -> None:
+    """Put again what is missing of the published `head`, which `tree` continues; each is durable on return."""
+    found = set(store.files.names("tile"))
+    for tile in tiles_of(head.size):
+        if found.isdisjoint({tile.path, Tile(level=tile.level, n=tile.n).path}):
+            store.files.put(tile.path, _content(store.journal, tree, tile))
+    note = f"history/{head.size}.note"
+    if head.note and store.files.get(note, MAX_NOTE) is None:
+        store.files.put(note, head.note)
+
+
+def _content(journal: Journal, tree: Tree, tile: Tile) -> bytes:
+    if tile.level != ENTRIES:
+        return tile.content(tree)
+    leaves = journal.read(tile.start, tile.start + tile.width)
+    if b"".join(leaf_hashes(leaves)) != tree.hashes(0, tile.start, tile.width):
+        raise LogUnavailableError(
+            "the journal changed under the log", where=tile.path, do="Run itmp audit verify."
+        )
+    return encode_bundle(leaves)
 
 
 def reread(files: Files, tree: Tree, *, since: int, size: int) -> None:

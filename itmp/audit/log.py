@@ -20,7 +20,7 @@ from itmp import canonical
 from itmp.audit import blobs, snapshot
 from itmp.audit._bundles import stretches
 from itmp.audit._draft import check_going, commitment
-from itmp.audit._integrate import RECORD, continues, known_heads, publish, published, serves
+from itmp.audit._integrate import RECORD, continues, known_heads, mend, publish, published, serves
 from itmp.audit._leaves import CHUNK, Leaves
 from itmp.audit._resume import resume
 from itmp.audit._turns import Turns
@@ -49,7 +49,7 @@ class Log:
     ) -> None:
         self._store, self._key = store, key
         self._lock = store.guard()
-        self._every = every
+        self._every, self._whole = every, False
         begun = resume(store, key.verifier, self._bytes)
         self._snapshot, self._view = begun.head, begun.view
         self._leaves = Leaves(store, begun.view, begun.low)
@@ -103,10 +103,11 @@ class Log:
         asked = self.size()  # what others wrote is read before our turn, in which everybody waits for us
         with self._store.publishing():
             head = self._store.heads.read()
+            self._mend(head)
             if not serves(self._store.files, head, asked):
                 with self._lock:
                     self._refresh()
-                    signed = publish(self._store, self._key, self._view.tree, head)
+                    signed = self._publish(head)
                     if self._view.size - self._snapshot.size >= self._every:
                         self._keep_snapshot()
                     return signed
@@ -273,6 +274,22 @@ class Log:
 
     def _refresh(self) -> None:
         self._leaves.catch_up(self._store.journal.size())
+
+    def _mend(self, head: Head, *, again: bool = False) -> None:
+        """See to it, once, that what is published is there: whoever unlinked a file took nothing that we have not."""
+        if again or not self._whole:
+            with self._lock:
+                self._refresh()
+                continues(self._view.tree, head)
+                mend(self._store, self._view.tree, head)
+                self._whole = True
+
+    def _publish(self, head: Head) -> SignedCheckpoint:
+        try:
+            return publish(self._store, self._key, self._view.tree, head)
+        except EvidenceInvalidError:
+            self._mend(head, again=True)  # a file went since we looked
+            return publish(self._store, self._key, self._view.tree, head)
 
     def _bytes(self, start: int, end: int) -> Iterator[bytes]:
         return (leaf.data for leaf in self._leaves.each(start, end))

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Final
 
 from itmp.adapters import posix_log
-from itmp.adapters.posix_log import packed
 from itmp.adapters.posix_log import periods as layout
+from itmp.adapters.posix_log.bundles import bundled
 from itmp.audit import Checkpoint, Finding, LogReader, verify
 from itmp.canonical import Digest
 from itmp.change import HandoverError, PolicyHistory, continue_history, policy_history
@@ -147,7 +147,7 @@ def _handed(members: dict[str, bytes], prefix: str, known: Known) -> Period:
 
 def _holds_all(handed: Period, reader: LogReader) -> None:
     """Raise where a handover leaves out who may do what: whoever was removed could have passed the log on."""
-    for index, leaf in enumerate(packed.leaves(reader, handed.head.checkpoint.size)):
+    for index, leaf in enumerate(bundled(reader, handed.head.checkpoint.size)):
         if leaf.endswith(POLICY_ENDS) and index not in handed.leaves:
             raise HandoverError(f"handover-altered: leaf {index} of the log is not in its handover")
 

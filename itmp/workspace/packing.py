@@ -16,6 +16,7 @@ from itmp import canonical
 from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.posix_log import durable
 from itmp.adapters.posix_log import packed as packed_log
+from itmp.adapters.posix_log.bundles import bundled
 from itmp.adapters.posix_log.periods import PERIODS, names
 from itmp.audit import Event, Leaf, verify
 from itmp.change import PolicyHistory
@@ -84,7 +85,7 @@ def trails(place: Workspace) -> Iterator[tuple[PolicyHistory, Iterable[Leaf]]]:
             one = periods.of_period(place, name)
             yield one.history(), one.log.leaves()
         elif packed is not None and history.ended is not None:
-            data = packed_log.leaves(packed, history.ended.index + 1)
+            data = bundled(packed, history.ended.index + 1)
             yield history, (Leaf(index=index, data=leaf) for index, leaf in enumerate(data))
     yield place.history(), place.log.leaves()
 

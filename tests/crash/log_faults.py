@@ -34,6 +34,10 @@ FAULTS = {"kill": "signal=SIGKILL", "EIO": "error=EIO", "ENOSPC": "error=ENOSPC"
 ACTOR = Path(__file__).with_name("log_actor.py")
 PATIENCE = 30.0
 DECIDED = 10**5
+NAMES = ("log/.state/journal.0", "head.sqlite")
+SPARES = ("log/.state/spare/journal.0", "spare/head.sqlite")
+GONE = {"named": NAMES, "journal": (NAMES[0], SPARES[0]), "record": (NAMES[1], SPARES[1])}
+"""What was unlinked before a scenario begins."""
 _CALL = re.compile(r"(\w+)\((.*)", re.DOTALL)
 _NAMES_FILE = re.compile(r'<[^>]+>|"')
 _ID = re.compile(rb'"id":"([0-9a-f]{32})"')
@@ -94,9 +98,7 @@ class Actors:
     def place(self, template: Path) -> Path:
         """Return a fresh copy of a prepared log."""
         self._count += 1
-        root = self.scratch / f"run{self._count}"
-        shutil.copytree(template, root)
-        return root
+        return copied(template, self.scratch / f"run{self._count}")
 
     def run(
         self,
@@ -141,6 +143,17 @@ class Actors:
     def _answer(self) -> int:
         assert self._process.stdout
         return int(self._process.stdout.readline())
+
+
+def copied(template: Path, root: Path) -> Path:
+    """Copy a log; a file with two names has both again."""
+    shutil.copytree(template, root)
+    for spare in root.rglob("spare/*"):
+        path = spare.parents[1] / spare.name
+        if path.exists() and template.joinpath(path.relative_to(root)).stat().st_nlink > 1:
+            spare.unlink()
+            os.link(path, spare)
+    return root
 
 
 def _await_end(process: int) -> None:
@@ -193,8 +206,11 @@ def templates(folder: Path) -> dict[str, Path]:
     made["create"] = folder / "create"
     made["create"].mkdir()
     for name in ("sign", "torn"):
-        made[name] = folder / name
-        shutil.copytree(made["append"], made[name])
+        made[name] = copied(made["append"], folder / name)
+    for name, gone in GONE.items():
+        made[name] = copied(made["append"], folder / name)
+        for path in gone:
+            (made[name] / path).unlink()
     decide(made["sign"])
     with (made["torn"] / "log/.state/journal.0").open("ab") as journal:
         journal.write(b"\x00\x00\x01\x00abcd{torn")

@@ -8,6 +8,7 @@ outlives a power cut lets go of a whole tree.
 """
 
 import hashlib
+import os
 import random
 import re
 import shutil
@@ -110,14 +111,20 @@ class Disk:
     root: Folder
 
     @classmethod
-    def of(cls, root: Path, synced: Path) -> "Disk":
-        """Take up a folder; of a file that differs in `synced`, what stands there is all that is durable."""
-        found = Folder()
+    def of(cls, root: Path, synced: Path, nodes: "dict[int, Inode] | None" = None) -> "Disk":
+        """Take up a folder; of a file that differs in `synced`, what stands there is all that is durable.
+
+        `nodes` are the files that have been met already, by another of their names.
+        """
+        found, nodes = Folder(), {} if nodes is None else nodes
         for path in root.iterdir():
+            status = path.stat()
             if path.is_dir():
-                found.now[path.name] = cls.of(path, synced / path.name).root
+                found.now[path.name] = cls.of(path, synced / path.name, nodes).root
+            elif status.st_ino in nodes:
+                found.now[path.name] = nodes[status.st_ino]
             elif path.name not in _LEFT_OUT:
-                inode = found.now[path.name] = Inode([path.read_bytes()])
+                nodes[status.st_ino] = inode = found.now[path.name] = Inode([path.read_bytes()])
                 older = synced / path.name
                 if older.is_file() and older.read_bytes() != inode.now:
                     inode.versions.insert(0, older.read_bytes())
@@ -280,6 +287,10 @@ def _apply(disk: Disk, call: str, given: _Arguments, said: list[list[str]]) -> b
             inode.versions.append(inode.now[: given.last].ljust(given.last, b"\0"))
         case "rename":
             disk.rename(given.path(0), given.path(1))
+        case "link" | "linkat":
+            node = disk.at(given.path(0))
+            assert node is not None, given.texts
+            disk.name(given.path(1), node)
         case "unlink" | "rmdir" if disk.at(given.path()):
             disk.name(given.path(), None)
         case "unlinkat" if disk.at(given.entry):
@@ -353,3 +364,8 @@ def _lay_out(target: Path, state: State) -> None:
         path.write_bytes(content)
         if path.name == "log.key":
             path.chmod(0o600)
+    for name, content in state.items():
+        path, spare = target / name, target / Path(name).parent / "spare" / Path(name).name
+        if content is not None and state.get(str(spare.relative_to(target))) == content:
+            spare.unlink()  # one file with two names
+            os.link(path, spare)

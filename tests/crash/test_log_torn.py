@@ -42,12 +42,18 @@ def root(tmp_path: Path) -> Path:
     )
     log.append(event(1))
     log.checkpoint()
-    log.extend([event(2), event(3)])
+    log.extend([event(2), event(3)], durable=False)
     return root
 
 
 def journal(root: Path) -> Path:
     return root / "log/.state/journal.0"
+
+
+def lay(root: Path, data: bytes) -> None:
+    """Leave the journal as a power cut does, which takes the marks of what came later with it."""
+    journal(root).write_bytes(data)
+    (root / "log/.state/marks").unlink()
 
 
 def ends(root: Path) -> list[int]:
@@ -58,7 +64,7 @@ def test_a_tail_torn_at_each_byte_is_cut_and_recorded(root: Path) -> None:
     whole = journal(root).read_bytes()
     start = ends(root)[2]
     for at in range(start + 1, len(whole)):
-        journal(root).write_bytes(whole[:at])
+        lay(root, whole[:at])
         log = open_again(root, f"boot{at}")
         receipt = log.append(NEXT)
         recovered = log.leaf(3).event
@@ -67,7 +73,7 @@ def test_a_tail_torn_at_each_byte_is_cut_and_recorded(root: Path) -> None:
         assert (data["cut"], data["size"]) == (at - start, 3)
         assert log.blob(data["blob"]) == whole[start:at]
         assert list((root / "log/.state/cuts").iterdir()) == []
-    journal(root).write_bytes(whole[:at])
+    lay(root, whole[:at])
     log = open_again(root, "last")
     log.append(NEXT)
     log.checkpoint()
@@ -143,6 +149,7 @@ def test_a_cut_is_recorded_even_when_the_recorder_dies(root: Path) -> None:
 def test_a_failed_sync_stops_every_process_and_a_fresh_open_saves_the_leaves(root: Path) -> None:
     clock = StepClock(START + timedelta(seconds=1), step=timedelta(seconds=1))
     first, second = (posix_log.open_log(root, clock=clock) for _ in range(2))
+    first.append(event(3))
     first.append(event(4), durable=False)
     marks = Marks(root / "log/.state/marks")
     assert marks.synced == 4
@@ -168,6 +175,7 @@ def test_a_journal_taken_away_is_noticed(root: Path, way: str) -> None:
     log = posix_log.open_log(root, clock=StepClock(START))
     data = journal(root).read_bytes()
     journal(root).unlink()
+    (root / "log/.state/spare/journal.0").unlink()
     if way == "replaced":
         journal(root).write_bytes(data)
     with pytest.raises(LogUnavailableError, match=r"gone|another file"):

@@ -2,7 +2,6 @@
 
 import os
 import resource
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -89,27 +88,6 @@ def test_while_a_segment_is_poisoned_nobody_writes(actors: Actors, prepared: dic
         with pytest.raises(LogUnavailableError, match="sync failed"):
             other.append(event(500))
     assert list(hold(root, [], "opened anew")) == []
-
-
-def _gone(root: Path) -> None:
-    (root / "log/.state/journal.0").unlink()
-
-
-def _replaced(root: Path) -> None:
-    journal = root / "log/.state/journal.0"
-    shutil.copy(journal, root / "copy")
-    (root / "copy").rename(journal)
-
-
-@pytest.mark.parametrize("harm", [_gone, _replaced])
-def test_no_receipt_is_given_for_a_file_that_nobody_will_find(
-    actors: Actors, prepared: dict[str, Path], harm: Callable[[Path], None]
-) -> None:
-    root = actors.place(prepared["append"])
-    log = posix_log.open_log(root)
-    harm(root)
-    with pytest.raises(LogUnavailableError):
-        log.append(event(500))
 
 
 @pytest.mark.parametrize("part", ["tile/entries/000.p", "tile/0/000.p", "history", ".", ".state/tmp"])

@@ -112,7 +112,7 @@ class Frames:
 
     def _descriptor(self, segment: int) -> int:
         if segment not in self._open:
-            path = self._state / f"journal.{segment}"
+            path = dict(segments(self._state)).get(segment, self._state / f"journal.{segment}")
             try:
                 descriptor = os.open(path, _READ)
             except OSError as error:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from itmp.adapters.posix_log import durable, frames
+from itmp.adapters.posix_log import durable, frames, spare
 from itmp.errors import EvidenceInvalidError
 
 STATE: Final = ".state"
@@ -53,7 +53,7 @@ class PosixReader:
         """Return the relative paths of everything below `folder` that is no folder, sorted."""
         top = self._inside(folder)
         try:
-            return sorted(self._walk(top))
+            return sorted(_walk(os.fspath(top), "" if folder in {"", "."} else f"{folder}/"))
         except OSError as error:
             raise EvidenceInvalidError(f"cannot be read: {error.strerror}", where=str(top)) from error
 
@@ -62,22 +62,23 @@ class PosixReader:
         for start, path in segments(self._folder / STATE):
             yield JournalPart(path, path.relative_to(self._folder).as_posix(), start)
 
-    def _walk(self, top: Path) -> Iterator[str]:
-        try:
-            entries = list(os.scandir(top))
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield from self._walk(Path(entry.path))
-            else:
-                yield str(Path(entry.path).relative_to(self._folder))
-
     def _inside(self, path: str) -> Path:
         pure = PurePosixPath(path)
         if pure.is_absolute() or ".." in pure.parts:
             raise EvidenceInvalidError("a path that leaves the log's folder", where=f"{path!r:.120}")
         return self._folder / pure
+
+
+def _walk(top: str, name: str) -> Iterator[str]:
+    try:
+        entries = list(os.scandir(top))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(entry.path, f"{name}{entry.name}/")
+        else:
+            yield name + entry.name
 
 
 class PosixFiles(PosixReader):
@@ -101,15 +102,16 @@ class PosixFiles(PosixReader):
 
 
 def segments(state: Path) -> list[tuple[int, Path]]:
-    """Return (first leaf, path) of each journal segment, oldest first."""
-    with durable.unavailable("read", state):
-        inside = list(state.iterdir()) if state.is_dir() else []
-    found = []
-    for path in inside:
-        if not path.name.startswith(_SEGMENT):
-            continue
-        number = path.name.removeprefix(_SEGMENT)
-        if not number.isdecimal() or str(int(number)) != number:
-            raise EvidenceInvalidError("not the name of a journal segment", where=str(path))
-        found.append((int(number), path))
-    return sorted(found)
+    """Return (first leaf, path) of each journal segment, oldest first; by its spare name where it has no other."""
+    found = {}
+    for folder in (state / spare.FOLDER, state):
+        with durable.unavailable("read", folder):
+            inside = list(folder.iterdir()) if folder.is_dir() else []
+        for path in inside:
+            if not path.name.startswith(_SEGMENT):
+                continue
+            number = path.name.removeprefix(_SEGMENT)
+            if not number.isdecimal() or str(int(number)) != number:
+                raise EvidenceInvalidError("not the name of a journal segment", where=str(path))
+            found[int(number)] = path
+    return sorted(found.items())

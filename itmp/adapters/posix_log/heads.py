@@ -1,9 +1,9 @@
 """The compare-and-swap head record: one row in SQLite, beside the log's folder, never inside it.
 
 Rules kept here: each swap is one immediate transaction with a full sync, folder included; a record that is
-gone is an error, never an empty log; a process is forked only while none of its threads has the record open, for
-SQLite's own locks would stay as they are in the child. Who can write this file and the log together can roll both
-back: kept checkpoints and witnesses find that out.
+gone is given back by its spare name, or is an error, never an empty log; it appears at its place whole; a process is
+forked only while none of its threads has the record open, for SQLite's own locks would stay as they are in the child.
+Who can write this file and the log together can roll both back: kept checkpoints and witnesses find that out.
 """
 
 import os
@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
+from itmp.adapters.posix_log import durable, spare
 from itmp.audit import Head
 from itmp.errors import LogUnavailableError
 
@@ -43,6 +44,24 @@ class SqliteHeads:
             )
             db.execute("COMMIT")
 
+    @property
+    def gone(self) -> bool:
+        """Whether neither of the record's names is there."""
+        return spare.gone(self._path)
+
+    def keep(self) -> None:
+        """Give the record its spare name."""
+        spare.keep(self._path)
+
+    def make_again(self, head: Head) -> None:
+        """Put a new record where there is none; one at a time."""
+        new = self._path.with_name(f".{self._path.name}.new")
+        with durable.unavailable("made again", self._path):
+            new.unlink(missing_ok=True)
+            SqliteHeads(new).create(head)
+            new.rename(self._path)
+            durable.sync_folder(self._path.parent)
+
     def read(self) -> Head:
         """Return the record; `LogUnavailableError` when it is gone or damaged."""
         with self._open("rw") as db:
@@ -65,6 +84,7 @@ class SqliteHeads:
 
     @contextmanager
     def _open(self, mode: str) -> Iterator[sqlite3.Connection]:
+        spare.give_back(self._path)
         try:
             uri = f"{self._path.absolute().as_uri()}?mode={mode}"
             with (

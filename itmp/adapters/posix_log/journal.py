@@ -8,6 +8,8 @@ Rules kept here:
 4. A failed sync poisons the segment for every process: the kernel may have dropped the pages and a second
    sync would lie. Opening the log anew copies what is not known to be durable into a fresh file.
 5. A reserve on disk is kept for one last leaf; without it nobody writes.
+6. Every segment has a spare name, and no leaf counts as durable in a file that neither name means. What the marks tell
+   of must be there when a journal is taken up; what an unlinked one takes is `mending`'s.
 """
 
 import errno
@@ -17,12 +19,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Self
 
-from itmp.adapters.posix_log import durable, frames
+from itmp.adapters.posix_log import durable, frames, spare
 from itmp.adapters.posix_log.cuts import Cuts
 from itmp.adapters.posix_log.durable import unavailable
 from itmp.adapters.posix_log.files import segments
 from itmp.adapters.posix_log.locks import Guard, Lock
 from itmp.adapters.posix_log.marks import Marks, owner_of
+from itmp.adapters.posix_log.mending import Rebuild, mend
 from itmp.adapters.posix_log.reserve import FULL, Reserve, full
 from itmp.adapters.posix_log.segment import Segment
 from itmp.audit import Cut
@@ -36,19 +39,22 @@ _NUMBERS: Final = 3
 class PosixJournal:
     """The journal of one log's folder; see `itmp.audit.Journal`. `signed` returns the newest signed size."""
 
-    def __init__(self, state: Path, *, boot: str, signed: Callable[[], int]) -> None:
+    def __init__(self, state: Path, *, boot: str, signed: Callable[[], int], rebuild: Rebuild) -> None:
         self._state, self._boot, self._signed = state, boot, signed
         self._mine = _identity(state)
         self._mutex = Guard()
         self.cuts, self._reserve = Cuts(state), Reserve(state / "reserve")
         self._segments: list[Segment] = []
-        self._indexed, self._low, self._owner = False, 0, b""
+        self._indexed, self._low, self._owner, self._owed = False, 0, b"", 0
         self._appending, self._syncing = unavailable("appended to", state), unavailable("synced", state)
         self._append_lock, self._sync_lock = Lock(state / "append.lock"), Lock(state / "sync.lock")
         with unavailable("opened", state), self._append_lock, self._sync_lock:
             self._marks = Marks(state / "marks")
+            mended = mend(state, self._marks, boot=boot, signed=signed, rebuild=rebuild, cuts=self.cuts)
             self._load()
-            if self._marks.poisoned:
+            if mended:
+                self._begin_marks()
+            elif self._marks.owned(self._owner) and self._marks.poisoned:
                 self._heal()
 
     @staticmethod
@@ -90,6 +96,7 @@ class PosixJournal:
             except OSError as error:
                 self._marks.poisoned = error.errno or errno.EIO
                 raise
+            segment.check_named()
             self._marks.synced = target
 
     def size(self) -> int:
@@ -141,7 +148,15 @@ class PosixJournal:
                 self._load()
                 return None
             self._indexed, self._low = True, low
+            self._take_up()
             return low
+
+    def proven(self) -> int:
+        """Return how many leaves there are, if a writer of this boot saw just these in this very file; else 0."""
+        with self._append_lock, self._mutex, unavailable("read", self._state):
+            self._follow()
+            self._segments[-1].index()
+            return self.total if self._marks.written == self.total else 0
 
     def complaints(self) -> Sequence[str]:
         """Return what keeps the journal from taking leaves."""
@@ -197,11 +212,30 @@ class PosixJournal:
         ]
 
     def _load(self) -> None:
-        self._segments = [Segment(path, start) for start, path in segments(self._state)]
+        named = [(start, self._state / path.name) for start, path in segments(self._state)]
+        for _, path in named:
+            spare.give_back(path)
+        self._segments = [Segment(path, start) for start, path in named]
         if not self._segments or self._segments[0].start != 0:
             raise LogUnavailableError("the journal is missing", where=str(self._state), do=_REPAIR)
         self._indexed, self._low = False, 0
         self._owner = owner_of(self._boot, self._segments[-1].identity)
+        self._owed = 0 if self._marks.owned(self._owner) else self._marks.told(self._boot)
+
+    def _take_up(self) -> None:
+        """Make the marks this segment's, once all that they told of is there.
+
+        Where less is there than was signed, whoever compares the heads says so: that is a rollback.
+        """
+        if self.total < self._owed:
+            if self.total < self._signed():
+                return
+            raise LogUnavailableError(
+                f"the journal lost leaves {self.total} to {self._owed - 1}, which were written",
+                where=str(self._segments[-1].path),
+                do="Put back the newest copy of it. Only to go on without these leaves for ever: remove .state/marks.",
+            )
+        self._owed = 0
         self._marks.adopt(self._owner)
 
     def _index(self) -> None:
@@ -216,6 +250,7 @@ class PosixJournal:
                     f"the journal lacks leaves before {limit}", where=str(segment.path), do=_REPAIR
                 )
         self._indexed = True
+        self._take_up()
 
     def _follow(self) -> None:
         """Load again when another process moved the journal to a fresh segment."""
@@ -305,14 +340,27 @@ class PosixJournal:
                 "a sync failed and the journal is damaged", where=str(last.path), do=_REPAIR
             )
         keep, total = max(self._marks.synced, last.start), self.total
+        if total < keep:
+            raise LogUnavailableError(
+                f"a sync failed, and the journal lost leaves {total} to {keep - 1}",
+                where=str(last.path),
+                do=_REPAIR,
+            )
         data = b"".join([frames.encode(leaf) for leaf in last.read(keep - last.start, total - last.start)])
         target = self._state / f"journal.{keep}"
+        spare.drop(target)  # the poisoned file's own, if the fresh one takes its name
         durable.place(target, data, temporary=durable.temporary(self._state))
         if durable.read_file(target, len(data)) != data:
             raise LogUnavailableError("the fresh journal does not hold what was written", where=str(target))
+        spare.keep(target)
+        self._marks.written = total  # what a failed sync lost of it was promised to nobody
         self._load()
+        self._begin_marks()
+
+    def _begin_marks(self) -> None:
+        """Say of a segment that was just written, durably, what it holds."""
         self._index()
-        self._marks.written = self._marks.synced = total
+        self._marks.written = self._marks.synced = self.total
 
 
 def _identity(folder: Path) -> tuple[int, int]:

@@ -2,8 +2,9 @@
 
 Rules kept here: the numbers count leaves; they belong to one boot and one journal segment (device, inode,
 first leaf), else they count as zero and everything is synced anew; `poisoned` outlives the process that saw a
-sync fail. Each number is one aligned 8-byte store. They are an optimisation and an alarm, never a proof:
-losing the file costs one sync.
+sync fail. Each number is one aligned 8-byte store. They are an optimisation and an alarm: losing the file costs one
+sync, and what they tell of must be there. One thing they prove: when a writer of this boot saw how many leaves there
+are, and nobody wrote since, there were no more.
 """
 
 import mmap
@@ -13,14 +14,15 @@ from pathlib import Path
 from typing import Final
 
 _FILE: Final = 4096
-_OWNER: Final = struct.Struct("=64sQQQ")
+_BOOT: Final = 64
+_OWNER: Final = struct.Struct(f"={_BOOT}sQQQ")
 _SLOT: Final = 16  # the numbers start at byte 128
 _WRITTEN, _SYNCED, _POISONED, _SETTLED = range(_SLOT, _SLOT + 4)
 
 
 def owner_of(boot: str, segment: tuple[int, int, int]) -> bytes:
     """Return the bytes that name a boot and a segment (device, inode, first leaf)."""
-    return _OWNER.pack(boot.encode()[:64], *segment)
+    return _OWNER.pack(boot.encode()[:_BOOT], *segment)
 
 
 class Marks:
@@ -50,6 +52,25 @@ class Marks:
     def owned(self, owner: bytes) -> bool:
         """Whether the numbers are the owner's."""
         return self._map[: _OWNER.size] == owner
+
+    def told(self, boot: str) -> int:
+        """How many leaves must be there, in whatever file: in this boot those written, in any those synced.
+
+        A page that names no boot is damage and tells of nothing.
+        """
+        named = self._map[:_BOOT].rstrip(b"\0")
+        return max(self.synced, self.written_in(boot)) if named.isascii() and named else 0
+
+    def written_in(self, boot: str) -> int:
+        """Leaves whose frames a writer of this boot saw whole or wrote; 0 when there was none."""
+        return self.written if self._is_of(boot) else 0
+
+    def start_in(self, boot: str) -> int:
+        """The first leaf of the segment that the numbers are of, if they are of this boot."""
+        return int(_OWNER.unpack(self._map[: _OWNER.size])[3]) if self._is_of(boot) else 0
+
+    def _is_of(self, boot: str) -> bool:
+        return self._map[: _OWNER.size].startswith(boot.encode()[:_BOOT].ljust(_BOOT, b"\0"))
 
     def linked(self) -> bool:
         """Whether other processes still find this file."""

@@ -2,8 +2,9 @@
 
 Rules kept here: the key is a file of its own (0600, beside the log, never inside it), refused when others can
 read it; a log appears at its place only when it is complete; opening never makes anything up for a part that
-is missing. A creator may die at any moment: before the log is at its place, the next one takes back what the
-dead one had put there and begins anew; after that, the next opening makes the log's name durable.
+is missing (`mending` says what it can give back). A creator may die at any moment: before the log is at its place, the
+next one takes back what the dead one had put there and begins anew; after that, the next opening makes the log's name
+durable.
 """
 
 import shutil
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from itmp.adapters.clock import SystemClock, new_id
-from itmp.adapters.posix_log import durable
+from itmp.adapters.posix_log import durable, mending
 from itmp.adapters.posix_log.files import STATE, PosixFiles
 from itmp.adapters.posix_log.heads import SqliteHeads
 from itmp.adapters.posix_log.journal import PosixJournal
@@ -38,7 +39,13 @@ class PosixStore:
         self.files = PosixFiles(root / LOG, state=self._state, top=root / LOG)
         self.snapshots = PosixFiles(root / SNAPSHOT, state=self._state, top=root)
         self.heads = SqliteHeads(root / HEAD)
-        self.journal = PosixJournal(self._state, boot=boot, signed=lambda: self.heads.read().size)
+        self.journal = PosixJournal(
+            self._state, boot=boot, signed=lambda: self.heads.read().size, rebuild=self._rebuild
+        )
+        if self.heads.gone:
+            with locked_folder(root):
+                mending.remake_record(self.heads, self.files, self.journal.proven())
+        self.heads.keep()
 
     @contextmanager
     def publishing(self) -> Iterator[None]:
@@ -59,6 +66,10 @@ class PosixStore:
     def close(self) -> None:
         """Close all files."""
         self.journal.close()
+
+    def _rebuild(self, segment: Path, start: int, end: int) -> None:
+        temporary = durable.temporary(self._state)
+        mending.rebuild(self.files, self.heads.read(), segment, start, end, temporary=temporary)
 
 
 def create(

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from itmp.adapters.posix_log import durable, frames
+from itmp.adapters.posix_log.bundles import bundled
 from itmp.adapters.posix_log.files import STATE, JournalPart, PosixReader
 from itmp.adapters.posix_log.heads import SqliteHeads
 from itmp.adapters.posix_log.journal import PosixJournal
 from itmp.adapters.posix_log.reading import HEAD, LOG, RETIRED
-from itmp.audit import Head, LogReader, SignedCheckpoint
+from itmp.audit import Head, SignedCheckpoint
 from itmp.audit.blobs import MAX_BLOB
 from itmp.audit.checkpoint import MAX_NOTE
-from itmp.audit.tiles import ENTRIES, MAX_BUNDLE, WIDTH, Tile, decode_bundle, tiles_of
 from itmp.errors import EvidenceInvalidError, InvalidInputError
 from itmp.evidence import archive
 from itmp.signing import NoteVerifier
@@ -109,7 +109,7 @@ def unpack(packed: PackedReader, root: Path) -> None:
         own = packed.get(f"history/{head.size}.note", MAX_NOTE) or note
         SqliteHeads(staging / HEAD).create(Head(origin=head.origin, size=head.size, root=head.root, note=own))
         with (log / STATE / "journal.0").open("wb") as file:
-            for leaf in leaves(packed, head.size):
+            for leaf in bundled(packed, head.size):
                 file.write(frames.encode(leaf))
             file.flush()
             durable.sync_file(file.fileno())
@@ -122,17 +122,3 @@ def unpack(packed: PackedReader, root: Path) -> None:
 def _place(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
-
-
-def leaves(packed: LogReader, size: int) -> Iterator[bytes]:
-    """Yield the bytes of the first `size` leaves; whether they are those of a signed head is the caller's question."""
-    for tile in tiles_of(size):
-        if tile.level != ENTRIES:
-            return
-        for width in (tile.width, WIDTH):
-            data = packed.get(Tile(level=ENTRIES, n=tile.n, width=width).path, MAX_BUNDLE)
-            if data is not None:
-                yield from decode_bundle(data, width, where=tile.path)[: tile.width]
-                break
-        else:
-            raise EvidenceInvalidError("entries are missing", where=tile.path)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from itmp.adapters.posix_log import durable
+from itmp.adapters.posix_log import durable, spare
 from itmp.adapters.posix_log.locks import locked
 from itmp.adapters.posix_log.reading import HEAD, KEY, LOG, PUBLISHING, RETIRED, SNAPSHOT
 from itmp.errors import InvalidInputError, LogUnavailableError
@@ -82,6 +82,7 @@ def _retire(state: Path, folder: Path) -> None:
         return
     for path in state.glob(f"{_INDEX}*"):
         path.unlink(missing_ok=True)
+    spare.drop(state / HEAD)  # it would be taken for the new log's
     with locked(state / PUBLISHING):  # whoever places files in the log finds it where it was, or another
         for part in (SNAPSHOT, HEAD, LOG):
             if (state / part).exists() and not (folder / part).exists():

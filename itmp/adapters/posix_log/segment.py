@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from itmp.adapters.posix_log import durable, frames
+from itmp.adapters.posix_log import durable, frames, spare
 from itmp.errors import LogUnavailableError
 
 _CHUNK: Final = 4 * 1024 * 1024
@@ -146,14 +146,27 @@ class Segment:
         return self.index()
 
     def check_linked(self) -> None:
-        """Raise unless the open file is still the one its name means."""
+        """Raise unless the open file is the one its name means; a name that was taken is given back first."""
         try:
             named = os.stat(self._name, follow_symlinks=False)  # noqa: PTH116 - once per turn, and twice as fast
+        except FileNotFoundError:
+            spare.give_back(self.path)
+            self.check_named()
+            return
         except OSError as error:
             raise LogUnavailableError(
-                f"the journal is gone: {error.strerror}", where=str(self.path), do=_REPAIR
+                f"the journal cannot be found: {error.strerror}", where=str(self.path), do=_REPAIR
             ) from error
         if (named.st_dev, named.st_ino) != self.identity[:2]:
             raise LogUnavailableError(
                 "the journal was replaced by another file", where=str(self.path), do=_REPAIR
+            )
+
+    def check_named(self) -> None:
+        """Raise unless one of its two names means the open file: what only we can read is lost when we end."""
+        if not spare.is_file(self.path, self.identity[:2]):
+            raise LogUnavailableError(
+                "the journal is gone: nobody will find what was written",
+                where=str(self.path),
+                do="Open the log anew; it says what is missing.",
             )

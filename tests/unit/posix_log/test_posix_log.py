@@ -33,7 +33,7 @@ def event(**fields: object) -> Event:
 
 def test_a_new_log_has_its_parts_in_their_places(tmp_path: Path) -> None:
     log = create(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["head.sqlite", "keys", "log"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["head.sqlite", "keys", "log", "spare"]
     assert stat.S_IMODE((tmp_path / "keys/log.key").stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "keys").stat().st_mode) == 0o700
     assert KEY.to_text() not in "".join(
@@ -137,8 +137,10 @@ def test_missing_parts_are_named(tmp_path: Path) -> None:
         posix_log.open_reader(tmp_path / "log")
     create(tmp_path)
     for part in ("keys/log.key", "head.sqlite", "log/.state/journal.0"):
+        for path in ("spare/head.sqlite", "log/.state/spare/journal.0", "log/.state/marks"):
+            (tmp_path / path).unlink(missing_ok=True)
         (tmp_path / part).rename(tmp_path / "aside")
-        with pytest.raises(LogUnavailableError):
+        with pytest.raises(LogUnavailableError, match=part.rpartition("/")[2]):
             posix_log.open_log(tmp_path)
         (tmp_path / "aside").rename(tmp_path / part)
     (tmp_path / "keys/log.key").write_text("not a key")

@@ -1,0 +1,32 @@
+"""The raw leaves of a log as its published entry bundles hold them.
+
+Rules kept here: a partial bundle may have given way to the full one; whether the leaves are those of a signed head is
+the caller's question.
+"""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from itmp.audit.tiles import ENTRIES, MAX_BUNDLE, WIDTH, Tile, decode_bundle, tiles_of
+from itmp.errors import EvidenceInvalidError
+
+
+class Bundles(Protocol):
+    """Whatever published files can be read from, by relative path."""
+
+    def get(self, path: str, limit: int) -> bytes | None:
+        """Return the content, None when absent."""
+
+
+def bundled(files: Bundles, size: int) -> Iterator[bytes]:
+    """Yield the bytes of the first `size` leaves; whether they are those of a signed head is the caller's question."""
+    for tile in tiles_of(size):
+        if tile.level != ENTRIES:
+            return
+        for width in (tile.width, WIDTH):
+            data = files.get(Tile(level=ENTRIES, n=tile.n, width=width).path, MAX_BUNDLE)
+            if data is not None:
+                yield from decode_bundle(data, width, where=tile.path)[: tile.width]
+                break
+        else:
+            raise EvidenceInvalidError("entries are missing", where=tile.path)
