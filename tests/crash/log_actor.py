@@ -144,6 +144,14 @@ def poison(actor: Actor) -> None:
     store.close()
 
 
+def lose_record(actor: Actor) -> None:
+    """Leave the log without its head record, in the boot that has written it."""
+    actor.open().append(event(1))
+    actor.log = None
+    for name in ("head.sqlite", "spare/head.sqlite"):
+        (actor.root / name).unlink()
+
+
 SCENARIOS: dict[str, tuple[Callable[[Actor], object] | None, Callable[[Actor], object]]] = {
     "append": (Actor.open, lambda actor: actor.append(900)),
     "batch": (
@@ -170,7 +178,7 @@ SCENARIOS: dict[str, tuple[Callable[[Actor], object] | None, Callable[[Actor], o
     "heal": (poison, lambda actor: (actor.append(900), actor.publish())),
     "named": (None, lambda actor: (actor.append(900), actor.publish())),
     "journal": (None, lambda actor: (actor.append(900), actor.publish())),
-    "record": (None, lambda actor: (actor.append(900), actor.publish())),
+    "record": (lose_record, lambda actor: (actor.append(900), actor.publish())),
     "create": (None, lambda actor: (actor.append(900), actor.publish())),
 }
 """What is done before the child stops itself, and what is done after, call by call under fault."""

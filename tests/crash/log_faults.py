@@ -36,7 +36,7 @@ PATIENCE = 30.0
 DECIDED = 10**5
 NAMES = ("log/.state/journal.0", "head.sqlite")
 SPARES = ("log/.state/spare/journal.0", "spare/head.sqlite")
-GONE = {"named": NAMES, "journal": (NAMES[0], SPARES[0]), "record": (NAMES[1], SPARES[1])}
+GONE = {"named": NAMES, "journal": (NAMES[0], SPARES[0])}
 """What was unlinked before a scenario begins."""
 _CALL = re.compile(r"(\w+)\((.*)", re.DOTALL)
 _NAMES_FILE = re.compile(r'<[^>]+>|"')
@@ -202,6 +202,7 @@ def templates(folder: Path) -> dict[str, Path]:
         "snapshot": made["append"],
         "open": made["append"],
         "heal": made["append"],
+        "record": made["append"],
     }
     made["create"] = folder / "create"
     made["create"].mkdir()

@@ -50,10 +50,10 @@ def _same(spare: Path, path: Path) -> bool:
 
 
 def _marks(path: Path) -> bytes:
-    """Return the numbers, and whether they are those of this boot and of the newest segment."""
+    """Return the numbers, and whether they are those of this boot, and of the newest segment."""
     data, found = path.read_bytes(), segments(path.parent)
-    owners = []
+    owners = [SystemClock().boot().encode()]
     for start, segment in found[-1:]:
         status = segment.stat()
-        owners = [owner_of(SystemClock().boot(), (status.st_dev, status.st_ino, start))]
+        owners += [owner_of(SystemClock().boot(), (status.st_dev, status.st_ino, start))]
     return str([data.startswith(owner) for owner in owners]).encode() + data[_NUMBERS]
