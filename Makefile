@@ -54,7 +54,7 @@ root:
 # Each sample of the ordinary suite that has a whole beside it (all_NAME.py) is left to that.
 CRASHES = $(wildcard tests/crash/all_*.py) $(filter-out $(addprefix tests/crash/test_log_,$(SAMPLES)),$(wildcard tests/crash/test_*.py)) \
   tests/crash/test_log_injected.py::test_the_calls_that_matter_are_among_those_hit
-SAMPLES = injected.py power.py founding.py rotation.py
+SAMPLES = injected.py power.py founding.py rotation.py founded.py
 test-crash: setup ## faults at every system call, full disks, power cuts, killed writers and runs: the log keeps its promises (some minutes)
 	$(BIN)/python -m pytest -n 2 -p no:randomly $(CRASHES)
 

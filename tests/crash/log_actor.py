@@ -18,10 +18,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
+import log_story
+
 from itmp.adapters import posix_log
 from itmp.adapters.clock import SystemClock
 from itmp.adapters.posix_log.opening import PosixStore
-from itmp.audit import Event, Log
+from itmp.audit import Event, Log, Receipt
 from itmp.audit.snapshot import EVERY
 from itmp.errors import Error, NotFoundError
 from itmp.signing import NoteKey
@@ -29,7 +31,8 @@ from itmp.testing.memory_log import counting_ids, genesis
 from itmp.workspace import founding, handing, tooling
 
 ORIGIN = "example.com/ops/2026"
-KEY = NoteKey.generate(ORIGIN, bytes(range(32)))
+SEED = bytes(range(32))
+KEY = NoteKey.generate(ORIGIN, SEED)
 START = datetime(2026, 11, 22, 5, tzinfo=UTC)
 PREPARED, ACTED = 1, 10**6
 """Where the counted times of a prepared log, and of what a child does, begin."""
@@ -77,6 +80,10 @@ def create(root: Path, ticks: "count[int] | None" = None) -> Log:
     return posix_log.create(root, origin=ORIGIN, genesis=first, key=KEY, clock=clock, ids=counting_ids(1))
 
 
+def acknowledgement(receipt: Receipt) -> str:
+    return f"ack {receipt.leaf.event.id} {receipt.index} {receipt.hash}"
+
+
 class Actor:
     """Acts on the log below `root` and says what was promised."""
 
@@ -84,17 +91,17 @@ class Actor:
         self.root = root
         self.log: Log | None = None
         self.every = EVERY
-        self._ticks, self._ids = count(ACTED), counting_ids(2)
+        self.ticks, self._ids = count(ACTED), counting_ids(2)
         self._said = os.open(acknowledgements, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def open(self) -> Log:
         """Open the log; found it where there is none."""
         if self.log is None:
             try:
-                clock = Counted(self._ticks)
+                clock = Counted(self.ticks)
                 self.log = posix_log.open_log(self.root, clock=clock, ids=self._ids, every=self.every)
             except NotFoundError:
-                self.log = create(self.root, self._ticks)
+                self.log = create(self.root, self.ticks)
         return self.log
 
     def often(self) -> None:
@@ -122,9 +129,20 @@ class Actor:
     def append(self, *numbers: int, durable: bool = True) -> None:
         def step(log: Log) -> str:
             receipts = log.extend([event(n) for n in numbers], durable=durable)
-            return "\n".join(f"ack {r.leaf.event.id} {r.index} {r.hash}" for r in receipts) if durable else ""
+            return "\n".join(map(acknowledgement, receipts)) if durable else ""
 
         self.ask(step)
+
+    def write(self, one: Event) -> Receipt:
+        """Append any event; return its receipt."""
+        given: list[Receipt] = []
+
+        def step(log: Log) -> str:
+            given.append(log.append(one))
+            return acknowledgement(given[-1])
+
+        self.ask(step)
+        return given[-1]
 
     def publish(self) -> None:
         def step(log: Log) -> str:
@@ -221,8 +239,10 @@ OTHERS: dict[str, tuple[Callable[[Actor], object] | None, Callable[[Actor], obje
     "found": (None, found),
     "together": (None, found_together),
     "seal": (None, seal),
+    "story": (log_story.begin, log_story.tell),
+    "agent": (Actor.open, lambda actor: (actor.append(900), actor.publish())),
 }
-"""Scenarios after which another log lies there: they have a judge of their own."""
+"""Scenarios with a judge, or a key, of their own."""
 
 
 def act(scenario: str, root: str, acknowledgements: str) -> int:

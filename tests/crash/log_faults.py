@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
+from typing import TypeAlias
 
 from log_actor import CHANGE, KEY, ORIGIN, Counted, create, event
 from log_state import PROMISES, state_of
@@ -67,6 +68,10 @@ class Outcome:
     @property
     def struck(self) -> bool:
         return "(INJECTED)" in self.trace or "killed by SIGKILL" in self.trace
+
+
+Held: TypeAlias = Callable[[Path, list[list[str]], str], Iterator[str]]
+"""Opens a log the normal way and yields each promise that it does not keep."""
 
 
 class Actors:
@@ -230,21 +235,27 @@ def decide(root: Path) -> None:
 
 
 def strike(
-    actors: Actors, scenario: str, template: Path, fault: str, *, share: tuple[int, int] = (1, 0)
+    actors: Actors,
+    scenario: str,
+    template: Path,
+    fault: str,
+    *,
+    share: tuple[int, int] = (1, 0),
+    held: Held | None = None,
 ) -> list[str]:
-    """Strike at each call (of every `share[0]`, the one at `share[1]`) and return what went wrong."""
-    wrong = list(_strike(actors, scenario, template, fault, share))
+    """Strike at each call (of every `share[0]`, the one at `share[1]`), let `held` judge, and return what went wrong."""
+    wrong = list(_strike(actors, scenario, template, fault, share=share, held=held or hold))
     actors.tally["bad"] += len(wrong)
     return wrong
 
 
 def _strike(
-    actors: Actors, scenario: str, template: Path, fault: str, share: tuple[int, int]
+    actors: Actors, scenario: str, template: Path, fault: str, *, share: tuple[int, int], held: Held
 ) -> Iterator[str]:
     root = actors.place(template)
     clean = actors.run(scenario, root)
     assert clean.status == 0, actors.complaint()
-    yield from judge(actors, root, clean.said, "no fault")
+    yield from judge(actors, root, clean.said, "no fault", held)
     found = [point for point in points(clean.trace) if fault == "kill" or point.file]
     assert len(found) > 10
     for point in found[share[1] :: share[0]]:
@@ -258,17 +269,19 @@ def _strike(
             yield f"{where}: did not strike"
         if fault != "kill" and outcome.status != 0:
             yield f"{where}: the child ended with {outcome.status}: {actors.complaint()[-3000:]} {outcome.said}"
-        yield from judge(actors, root, outcome.said, where)
+        yield from judge(actors, root, outcome.said, where, held)
     shutil.rmtree(root)
 
 
-def judge(actors: Actors, root: Path, said: list[list[str]], where: str) -> Iterator[str]:
-    """Let `hold` judge a log, unless it has judged one that is the same to whoever opens it."""
+def judge(
+    actors: Actors, root: Path, said: list[list[str]], where: str, held: Held | None = None
+) -> Iterator[str]:
+    """Let `held` judge a log, unless it has judged one that is the same to whoever opens it."""
     state = state_of(root, said)
     if state not in actors.judged:
         actors.judged.add(state)
         actors.tally["states judged"] += 1
-        yield from hold(root, said, where)
+        yield from (held or hold)(root, said, where)
 
 
 def hold(root: Path, said: list[list[str]], where: str) -> Iterator[str]:
