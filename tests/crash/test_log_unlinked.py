@@ -14,7 +14,7 @@ from log_actor import Counted, create, event
 from log_faults import DECIDED, NAMES, SPARES, Actors, grave, hold
 
 from itmp.adapters import posix_log
-from itmp.adapters.posix_log import periods
+from itmp.adapters.posix_log import periods, spare
 from itmp.adapters.posix_log.heads import SqliteHeads
 from itmp.adapters.posix_log.marks import Marks
 from itmp.audit import Log, snapshot
@@ -145,6 +145,28 @@ def test_no_receipt_is_given_when_the_file_goes_while_it_is_synced(
     assert Marks(root / STATE / "marks").synced == 3
 
 
+def test_a_healed_journal_is_not_held_against_the_file_that_a_sync_spoiled(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(root).append(event(800), durable=False)
+    Marks(root / STATE / "marks").poisoned = 5
+    spoiled = os.open(root / JOURNAL, os.O_WRONLY)
+    keep, identity = spare.keep, os.fstat(spoiled).st_ino
+
+    def die(path: Path) -> None:
+        if path.name == "journal.0" and path.stat().st_ino != identity:
+            raise KeyboardInterrupt  # the fresh file has its name, and no spare one yet
+        keep(path)
+
+    monkeypatch.setattr(spare, "keep", die)
+    with pytest.raises(KeyboardInterrupt):
+        opened(root)
+    monkeypatch.undo()
+    os.pwrite(spoiled, bytes(20), 0)  # what memory forgot is read from the disk
+    os.close(spoiled)
+    assert list(hold(root, [], "killed while it was healed")) == []
+
+
 @pytest.mark.parametrize("newer", [JOURNAL, SPARES[0]])
 def test_of_two_files_under_two_names_the_longer_counts(root: Path, newer: str) -> None:
     older = ({JOURNAL, SPARES[0]} - {newer}).pop()
@@ -156,14 +178,14 @@ def test_of_two_files_under_two_names_the_longer_counts(root: Path, newer: str) 
 
 
 def test_two_files_under_two_names_that_differ_are_refused(root: Path) -> None:
-    spare = root / SPARES[0]
-    data = bytearray(spare.read_bytes())
-    spare.unlink()
+    other = root / SPARES[0]
+    data = bytearray(other.read_bytes())
+    other.unlink()
     data[-2] ^= 1
-    spare.write_bytes(data)
+    other.write_bytes(data)
     refused(root, "two files")
-    assert spare.read_bytes() == data
-    spare.unlink()
+    assert other.read_bytes() == data
+    other.unlink()
     assert list(hold(root, [], "the other one was removed")) == []
 
 
@@ -205,10 +227,12 @@ def test_any_one_file_may_go(actors: Actors, tmp_path: Path) -> None:
     assert wrong == []
 
 
-def test_a_tile_that_goes_under_a_publisher_is_put_again(root: Path) -> None:
-    log = opened(root)
+def test_a_tile_that_goes_under_a_publisher_is_put_again(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    log = create(root)
+    log.extend([event(n) for n in range(1, 300)])
     log.checkpoint()
-    (root / "log/tile/0/000.p/3").unlink()
+    (root / "log/tile/1/000.p/1").unlink()  # the next root needs it, and no new leaf changes it
     said = acknowledged(log, 900)
     log.checkpoint()
     assert list(hold(root, said, "a tile was unlinked")) == []
