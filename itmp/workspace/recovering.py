@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from itmp import canonical
 from itmp.adapters import posix_log, private
 from itmp.adapters.clock import SystemClock
-from itmp.adapters.posix_log import packed
+from itmp.adapters.posix_log import packed, spare
 from itmp.adapters.posix_log.periods import names
 from itmp.audit import Finding, SignedCheckpoint
 from itmp.audit.blobs import MAX_BLOB, blob_path
@@ -281,7 +281,7 @@ def _parts(
     """Yield each part that a run from the copy needs, and what is wrong with it."""
     base = log.parent
     yield "journal", "" if any(True for _ in reader.journal()) else "not in the copy"
-    yield HEAD, "" if (base / HEAD).is_file() else "not beside the copy"
+    yield HEAD, "not beside the copy" if spare.gone(base / HEAD) else ""
     yield "log key", _key_fault(base / "keys" / "log.key", verifier)
     yield from _plans(reader, leaves)
 

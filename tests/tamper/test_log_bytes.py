@@ -264,6 +264,7 @@ def test_a_log_rolled_back_under_a_running_process_takes_no_leaf(tmp_path: Path)
 
 def test_a_missing_head_record_is_not_taken_for_an_empty_one(copy: Path) -> None:
     (copy / "head.sqlite").unlink()
+    (copy / "spare/head.sqlite").unlink()
     with pytest.raises(LogUnavailableError, match="head record"):
         posix_log.open_log(copy)
     assert not (copy / "head.sqlite").exists()

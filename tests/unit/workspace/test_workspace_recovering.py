@@ -236,7 +236,8 @@ def _full(place: workspace.Workspace) -> None:
 
 
 def _forget(place: workspace.Workspace) -> None:
-    (place.state / "head.sqlite").unlink()
+    for path in ("head.sqlite", "spare/head.sqlite", "log/.state/marks"):
+        (place.state / path).unlink()
 
 
 def _older(place: workspace.Workspace) -> None:

@@ -211,7 +211,8 @@ def test_a_period_that_does_not_open_hides_no_redaction(place: workspace.Workspa
     after.log.append(Event(id=new_id(), type="redaction.done", actor=dict(EXECUTOR), data=data))
     report = workspace.audit_verify(again(place))
     assert [one.name for one in report.findings if one.grave] == ["redaction-unfounded"]
-    (place.state / "periods/2026/head.sqlite").unlink()
+    for path in ("head.sqlite", "spare/head.sqlite", "log/.state/marks"):
+        (place.state / "periods/2026" / path).unlink()
     report = workspace.audit_verify(again(place))
     assert [one.name for one in report.findings if one.grave] == ["redaction-unjudged"]
     assert report.exit_code == 40
