@@ -42,7 +42,8 @@ def _checkpoint(place: Place) -> None:
 def _lost(place: Place) -> None:
     for path in (place.root / ".itmp/log/tile/entries").rglob("*.p/*"):
         path.unlink()
-    journal(place).unlink()
+    for path in (place.root / ".itmp/log/.state").rglob("journal.*"):
+        path.unlink()
 
 
 def _cut(place: Place) -> None:

@@ -141,15 +141,15 @@ def test_every_missing_file_is_found_unless_content_may_be_redacted(broad: Path)
 
 
 def edit(root: Path, change: Callable[[list[bytes]], list[bytes]]) -> None:
-    """Let `change` rewrite the leaves of the second bundle and of the journal alike."""
+    """Let `change` rewrite the leaves of the second bundle and of the journal, by both its names."""
     bundle = root / "log/tile/entries/001"
     before = decode_bundle(bundle.read_bytes(), 256)
     after = change(list(before))
     bundle.write_bytes(encode_bundle(after))
-    journal = root / "log/.state/journal.0"
     old, new = (b"".join(map(frames.encode, leaves)) for leaves in (before, after))
-    assert journal.read_bytes().count(old) == 1
-    journal.write_bytes(journal.read_bytes().replace(old, new))
+    for journal in (root / "log/.state/journal.0", root / "log/.state/spare/journal.0"):
+        assert journal.read_bytes().count(old) == 1
+        journal.write_bytes(journal.read_bytes().replace(old, new))
 
 
 def altered(leaf: bytes) -> bytes:
@@ -246,6 +246,7 @@ def test_an_older_backup_put_back_is_refused_with_the_fork_code(tmp_path: Path, 
         journal = tmp_path / "backup/.state/journal.0"
         shutil.copy(root / "log/.state/journal.0", journal)
         os.truncate(journal, frames.scan(journal.read_bytes()).ends[3])
+        (tmp_path / "backup/.state/spare/journal.0").unlink()
     shutil.rmtree(root / "log")
     shutil.move(tmp_path / "backup", root / "log")
     with pytest.raises(ForkError) as caught:

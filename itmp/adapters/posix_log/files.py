@@ -58,9 +58,10 @@ class PosixReader:
             raise EvidenceInvalidError(f"cannot be read: {error.strerror}", where=str(top)) from error
 
     def journal(self) -> Iterator[JournalPart]:
-        """Yield each journal segment, oldest first."""
+        """Yield each journal segment, oldest first; where its spare name means another file, as in a copy, that too."""
         for start, path in segments(self._folder / STATE):
-            yield JournalPart(path, path.relative_to(self._folder).as_posix(), start)
+            for one in (path, *spare.other(path)):
+                yield JournalPart(one, one.relative_to(self._folder).as_posix(), start)
 
     def _inside(self, path: str) -> Path:
         pure = PurePosixPath(path)

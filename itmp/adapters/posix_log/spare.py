@@ -34,6 +34,12 @@ def gone(path: Path) -> bool:
         return not any(_lies(one) for one in (path, spare_of(path)))
 
 
+def other(path: Path) -> tuple[Path, ...]:
+    """Return the spare name, where it means another file."""
+    spare, mine = spare_of(path), _identity(path)
+    return (spare,) if _lies(spare) and (mine is None or _identity(spare) != mine) else ()
+
+
 def keep(path: Path) -> None:
     """Let the spare name mean this file, whatever it meant before; best effort."""
     spare, mine = spare_of(path), _identity(path)
@@ -95,7 +101,7 @@ def _link(source: Path, target: Path) -> None:
 def _lies(path: Path) -> bool:
     try:
         path.lstat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     return True
 
