@@ -37,7 +37,8 @@ def gone(path: Path) -> bool:
 def other(path: Path) -> tuple[Path, ...]:
     """Return the spare name, where it means another file."""
     spare, mine = spare_of(path), _identity(path)
-    return (spare,) if _lies(spare) and (mine is None or _identity(spare) != mine) else ()
+    with durable.unavailable("looked for", spare):
+        return (spare,) if _lies(spare) and (mine is None or _identity(spare) != mine) else ()
 
 
 def keep(path: Path) -> None:
