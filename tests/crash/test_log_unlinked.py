@@ -17,6 +17,7 @@ from itmp.adapters import posix_log
 from itmp.adapters.posix_log import periods, spare
 from itmp.adapters.posix_log.heads import SqliteHeads
 from itmp.adapters.posix_log.marks import Marks
+from itmp.adapters.posix_log.opening import PosixStore
 from itmp.audit import Log, snapshot
 from itmp.errors import ForkError, LogUnavailableError
 
@@ -372,6 +373,20 @@ def test_a_journal_that_ends_before_the_head_is_a_rollback(root: Path) -> None:
         shutil.copy(root / "copy", root / JOURNAL)
         with pytest.raises(ForkError):
             opened(root, boot)
+
+
+def test_nothing_is_written_to_a_journal_that_ends_before_the_head(root: Path) -> None:
+    shutil.copy(root / JOURNAL, root / "copy")
+    log = opened(root)
+    acknowledged(log, 900)
+    log.checkpoint()
+    lose(root)
+    (root / "copy").rename(root / JOURNAL)
+    store = PosixStore(root, boot=Counted(count()).boot())
+    with pytest.raises(LogUnavailableError, match="before the newest head"), store.journal.exclusive():
+        pass
+    with pytest.raises(LogUnavailableError, match="before the newest head"):
+        store.journal.sync(3)
 
 
 # Both names of the head record.

@@ -270,6 +270,12 @@ class PosixJournal:
         self._index()
 
     def _refuse_poisoned(self) -> None:
+        if not self._marks.owned(self._owner):
+            raise LogUnavailableError(
+                f"the journal ends at leaf {self.total}, before the newest head",
+                where=str(self._segments[-1].path),
+                do=_REPAIR,
+            )
         if self._marks.poisoned:
             raise LogUnavailableError(
                 f"an earlier sync failed: {os.strerror(self._marks.poisoned)}",
