@@ -194,9 +194,9 @@ SCENARIOS: dict[str, tuple[Callable[[Actor], object] | None, Callable[[Actor], o
     "sign": (Actor.open, lambda actor: actor.publish()),
     "torn": (None, lambda actor: (actor.append(900), actor.publish())),
     "heal": (poison, lambda actor: (actor.append(900), actor.publish())),
-    "named": (None, lambda actor: (actor.append(900), actor.publish())),
-    "journal": (None, lambda actor: (actor.append(900), actor.publish())),
-    "record": (lose_record, lambda actor: (actor.append(900), actor.publish())),
+    "named": (None, lambda actor: actor.append(900)),
+    "journal": (None, lambda actor: actor.append(900)),
+    "record": (lose_record, lambda actor: actor.append(900)),
     "create": (None, lambda actor: (actor.append(900), actor.publish())),
 }
 """What is done before the child stops itself, and what is done after, call by call under fault."""

@@ -205,7 +205,6 @@ def templates(folder: Path) -> dict[str, Path]:
         "batch": made["append"],
         "ride": made["append"],
         "snapshot": made["append"],
-        "open": made["append"],
         "heal": made["append"],
         "record": made["append"],
     }
@@ -217,6 +216,9 @@ def templates(folder: Path) -> dict[str, Path]:
         made[name] = copied(made["append"], folder / name)
         for path in gone:
             (made[name] / path).unlink()
+    made["open"] = copied(made["append"], folder / "open")
+    for name in SPARES:  # a log of an earlier version
+        shutil.rmtree((made["open"] / name).parent)
     decide(made["sign"])
     with (made["torn"] / "log/.state/journal.0").open("ab") as journal:
         journal.write(b"\x00\x00\x01\x00abcd{torn")
