@@ -1,5 +1,6 @@
 """The command line starts fast: help loads none of the heavy packages, a short command only the rooms it enters."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,8 +36,9 @@ def loaded(arguments: list[str], folder: Path) -> set[str]:
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "print('\\nLOADED', *sorted(sys.modules))\n"
     )
+    environ = {**os.environ, "PYTHONPATH": str(folder)}
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], cwd=folder, env=environ, capture_output=True, text=True, check=True
     )
     return set(done.stdout.rsplit("LOADED", 1)[1].split())
 
@@ -64,3 +66,15 @@ def test_a_decision_and_a_look_load_only_the_rooms_that_they_enter(tmp_path: Pat
         modules = loaded(words.split(), tmp_path)
         assert f"itmp.workspace.{module}" in modules, words
         assert not ELSEWHERE & modules, words
+    assert not {"ssl", "http.client"} & loaded(["audit", "verify"], tmp_path), "nothing is posted"
+
+
+def test_no_package_plugs_itself_into_the_reading_of_policies_and_documents(tmp_path: Path) -> None:
+    (tmp_path / "guest.py").write_text("plugin = None\n")
+    told = tmp_path / "guest-1.dist-info"
+    told.mkdir()
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: guest\nVersion: 1\n")
+    (told / "entry_points.txt").write_text("[pydantic]\nguest = guest:plugin\n")
+    modules = loaded(["schema", "runbook"], tmp_path)
+    assert "itmp.documents.model" in modules
+    assert "guest" not in modules

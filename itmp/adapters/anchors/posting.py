@@ -1,6 +1,5 @@
 """One HTTP POST, bounded: no redirect, no proxy, a short wait, a small answer."""
 
-import http.client
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -26,6 +25,8 @@ def check_url(url: str, where: str) -> str:
 
 def post(url: str, body: bytes, *, type: str) -> tuple[int, bytes]:  # noqa: A002 - HTTP's own word
     """Post `body`; return status and answer. `AnchorError` when nobody answers in time or too much comes back."""
+    import http.client  # noqa: PLC0415 - it brings TLS along, and few logs post: a check of a log starts without
+
     parts = urlsplit(url)
     opened = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = opened(parts.hostname or "", parts.port, timeout=SECONDS)

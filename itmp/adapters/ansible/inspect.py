@@ -10,6 +10,7 @@ on stdout.
 """
 
 import functools
+import gc
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+_GARBAGE: Final = 50_000  # as in `start`
 _SSH_PORT: Final = 22
 _ARGUMENTS: Final = ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args")
 _CHECKING: Final = ("ansible_host_key_checking", "ansible_ssh_host_key_checking")
@@ -34,6 +36,7 @@ _NAMED: Final = re.compile(
 
 def main() -> int:
     """Answer one request."""
+    gc.set_threshold(_GARBAGE)
     answer_to = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     request = json.load(sys.stdin)
