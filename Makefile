@@ -17,6 +17,7 @@ help: ## list the targets
 setup: .venv/.done ## a .venv with everything, system packages where allowed, the Pulumi engine
 	bash scripts/system-packages.sh
 	$(BIN)/python -m compileall -q itmp # else each command compiles anew where PYTHONDONTWRITEBYTECODE is set
+	$(BIN)/python -m itmp.adapters.ansible._sooner
 	-[ "$$(id -u)" != 0 ] || $(BIN)/itmp audit separate
 	$(BIN)/itmp engine install
 	$(BIN)/itmp lab prepare

@@ -61,7 +61,16 @@ def take(
     places = {name: str(root / name) for name in files_of(inventories)}
     sources = [part for name in inventories for part in ("-i", places.get(name, name))]
     done = supervisor.run(
-        [sys.executable, "-P", "-m", "ansible", "inventory", *sources, "--list", "--export"],
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "itmp.adapters.ansible.plain",
+            "inventory",
+            *sources,
+            "--list",
+            "--export",
+        ],
         token=token,
         environment={**environment, "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "True"},
         folder=root,

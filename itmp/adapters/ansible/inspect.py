@@ -10,7 +10,6 @@ on stdout.
 """
 
 import functools
-import gc
 import json
 import os
 import re
@@ -19,7 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-_GARBAGE: Final = 50_000  # as in `start`
+from itmp.adapters.ansible import _sooner
+
 _SSH_PORT: Final = 22
 _ARGUMENTS: Final = ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args")
 _CHECKING: Final = ("ansible_host_key_checking", "ansible_ssh_host_key_checking")
@@ -36,7 +36,6 @@ _NAMED: Final = re.compile(
 
 def main() -> int:
     """Answer one request."""
-    gc.set_threshold(_GARBAGE)
     answer_to = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     request = json.load(sys.stdin)
@@ -49,6 +48,7 @@ def main() -> int:
 
 def _prepare() -> None:
     """Start Ansible's plugin loading, with lookups switched off: parsing must not execute anything."""
+    _sooner.start_sooner()
     from ansible import context  # noqa: PLC0415 -- Ansible is imported in this process's main only
     from ansible.errors import AnsibleError  # noqa: PLC0415 -- as above
     from ansible.plugins import loader  # noqa: PLC0415 -- as above

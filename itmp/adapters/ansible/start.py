@@ -13,19 +13,16 @@ A slice may have localhost as its one host although no inventory names it, as pl
 such a limit for one that leaves no host, and its plays do not.
 """
 
-import gc
 import hashlib
 import os
 from collections.abc import Callable
 from typing import Any, Final
 
 from itmp.adapters.actions import ActionClient, ActionRefusedError
-from itmp.adapters.ansible import _preview
+from itmp.adapters.ansible import _preview, _sooner
 from itmp.adapters.ansible._plaintext import secrets_in
 
 ROLE: Final = "decrypted values"
-_GARBAGE: Final = 50_000
-"""Objects between two searches for cycles; at Python's 700, a tenth of Ansible's start is spent in searching."""
 REMOTE_FOLDERS: Final = "ITMP_REMOTE_FOLDERS"
 """Environment: the run's mark in the names of temporary folders on targets."""
 
@@ -101,7 +98,7 @@ def mark_remote_folders(mark: str) -> None:
 
 def main() -> None:
     """Run the Ansible program that the arguments name."""
-    gc.set_threshold(_GARBAGE)
+    _sooner.start_sooner()
     watch_decryption(Teller().tell)
     _preview.hold_if_asked()
     allow_localhost_alone()
