@@ -87,7 +87,7 @@ def test_what_a_plan_needs_and_does_not_find_is_named(
 
 
 def test_a_host_that_does_not_answer_is_accounted_and_taken_up_later(place: Place) -> None:
-    change = place.ready(rolling("one", max_failures=1))
+    change = place.ready(rolling("one", batches=(2, 1), max_failures=1))
     place.fleet.stop_host("web2")
     try:
         result = place.run(change, expect=13)
@@ -107,7 +107,7 @@ def test_a_wrong_host_key_is_never_accepted_and_shown_by_a_scan(place: Place) ->
     lines = [host.known_hosts for host in place.fleet.hosts if host.name not in {"web1", "web2"}]
     wrong = place.fleet.host("web1").known_hosts.split()[0] + " " + place.fleet.host("lb1").key + "\n"
     pinned.write_text("".join([*lines, wrong]))
-    change = place.ready(rolling("one", max_failures=2))
+    change = place.ready(rolling("one", batches=(2, 1), max_failures=2))
     result = place.run(change, expect=13)
     assert result["hosts"] == {"web1": "unreachable", "web2": "unreachable", "web3": "changed"}
     assert place.journal("web1") == place.journal("web2") == []

@@ -12,7 +12,7 @@ from itmp.plan import Plan, from_tar, to_tar
 
 pytestmark = pytest.mark.fleet
 
-ROLL = rolling("one")
+ROLL = rolling("one", batches=(3,))
 BOB = "bob@example.com"
 
 

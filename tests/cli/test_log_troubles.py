@@ -87,7 +87,7 @@ def test_an_older_copy_of_the_log_is_a_rollback(place: Place) -> None:
 
 
 def test_when_the_disk_is_full_before_the_start_nothing_runs(place: Place) -> None:
-    change = place.ready(rolling("one"))
+    change = place.ready(rolling("one", batches=(3,)))
     size = journal(place).stat().st_size
 
     def full() -> None:

@@ -44,7 +44,7 @@ def judged(place: Place, change: str, *, closed: bool = True) -> Report:
 
 
 def test_a_change_that_went_well(place: Place) -> None:
-    change = place.ready(rolling("one", "two"))
+    change = place.ready(rolling("one", "two", batches=(1, 2)))
     place.run(change)
     place.itmp("change", "close", change, "--reason", "done", "--key", "alice", expect=0)
     told = judged(place, change).told
@@ -54,7 +54,7 @@ def test_a_change_that_went_well(place: Place) -> None:
 
 
 def test_a_change_that_failed_was_resumed_and_closed(place: Place) -> None:
-    change = place.ready(rolling("one", "two"))
+    change = place.ready(rolling("one", "two", batches=(1, 2)))
     place.fail("web2", "one")
     place.run(change, expect=13)
     judged(place, change, closed=False)
