@@ -8,6 +8,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 from places import hosts, place  # noqa: F401 - pytest finds fixtures by name in this module
 
+LONGEST = (
+    "test_docs_commands.py", "test_story_patch.py", "test_story_examples.py", "test_story_mixed.py", "test_story_records.py",
+    "test_pulumi_cli.py",
+)  # fmt: skip
+"""Files with tests of a minute and more: begun first, else one of them may run on alone when all others have ended."""
+
 # Nothing here is timed: a busy machine is no failure.
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # A build says the same each time; what is not known yet is looked for here, and by `make fuzz`.
@@ -27,6 +33,12 @@ def _state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             del os.environ[name]
         else:
             os.environ[name] = value
+
+
+@pytest.hookimpl(trylast=True)  # after the order was shuffled
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
