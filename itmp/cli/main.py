@@ -76,7 +76,7 @@ def narrowed(whole: typer.Typer, words: Sequence[str]) -> typer.Typer:
 
 
 _GARBAGE: Final = 50_000
-"""Objects between two searches for cycles. At Python's 700 a command that only loads its rooms searches 300 times."""
+"""Objects between two searches for cycles. At Python's 700 a command that only loads its rooms searches 100 times."""
 
 
 def _start_light() -> None:
