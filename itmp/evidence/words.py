@@ -4,8 +4,7 @@ Rules kept here: a question is settled only by a statement that counts (signed, 
 of the right type, the first one, before the event that names it); a wait ends no earlier than its first intent said,
 and every later attempt says the same, unless what precedes it in its batch was begun again; a question between batches
 is asked again where the run is taken up inside a batch that it lets begin, or comes to one after anything in its batch
-or an earlier one was begun again; one outside every block is asked again, where its plan says so, before anything after
-it begins once anything before it was begun again; a slice is passed over only where its guard does not hold or a
+or an earlier one was begun again; a slice is passed over only where its guard does not hold or a
 failure leads past it, and is carried out only where neither is so; nothing but `always` steps begins before the
 questions and waits that stand before it are settled, or once a no that counts is in the log that ends the run or the
 block. A slice that has begun goes on whatever its guard says by then.
@@ -29,7 +28,6 @@ from itmp.plan import (
     Part,
     RollingStep,
     WaitStep,
-    acts,
     all_steps,
     answer_value,
     forbidden,
@@ -37,7 +35,6 @@ from itmp.plan import (
     known_from,
     led,
     questions,
-    rested_on,
     slice_key,
     slices,
 )
@@ -130,8 +127,8 @@ def _order_problem(manifest: Manifest, run: RunRecord, key: str, *, permit: str)
 def _lets(block: RollingStep | None, word: Part, part: Part) -> bool:
     """Whether `part`, which stands after `word`, acts where a yes to it lets something begin."""
     step = word.step
-    if block is None:
-        return isinstance(step, AskStep) and acts(part.step)
+    if block is None:  # the run asks again only where anything is left to do by then, which no leaf tells
+        return False
     if not isinstance(step, AskStep) or not isinstance(part.step, HostStep):
         return False
     return part.batch in led(block, step, word.batch)
@@ -152,12 +149,11 @@ def _overtaken(manifest: Manifest, run: RunRecord, word: Part, last: SliceRecord
     """Whether something was begun after the word's `last` slice that makes it due again.
 
     A question: anything in its batch or an earlier one or, before the present `permit`, what opens one of those that it
-    lets begin; outside every block anything before it. A wait that was over: what opens its batch before it.
+    lets begin. A wait that was over: what opens its batch before it.
     """
     block, parts = _blocks(manifest).get(word.step.id), slices(manifest)
     if block is None:
-        resting = {slice_key(part) for part in rested_on(manifest, word)}
-        return any(_began_after(one, last, resting) for one in run.slices)
+        return False
     ids = {one.id for one in block.steps}
     own = [part for part in parts if part.step.id in ids and isinstance(part.step, HostStep)]
     opens = [part for part in own if isinstance(part.step, AnsibleStep) and not part.step.always]

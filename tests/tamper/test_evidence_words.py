@@ -391,25 +391,16 @@ def tried_again(*, anew: bool) -> Told:
     return told
 
 
-@pytest.mark.parametrize(
-    ("anew", "again", "holds"), [(True, True, True), (True, False, False), (False, False, True)]
-)
-def test_a_question_outside_a_block_is_asked_again_where_the_plan_says_so(
-    anew: bool,  # noqa: FBT001 -- a case
-    again: object,
-    holds: object,
-) -> None:
+@pytest.mark.parametrize(("anew", "again"), [(True, True), (True, False), (False, False)])
+def test_a_question_outside_a_block_may_be_asked_again(anew: bool, again: object) -> None:  # noqa: FBT001 -- a case
+    """Whether it had to be no leaf tells: nothing may have been left to do when what stands before it began again."""
     told = tried_again(anew=anew)
     if again:
         intent = told.begin("confirm")
         told.settle(intent, told.says().hash)
     told.work("rest")
     report = told.judge()
-    if holds:
-        assert report.exit_code == 0, report
-    else:
-        assert report.broken
-        assert (report.broken.n, "asked again" in report.broken.why) == (20, True)
+    assert report.exit_code == 0, report
 
 
 def test_the_yes_from_before_answers_no_question_that_is_asked_again() -> None:
