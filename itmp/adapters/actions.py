@@ -300,7 +300,10 @@ class ActionServer:
         try:
             chunk = connection.recv(_CHUNK)
             for line in peer.feed(chunk):
-                connection.sendall(_line(self._answer(peer, json.loads(line.decode()))))
+                answer = _line(self._answer(peer, json.loads(line.decode())))
+                # Whoever is gone may have told more than this.
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    connection.sendall(answer)
         except OSError:
             chunk = b""
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -79,7 +79,10 @@ class PrivateStore:
     def previews(self) -> Iterator[Kept]:
         """Yield the file of every preview; nothing but its event speaks of it, so that none is missed."""
         for path in sorted(self._folder.glob(f"{PREVIEW}*")):
-            at = path.stat(follow_symlinks=False).st_mtime
+            try:
+                at = path.stat(follow_symlinks=False).st_mtime
+            except FileNotFoundError:  # dropped meanwhile
+                continue
             shard = time.strftime(_SHARD, time.gmtime(at))
             yield Kept(path=path, shard=shard, commitment=None, age=time.time() - at)
 

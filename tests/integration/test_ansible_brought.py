@@ -129,6 +129,14 @@ def test_what_no_parser_of_ansible_looks_for_is_refused_too(root: Path) -> None:
     assert len(gather(root, *books).plays) == len(books)
 
 
+def test_text_for_another_tool_needs_no_collection(root: Path) -> None:
+    for number, text in enumerate(
+        ("{% raw %}{{ x | acme.tools.shout }}{% endraw %}", "{# {{ x | acme.tools.shout }} #}y")
+    ):
+        write(root, f"playbooks/carried{number}.yml", task(f'copy: {{content: "{text}", dest: /tmp/x}}'))
+    assert gather(root, "carried0", "carried1").notes == ()
+
+
 REACHED_PERHAPS = (
     task("ping: , connection: acme.tools.wire, when: ansible_os_family == 'Windows'"),
     task("debug: {msg: \"{{ 'a' | acme.tools.shout }}\"}, when: x is defined"),

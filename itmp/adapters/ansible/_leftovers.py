@@ -2,10 +2,9 @@
 
 Rules kept here: the question changes nothing on the target. What still works there is waited for, not killed, because
 a half-done upgrade is worse than a late one; what does not end in time is an error that names it, and says what to type
-where it is a service that is to stay. Of a command line only words of the plan's own bytes are shown: others may be
-secrets. It is asked from the
-plan's own bytes, laid out for the question, and where the plan names a container image in a container of it: no play
-could write there before.
+where it is a service that is to stay. A command line is shown up to its first word that does not stand in the tasks of
+the step: what follows may be a secret, word by word. It is asked from the plan's own bytes, laid out for the question,
+and where the plan names a container image in a container of it: no play could write there before.
 """
 
 import itertools
@@ -80,7 +79,7 @@ def read(hosts: Iterable[str], short: Path, *, raw: bool, written: Callable[[str
     """Return one line for each process that was found and has ended, and for each host that could not be asked.
 
     `raw` says that the slice had tasks that leave no mark but that of their session, `written` whether a word stands in
-    the plan's own bytes. Raises `BusyError` when a process still runs after the wait.
+    the step's tasks. Raises `BusyError` when a process still runs after the wait.
     """
     lines: list[str] = []
     still: dict[str, list[str]] = {}
@@ -113,10 +112,11 @@ def _of(path: Path, *, raw: bool, written: Callable[[str], bool]) -> tuple[list[
 
 
 def _named(lines: list[str], mark: str, written: Callable[[str], bool]) -> Iterator[str]:
-    """Yield number, name and command line of each process, without words that are not the plan's."""
+    """Yield number, name and command line of each process, up to the first word that is not the tasks'."""
     for line in lines:
         if line.startswith(mark):
             name, _, words = line.removeprefix(mark).partition("\t")
-            shown = [word if written(word) else _HIDDEN for word in words.split()]
-            told = " ".join(word for word, _ in itertools.groupby(shown))
+            known = [*itertools.takewhile(written, words.split())]
+            hidden = [_HIDDEN] if len(known) < len(words.split()) else []
+            told = " ".join([*known, *hidden])
             yield one_line(f"{name}: {told}" if told else name)

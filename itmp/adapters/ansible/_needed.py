@@ -17,6 +17,8 @@ Kind: TypeAlias = Literal["connection", "become_method", "lookup", "filter", "te
 _NAME: Final = r"([a-z_]\w*\.[a-z_]\w*(?:\.\w+)+)"
 _FULL: Final = re.compile(_NAME, re.ASCII)
 _INSIDE: Final = re.compile(r"\{\{(.*?)\}\}|\{%(.*?)%\}", re.DOTALL)
+_NEVER: Final = re.compile(r"\{%[-+]?\s*raw\s*-?%\}.*?\{%[-+]?\s*endraw\s*[-+]?%\}|\{#.*?#\}", re.DOTALL)
+"""What a template only carries: text for another tool, and comments."""
 _QUOTED: Final = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 _FILTER: Final = re.compile(rf"\|\s*{_NAME}", re.ASCII)
 _TEST: Final = re.compile(rf"\bis\s+(?:not\s+)?{_NAME}", re.ASCII)
@@ -72,7 +74,7 @@ def _written(text: str, *, bare: bool) -> Iterator[tuple[Kind, str]]:
     for name in _outside.lookups(text):
         if _FULL.fullmatch(name):
             yield "lookup", name
-    inside = [one or other for one, other in _INSIDE.findall(text)]
+    inside = [one or other for one, other in _INSIDE.findall(_NEVER.sub("", text))]
     for expression in inside or ([text] if bare else []):
         for word, name in _APPLIED.findall(expression):
             yield ("filter" if word == "map" else "test"), name

@@ -8,6 +8,7 @@ may still run on targets.
 """
 
 import json
+import re
 import secrets
 import shutil
 import subprocess
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
     from itmp.change import Permit
 
 _TICK: Final = 0.5
+_BETWEEN: Final = re.compile(r"""[\s'",\[\]{}()]+""")
+"""What stands between two words of a task, be it a line or a list."""
 _ASKING: Final = 120  # seconds to connect to all targets of a dead slice
 _KILLED: Final = 137  # as our child says it of an Ansible that a signal ended
 _HOSTS_FAILED: Final = frozenset({0, 2, 4, 6})  # ansible-playbook: fine; hosts failed; unreachable; both
@@ -174,7 +177,7 @@ class AnsibleRunner:
     def _ask_targets(self, plan: Plan, part: Slice, room: Room) -> tuple[str, ...]:
         make = partial(_leftovers.request, wait=self._target_wait)
         with self._answers(plan, part, room, make, {}) as (hosts, short, masker):
-            said = _leftovers.read(hosts, short, raw=_has_raw(part), written=partial(_is_written, plan))
+            said = _leftovers.read(hosts, short, raw=_has_raw(part), written=_words(plan, part).__contains__)
             return tuple(map(masker.text, said))
 
     @contextmanager
@@ -340,9 +343,12 @@ def _step(part: Slice) -> AnsibleStep:
     return part.step
 
 
-def _is_written(plan: Plan, word: str) -> bool:
-    """Say whether a word stands in the plan's own bytes, which everybody who approves has seen: it is no secret."""
-    return any(word.encode() in plan.artifact(path) for path in plan.manifest.artifacts)
+def _words(plan: Plan, part: Slice) -> frozenset[str]:
+    """Return the words of the files that hold the step's tasks: whoever approved it has seen them."""
+    files = {task.path for task in _step(part).expected} & plan.manifest.artifacts.keys()
+    return frozenset(
+        word for path in files for word in _BETWEEN.split(plan.artifact(path).decode(errors="replace"))
+    )
 
 
 def _has_raw(part: Slice) -> bool:

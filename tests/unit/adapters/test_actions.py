@@ -133,17 +133,25 @@ def test_any_number_of_results_may_be_told_without_anything_asked(serve):
     assert [seen.id for seen in observer.seen] == [*map(str, range(2000)), ACTION.id]
 
 
-def test_what_was_told_arrives_though_the_teller_ends_at_once(folder):
+@pytest.mark.parametrize("size", [0, 40_000])
+def test_what_was_told_arrives_though_the_teller_ends_at_once(folder, size):
     observer = Watching()
+    told = [
+        dataclasses.replace(RESULT, id=f"{number}", message=size * "m")
+        for number in range(20 if not size else 2)
+    ]
     with ActionServer(folder, token=TOKEN, observer=observer) as server:
         pumping = threading.Thread(target=lambda: [server.pump(0.2) for _ in range(2)])
         pumping.start()
         peer = client(server)
         pumping.join(10)
-        peer.tell(RESULT)
+        for one in told:
+            peer.tell(one)
+            if one is told[0]:
+                server.pump(0)  # its answer stays unread
         peer.close()
         server.drain()
-    assert observer.seen == [RESULT]
+    assert observer.seen == told
 
 
 def test_a_stranger_without_the_token_is_not_heard(serve):
