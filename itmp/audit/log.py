@@ -287,8 +287,9 @@ class Log:
     def _publish(self, head: Head) -> SignedCheckpoint:
         try:
             return publish(self._store, self._key, self._view.tree, head)
-        except EvidenceInvalidError:
-            self._mend(head, again=True)  # a file went since we looked
+        except EvidenceInvalidError:  # a file went since we looked
+            head = self._store.heads.read()  # or after we had moved the record: that was nobody else
+            self._mend(head, again=True)
             return publish(self._store, self._key, self._view.tree, head)
 
     def _bytes(self, start: int, end: int) -> Iterator[bytes]:

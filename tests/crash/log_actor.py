@@ -3,7 +3,8 @@
 A line is `<scenario> <root> <acknowledgements>`. The child prepares, stops itself (so that strace can be attached and
 every call counted from there), and then acts. Each promise that the log gives it is written to `acknowledgements` at
 once. An error of the log's own family is answered as a caller must: open anew, ask the same again. Anything else ends
-the child with `BUG`. The forking process prints the child's id, then its wait status.
+the child with `BUG`, and so does a fork: no error of a disk is one. The forking process prints the child's id, then its
+wait status.
 
 Times and ids are counted, so that two children that met the same leave the same bytes.
 """
@@ -25,7 +26,7 @@ from itmp.adapters.clock import SystemClock
 from itmp.adapters.posix_log.opening import PosixStore
 from itmp.audit import Event, Log, Receipt
 from itmp.audit.snapshot import EVERY
-from itmp.errors import Error, NotFoundError
+from itmp.errors import Error, ForkError, NotFoundError
 from itmp.signing import NoteKey
 from itmp.testing.memory_log import counting_ids, genesis
 from itmp.workspace import founding, handing, tooling
@@ -116,7 +117,7 @@ class Actor:
             except Error as error:
                 self.say(f"refused {type(error).__name__}: {error}".replace("\n", " "))
                 self.log = None
-                if not left:
+                if not left or isinstance(error, ForkError):
                     raise
             else:
                 self.say(said)

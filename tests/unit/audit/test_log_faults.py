@@ -1,6 +1,6 @@
 """Stores that fail in both ways: the log repeats safely, publishes one root per size, and never lies."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -12,6 +12,8 @@ from itmp.audit.blobs import blob_path
 from itmp.errors import Error, EvidenceInvalidError, ForkError, InvalidInputError, LogUnavailableError
 from itmp.signing import NoteKey
 from itmp.testing.memory_log import (
+    Faults,
+    MemoryFiles,
     MemoryHeads,
     MemoryJournal,
     MemoryReader,
@@ -235,6 +237,38 @@ def test_nothing_is_signed_when_another_decided_first(pair: tuple[Log, MemorySto
         path for path in before if not path.startswith("tile/")
     }
     assert store.heads.head.note == b""
+
+
+class UnreadableFiles(MemoryFiles):
+    """Files of which, once, those below `folder` cannot be listed, or the one of that name not be read again."""
+
+    folder, seen = "", 0
+
+    def get(self, path: str, limit: int) -> bytes | None:
+        self._fail(path, times=2)
+        return super().get(path, limit)
+
+    def names(self, folder: str) -> Sequence[str]:
+        self._fail(folder, times=1)
+        return super().names(folder)
+
+    def _fail(self, path: str, *, times: int) -> None:
+        self.seen += path == self.folder
+        if path == self.folder and self.seen == times:
+            raise EvidenceInvalidError("cannot be read: Input/output error", where=path)
+
+
+@pytest.mark.parametrize("path", ["tile/entries/000.p", "tile/0/000.p", "checkpoint"])
+def test_a_file_that_cannot_be_read_after_a_head_was_decided_makes_it_no_strangers(path: str) -> None:
+    store = MemoryStore(ORIGIN)
+    store.files = files = UnreadableFiles(Faults())
+    log, _ = memory_log(KEY, start=START, store=store)
+    log.checkpoint()
+    log.extend([event(n) for n in range(256)])
+    files.folder = path
+    assert log.checkpoint().checkpoint.size == 257
+    assert files.seen >= (2 if path == "checkpoint" else 1)
+    assert names(store) == []
 
 
 def test_an_id_that_stands_twice_is_not_built_upon(pair: tuple[Log, MemoryStore]) -> None:
