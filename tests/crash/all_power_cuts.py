@@ -7,7 +7,7 @@ from log_actor import SCENARIOS
 from log_faults import Actors
 from power_cuts import cut
 
-LONG = {"publish": 4, "snapshot": 4, "ride": 2, "torn": 4, "heal": 4, "create": 5}
+LONG = {"publish": 4, "snapshot": 4, "ride": 2, "torn": 4, "heal": 4, "drop": 4, "create": 5}
 """Scenarios of hundreds of calls: all of what was not synced is kept, or none, or one in so many of the states between."""
 
 

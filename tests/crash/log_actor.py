@@ -163,6 +163,18 @@ def poison(actor: Actor) -> None:
     store.close()
 
 
+def drop(actor: Actor) -> None:
+    """Leave the segment as a failed sync does that lost what it was to write."""
+    actor.open().append(event(1))
+    journal = actor.root / "log/.state/journal.0"
+    kept = journal.stat().st_size
+    poison(actor)
+    with journal.open("r+b") as file:
+        lost = file.seek(0, os.SEEK_END) - kept
+        file.seek(kept)
+        file.write(bytes(lost))
+
+
 def lose_record(actor: Actor) -> None:
     """Leave the log without its head record, in the boot that has written it."""
     actor.open().append(event(1))
@@ -195,6 +207,7 @@ SCENARIOS: dict[str, tuple[Callable[[Actor], object] | None, Callable[[Actor], o
     "sign": (Actor.open, lambda actor: actor.publish()),
     "torn": (None, lambda actor: (actor.append(900), actor.publish())),
     "heal": (poison, lambda actor: (actor.append(900), actor.publish())),
+    "drop": (drop, lambda actor: (actor.append(900), actor.publish())),
     "named": (None, lambda actor: actor.append(900)),
     "journal": (None, lambda actor: actor.append(900)),
     "record": (lose_record, lambda actor: actor.append(900)),

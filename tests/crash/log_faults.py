@@ -206,6 +206,7 @@ def templates(folder: Path) -> dict[str, Path]:
         "ride": made["append"],
         "snapshot": made["append"],
         "heal": made["append"],
+        "drop": made["append"],
         "record": made["append"],
     }
     made["create"] = folder / "create"

@@ -168,6 +168,32 @@ def test_a_healed_journal_is_not_held_against_the_file_that_a_sync_spoiled(
     assert list(hold(root, [], "killed while it was healed")) == []
 
 
+def test_leaves_that_a_failed_sync_dropped_are_not_missed_when_the_healing_is_killed(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = acknowledged(opened(root), 900)
+    size = (root / JOURNAL).stat().st_size
+    opened(root).extend([event(800), event(801)], durable=False)
+    marks = Marks(root / STATE / "marks")
+    marks.poisoned = 5
+    assert (marks.written, marks.synced) == (6, 4)
+    with (root / JOURNAL).open("r+b") as journal:
+        dropped = journal.seek(0, os.SEEK_END) - size
+        journal.seek(size)
+        journal.write(bytes(dropped))
+
+    def die(path: Path) -> None:
+        if path.name == "journal.4":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(spare, "keep", die)
+    with pytest.raises(KeyboardInterrupt):
+        opened(root)
+    monkeypatch.undo()
+    assert (root / STATE / "journal.4").exists()
+    assert list(hold(root, said, "killed while it was healed")) == []
+
+
 @pytest.mark.parametrize("newer", [JOURNAL, SPARES[0]])
 def test_of_two_files_under_two_names_the_longer_counts(root: Path, newer: str) -> None:
     older = ({JOURNAL, SPARES[0]} - {newer}).pop()

@@ -354,12 +354,13 @@ class PosixJournal:
             )
         data = b"".join([frames.encode(leaf) for leaf in last.read(keep - last.start, total - last.start)])
         target = self._state / f"journal.{keep}"
+        # Before the fresh file is there: what a failed sync lost was promised to nobody, and is not to be missed in it.
+        self._marks.written = total
         spare.drop(target)  # the poisoned file's own, if the fresh one takes its name
         durable.place(target, data, temporary=durable.temporary(self._state))
         if durable.read_file(target, len(data)) != data:
             raise LogUnavailableError("the fresh journal does not hold what was written", where=str(target))
         spare.keep(target)
-        self._marks.written = total  # what a failed sync lost of it was promised to nobody
         self._load()
         self._begin_marks()
 
