@@ -316,7 +316,7 @@ def _no_marks(root: Path) -> None:
 
 
 def _nothing_written(root: Path) -> None:
-    opened(root, Rebooted)
+    PosixStore(root, boot=Rebooted(count()).boot()).journal.sync(3)
 
 
 @pytest.mark.parametrize("harm", [_no_marks, _nothing_written])

@@ -4,6 +4,7 @@ import os
 import resource
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
@@ -12,12 +13,14 @@ from log_actor import Counted, create, event
 from log_faults import DECIDED, Actors, grave, hold
 
 from itmp.adapters import posix_log
+from itmp.adapters.posix_log.opening import PosixStore
 from itmp.audit import DiskFullError, Log
 from itmp.errors import Error, LogUnavailableError
 
 SMALL = "1600k"
 ROOM = 300 * 1024
 NOBODY = 65534
+NEXT_BOOT = "the-next-boot"
 
 
 @pytest.fixture
@@ -83,10 +86,57 @@ def test_a_failed_sync_poisons_the_segment_for_every_process(
 def test_while_a_segment_is_poisoned_nobody_writes(actors: Actors, prepared: dict[str, Path]) -> None:
     root = actors.place(prepared["append"])
     other = posix_log.open_log(root)
+    other.append(event(499))
     other._store.journal._marks.poisoned = 5
     for _ in range(2):
         with pytest.raises(LogUnavailableError, match="sync failed"):
             other.append(event(500))
+    assert list(hold(root, [], "opened anew")) == []
+
+
+def test_who_reads_after_a_restart_leaves_the_marks_as_they_are(
+    actors: Actors, prepared: dict[str, Path]
+) -> None:
+    root = actors.place(prepared["append"])
+    path = root / "log/.state/marks"
+    before = path.read_bytes()
+    store = PosixStore(root, boot=NEXT_BOOT)
+    assert (store.journal.size(), len(store.journal.read(0, 3)), store.journal.complaints()) == (3, 3, [])
+    low, position = 0, store.journal.position(3)
+    assert store.journal.resume(3, position) == low
+    assert path.read_bytes() == before
+    store.journal.sync(3)
+    assert path.read_bytes().startswith(NEXT_BOOT.encode())
+    store.close()
+
+
+@pytest.mark.parametrize("way", ["append", "sync"])
+def test_a_sync_that_fails_while_others_take_up_the_marks_is_heard_by_them(
+    actors: Actors, prepared: dict[str, Path], way: str
+) -> None:
+    root = actors.place(prepared["append"])
+    mine, other = (PosixStore(root, boot=NEXT_BOOT).journal for _ in range(2))
+    assert mine.size() == other.size() == 3
+
+    def take_part() -> None:
+        if way == "sync":
+            mine.sync(3)
+        else:
+            with mine.exclusive() as turn:
+                turn.write([b"{}"])
+
+    with ThreadPoolExecutor(1) as pool:
+        with other._sync_lock:
+            taking_part = pool.submit(take_part)
+            with pytest.raises(TimeoutError):
+                taking_part.result(0.3)
+            other._adopt()
+            other._marks.poisoned = 5
+        with pytest.raises(LogUnavailableError, match="sync failed"):
+            taking_part.result(30)
+    assert (mine._marks.poisoned, mine.size()) == (5, 3)
+    mine.close()
+    other.close()
     assert list(hold(root, [], "opened anew")) == []
 
 

@@ -10,6 +10,8 @@ Rules kept here:
 5. A reserve on disk is kept for one last leaf; without it nobody writes.
 6. Every segment has a spare name, and no leaf counts as durable in a file that neither name means. What the marks tell
    of must be there when a journal is taken up; what an unlinked one takes is `mending`'s.
+7. The marks of another boot or segment are looked at, and give way, under the sync lock: who had looked before would wipe
+   what a failed sync has said since. Who only reads leaves them as they are.
 """
 
 import errno
@@ -45,7 +47,7 @@ class PosixJournal:
         self._mutex = Guard()
         self.cuts, self._reserve = Cuts(state), Reserve(state / "reserve")
         self._segments: list[Segment] = []
-        self._indexed, self._low, self._owner, self._owed = False, 0, b"", 0
+        self._indexed, self._low, self._owner, self._others, self._owed = False, 0, b"", b"", 0
         self._appending, self._syncing = unavailable("appended to", state), unavailable("synced", state)
         self._append_lock, self._sync_lock = Lock(state / "append.lock"), Lock(state / "sync.lock")
         with unavailable("opened", state), self._append_lock, self._sync_lock:
@@ -85,7 +87,7 @@ class PosixJournal:
                 return
         with self._sync_lock, self._syncing:
             with self._mutex:
-                self._follow()
+                self._adopt()
                 segment = self._segments[-1]  # kept open while it is held here
             self._refuse_poisoned()
             if self._marks.synced >= size:
@@ -148,7 +150,7 @@ class PosixJournal:
                 self._load()
                 return None
             self._indexed, self._low = True, low
-            self._take_up()
+            self._check_told()
             return low
 
     def proven(self) -> int:
@@ -156,12 +158,13 @@ class PosixJournal:
         with self._append_lock, self._mutex, unavailable("read", self._state):
             self._follow()
             self._segments[-1].index()
-            return self.total if self._marks.written == self.total else 0
+            mine = self._marks.owned(self._owner)
+            return self.total if mine and self._marks.written == self.total else 0
 
     def complaints(self) -> Sequence[str]:
         """Return what keeps the journal from taking leaves."""
         found = []
-        if self._marks.poisoned:
+        if self._marks.owned(self._owner) and self._marks.poisoned:
             found.append(f"a sync failed: {os.strerror(self._marks.poisoned)}; open the log anew")
         if not self._reserve.present:
             found.append("the reserve for the last leaf is gone: the disk is or was full")
@@ -180,6 +183,12 @@ class PosixJournal:
         self._append_lock.__enter__()
         try:
             with self._mutex, self._appending:
+                self._follow()
+                if self._marks.owned(self._owner):
+                    self._begin()
+                    return
+            with self._sync_lock, self._mutex, self._appending:  # in this order, as when it syncs
+                self._adopt()
                 self._begin()
         except BaseException:
             self.end()
@@ -220,10 +229,17 @@ class PosixJournal:
             raise LogUnavailableError("the journal is missing", where=str(self._state), do=_REPAIR)
         self._indexed, self._low = False, 0
         self._owner = owner_of(self._boot, self._segments[-1].identity)
+        self._others = self._marks.owner
         self._owed = 0 if self._marks.owned(self._owner) else self._marks.told(self._boot)
 
-    def _take_up(self) -> None:
-        """Make the marks this segment's, once all that they told of is there.
+    def _adopt(self) -> None:
+        """Make the marks this segment's, once all that they told of is there. The sync lock is held: see rule 7."""
+        self._follow()
+        if not self._owed:
+            self._marks.adopt(self._owner)
+
+    def _check_told(self) -> None:
+        """Raise unless all is there that the marks told of when the segment was found.
 
         Where less is there than was signed, whoever compares the heads says so: that is a rollback.
         """
@@ -236,7 +252,6 @@ class PosixJournal:
                 do="Put back the newest copy of it. Only to go on without these leaves for ever: remove .state/marks.",
             )
         self._owed = 0
-        self._marks.adopt(self._owner)
 
     def _index(self) -> None:
         """Find every frame, unless `resume` has found those that are needed."""
@@ -250,7 +265,7 @@ class PosixJournal:
                     f"the journal lacks leaves before {limit}", where=str(segment.path), do=_REPAIR
                 )
         self._indexed = True
-        self._take_up()
+        self._check_told()
 
     def _follow(self) -> None:
         """Load again when another process moved the journal to a fresh segment."""
@@ -264,8 +279,8 @@ class PosixJournal:
                     do="Open the workspace anew (start the program again).",
                 )
             self._marks.close()
-            self._marks = Marks(self._state / "marks")
-        if not self._marks.owned(self._owner):
+            self._marks, self._others = Marks(self._state / "marks"), b""
+        if not self._marks.owned(self._owner) and (self._owed or self._marks.owner != self._others):
             self._load()
         self._index()
 
@@ -285,7 +300,6 @@ class PosixJournal:
 
     def _begin(self) -> None:
         """Rule 1."""
-        self._follow()
         self._refuse_poisoned()
         self._reserve.keep()
         last = self._segments[-1]
@@ -366,7 +380,7 @@ class PosixJournal:
 
     def _begin_marks(self) -> None:
         """Say of a segment that was just written, durably, what it holds."""
-        self._index()
+        self._adopt()
         self._marks.written = self._marks.synced = self.total
 
 

@@ -43,15 +43,20 @@ class Marks:
             os.close(descriptor)
         self._numbers = memoryview(self._map).cast("Q")
 
+    @property
+    def owner(self) -> bytes:
+        """Whose the numbers are; see `owner_of`."""
+        return self._map[: _OWNER.size]
+
     def adopt(self, owner: bytes) -> None:
-        """Zero the numbers unless they are the owner's; see `owner_of`."""
+        """Zero the numbers unless they are the owner's; see `owner_of`. Asked by one at a time."""
         if not self.owned(owner):
             self.written = self.synced = self.poisoned = self.settled = 0
             self._map[: len(owner)] = owner
 
     def owned(self, owner: bytes) -> bool:
         """Whether the numbers are the owner's."""
-        return self._map[: _OWNER.size] == owner
+        return self.owner == owner
 
     def told(self, boot: str) -> int:
         """How many leaves must be there, in whatever file: in this boot those written, in any those synced.
