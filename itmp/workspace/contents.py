@@ -86,16 +86,25 @@ def audit_open(
 
     What cannot be shown any more needs no signature: that somebody asked is logged, and what became of it told.
     """
-    now = SystemClock().now()
-    shown = [_shown(place, one, _state(place, one, now)) for one in _of_leaf(place, name, pointer)]
-    for item in shown:
+    found = _opened(place, name, pointer)
+    for item in found:
         data = {"leaf": item.content.leaf, "pointer": item.content.pointer}
         if item.value is None:
             place.log.append(Event(id=new_id(), type="log.read", actor=dict(EXECUTOR), data=data))
         else:
             _read(place, data, reason, key)
     place.log.checkpoint()
-    return tuple(shown)
+    if all(item.value is None for item in found):
+        return found
+    # A person signs as long as it takes, and somebody else may have it destroyed meanwhile: what was seen before counts
+    # no more. Nor is shown what nobody signed for, because it was not here at first.
+    later = _opened(place, found[0].content.leaf, pointer)
+    return tuple(old if old.value is None else new for old, new in zip(found, later, strict=True))
+
+
+def _opened(place: Workspace, name: str, pointer: str) -> tuple[Shown, ...]:
+    now = SystemClock().now()
+    return tuple(_shown(place, one, _state(place, one, now)) for one in _of_leaf(place, name, pointer))
 
 
 def _read(place: Workspace, data: Mapping[str, str], reason: str, key: str | None) -> None:

@@ -13,7 +13,7 @@ from keep import SECRET, again, files, forms, found, holders, keep, key_of, make
 from itmp import workspace
 from itmp.adapters import private
 from itmp.adapters.clock import SystemClock, new_id
-from itmp.audit import Event
+from itmp.audit import Event, Leaf
 from itmp.audit.commitments import Opening
 from itmp.change import Policy, team_policy, time_of
 from itmp.errors import EvidenceInvalidError, InvalidInputError, NotFoundError, RefusedError
@@ -35,6 +35,13 @@ def redact(place: workspace.Workspace, index: int = 1) -> workspace.Shown:
     return workspace.audit_redact(
         place, str(index), "/diff", reason="a password", key=str(place.root / "key")
     )
+
+
+def ask(place: workspace.Workspace, leaf: Leaf) -> None:
+    """Record the statement of a redaction that was interrupted right after it."""
+    own = {"leaf": leaf.hash, "pointer": "/diff", "reason": "a password"}
+    statement, signed, signer = changes.sign_act(place, "redact", lambda _: own, key_of(place))
+    statements.record(place, statement, signed, actor=changes.actor(signer))
 
 
 def states(place: workspace.Workspace) -> list[str]:
@@ -76,6 +83,24 @@ def test_a_redacted_secret_is_nowhere_and_every_proof_stands(place: workspace.Wo
     assert [item.value for item in workspace.audit_open(again(place), "2", key=key_of(place))] == ["harmless"]
 
 
+@pytest.mark.parametrize("finished", [True, False], ids=["destroyed", "asked"])
+def test_what_goes_while_a_reader_signs_is_not_shown(
+    place: workspace.Workspace, monkeypatch: pytest.MonkeyPatch, *, finished: bool
+) -> None:
+    leaf, sign_act = keep(place, SECRET), changes.sign_act
+
+    def meanwhile(mine: workspace.Workspace, act: str, *rest: Any) -> Any:
+        signed = sign_act(mine, act, *rest)
+        if act == "read":
+            redact(again(place)) if finished else ask(again(place), leaf)
+        return signed
+
+    monkeypatch.setattr(changes, "sign_act", meanwhile)
+    [shown] = workspace.audit_open(place, "1", key=key_of(place))
+    assert (shown.value, shown.state) == (None, "redacted" if finished else "asked")
+    assert types(place)[-1] == "log.read", "somebody asked, and that stays"
+
+
 def test_the_file_is_overwritten_before_it_goes(place: workspace.Workspace) -> None:
     keep(place, SECRET)
     [path] = files(place)
@@ -97,9 +122,7 @@ def test_intent_comes_before_effect_and_result_after(place: workspace.Workspace)
 
 def test_an_interrupted_redaction_is_finished_without_a_second_statement(place: workspace.Workspace) -> None:
     leaf = keep(place, SECRET)
-    own = {"leaf": leaf.hash, "pointer": "/diff", "reason": "a password"}
-    statement, signed, signer = changes.sign_act(place, "redact", lambda _: own, str(place.root / "key"))
-    statements.record(place, statement, signed, actor=changes.actor(signer))
+    ask(place, leaf)
     [shown] = workspace.audit_open(again(place), "1", key=key_of(place))
     assert (shown.value, shown.state) == (None, "asked")
     assert holders(place.root, SECRET)
