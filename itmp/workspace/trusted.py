@@ -9,6 +9,7 @@ witnesses have cosigned a head, is `itmp.evidence.Trust`'s word, as it is for ev
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +29,7 @@ FOLDER: Final = "trust"
 BEHIND: Final = "witnesses-behind"
 UNSIGNED: Final = "checkpoint-unsigned"
 _MOST: Final = 1000
-"""How many of the newest anchored heads are looked through for one that the witnesses' quorum has cosigned."""
+"""How many of the newest heads with a witness's line are looked through for one that the quorum has cosigned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,15 +138,27 @@ def of_head(
 def cosigned(log: Log, policy: LogPolicy) -> int:
     """Return the newest size of this very log that the quorum has cosigned, by what witnesses gave; 0 where none is."""
     sizes = sorted({size for size, name in log.anchored() if name.endswith(".note")}, reverse=True)
-    return next((size for size in sizes[:_MOST] if _is_cosigned(log, policy, size)), 0)
+    notes = ((size, _note(log, size)) for size in sizes)
+    given = ((size, note) for size, note in notes if _is_witnessed(policy, note))
+    return next((size for size, note in islice(given, _MOST) if _is_cosigned(log, policy, size, note)), 0)
 
 
-def _is_cosigned(log: Log, policy: LogPolicy, size: int) -> bool:
+def _note(log: Log, size: int) -> bytes:
+    """Return the head that anchors kept for a size, with the line that each of them gave."""
     note = b""
     for path, data in log.kept(size):
         if path.endswith(".note"):
             line = data[data.rfind(b"\n", 0, -1) + 1 :]
             note += b"" if line in note else line if note else data
+    return note
+
+
+def _is_witnessed(policy: LogPolicy, note: bytes) -> bool:
+    """Whether a witness's line is there; time stamps keep notes without one, as many as there are heads."""
+    return any(witness.key_id in key_ids(note, witness.name) for witness in policy.witnesses.values())
+
+
+def _is_cosigned(log: Log, policy: LogPolicy, size: int, note: bytes) -> bool:
     try:
         head = policy.open(note).checkpoint
     except Error:

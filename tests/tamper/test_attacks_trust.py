@@ -13,7 +13,7 @@ from itmp.audit import Checkpoint
 from itmp.signing import NoteKey
 from itmp.testing.on_disk import story_on_disk
 from itmp.testing.story import ORIGIN, Story
-from itmp.workspace import Workspace, audit_health, audit_verify
+from itmp.workspace import Workspace, audit_health, audit_verify, trusted
 
 W1, W2, STRANGER = (NoteKey.generate(f"w{n}.example.net", bytes([n]) * 32, algorithm=4) for n in (1, 2, 3))
 WITNESSES = f"witness w1 {W1.vkey}\nwitness w2 {W2.vkey}\n"
@@ -82,6 +82,21 @@ def test_newest_leaves_withheld_from_the_witnesses(story: Story, tmp_path: Path)
     assert said(tmp_path) == (41, {"witnesses-behind"})
     assert any(f"they have cosigned {size} leaves at most" in one.message for one in report.findings)
     assert "witnesses-behind" in faults(tmp_path)
+
+
+def test_newest_leaves_stamped_and_withheld_from_the_witnesses(
+    story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Witnesses are out, or kept out, for more stamped heads than are looked through for their lines."""
+    monkeypatch.setattr(trusted, "_MOST", 2)
+    size = cosigned(story, W1, W2)
+    for _ in range(3):
+        story.tell()
+        head = story.log.checkpoint()
+        story.log.keep(f"{head.checkpoint.size}/tsa.note", head.note)
+    report = audit_verify(Workspace.here(tmp_path))
+    assert said(tmp_path) == (41, {"witnesses-behind"})
+    assert any(f"they have cosigned {size} leaves at most" in one.message for one in report.findings)
 
 
 def test_cosignature_that_is_none_of_the_witnesses(story: Story, tmp_path: Path) -> None:
