@@ -4,23 +4,17 @@ Every secret of this story is planted in its own way and is looked for, byte by 
 printed or started: the workspace, the home, temporary folders, captured output, arguments and environments.
 """
 
-import base64
-import json
 import os
 import subprocess
 import sys
-import urllib.parse
-from collections.abc import Iterator
-from pathlib import Path
-from threading import Event, Thread
 
 import pytest
 import yaml
 from places import PATIENCE, Place, wait_for
+from traces import Search, memory
 
 pytestmark = pytest.mark.fleet
 
-MEMORY = Path("/dev/shm")  # noqa: S108 - where the run keeps what must not reach a disk
 NAMES = ("vaulted", "inline", "from_env", "from_file", "unrelated", "hidden", "key")
 # Where a play may put one; each has a secret of its own, so that what is found names the place that let it out.
 PLACES = ("args", "stdout", "stderr", "diff", "exception", "environment", "task name", "failure")
@@ -87,88 +81,7 @@ PLAY = """
 """
 
 
-def forms(secret: str) -> list[bytes]:
-    """Return a secret as it could stand in a file: plain, base64 at each alignment, JSON- and URL-escaped."""
-    data = secret.encode()
-    shifted = [base64.b64encode(b"\0" * shift + data)[4 * (shift > 0) : -4] for shift in range(3)]
-    texts = [
-        json.dumps(secret)[1:-1],
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-        json.dumps(json.dumps(secret))[3:-3],
-        urllib.parse.quote(secret),
-        urllib.parse.quote(secret, safe=""),
-        urllib.parse.quote_plus(secret),
-    ]
-    return [
-        data,
-        *shifted,
-        *(part.translate(bytes.maketrans(b"+/", b"-_")) for part in shifted),
-        *(text.encode() for text in texts),
-    ]
-
-
-FORMS = {name: forms(secret) for name, secret in SECRETS.items()}
-
-
-def leaks(data: bytes) -> list[str]:
-    """Return the names of the secrets that stand in `data` in any form."""
-    return [name for name, known in FORMS.items() if any(form in data for form in known)]
-
-
-def files(*roots: Path) -> dict[str, list[str]]:
-    """Return each file below `roots` that holds a secret, and which."""
-    found: dict[str, list[str]] = {}
-    for root in roots:
-        for path in sorted(root.rglob("*")):
-            try:
-                data = path.read_bytes() if path.is_file() else b""
-            except OSError:
-                continue
-            if leaks(data) or leaks(str(path).encode()):
-                found[str(path)] = leaks(data)
-    return found
-
-
-def family(pid: int) -> Iterator[tuple[int, Path]]:
-    """Yield every living descendant of `pid` and its folder in /proc."""
-    children: dict[int, list[int]] = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                parent = int((folder / "stat").read_bytes().rpartition(b")")[2].split()[1])
-            except OSError:
-                continue
-            children.setdefault(parent, []).append(int(folder.name))
-    todo = [pid]
-    while todo:
-        below = children.get(todo.pop(), [])
-        yield from ((child, Path(f"/proc/{child}")) for child in below)
-        todo += below
-
-
-def started(pid: int) -> tuple[int, set[str]]:
-    """Return how many programs the run has started, and which secrets stand in their arguments and environments.
-
-    A child between fork and exec still shows its parent's own memory: it is no program yet, and is left out.
-    """
-    count, found = 0, set()
-    try:
-        own = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return count, found
-    for _, folder in family(pid):
-        try:
-            # The arguments once more at the end: an exec may fall between two reads.
-            before = (folder / "cmdline").read_bytes()
-            environment = (folder / "environ").read_bytes()
-            after = (folder / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if own in (before, after):
-            continue
-        found |= set(leaks(after + environment))
-        count += 1
-    return count, found
+SOUGHT = Search.of(SECRETS)
 
 
 def vault(place: Place, text: str, *, name: str = "") -> str:
@@ -222,24 +135,12 @@ def test_every_secret_reaches_the_host_and_stands_nowhere_else(secretive: Place)
     place.approve(change)
     place.hold("web1", "wait")
     run = place.start("run", change, "--key", "alice", "--verbose")
-    over, seen = Event(), set()
-
-    def watch() -> None:
-        while not over.wait(0.05):
-            seen.update(started(run.pid)[1])
-
-    watcher = Thread(target=watch)
-    watcher.start()
-    try:
+    with SOUGHT.watching(run.pid) as seen:
         wait_for(lambda: "begin wait" in place.journal("web1") or run.poll() is not None, "the play's end")
-        held = started(run.pid)
-        memory = [folder for folder in MEMORY.glob("itmp-*") if folder.stat().st_mtime]
-        lying = files(place.root, place.root.parent / "home", *memory)
+        held = SOUGHT.started(run.pid)
+        lying = SOUGHT.files(place.root, place.root.parent / "home", *memory())
         place.let_go("web1", "wait")
         done = place.ended(run)
-    finally:
-        over.set()
-        watcher.join()
     assert done.rc == 0, done
     assert (place.on("web1") / "app.conf").read_text().splitlines() == [
         SECRETS[name] for name in ("vaulted", "inline", "from_env", "from_file")
@@ -258,13 +159,13 @@ def test_every_secret_reaches_the_host_and_stands_nowhere_else(secretive: Place)
         ("show", change, "--json"),
     ):
         told = place.itmp(*verb, expect=0)
-        assert leaks((told.out + told.err).encode()) == [], verb
+        assert SOUGHT.leaks((told.out + told.err).encode()) == [], verb
     place.itmp("change", "close", change, "--reason", "done", "--key", "alice", expect=0)
     place.itmp("evidence", change, "-o", "e.tar", expect=0)
-    kept = files(place.root, place.root.parent)
+    kept = SOUGHT.files(place.root, place.root.parent)
     for name in SECRETS:
         assert [file for file, found in kept.items() if name in found] == [], f"of {name}, in files"
-        assert name not in leaks((done.out + done.err).encode()), f"of {name}, on the terminal"
+        assert name not in SOUGHT.leaks((done.out + done.err).encode()), f"of {name}, on the terminal"
     assert kept == {}
     told = place.itmp("logs", change, expect=0).out
     for task in (
