@@ -21,6 +21,7 @@ SMALL = "1600k"
 ROOM = 300 * 1024
 NOBODY = 65534
 NEXT_BOOT = "the-next-boot"
+REFUSES, GOES_ON = 0, 1
 
 
 @pytest.fixture
@@ -140,33 +141,68 @@ def test_a_sync_that_fails_while_others_take_up_the_marks_is_heard_by_them(
     assert list(hold(root, [], "opened anew")) == []
 
 
-@pytest.mark.parametrize("part", ["tile/entries/000.p", "tile/0/000.p", "history", ".", ".state/tmp"])
+REFUSED = [
+    ("log/tile/entries/000.p", ""),
+    ("log/tile/0/000.p", ""),
+    ("log/history", ""),
+    ("log", ""),
+    ("log/.state/tmp", ""),
+    (".", ""),
+    (".", "head.sqlite"),
+    ("log/.state", "journal.0"),
+    ("log/.state", "publish.lock"),
+]
+"""What may not be written, and which file of it is gone besides."""
+HARMLESS = [
+    ("log/.state", ""),
+    ("log/.state/spare", ""),
+    ("log/.state/spare", "journal.0"),
+    ("spare", ""),
+    ("spare", "head.sqlite"),
+]
+"""What nothing has to be written to, as long as all is there; a file goes without its spare name."""
+
+
+@pytest.mark.parametrize(("part", "gone"), REFUSED)
 def test_a_folder_that_may_not_be_written_is_an_error_and_no_harm(
-    actors: Actors, prepared: dict[str, Path], part: str
+    actors: Actors, prepared: dict[str, Path], part: str, gone: str
 ) -> None:
     root = actors.place(prepared["append"])
-    assert _as_nobody(root, part) == 0
+    assert _as_nobody(root, part, gone) == REFUSES
     assert grave(root) == []
     assert list(hold(root, [], f"{part} was read-only")) == []
 
 
-def _as_nobody(root: Path, part: str) -> int:
-    """Append and publish where a folder is read-only, as somebody for whom that counts; 0 when it was refused well."""
-    folder = root / "log" / part
+@pytest.mark.parametrize(("part", "gone"), HARMLESS)
+def test_a_log_goes_on_where_only_spare_names_may_not_be_written(
+    actors: Actors, prepared: dict[str, Path], part: str, gone: str
+) -> None:
+    root = actors.place(prepared["append"])
+    assert _as_nobody(root, part, gone) == GOES_ON
+    assert grave(root) == []
+    assert list(hold(root, [], f"{part} was read-only")) == []
+
+
+def _as_nobody(root: Path, part: str, gone: str) -> int:
+    """Append and publish where a folder is read-only, as somebody for whom that counts."""
+    folder = root / part
+    if gone:
+        (folder / gone).unlink()
     for path in [root, *root.rglob("*"), root.parents[0]] if os.geteuid() == 0 else []:
         os.chown(path, NOBODY, NOBODY)
+    before = folder.stat().st_mode
     folder.chmod(0o555)
     child = os.fork()
     if child == 0:
-        os._exit(_refused(root) if not os.geteuid() else _refused(root, change=False))
+        os._exit(_tried(root) if not os.geteuid() else _tried(root, change=False))
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    folder.chmod(0o755)
+    folder.chmod(before)
     for path in [root, *root.rglob("*"), root.parents[0]] if os.geteuid() == 0 else []:
         os.chown(path, 0, 0)
     return code
 
 
-def _refused(root: Path, *, change: bool = True) -> int:
+def _tried(root: Path, *, change: bool = True) -> int:
     try:
         if change:
             os.setresgid(NOBODY, NOBODY, NOBODY)
@@ -175,7 +211,7 @@ def _refused(root: Path, *, change: bool = True) -> int:
         log.append(event(500))
         log.checkpoint()
     except Error:
-        return 0
+        return REFUSES
     except BaseException:  # noqa: BLE001 - the child must end here
         return 2
-    return 1
+    return GOES_ON

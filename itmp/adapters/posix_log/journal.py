@@ -10,8 +10,8 @@ Rules kept here:
 5. A reserve on disk is kept for one last leaf; without it nobody writes.
 6. Every segment has a spare name, and no leaf counts as durable in a file that neither name means. What the marks tell
    of must be there when a journal is taken up; what an unlinked one takes is `mending`'s.
-7. The marks of another boot or segment are looked at, and give way, under the sync lock: who had looked before would wipe
-   what a failed sync has said since. Who only reads leaves them as they are.
+7. The marks of another boot or segment are looked at, and give way, under the sync lock: who had looked before would
+   wipe what a failed sync has said since. Who only reads leaves them as they are.
 """
 
 import errno
