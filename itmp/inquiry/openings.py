@@ -6,7 +6,7 @@ Rules kept here:
 2. One that carries none rests on the executor's word: a look at what is gone, or an event from before people signed.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -37,12 +37,15 @@ class Opening:
     unfounded: str = ""
 
 
-def openings(leaves: Iterable[Leaf], history: PolicyHistory) -> Iterator[Opening]:
-    """Yield every opening that `leaves` of the history's log tell, in their order."""
+def telling(
+    leaves: Iterable[Leaf], history: PolicyHistory, tell: Callable[[Opening], None]
+) -> Iterator[Leaf]:
+    """Pass on `leaves` of the history's log, and tell each opening among them, in their order; no leaf is kept."""
     used = set[tuple[str, str]]()
     for leaf in leaves:
         if READS in leaf.data and leaf.event.type == "log.read":
-            yield _opening(leaf, history, used)
+            tell(_opening(leaf, history, used))
+        yield leaf
 
 
 def _opening(leaf: Leaf, history: PolicyHistory, used: set[tuple[str, str]]) -> Opening:

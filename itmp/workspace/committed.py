@@ -4,17 +4,16 @@ Rules kept here: contents are read from raw leaves, of every period that is here
 from its own plan's bytes, and a plan that is not at hand counts as the strictest.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from itmp.adapters.posix_log.periods import names
-from itmp.audit import Leaf
 from itmp.canonical import Digest, parse_digest
 from itmp.change import PolicyHistory
 from itmp.errors import Error
 from itmp.inquiry import Content, contents
 from itmp.inquiry.contents import Plans
-from itmp.inquiry.openings import READS, Opening, openings
+from itmp.inquiry.openings import Opening, telling
 from itmp.plan import Manifest, Plan
 from itmp.workspace import packing, periods
 from itmp.workspace.place import Workspace
@@ -27,22 +26,17 @@ def committed(place: Workspace) -> tuple[Content, ...]:
 
 
 def _judged(place: Workspace) -> tuple[tuple[Content, ...], tuple[tuple[PolicyHistory, Opening], ...]]:
-    """Return every content, and every opening with its log's history, in one pass over all leaves."""
+    """Return every content, and each opening without a right with its log's history, in one pass over all leaves."""
     found: tuple[Content, ...] = ()
     opened, manifests = list[tuple[PolicyHistory, Opening]](), plans(place)
+
+    def note(history: PolicyHistory, one: Opening) -> None:
+        if one.unfounded:
+            opened.append((history, one))
+
     for history, leaves in packing.trails(place):
-        reads = list[Leaf]()
-        found = contents(_noting(leaves, reads), history, manifests, found)
-        opened += [(history, one) for one in openings(reads, history)]
+        found = contents(telling(leaves, history, partial(note, history)), history, manifests, found)
     return found, tuple(opened)
-
-
-def _noting(leaves: Iterable[Leaf], reads: list[Leaf]) -> Iterator[Leaf]:
-    """Pass leaves on, and keep those that may tell of an opening."""
-    for leaf in leaves:
-        if READS in leaf.data:
-            reads.append(leaf)
-        yield leaf
 
 
 def plans(place: Workspace) -> Plans:
@@ -66,8 +60,7 @@ def unfounded(
     Each opening comes with its log's history.
     """
     found, opened = _judged(place)
-    gone = (item for item in found if item.redaction is not None and item.redaction.unfounded)
-    return tuple(gone), tuple((history, one) for history, one in opened if one.unfounded)
+    return tuple(item for item in found if item.redaction is not None and item.redaction.unfounded), opened
 
 
 def _read(blob: Callable[[Digest], bytes], digest: str) -> Manifest | None:

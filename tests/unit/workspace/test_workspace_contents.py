@@ -1,8 +1,10 @@
 """Contents that leaves commit to: opened, destroyed by right, destroyed without, dropped by age, put back."""
 
+import gc
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,8 @@ from itmp.change import Policy, team_policy, time_of
 from itmp.errors import EvidenceInvalidError, InvalidInputError, NotFoundError, RefusedError
 from itmp.signing import Statement
 from itmp.testing.signed_log import SignedLog
-from itmp.workspace import changes, statements
+from itmp.workspace import changes, packing, statements
+from itmp.workspace.committed import unfounded
 from itmp.workspace.contents import Retained, owed
 from itmp.workspace.place import EXECUTOR
 
@@ -520,3 +523,26 @@ def test_opening_by_an_altered_statement_and_by_half_of_one(place: workspace.Wor
     data = reading(place)
     assert lied(place, data | {"text": data["text"].replace("reason x", "reason y")}) == ["read-unfounded"]
     assert lied(place, {**data, "signature": 7}) == ["read-unfounded"] * 2
+
+
+def test_openings_are_judged_without_keeping_their_leaves(
+    place: workspace.Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaf, seen, held = keep(place, SECRET), list[int](), list[int]()
+    data = {"leaf": leaf.hash, "pointer": "/diff"}
+    place.log.extend(Event(id=new_id(), type="log.read", actor=dict(EXECUTOR), data=data) for _ in range(100))
+
+    def alive() -> int:
+        return sum(type(one) is Leaf for one in gc.get_objects())
+
+    def fresh() -> Iterator[Leaf]:
+        for index in range(place.log.size()):
+            yield Leaf(index=index, data=bytes(place.log.leaf(index).data))
+            seen.append(index)
+        held.append(alive())
+
+    monkeypatch.setattr(packing, "trails", lambda place: [(place.history(), fresh())])
+    before = alive()
+    assert unfounded(place) == ((), ())
+    assert len(seen) > 100
+    assert held[0] - before < 10
