@@ -13,6 +13,7 @@ from log_actor import Counted, create, event
 from log_faults import DECIDED, Actors, grave, hold
 
 from itmp.adapters import posix_log
+from itmp.adapters.posix_log.marks import Marks
 from itmp.adapters.posix_log.opening import PosixStore
 from itmp.audit import DiskFullError, Log
 from itmp.errors import Error, LogUnavailableError
@@ -100,6 +101,7 @@ def test_who_reads_after_a_restart_leaves_the_marks_as_they_are(
 ) -> None:
     root = actors.place(prepared["append"])
     path = root / "log/.state/marks"
+    Marks(path).poisoned = 5  # of the boot that is over
     before = path.read_bytes()
     store = PosixStore(root, boot=NEXT_BOOT)
     assert (store.journal.size(), len(store.journal.read(0, 3)), store.journal.complaints()) == (3, 3, [])
@@ -109,6 +111,31 @@ def test_who_reads_after_a_restart_leaves_the_marks_as_they_are(
     store.journal.sync(3)
     assert path.read_bytes().startswith(NEXT_BOOT.encode())
     store.close()
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["marks kept", "marks lost"])
+def test_who_has_only_read_follows_to_a_fresh_segment(
+    actors: Actors, prepared: dict[str, Path], *, lost: bool
+) -> None:
+    root = actors.place(prepared["append"])
+    state = root / "log/.state"
+    if lost:
+        (state / "marks").unlink()
+    reader, store = (PosixStore(root, boot=NEXT_BOOT) for _ in range(2))
+    assert reader.journal.size() == 3
+    store.journal.sync(3)
+    store.journal._marks.poisoned = 5
+    healed = PosixStore(root, boot=NEXT_BOOT)
+    assert (state / "journal.3").exists()
+    with healed.journal.exclusive() as turn:
+        turn.write([b"{}"])
+    if lost:
+        (state / "marks").unlink()
+    assert (reader.journal.size(), reader.journal.read(3, 4)) == (4, [b"{}"])
+    with reader.journal.exclusive() as turn:
+        assert turn.size == 4
+    for one in (reader, store, healed):
+        one.close()
 
 
 @pytest.mark.parametrize("way", ["append", "sync"])
