@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from log_actor import KEY, create
 from log_crowd import SHARED
-from test_log_crowd import crowd, whole
+from test_log_crowd import crowd, live_through, whole
 from test_log_forks import said_by, settled
 from test_log_kills import Writer, check
 
@@ -34,6 +34,11 @@ def test_no_update_is_lost_among_thirty_two_that_compare(scratch: Path) -> None:
 def test_children_forked_at_any_moment_lose_nothing(scratch: Path, count: int) -> None:
     root = scratch / f"storm{count}"
     settled(root, said_by(root, "storm", count))
+
+
+@pytest.mark.parametrize("lock", ["sync", "publish"])  # the journal's stands in the default tests
+def test_a_pool_outlives_a_holder_of_each_lock_that_stops(scratch: Path, lock: str) -> None:
+    live_through(scratch / f"pool-{lock}", lock)
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -1,13 +1,15 @@
 """One process of a crowd on one log. Arguments: root, what to do, its number, how often.
 
 `append`: independent events. `compare`: events of one shared change, each on the head that was read before; one line per
-event with how often the head had moved. `publish`: checkpoints. Each says `ready` and waits for a line. `hold`: append, then stop with the journal's lock held.
+event with how often the head had moved. `publish`: checkpoints. Each says `ready` and waits for a line. `hold` and a lock's
+name: stop with that lock held, then append.
 """
 
 import os
 import signal
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from itmp.adapters import posix_log
@@ -40,9 +42,18 @@ def compare(log: Log, writer: int, n: int) -> None:
             return
 
 
-def hold(root: Path, writer: int) -> None:
+def held(root: Path, name: str) -> AbstractContextManager[object]:
+    """Return a lock of the log, to be held for a block."""
     store = posix_log.PosixStore(root, boot=SystemClock().boot())
-    with store.journal.exclusive():
+    return {
+        "append": store.journal.exclusive,
+        "sync": lambda: store.journal._sync_lock,
+        "publish": store.publishing,
+    }[name]()
+
+
+def hold(root: Path, name: str, writer: int) -> None:
+    with held(root, name):
         say("held")
         os.kill(os.getpid(), signal.SIGSTOP)
     posix_log.open_log(root).append(event(writer, 0, f"CHG-{writer:010x}"))
@@ -51,8 +62,8 @@ def hold(root: Path, writer: int) -> None:
 
 def main() -> None:
     root, act, writer, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-    if act == "hold":
-        hold(root, writer)
+    if act.startswith("hold "):
+        hold(root, act.removeprefix("hold "), writer)
         return
     log = posix_log.open_log(root)
     say("ready")

@@ -1,6 +1,6 @@
 """A pool of writers, publishers and one stopped lock holder, forked from one process that kills writers at random.
 
-Arguments: root, seed, how many writers. Each writer appends `EACH` events; a killed one is forked again and repeats what was
+Arguments: root, seed, how many writers, which lock is held. Each writer appends `EACH` events; a killed one is forked again and repeats what was
 not acknowledged. What each was promised stands in `<root>/said/<number>`, one line each, written at once.
 """
 
@@ -12,10 +12,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from log_crowd import event
+from log_crowd import event, held
 
 from itmp.adapters import posix_log
-from itmp.adapters.clock import SystemClock
 
 EACH, LIVES = 3, 3
 PUBLISHERS = 2
@@ -40,10 +39,9 @@ def publish(root: Path, number: int) -> None:
         time.sleep(0.05)
 
 
-def hold(root: Path) -> None:
-    """Stop with the journal's lock in the hand, until somebody lets us go on."""
-    store = posix_log.PosixStore(root, boot=SystemClock().boot())
-    with store.journal.exclusive():
+def hold(root: Path, lock: str) -> None:
+    """Stop with a lock in the hand, until somebody lets us go on."""
+    with held(root, lock):
         os.kill(os.getpid(), signal.SIGSTOP)
 
 
@@ -63,9 +61,9 @@ def forked(act: Callable[[], object]) -> int:
 class Pool:
     """The living children: each writer with its number and how many lives it has left; the others."""
 
-    def __init__(self, root: Path, dice: random.Random, writers: int) -> None:
+    def __init__(self, root: Path, dice: random.Random, writers: int, lock: str) -> None:
         self.root, self.dice, self.killed = root, dice, 0
-        holder = forked(lambda: hold(root))
+        holder = forked(lambda: hold(root, lock))
         os.waitpid(holder, os.WUNTRACED)
         self.others = {holder, *(forked(lambda n=n: publish(root, n)) for n in range(PUBLISHERS))}
         self.writers = dict(self.born(n, LIVES) for n in range(1, writers + 1))
@@ -93,9 +91,9 @@ class Pool:
 
 
 def main() -> None:
-    root, seed, writers = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    root, seed, writers, lock = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     (root / "said").mkdir()
-    pool = Pool(root, random.Random(seed), writers)  # noqa: S311 - a fixed seed; the kernel's scheduling is the random part
+    pool = Pool(root, random.Random(seed), writers, lock)  # noqa: S311 - a fixed seed; the kernel's scheduling is the random part
     pool.live()
     sys.stdout.write(f"{pool.killed}\n")
 
