@@ -107,8 +107,6 @@ def bring(place: Place, tree: Path, expect: Expect) -> Path:
     for folder in (place.root if whole else place.root / "playbooks", bare):
         shutil.copytree(tree, folder, dirs_exist_ok=whole)
         collections_of_others.bring(folder, *expect.collections)
-    if (tree / "ansible.cfg").is_file():
-        shutil.copy(tree / "ansible.cfg", place.root)  # where a workspace has it
     place.inventory(**expect.hosts)
     return bare
 
