@@ -100,10 +100,10 @@ class Expect:
 def bring(place: Place, tree: Path, expect: Expect) -> Path:
     """Put the project in `tree` into the workspace's catalog, and another copy beside it for the bare run.
 
-    A project that keeps its playbooks in `playbooks/` becomes the workspace itself, with all that lies beside them.
+    A project that keeps what is run in `playbooks/` becomes the workspace itself, with all that lies beside it.
     """
     bare = place.root.parent / "bare"
-    whole = (tree / "playbooks").is_dir()
+    whole = _catalog(tree, expect) != tree
     for folder in (place.root if whole else place.root / "playbooks", bare):
         shutil.copytree(tree, folder, dirs_exist_ok=whole)
         collections_of_others.bring(folder, *expect.collections)
@@ -111,10 +111,16 @@ def bring(place: Place, tree: Path, expect: Expect) -> Path:
     return bare
 
 
+def _catalog(folder: Path, expect: Expect) -> Path:
+    """Return where the playbooks that are run lie; a project may have a folder of that name for others."""
+    inside = folder / "playbooks"
+    return inside if any(inside.glob(f"{expect.books[0]}.y*ml")) else folder
+
+
 def run_bare(place: Place, folder: Path, expect: Expect, look: Look | None = None) -> Found:
     """Run the project as anybody would; return everything that can be compared, with what `look` sees on the hosts."""
     story = folder.parent / "bare.json"
-    catalog = folder / "playbooks" if (folder / "playbooks").is_dir() else folder
+    catalog = _catalog(folder, expect)
     books = [str(next(catalog.glob(f"{name}.y*ml"))) for name in expect.books]
     inventory = place.root / "inventories"
     (folder.parent / "cp").mkdir()
