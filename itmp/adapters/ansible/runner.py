@@ -56,8 +56,8 @@ if TYPE_CHECKING:
     from itmp.change import Permit
 
 _TICK: Final = 0.5
-_BETWEEN: Final = re.compile(r"""[\s'",\[\]{}()]+""")
-"""What stands between two words of a task, be it a line or a list."""
+_BETWEEN: Final = re.compile(r"""[\s'",;&|<>\[\]{}()]+""")
+"""What stands between two words of a task, be it a line, a list or a script."""
 _ASKING: Final = 120  # seconds to connect to all targets of a dead slice
 _KILLED: Final = 137  # as our child says it of an Ansible that a signal ended
 _HOSTS_FAILED: Final = frozenset({0, 2, 4, 6})  # ansible-playbook: fine; hosts failed; unreachable; both
