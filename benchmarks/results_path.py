@@ -49,7 +49,7 @@ def play(folder: Path, step: AnsibleStep) -> None:
     client = ActionClient(str(folder / "a.sock"), token="token", role="ansible")  # noqa: S106 - a bench's own socket
     for action in actions(step):
         client.before(action)
-        client.after({**action, "outcome": "changed", "rc": 0, "message": "written to /etc/motd"})
+        client.tell({**action, "outcome": "changed", "rc": 0, "message": "written to /etc/motd"})
     client.close()
 
 

@@ -25,6 +25,7 @@ from itmp.audit.verify import verify
 
 __all__ = [
     "STANDING",
+    "STANDING_ENDS",
     "Checkpoint",
     "CheckpointError",
     "Clock",
@@ -57,10 +58,10 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from itmp.audit._view import STANDING
+    from itmp.audit._view import STANDING, STANDING_ENDS
     from itmp.audit.log import Log, empty_head
 
-_HOME: Final = {"Log": "log", "empty_head": "log", "STANDING": "_view"}
+_HOME: Final = {"Log": "log", "empty_head": "log", "STANDING": "_view", "STANDING_ENDS": "_view"}
 
 
 def __getattr__(name: str) -> Any:

@@ -16,6 +16,9 @@ from itmp.errors import EvidenceInvalidError
 STANDING: Final = frozenset({"log.created", "policy.changed", "key.revoked", "key.rotated"})
 """Types of leaves that say who may do what, and by which key the log is signed: few, and always needed."""
 
+STANDING_ENDS: Final = tuple(f'"type":"{name}","v":1}}'.encode() for name in sorted(STANDING))
+"""How the canonical leaves of these types end."""
+
 
 class Base(Protocol):
     """What is known of the leaves before a view's first one, without holding it in memory."""

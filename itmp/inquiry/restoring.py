@@ -14,17 +14,15 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Protocol
 
-from itmp.audit import STANDING, Checkpoint, Finding, Leaf, LogReader, SignedCheckpoint, verify
+from itmp.audit import STANDING_ENDS, Checkpoint, Finding, Leaf, LogReader, SignedCheckpoint, verify
 from itmp.audit.checkpoint import MAX_NOTE
-from itmp.audit.tiles import ENTRIES, MAX_BUNDLE, WIDTH, Tile, decode_bundle, tiles_of
+from itmp.audit.published import bundled
 from itmp.canonical import Digest, of_raw
 from itmp.change import policy_history
 from itmp.errors import EvidenceInvalidError
 from itmp.signing import NoteVerifier
 
 FORKS: Final = frozenset({"forked", "rolled-back", "live-rolled-back"})
-_POLICY_ENDS: Final = tuple(f'"type":"{name}","v":1}}'.encode() for name in sorted(STANDING))
-"""How the canonical leaves of the policy's history end."""
 _RULE: Final = 6  # of itmp.audit.verify: what is known continues what was kept
 _ROOT_RULE: Final = 3
 _HISTORY_RULE: Final = 5
@@ -124,11 +122,9 @@ class _Leaves:
     size: int
 
     def __iter__(self) -> Iterator[Leaf]:
-        for tile in tiles_of(self.size):
-            if tile.level != ENTRIES:
-                break
-            for index, data in enumerate(_bundle(self.reader, tile), tile.start):
-                yield Leaf(index=index, data=data)
+        yield from (
+            Leaf(index=index, data=data) for index, data in enumerate(bundled(self.reader, self.size))
+        )
         at = self.size
         for part in self.reader.journal():
             index = part.start
@@ -138,14 +134,6 @@ class _Leaves:
                         yield Leaf(index=index, data=data)
                         at += 1
                     index += 1
-
-
-def _bundle(reader: LogReader, tile: Tile) -> list[bytes]:
-    for width in (tile.width, WIDTH):
-        data = reader.get(Tile(level=ENTRIES, n=tile.n, width=width).path, MAX_BUNDLE)
-        if data is not None:
-            return decode_bundle(data, width, where=tile.path)[: tile.width]
-    raise EvidenceInvalidError("entries are missing", where=tile.path)
 
 
 def _against_live(head: Checkpoint, beyond: Iterable[Leaf], live: Live) -> Iterable[Finding]:
@@ -194,7 +182,7 @@ def _against_kept(
 def _history(leaves: Iterable[Leaf]) -> Iterable[Finding]:
     """Yield what keeps the policy's versions from being walked: such a copy could not be run from."""
     try:
-        policy_history(leaf for leaf in leaves if leaf.data.endswith(_POLICY_ENDS))
+        policy_history(leaf for leaf in leaves if leaf.data.endswith(STANDING_ENDS))
     except EvidenceInvalidError as error:
         yield Finding(rule=_POLICY_RULE, name="policy-history", place=error.where, message=error.what)
 

@@ -12,8 +12,8 @@ from typing import Final
 
 from itmp.adapters import posix_log
 from itmp.adapters.posix_log import periods as layout
-from itmp.adapters.posix_log.bundles import bundled
 from itmp.audit import Checkpoint, Finding, LogReader, verify
+from itmp.audit.published import bundled
 from itmp.canonical import Digest
 from itmp.change import HandoverError, PolicyHistory, continue_history, policy_history
 from itmp.change.handover import period_of

@@ -16,9 +16,9 @@ from itmp import canonical
 from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.posix_log import durable
 from itmp.adapters.posix_log import packed as packed_log
-from itmp.adapters.posix_log.bundles import bundled
 from itmp.adapters.posix_log.periods import PERIODS, names
 from itmp.audit import Event, Leaf, verify
+from itmp.audit.published import bundled
 from itmp.change import PolicyHistory
 from itmp.change.handover import period_of
 from itmp.errors import EvidenceInvalidError, InvalidInputError, NotFoundError, RefusedError

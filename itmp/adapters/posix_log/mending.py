@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from itmp.adapters.posix_log import durable, frames, spare
-from itmp.adapters.posix_log.bundles import bundled
 from itmp.adapters.posix_log.cuts import Cuts
 from itmp.adapters.posix_log.files import segments
 from itmp.adapters.posix_log.heads import SqliteHeads
@@ -25,6 +24,7 @@ from itmp.adapters.posix_log.marks import Marks
 from itmp.audit import Cut, Files, Head
 from itmp.audit.checkpoint import MAX_NOTE, Checkpoint
 from itmp.audit.merkle import Tree, leaf_hash
+from itmp.audit.published import bundled
 from itmp.errors import EvidenceInvalidError, LogUnavailableError
 
 Rebuild: TypeAlias = Callable[[Path, int, int], None]

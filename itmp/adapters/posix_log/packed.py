@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from itmp.adapters.posix_log import durable, frames
-from itmp.adapters.posix_log.bundles import bundled
 from itmp.adapters.posix_log.files import STATE, JournalPart, PosixReader
 from itmp.adapters.posix_log.heads import SqliteHeads
 from itmp.adapters.posix_log.journal import PosixJournal
@@ -21,6 +20,7 @@ from itmp.adapters.posix_log.reading import HEAD, LOG, RETIRED
 from itmp.audit import Head, SignedCheckpoint
 from itmp.audit.blobs import MAX_BLOB
 from itmp.audit.checkpoint import MAX_NOTE
+from itmp.audit.published import bundled
 from itmp.errors import EvidenceInvalidError, InvalidInputError
 from itmp.evidence import archive
 from itmp.signing import NoteVerifier
