@@ -5,6 +5,7 @@ order; the scalar of a signature is below the group's order. A small-order key w
 for every text, a small-order R is never made by an honest signer.
 """
 
+from functools import lru_cache
 from typing import Final
 
 P: Final = 2**255 - 19
@@ -48,6 +49,7 @@ def scalar_fault(encoded: bytes) -> str:
     return ""
 
 
+@lru_cache(maxsize=256)  # a log asks it of one key at each head
 def _on_curve(y: int) -> bool:
     """Tell whether x² = (y² - 1) / (d·y² + 1) has a root (x = 0 occurs only at y = ±1, refused before).
 

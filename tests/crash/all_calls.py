@@ -6,13 +6,10 @@ import pytest
 from log_actor import SCENARIOS
 from log_faults import FAULTS, Actors, strike
 
-PARTS = 3
 
-
-@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_after_every_fault_the_log_keeps_its_promises(
-    actors: Actors, prepared: dict[str, Path], scenario: str, fault: str, part: int
+    actors: Actors, prepared: dict[str, Path], scenario: str, fault: str
 ) -> None:
-    assert strike(actors, scenario, prepared[scenario], fault, share=(PARTS, part)) == []
+    assert strike(actors, scenario, prepared[scenario], fault) == []

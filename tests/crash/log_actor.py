@@ -1,7 +1,8 @@
 """The process that the injected faults hit: it forks one child per line of its input, each of which acts on a log.
 
-A line is `<scenario> <root> <acknowledgements>`. The child prepares, stops itself (so that strace can be attached and
-every call counted from there), and then acts. Each promise that the log gives it is written to `acknowledgements` at
+A line is `<scenario> <root> <acknowledgements> <calls>`. The child prepares, stops itself (so that every call is counted
+from there), and then acts: traced, when `calls` is `traced`, else asking before each call of this number (`asked`). Each
+promise that the log gives it is written to `acknowledgements` at
 once. An error of the log's own family is answered as a caller must: open anew, ask the same again. Anything else ends
 the child with `BUG`, and so does a fork: no error of a disk is one. The forking process prints the child's id, then its
 wait status.
@@ -20,6 +21,7 @@ from itertools import count
 from pathlib import Path
 
 import log_story
+from asked import let_ask
 
 from itmp.adapters import posix_log
 from itmp.adapters.clock import SystemClock
@@ -39,6 +41,7 @@ PREPARED, ACTED = 1, 10**6
 """Where the counted times of a prepared log, and of what a child does, begin."""
 
 BUG = 70
+TRACED = "traced"
 TRIES = 3
 LARGE = range(600, 700)
 """Events of more than a page."""
@@ -259,12 +262,14 @@ OTHERS: dict[str, tuple[Callable[[Actor], object] | None, Callable[[Actor], obje
 """Scenarios with a judge, or a key, of their own."""
 
 
-def act(scenario: str, root: str, acknowledgements: str) -> int:
+def act(scenario: str, root: str, acknowledgements: str, calls: str) -> int:
     prepare, play = (SCENARIOS | OTHERS)[scenario]
     actor = Actor(Path(root), acknowledgements)
     if prepare:
         prepare(actor)
     os.kill(os.getpid(), signal.SIGSTOP)
+    if calls != TRACED:
+        let_ask(int(calls))
     play(actor)
     return 0
 

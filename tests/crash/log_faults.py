@@ -1,9 +1,11 @@
-"""Faults at each system call of the log, by strace, and what must hold after each.
+"""Faults at each system call of the log, and what must hold after each.
 
 The calls are read from a trace without faults, so that a call which the code begins to make tomorrow is hit tomorrow.
-SIGKILL strikes at every call; EIO and ENOSPC at every call that names a file or a descriptor.
+EIO and ENOSPC strike at every call that names a file or a descriptor. A process that is killed leaves what lies there at
+that moment: so one child is held at every call and looked at, and at the first call of each state another one is killed.
 """
 
+import errno
 import os
 import re
 import select
@@ -19,19 +21,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import TypeAlias
 
-from log_actor import CHANGE, KEY, ORIGIN, Counted, create, event
-from log_state import PROMISES, state_of
+from asked import EVERY, GO_ON, KILL, Asked, answer
+from log_actor import CHANGE, KEY, ORIGIN, TRACED, Counted, create, event
+from log_state import state_of
+from promises import PROMISES, SAID, Held, Said, heard, moved, named, places, stand
 
 from itmp.adapters import posix_log
 from itmp.adapters.clock import SystemClock
 from itmp.adapters.posix_log.opening import PosixStore
-from itmp.audit import Head, Log, verify
+from itmp.audit import Head, verify
 from itmp.audit._integrate import land
 from itmp.errors import NotFoundError
 
-FAULTS = {"kill": "signal=SIGKILL", "EIO": "error=EIO", "ENOSPC": "error=ENOSPC"}
+FAULTS = {"kill": KILL, "EIO": errno.EIO, "ENOSPC": errno.ENOSPC}
 ACTOR = Path(__file__).with_name("log_actor.py")
 PATIENCE = 30.0
 DECIDED = 10**5
@@ -39,19 +42,18 @@ NAMES = ("log/.state/journal.0", "head.sqlite")
 SPARES = ("log/.state/spare/journal.0", "spare/head.sqlite")
 GONE = {"named": NAMES, "journal": (NAMES[0], SPARES[0])}
 """What was unlinked before a scenario begins."""
-_CALL = re.compile(r"(\w+)\((.*)", re.DOTALL)
+_CALL = re.compile(r"\[ *(\d+)\] (\w+)\((.*)", re.DOTALL)
 _NAMES_FILE = re.compile(r'<[^>]+>|"')
-_ID = re.compile(rb'"id":"([0-9a-f]{32})"')
-_OURS = re.compile(r"acknowledgements")
 _UNSTEADY = {"brk", "mmap", "munmap", "mremap", "madvise", "futex"}
 """Calls of the allocator: their number may differ between two runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """The `nth` call of `name` since strace attached."""
+    """The `nth` call of `name`, whose number is `number`, since the child went on."""
 
     name: str
+    number: int
     nth: int
     file: bool
     line: str
@@ -59,19 +61,12 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a child: its wait status, its promises, its complaint, its trace."""
+    """What became of a child: its wait status, its promises, its trace (or none), whether a fault struck it."""
 
     status: int
-    said: list[list[str]]
-    trace: str
-
-    @property
-    def struck(self) -> bool:
-        return "(INJECTED)" in self.trace or "killed by SIGKILL" in self.trace
-
-
-Held: TypeAlias = Callable[[Path, list[list[str]], str], Iterator[str]]
-"""Opens a log the normal way and yields each promise that it does not keep."""
+    said: Said
+    trace: str = ""
+    struck: bool = False
 
 
 class Actors:
@@ -80,7 +75,7 @@ class Actors:
     def __init__(self, scratch: Path) -> None:
         self.scratch, self._count = scratch, 0
         self.tally = Counter[str]()
-        self.judged = set[bytes]()
+        self.judged = set[tuple[Held, bytes]]()
         self._errors = (scratch / "errors").open("wb")
         environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
         self._process = subprocess.Popen(
@@ -105,22 +100,16 @@ class Actors:
         self._count += 1
         return copied(template, self.scratch / f"run{self._count}")
 
-    def run(
+    def trace(
         self,
         scenario: str,
         root: Path,
-        inject: Sequence[str] = (),
         *,
-        options: Sequence[str] = ("-s", "300"),
+        options: Sequence[str] = ("-n", "-s", "300"),
         ready: Callable[[], object] = lambda: None,
     ) -> Outcome:
         """Let a child act under strace from its stop, when `ready` is called, to its end."""
-        acknowledgements, trace = root / "acknowledgements", root / "trace"
-        assert self._process.stdin
-        self._process.stdin.write(f"{scenario} {root} {acknowledgements}\n")
-        self._process.stdin.flush()
-        child = self._answer()
-        options = [*options, *(word for item in inject for word in ("-e", f"inject={item}"))]
+        trace, child = root / "trace", self._begun(scenario, root, TRACED)
         strace = subprocess.Popen(
             ["strace", "-y", "-o", trace, *options, "-p", str(child)], stderr=subprocess.DEVNULL
         )
@@ -134,12 +123,38 @@ class Actors:
                 strace.kill()
                 os.kill(child, signal.SIGKILL)
                 strace.wait()
-        said = acknowledgements.read_text() if acknowledgements.exists() else ""
-        return Outcome(
-            status=self._answer(),
-            said=[line.split() for line in said.splitlines()],
-            trace=trace.read_text(errors="replace"),
-        )
+        return Outcome(status=self._answer(), said=heard(root), trace=trace.read_text(errors="replace"))
+
+    def strike(self, scenario: str, root: Path, point: Point, fault: str) -> Outcome:
+        """Let a child act that meets a fault at one call."""
+        struck: list[int] = []
+
+        def asked(_: int, nth: int) -> int:
+            if nth != point.nth:
+                return GO_ON
+            struck.append(nth)
+            return FAULTS[fault]
+
+        status = self.ask(scenario, root, point.number, asked)
+        return Outcome(status=status, said=heard(root), struck=bool(struck))
+
+    def ask(self, scenario: str, root: Path, number: int, asked: Asked) -> int:
+        """Let a child act that asks before each call of a number, or before `EVERY` one; return its wait status."""
+        child = self._begun(scenario, root, str(number))
+        os.kill(child, signal.SIGCONT)
+        try:
+            answer(child, asked, patience=PATIENCE)
+        except BaseException:
+            os.kill(child, signal.SIGKILL)
+            raise
+        return self._answer()
+
+    def _begun(self, scenario: str, root: Path, calls: str) -> int:
+        """Return a child that has prepared and stopped itself."""
+        assert self._process.stdin
+        self._process.stdin.write(f"{scenario} {root} {root / SAID} {calls}\n")
+        self._process.stdin.flush()
+        return self._answer()
 
     def complaint(self) -> str:
         """Return what the children said on stderr."""
@@ -184,12 +199,13 @@ def points(trace: str) -> list[Point]:
     found, counts = [], Counter[str]()
     for line in trace.splitlines():
         match = _CALL.match(line)
-        if not match or match[1] == "exit_group":
+        if not match or match[2] == "exit_group":
             continue
-        counts[match[1]] += 1
-        if not _OURS.search(line):
-            file = bool(_NAMES_FILE.search(match[2].rpartition(" = ")[0]))
-            found.append(Point(name=match[1], nth=counts[match[1]], file=file, line=line))
+        counts[match[2]] += 1
+        if SAID not in line:
+            file = bool(_NAMES_FILE.search(match[3].rpartition(" = ")[0]))
+            nth = counts[match[2]]
+            found.append(Point(name=match[2], number=int(match[1]), nth=nth, file=file, line=line))
     return found
 
 
@@ -256,16 +272,17 @@ def _strike(
     actors: Actors, scenario: str, template: Path, fault: str, *, share: tuple[int, int], held: Held
 ) -> Iterator[str]:
     root = actors.place(template)
-    clean = actors.run(scenario, root)
+    clean = actors.trace(scenario, root)
     assert clean.status == 0, actors.complaint()
     yield from judge(actors, root, clean.said, "no fault", held)
+    shutil.rmtree(root)
     found = [point for point in points(clean.trace) if fault == "kill" or point.file]
     assert len(found) > 10
-    for point in found[share[1] :: share[0]]:
-        shutil.rmtree(root)
+    found = found[share[1] :: share[0]]
+    actors.tally[f"calls for {fault}"] += len(found)
+    for point in differing(actors, scenario, template, found, held) if fault == "kill" else found:
         root = actors.place(template)
-        inject = f"{point.name}:{FAULTS[fault]}:when={point.nth}"
-        outcome = actors.run(scenario, root, [inject], options=("-s", "0", "-e", f"trace={point.name}"))
+        outcome = actors.strike(scenario, root, point, fault)
         where = f"{scenario}, {fault} at {point.line[:200]}"
         actors.tally["faults injected"] += 1
         if not outcome.struck and point.name not in _UNSTEADY:
@@ -273,48 +290,62 @@ def _strike(
         if fault != "kill" and outcome.status != 0:
             yield f"{where}: the child ended with {outcome.status}: {actors.complaint()[-3000:]} {outcome.said}"
         yield from judge(actors, root, outcome.said, where, held)
+        shutil.rmtree(root)
+
+
+def differing(actors: Actors, scenario: str, template: Path, found: list[Point], held: Held) -> list[Point]:
+    """Return those of the points at which a state lies there that lay at none before, and that nobody has judged.
+
+    One child is held at each. Nothing that a killed process leaves is elsewhere: its locks and its memory are gone.
+    """
+    root = actors.place(template)
+    wanted = {(point.number, point.nth): point for point in found}
+    states: dict[bytes, Point] = {}
+
+    def look(number: int, nth: int) -> int:
+        if point := wanted.pop((number, nth), None):
+            states.setdefault(state_of(root, heard(root)), point)
+        return GO_ON
+
+    assert actors.ask(scenario, root, EVERY, look) == 0, actors.complaint()
     shutil.rmtree(root)
+    missed = [point for point in wanted.values() if point.name not in _UNSTEADY]
+    assert not missed, f"calls that the trace has and that nobody asked for: {missed}"
+    return [point for state, point in states.items() if (held, state) not in actors.judged]
 
 
-def judge(
-    actors: Actors, root: Path, said: list[list[str]], where: str, held: Held | None = None
-) -> Iterator[str]:
+def judge(actors: Actors, root: Path, said: Said, where: str, held: Held | None = None) -> Iterator[str]:
     """Let `held` judge a log, unless it has judged one that is the same to whoever opens it."""
-    state = state_of(root, said)
+    held = held or hold
+    state = (held, state_of(root, said))
     if state not in actors.judged:
         actors.judged.add(state)
         actors.tally["states judged"] += 1
-        yield from (held or hold)(root, said, where)
+        yield from held(root, said, where)
 
 
-def hold(root: Path, said: list[list[str]], where: str) -> Iterator[str]:
-    """Open the log the normal way; yield each promise that it does not keep."""
-    try:
-        yield from (f"{where}: {wrong}" for wrong in _hold(root, said))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is what went wrong
-        yield f"{where}: {type(error).__name__}: {error}"
+def hold(root: Path, said: Said, where: str, clock: type[SystemClock] = SystemClock) -> Iterator[str]:
+    """Open the log the normal way, in the boot of a clock; yield each promise that it does not keep."""
+    return named(where, _hold(root, said, clock()))
 
 
-def _hold(root: Path, said: list[list[str]]) -> Iterator[str]:
+def _hold(root: Path, said: Said, clock: SystemClock) -> Iterator[str]:
     try:
         yield from (f"before recovery: {wrong}" for wrong in grave(root, events=False))
-        yield from undecided(root)
-        log = posix_log.open_log(root)
+        yield from undecided(root, clock)
+        log = posix_log.open_log(root, clock=clock)
     except NotFoundError:
         if [words for words in said if words[0] in PROMISES]:
             raise
         log = create(root)  # nobody was given a log: it is founded as at first
-    known = {_ID.findall(leaf.data)[-1].decode(): leaf.index for leaf in log.leaves()}
-    if len(known) != log.size():
-        yield "an event stands twice"
-    yield from promises(log, said)
+    known = places(log)
+    yield from stand(log, said, known)
     for n in (900, 901, 902, 999):
-        receipt = log.append(event(n))
-        if receipt.index != known.get(event(n).id, receipt.index):
-            yield f"event {n} stands twice"
+        log.append(event(n))
     signed = log.checkpoint().checkpoint
     if signed.size != log.size():
         yield "the checkpoint does not cover the log"
+    yield from moved(log, known)
     with suppress(StopIteration):
         yield next(f"unfit: {finding}" for finding in log.health(datetime.now(UTC)).findings)
     chain = [leaf.event.cseq for leaf in log.of_change(CHANGE)]
@@ -323,27 +354,15 @@ def _hold(root: Path, said: list[list[str]]) -> Iterator[str]:
     yield from (f"after recovery: {wrong}" for wrong in grave(root))
 
 
-def undecided(root: Path) -> Iterator[str]:
+def undecided(root: Path, clock: SystemClock) -> Iterator[str]:
     """Yield each signed head that stands in a file though the record has not decided it."""
-    store = PosixStore(root, boot=SystemClock().boot())
+    store = PosixStore(root, boot=clock.boot())
     decided = store.heads.read().size
     store.close()
     for name in ("checkpoint", *(f"history/{path.name}" for path in (root / "log/history").iterdir())):
         size = int((root / "log" / name).read_text().splitlines()[1])
         if size > decided:
             yield f"{name} is signed for {size} leaves, the record has decided {decided}"
-
-
-def promises(log: Log, said: list[list[str]]) -> Iterator[str]:
-    """Yield each acknowledged event that is not where it was, and each signed head that the log does not continue."""
-    for word, *values in said:
-        if word == "ack":
-            name, index, hashed = values
-            leaf = log.leaf(int(index)) if int(index) < log.size() else None
-            if leaf is None or (leaf.event.id, leaf.hash) != (name, hashed):
-                yield f"acknowledged and lost: {name} at {index}"
-        elif word == "signed" and log.root(int(values[0])).hex() != values[1]:
-            yield f"another root for the signed size {values[0]}"
 
 
 def grave(root: Path, *, events: bool = True) -> list[str]:

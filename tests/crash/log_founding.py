@@ -14,6 +14,7 @@ from pathlib import Path
 from log_actor import NAMES, OURS, PEOPLE, signatures_below
 from log_faults import Actors, Outcome, Point, points
 from log_rotation import MOVES
+from promises import Said, named
 
 from itmp import workspace
 from itmp.adapters import posix_log
@@ -68,7 +69,7 @@ def strike_shared(actors: Actors, scenario: str, states: dict[str, Path]) -> lis
     shapes = []
     for name, state in states.items():
         root = actors.place(state)
-        shapes.append([_shape(point, root) for point in _points(actors.run(name, root))])
+        shapes.append([_shape(point, root) for point in _points(actors.trace(name, root))])
         shutil.rmtree(root)
     left = set(range(len(shapes[turn])))
     blocks = SequenceMatcher(None, *shapes, autojunk=False).get_matching_blocks()
@@ -94,7 +95,7 @@ def _strike(
     actors: Actors, scenario: str, state: Path, chosen: Callable[[list[Point]], list[Point]]
 ) -> Iterator[str]:
     root = actors.place(state)
-    clean = actors.run(scenario, root)
+    clean = actors.trace(scenario, root)
     assert clean.status == 0, actors.complaint()
     yield from hold(scenario, root, clean.said, "no fault")
     found = _points(clean)
@@ -102,8 +103,7 @@ def _strike(
     for point in chosen(found):
         shutil.rmtree(root)
         root = actors.place(state)
-        inject = f"{point.name}:signal=SIGKILL:when={point.nth}"
-        hit = actors.run(scenario, root, (inject,), options=("-s", "0", "-e", f"trace={point.name}"))
+        hit = actors.strike(scenario, root, point, "kill")
         actors.tally["founders killed"] += 1
         where = f"{scenario}, killed at {point.line:.160}"
         if not hit.struck:
@@ -116,15 +116,12 @@ def _changes(point: Point) -> bool:
     return point.name in _CHANGES or (point.name == "openat" and "O_CREAT" in point.line)
 
 
-def hold(scenario: str, root: Path, said: list[list[str]], where: str) -> Iterator[str]:
+def hold(scenario: str, root: Path, said: Said, where: str) -> Iterator[str]:
     """Say `itmp init` again as it was said; yield each promise that is broken."""
-    try:
-        yield from (f"{where}: {wrong}" for wrong in _hold(scenario, root, said))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is what went wrong
-        yield f"{where}: {type(error).__name__}: {error}"
+    return named(where, _hold(scenario, root, said))
 
 
-def _hold(scenario: str, root: Path, said: list[list[str]]) -> Iterator[str]:
+def _hold(scenario: str, root: Path, said: Said) -> Iterator[str]:
     folder = root / "w"
     before = _trust(folder)
     if scenario == "together":
@@ -155,7 +152,7 @@ def _again(scenario: str, root: Path) -> workspace.Founded:
     return workspace.seal(root / "w", signatures_below(root / "w"))
 
 
-def _prepared(folder: Path, root: Path, said: list[list[str]]) -> Iterator[str]:
+def _prepared(folder: Path, root: Path, said: Said) -> Iterator[str]:
     """Texts that were handed out, or lie at their place, are the ones that are signed."""
     pending = folder / ".itmp/founding"
     lying = {_digest(path) for path in pending.glob("enrol-*.txt")}

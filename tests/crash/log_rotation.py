@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from log_faults import Actors, points
+from promises import named
 
 from itmp.adapters import posix_log
 from itmp.adapters.clock import new_id
 from itmp.adapters.posix_log import periods
 from itmp.audit import Event, SignedCheckpoint, verify
 from itmp.change import continue_history, policy_history
-from itmp.errors import Error
 from itmp.evidence import archive
 from itmp.signing import NoteVerifier
 from itmp.testing.on_disk import story_on_disk
@@ -59,7 +59,7 @@ def rotate(state: Path) -> None:
 def strike(actors: Actors, state: Path, *, share: tuple[int, int] = (1, 0)) -> Iterator[str]:
     """Kill the rotation at each call of `MOVES` (of every `share[0]`, the one at `share[1]`); yield what went wrong."""
     root = actors.place(state)
-    clean = actors.run("rotate", root)
+    clean = actors.trace("rotate", root)
     assert clean.status == 0, actors.complaint()
     yield from hold(root, "no fault", ended=True)
     found = [point for point in points(clean.trace) if point.name in MOVES]
@@ -67,24 +67,23 @@ def strike(actors: Actors, state: Path, *, share: tuple[int, int] = (1, 0)) -> I
     for point in found[share[1] :: share[0]]:
         shutil.rmtree(root)
         root = actors.place(state)
-        inject = f"{point.name}:signal=SIGKILL:when={point.nth}"
-        hit = actors.run("rotate", root, (inject,), options=("-s", "0", "-e", f"trace={point.name}"))
-        assert hit.struck, point
+        assert actors.strike("rotate", root, point, "kill").struck, point
         yield from hold(root, f"killed at {point.line:.120}")
 
 
 def hold(state: Path, where: str, *, ended: bool = False) -> Iterator[str]:
     """Open the log as the next command would; yield each promise that is broken."""
-    try:
-        handing.settle(state)
-        log = posix_log.open_log(state)
-        if log.origin == ORIGIN and not ended:
-            log.append(Event(id=new_id(), type="plan.compiled", actor=EXECUTOR))  # the old log goes on
-            log.checkpoint()
-            rotate(state)
-        yield from (f"{where}: {fault}" for fault in _joined(state))
-    except Error as error:
-        yield f"{where}: {type(error).__name__}: {error}"
+    return named(where, _hold(state, ended=ended))
+
+
+def _hold(state: Path, *, ended: bool) -> Iterator[str]:
+    handing.settle(state)
+    log = posix_log.open_log(state)
+    if log.origin == ORIGIN and not ended:
+        log.append(Event(id=new_id(), type="plan.compiled", actor=EXECUTOR))  # the old log goes on
+        log.checkpoint()
+        rotate(state)
+    yield from _joined(state)
 
 
 def _joined(state: Path) -> Iterator[str]:

@@ -8,16 +8,17 @@ import hashlib
 import os
 from pathlib import Path
 
+from promises import PROMISES, SAID, Said
+
 from itmp.adapters.clock import SystemClock
 from itmp.adapters.posix_log.files import segments
 from itmp.adapters.posix_log.marks import owner_of
 
-PROMISES = {"ack", "signed"}
-_OURS = {"acknowledgements", "trace"}
+_OURS = {SAID, "trace"}
 _NUMBERS = slice(128, 4096)
 
 
-def state_of(root: Path, said: list[list[str]]) -> bytes:
+def state_of(root: Path, said: Said) -> bytes:
     """Return a digest of all that the next opening, and the judgement of the promises, can depend on."""
     parts = [repr([words for words in said if words[0] in PROMISES]).encode()]
     for folder, _, names in os.walk(root):

@@ -11,6 +11,8 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from promises import Said, moved, named, places, stand
+
 from itmp.adapters import posix_log
 from itmp.audit import Event, Log, Receipt
 from itmp.change import Permit
@@ -108,30 +110,22 @@ def asked(actor: "Actor", ask: Callable[[Log], T]) -> T:
     return found[-1]
 
 
-def hold(root: Path, said: list[list[str]], where: str) -> Iterator[str]:
+def hold(root: Path, said: Said, where: str) -> Iterator[str]:
     """Open the workspace the normal way and finish the story; yield each promise that is broken."""
-    try:
-        yield from (f"{where}: {wrong}" for wrong in _hold(root, said))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is what went wrong
-        yield f"{where}: {type(error).__name__}: {error}"
+    return named(where, _hold(root, said))
 
 
-def _hold(root: Path, said: list[list[str]]) -> Iterator[str]:
+def _hold(root: Path, said: Said) -> Iterator[str]:
     from log_actor import Counted  # noqa: PLC0415 - which imports us
-    from log_faults import promises  # noqa: PLC0415 - as above
 
     log = posix_log.open_log(root / ".itmp", clock=Counted(count(JUDGED)))
-    yield from promises(log, said)
-    known = {leaf.event.id: leaf.index for leaf in log.leaves()}
-    if len(known) != log.size():
-        yield "an event stands twice"
+    known = places(log)
+    yield from stand(log, said, known)
     teller = Teller(lambda: log, log.append)
     teller.execute(teller.issued())
     if log.leaf(log.size() - 1).event.type != "change.closed":
         log.append(closing(log))
-    for leaf in log.leaves():
-        if known.get(leaf.event.id, leaf.index) != leaf.index:
-            yield f"{leaf.event.type} stands twice"
+    yield from moved(log, known)
     report = audit_verify(Workspace.here(root))
     yield from (
         f"audit verify: {one.name} {one.place}: {one.message}" for one in report.findings if one.grave

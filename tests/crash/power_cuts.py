@@ -1,10 +1,7 @@
-"""What a power cut may leave: a model of a disk, fed with the system calls that the log really made.
+"""Power cuts after each system call that the log really made: what a model of a disk says may be left is opened again.
 
-Until a file is synced, each of its pages may be old or new on its own, and its length anything in between; until a folder
-is synced, each name made or removed in it may be there or not: a new folder may be gone with all that was synced in it,
-a file that was renamed may have its old name, the new one, both or neither. A torn last frame is a length. Of order one
-thing alone is assumed: a renamed folder loses its old name no earlier than it has the new one, for no file system that
-outlives a power cut lets go of a whole tree.
+The calls come from a trace; what stands in the marks, which no call writes, from a child that is held before each call. The
+machine that opens what is left has another boot id. `disk` says what a cut may leave.
 """
 
 import hashlib
@@ -12,227 +9,94 @@ import os
 import random
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import pairwise
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import count, pairwise
 from pathlib import Path
 from typing import TypeAlias
 
-from log_faults import Actors, judge
+from asked import EVERY, GO_ON
+from disk import LEFT_OUT, MEMORY, Disk, Folder, Inode, State
+from log_actor import Counted
+from log_faults import Actors, hold, judge
+from promises import Held, Said, named
 
-PAGE = 4096
-STATES_PER_CALL = 4
-"""Besides those with one thing lost or one thing kept, so many random ones after each call."""
+from itmp.adapters import posix_log
+from itmp.adapters.posix_log.marks import owner_of
+from itmp.errors import LogUnavailableError
 
 _EXTREMES = 2
 """Of the states that a cut may leave, the first two: all that was not synced is there, none of it is."""
 
-_EACH_BYTE = 1000
-"""Frames of the scenarios are shorter: they are torn at each byte. Larger writes are torn at a few."""
-
-_LEFT_OUT = {"acknowledgements", "trace", "marks", "reserve", "append.lock", "sync.lock", "publish.lock"}
-"""Ours, and what the log may lose or make again at any time."""
-
-_CALL = re.compile(r"(\w+)\((.*)\)\s+= (-?\d+)")
+_CALL = re.compile(r"\[ *(\d+)\] (\w+)\((.*)\)\s+= (-?\d+)")
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 _FILE = re.compile(r"[ (]\d+<((?:\\x[0-9a-f]{2})*)>")
 
-
-@dataclass(eq=False)
-class Inode:
-    """A file's durable bytes, and each state of it since, newest last."""
-
-    versions: list[bytes] = field(default_factory=lambda: [b""])
-
-    @property
-    def now(self) -> bytes:
-        return self.versions[-1]
-
-    def write(self, at: int, data: bytes) -> None:
-        old = self.now.ljust(at, b"\0")
-        self.versions.append(old[:at] + data + old[at + len(data) :])
-
-    def sync(self) -> None:
-        del self.versions[:-1]
+Memory: TypeAlias = dict[tuple[int, int], bytes]
+"""What stood in the marks before each call, by its number and how many of this number there were."""
 
 
-@dataclass(eq=False)
-class Change:
-    """A name that was given or taken away since its folder was synced; it is none without `first`."""
+CUT = 10**6 * 2
+"""Where the counted times begin after a cut."""
 
-    name: str
-    node: "Inode | Folder | None"
-    first: "Change | None" = None
-    durable: bool = False
-
-    def stands(self, kept: set[object]) -> bool:
-        return self in kept and (self.first is None or self.first.durable or self.first in kept)
+_MARKS = tuple(f"{place}log/.state/{MEMORY}" for place in ("", ".creating/"))
+_BOOT = 64
+_START = slice(80, 88)
+"""Where in the marks a boot's id ends, and where their segment's first leaf stands."""
 
 
-@dataclass(eq=False)
-class Folder:
-    """Names as programs see them, those that are durable, and each change of one since."""
+class Rebooted(Counted):
+    """The clock of the boot after a cut."""
 
-    now: "dict[str, Inode | Folder]" = field(default_factory=dict)
-    durable: "dict[str, Inode | Folder]" = field(default_factory=dict)
-    changes: list[Change] = field(default_factory=list)
+    def __init__(self) -> None:
+        super().__init__(count(CUT))
 
-    def name(self, name: str, node: "Inode | Folder | None", first: Change | None = None) -> Change:
-        """Let `name` mean `node` from now on, or nothing."""
-        change = Change(name, node, first)
-        _set(self.now, change)
-        self.changes.append(change)
-        return change
-
-    def sync(self) -> None:
-        for change in self.changes:
-            _set(self.durable, change)
-            change.durable = True
-        self.changes.clear()
-
-    def left(self, kept: set[object]) -> "dict[str, Inode | Folder]":
-        """Return the names that a cut leaves which keeps these changes."""
-        names = dict(self.durable)
-        for change in self.changes:
-            if change.stands(kept):
-                _set(names, change)
-        return names
+    def boot(self) -> str:
+        return "the-boot-after-the-cut"
 
 
-Node: TypeAlias = Inode | Folder
-State: TypeAlias = dict[str, bytes | None]
-"""What a cut leaves: the content of each file by its path, None for a folder."""
-
-
-@dataclass
-class Disk:
-    """A folder with all below it."""
-
-    root: Folder
-
-    @classmethod
-    def of(cls, root: Path, synced: Path, nodes: "dict[int, Inode] | None" = None) -> "Disk":
-        """Take up a folder; of a file that differs in `synced`, what stands there is all that is durable.
-
-        `nodes` are the files that have been met already, by another of their names.
-        """
-        found, nodes = Folder(), {} if nodes is None else nodes
-        for path in root.iterdir():
-            status = path.stat()
-            if path.is_dir():
-                found.now[path.name] = cls.of(path, synced / path.name, nodes).root
-            elif status.st_ino in nodes:
-                found.now[path.name] = nodes[status.st_ino]
-            elif path.name not in _LEFT_OUT:
-                nodes[status.st_ino] = inode = found.now[path.name] = Inode([path.read_bytes()])
-                older = synced / path.name
-                if older.is_file() and older.read_bytes() != inode.now:
-                    inode.versions.insert(0, older.read_bytes())
-        found.durable = dict(found.now)
-        return cls(found)
-
-    def at(self, path: str) -> Node | None:
-        """Return what programs find at a path."""
-        node: Node | None = self.root
-        for part in Path(path).parts:
-            node = node.now.get(part) if isinstance(node, Folder) else None
-        return node
-
-    def file(self, path: str) -> Inode | None:
-        node = self.at(path)
-        return node if isinstance(node, Inode) else None
-
-    def name(self, path: str, node: Node | None, first: Change | None = None) -> Change:
-        """Let a path mean `node` from now on, or nothing."""
-        folder = self.at(str(Path(path).parent))
-        assert isinstance(folder, Folder), path
-        return folder.name(Path(path).name, node, first)
-
-    def rename(self, old: str, new: str) -> None:
-        node = self.at(old)
-        assert node is not None, old
-        there = self.name(new, node)
-        self.name(old, None, there if isinstance(node, Folder) else None)
-
-    def states(self, dice: random.Random) -> Iterator[State]:
-        """Yield what a cut at this moment may leave."""
-        nodes = _below(self.root, set())
-        changes = [change for node in nodes if isinstance(node, Folder) for change in node.changes]
-        dirty = [node for node in nodes if isinstance(node, Inode) and len(node.versions) > 1]
-        parts = [*changes, *((inode, page) for inode in dirty for page in _pages(inode))]
-        choices = [set(parts), set[object]()]
-        choices += [set(parts) - {part} for part in parts] + [{part} for part in parts]
-        choices += [
-            {part for part in parts if dice.random() < 0.5} for _ in range(STATES_PER_CALL * bool(parts))
-        ]
-        for kept in choices:
-            yield dict(_left(self.root, kept, ""))
-        for inode in dirty:  # torn: what was written last has another length
-            lengths = range(*sorted((len(inode.versions[-2]), len(inode.now))))
-            for length in lengths if len(lengths) < _EACH_BYTE else dice.sample(lengths, 4):
-                yield dict(_left(self.root, set(parts), "", {inode: length}))
-
-
-def _set(names: dict[str, Node], change: Change) -> None:
-    if change.node is None:
-        names.pop(change.name, None)
-    else:
-        names[change.name] = change.node
-
-
-def _below(node: Node, seen: set[Node]) -> list[Node]:
-    """Return a node and all that a cut may leave below it, each once."""
-    if node in seen:
-        return []
-    seen.add(node)
-    if isinstance(node, Inode):
-        return [node]
-    changed = (change.node for change in node.changes if change.node is not None)
-    inside = [*node.durable.values(), *node.now.values(), *changed]
-    return [node, *(found for one in inside for found in _below(one, seen))]
-
-
-def _left(
-    folder: Folder, kept: set[object], path: str, torn: Mapping[Inode, int] | None = None
-) -> Iterator[tuple[str, bytes | None]]:
-    """Yield what a cut leaves below a folder."""
-    for name, node in folder.left(kept).items():
-        if isinstance(node, Folder):
-            yield f"{path}{name}", None
-            yield from _left(node, kept, f"{path}{name}/", torn)
-        else:
-            yield f"{path}{name}", node.now[: torn.get(node)] if torn else _content(node, kept)
-
-
-def _pages(inode: Inode) -> list[int]:
-    """Return the pages in which versions differ."""
-    ends = range(0, max(map(len, inode.versions)), PAGE)
-    return [
-        at for at in ends if any(a[at : at + PAGE] != b[at : at + PAGE] for a, b in pairwise(inode.versions))
-    ]
-
-
-def _content(inode: Inode, kept: set[object]) -> bytes:
-    """Return the file with the kept pages new and the others old; what never arrived before a kept page is zeros."""
-    if len(inode.versions) == 1:
-        return inode.now
-    old, new = inode.versions[0], inode.now
-    ends = [
-        min(at + PAGE, len(new)) for owner, at in (k for k in kept if isinstance(k, tuple)) if owner is inode
-    ]
-    whole = all((inode, at) in kept for at in _pages(inode))
-    length = len(new) if whole else max([len(old), *ends])  # a cut of the length may be lost as well
-    both = {False: old.ljust(length, b"\0"), True: new.ljust(length, b"\0")}
-    return b"".join(both[(inode, at) in kept][at : min(at + PAGE, length)] for at in range(0, length, PAGE))
-
-
-def replay(trace: str, root: Path, disk: Disk) -> Iterator[list[list[str]]]:
+def replay(trace: str, root: Path, disk: Disk, memory: Memory) -> Iterator[Said]:
     """Apply each call of a trace to `disk`; after each that changes anything, yield what was promised so far."""
-    said: list[list[str]] = []
-    for line in trace.splitlines():
-        match = _CALL.match(line)
-        if match and int(match[3]) >= 0 and _apply(disk, match[1], _Arguments(match[2], line, root), said):
+    said: Said = []
+    for (line, match, _), (_, _, following) in pairwise([*_calls(trace), ("", None, (0, 0))]):
+        changed = (
+            match and int(match[4]) >= 0 and _apply(disk, match[2], _Arguments(match[3], line, root), said)
+        )
+        _remember(disk, memory.get(following))
+        if changed:
             yield list(said)
+
+
+def _calls(trace: str) -> Iterator[tuple[str, "re.Match[str] | None", tuple[int, int]]]:
+    """Yield each line that is a call, its parts, its number and how many of this number there were."""
+    counts = Counter[int]()
+    for line in trace.splitlines():
+        if match := _CALL.match(line):
+            number = int(match[1])
+            counts[number] += 1
+            yield line, match, (number, counts[number])
+
+
+def _remember(disk: Disk, marks: bytes | None) -> None:
+    inode = next(filter(None, map(disk.file, _MARKS)), None)
+    if inode and marks is not None and marks != inode.now:
+        inode.become(marks)
+
+
+def _memory(actors: Actors, scenario: str, template: Path) -> Memory:
+    """Hold a child before each of its calls, and read the marks."""
+    root, found = actors.place(template), Memory()
+
+    def look(number: int, nth: int) -> int:
+        path = next((root / name for name in _MARKS if (root / name).exists()), None)
+        if path:
+            found[number, nth] = path.read_bytes()
+        return GO_ON
+
+    assert actors.ask(scenario, root, EVERY, look) == 0, actors.complaint()
+    shutil.rmtree(root)
+    return found
 
 
 class _Arguments:
@@ -267,7 +131,7 @@ def _bytes(text: str) -> bytes:
     return bytes.fromhex(text.replace("\\x", ""))
 
 
-def _apply(disk: Disk, call: str, given: _Arguments, said: list[list[str]]) -> bool:  # noqa: C901, PLR0912 - a table of calls
+def _apply(disk: Disk, call: str, given: _Arguments, said: Said) -> bool:  # noqa: C901, PLR0912 - a table of calls
     if given.file.endswith("acknowledgements"):
         if call == "write":
             said += [line.split() for line in given.texts[0].decode().splitlines()]
@@ -276,15 +140,15 @@ def _apply(disk: Disk, call: str, given: _Arguments, said: list[list[str]]) -> b
     match call:
         case "openat":
             path = given.path()
-            if "O_CREAT" not in given.text or disk.at(path) or Path(path).name in _LEFT_OUT:
+            if "O_CREAT" not in given.text or disk.at(path) or Path(path).name in LEFT_OUT:
                 return False
-            disk.name(path, Inode())
+            disk.name(path, Inode(shared=Path(path).name == MEMORY))
         case "write" if inode:
             inode.write(len(inode.now), given.texts[0])
         case "pwrite64" if inode:
             inode.write(given.last, given.texts[0])
         case "ftruncate" if inode:
-            inode.versions.append(inode.now[: given.last].ljust(given.last, b"\0"))
+            inode.become(inode.now[: given.last].ljust(given.last, b"\0"))
         case "rename":
             disk.rename(given.path(0), given.path(1))
         case "link" | "linkat":
@@ -306,32 +170,70 @@ def _apply(disk: Disk, call: str, given: _Arguments, said: list[list[str]]) -> b
     return True
 
 
+def rebooted(root: Path, said: Said, where: str) -> Iterator[str]:
+    """Judge as after any other harm, in the next boot."""
+    return hold(root, said, where, Rebooted)
+
+
+def without(names: Sequence[str], whole: Path) -> Held:
+    """Return the judge of a log that has lost a file of two names: what vouched for it another boot does not believe.
+
+    Until the file is there again every opening is refused, and once it is put back from `whole` nothing is missing.
+    """
+
+    def held(root: Path, said: Said, where: str) -> Iterator[str]:
+        there = any((root / name).exists() for name in names)
+        return rebooted(root, said, where) if there else named(where, _refused(root, said, names, whole))
+
+    return held
+
+
+def _refused(root: Path, said: Said, names: Sequence[str], whole: Path) -> Iterator[str]:
+    for _ in range(2):
+        try:
+            posix_log.open_log(root, clock=Rebooted())
+            yield f"opened without {names[0]}"
+        except LogUnavailableError as error:
+            if Path(names[0]).name not in error.where or not error.do:
+                yield f"refused, but not by name: {error}"
+    shutil.copy(whole / names[0], root / names[0])
+    yield from rebooted(root, said, "put back")
+
+
 def cut(
-    actors: Actors, scenario: str, template: Path, *, share: tuple[int, int] = (1, 0), thin: int = 1
+    actors: Actors,
+    scenario: str,
+    template: Path,
+    *,
+    share: tuple[int, int] = (1, 0),
+    thin: int = 1,
+    held: Held = rebooted,
 ) -> list[str]:
-    """Cut the power after each call (of every `share[0]`, the one at `share[1]`); return what went wrong.
+    """Cut the power after each call (of every `share[0]`, the one at `share[1]`); return what `held` finds wrong.
 
     With `thin` a cut leaves either everything or nothing of what was not synced, and one in so many of the states
     between, another one after each call.
     """
-    wrong = list(_cut(actors, scenario, template, share, thin))
+    wrong = list(_cut(actors, scenario, template, share, thin, held))
     actors.tally["bad"] += len(wrong)
     return wrong
 
 
-def _cut(actors: Actors, scenario: str, template: Path, share: tuple[int, int], thin: int) -> Iterator[str]:
-    root = actors.place(template)
+def _cut(  # noqa: PLR0917 - as `cut`
+    actors: Actors, scenario: str, template: Path, share: tuple[int, int], thin: int, held: Held
+) -> Iterator[str]:
+    memory, root = _memory(actors, scenario, template), actors.place(template)
     disks: list[Disk] = []
-    outcome = actors.run(
+    outcome = actors.trace(
         scenario,
         root,
-        options=("-xx", "-s", "1000000"),
+        options=("-n", "-xx", "-s", "1000000"),
         ready=lambda: disks.append(Disk.of(root, template)),
     )
     assert outcome.status == 0, actors.complaint()
     dice, seen, target = random.Random(20261128), set[bytes](), root.with_name("cut")  # noqa: S311 - a fixed seed
     moments = 0
-    for moment, said in enumerate(replay(outcome.trace, root, disks[0])):
+    for moment, said in enumerate(replay(outcome.trace, root, disks[0], memory)):
         moments += 1
         if moment % share[0] != share[1]:
             continue
@@ -346,7 +248,7 @@ def _cut(actors: Actors, scenario: str, template: Path, share: tuple[int, int], 
             _lay_out(target, state)
             actors.tally["power cuts"] += 1
             where = f"{scenario}, power cut after call {moment}, state {number}"
-            yield from judge(actors, target, said, where)
+            yield from judge(actors, target, said, where, held)
     if moments <= 2:
         yield f"{scenario}: {moments} calls that change a disk"
     shutil.rmtree(root)
@@ -369,3 +271,17 @@ def _lay_out(target: Path, state: State) -> None:
         if content is not None and state.get(str(spare.relative_to(target))) == content:
             spare.unlink()  # one file with two names
             os.link(path, spare)
+    for name in _MARKS:
+        if state.get(name):
+            _bind(target / name)
+
+
+def _bind(marks: Path) -> None:
+    """Let the marks name the device and inode that their segment has here: a cut does not change these."""
+    data = marks.read_bytes()
+    start = int.from_bytes(data[_START], sys.byteorder)
+    segment = marks.with_name(f"journal.{start}")
+    if segment.exists():
+        status = segment.stat()
+        owner = owner_of("", (status.st_dev, status.st_ino, start))
+        marks.write_bytes(data[:_BOOT] + owner[_BOOT:] + data[len(owner) :])

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from log_actor import create
 from log_crowd import SHARED
-from log_faults import grave, promises
+from log_faults import grave
 from log_pool import EACH
+from promises import promises
 
 from itmp.adapters import posix_log
 from itmp.audit import Log

@@ -37,5 +37,5 @@ def test_after_a_fault_with_the_key_in_an_agent_the_log_keeps_its_promises(
 
 def test_calls_to_the_agent_are_among_those_hit(actors: Actors, prepared: dict[str, Path]) -> None:
     root = actors.place(in_agent(prepared["append"], actors.scratch))
-    found = points(actors.run("agent", root).trace)
+    found = points(actors.trace("agent", root).trace)
     assert {"connect", "sendto", "recvfrom"} <= {point.name for point in found if point.file}

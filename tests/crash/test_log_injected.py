@@ -27,18 +27,18 @@ def test_the_calls_that_matter_are_among_those_hit(actors: Actors, prepared: dic
         "torn": {"ftruncate"},
     }.items():
         root = actors.place(prepared[scenario])
-        assert needed <= {point.name for point in points(actors.run(scenario, root).trace) if point.file}
+        assert needed <= {point.name for point in points(actors.trace(scenario, root).trace) if point.file}
 
 
 def test_a_folder_that_cannot_be_listed_once_its_head_is_decided_is_no_fork(
     actors: Actors, prepared: dict[str, Path]
 ) -> None:
-    clean = actors.run("publish", actors.place(prepared["publish"]))
+    clean = actors.trace("publish", actors.place(prepared["publish"]))
     listed = [one for one in points(clean.trace) if one.name == "openat" and "000.p>" in one.line]
     assert len(listed) > 2
     for point in listed[-2:]:  # what is superfluous is looked for last
         root = actors.place(prepared["publish"])
-        outcome = actors.run("publish", root, [f"openat:error=EIO:when={point.nth}"])
+        outcome = actors.strike("publish", root, point, "EIO")
         assert outcome.struck
         assert [words[0] for words in outcome.said] == ["ack", "ack", "ack", "signed"], point.line
         assert outcome.status == 0, actors.complaint()

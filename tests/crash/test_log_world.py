@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from log_actor import Counted, create, event
-from log_faults import DECIDED, Actors, grave, hold
+from log_faults import DECIDED, Actors, grave, hold, points
 
 from itmp.adapters import posix_log
 from itmp.adapters.posix_log.marks import Marks
@@ -78,7 +78,9 @@ def test_a_failed_sync_poisons_the_segment_for_every_process(
     other = posix_log.open_log(root, clock=Counted(count(DECIDED)))
     other.append(event(499))
     other.append(event(500), durable=False)
-    outcome = actors.run("append", root, ["fdatasync:error=EIO:when=1"])
+    clean = actors.trace("append", actors.place(prepared["append"]))
+    sync = next(point for point in points(clean.trace) if point.name == "fdatasync")
+    outcome = actors.strike("append", root, sync, "EIO")
     assert [words[0] for words in outcome.said] == ["refused", "ack"]  # the same process opened it anew
     assert len(list((root / "log/.state").glob("journal.*"))) == 2
     assert list(hold(root, outcome.said, "after a failed sync")) == []
