@@ -5,10 +5,13 @@ from pathlib import Path
 import pytest
 from log_actor import SCENARIOS
 from log_faults import NAMES, SPARES, Actors
-from power_cuts import cut, rebooted, without
+from power_cuts import Choice, cut, rebooted, without
 
 LONG = {"publish": 4, "snapshot": 4, "ride": 2, "torn": 4, "heal": 4, "drop": 4, "create": 5}
 """Scenarios of hundreds of calls: all of what was not synced is kept, or none, or one in so many of the states between."""
+
+EACH_BYTE = {"append", "sign"}
+"""Where what was written is torn at each byte. A frame is read, and a torn one cut, in one way whoever wrote it."""
 
 VOUCHED = {"journal": 0, "record": 1}
 """Scenarios that begin without a file, which the marks of one boot vouch for: another boot refuses until it is there."""
@@ -20,4 +23,5 @@ def test_after_a_power_cut_at_every_call_the_log_keeps_its_promises(
 ) -> None:
     lost = VOUCHED.get(scenario)
     held = rebooted if lost is None else without((NAMES[lost], SPARES[lost]), prepared["append"])
-    assert cut(actors, scenario, prepared[scenario], thin=LONG.get(scenario, 1), held=held) == []
+    choice = Choice(thin=LONG.get(scenario, 1), each_byte=scenario in EACH_BYTE, held=held)
+    assert cut(actors, scenario, prepared[scenario], choice) == []

@@ -6,11 +6,8 @@ import pytest
 from log_faults import Actors
 from log_rotation import strike, template
 
-PARTS = 4
 
-
-@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("reason", ["", "the disk was copied"])
-def test_at_every_call(actors: Actors, tmp_path: Path, reason: str, part: int) -> None:
+def test_at_every_call(actors: Actors, tmp_path: Path, reason: str) -> None:
     state = template(tmp_path / "w", reason)
-    assert list(strike(actors, state, share=(PARTS, part))) == []
+    assert list(strike(actors, state)) == []

@@ -22,8 +22,8 @@ SECTOR = 512
 STATES_PER_CALL = 4
 """Besides those with one thing lost or one thing kept, so many random ones after each call."""
 
-_EACH_BYTE = 1000
-"""Frames of the scenarios are shorter: they are torn at each byte. Larger writes are torn at a few."""
+_EDGE = 12
+"""What is written is torn at each of its first bytes: a frame's length and its checksum stand there. Of the rest, at a few."""
 
 _TEARS = 4
 
@@ -41,7 +41,7 @@ class Inode:
     versions: list[bytes] = field(default_factory=lambda: [b""])
     shared: bool = False
     torn: bool = False
-    """Whether the newest state was torn at each byte already."""
+    """Whether the newest state was torn at its edge already."""
 
     @property
     def now(self) -> bytes:
@@ -164,8 +164,11 @@ class Disk:
         there = self.name(new, node)
         self.name(old, None, there if isinstance(node, Folder) else None)
 
-    def states(self, dice: random.Random) -> Iterator[State]:
-        """Yield what a cut at this moment may leave: first all that was not synced, then none of it."""
+    def states(self, dice: random.Random, *, each_byte: bool = False) -> Iterator[State]:
+        """Yield what a cut at this moment may leave: first all that was not synced, then none of it.
+
+        What was written last is torn at each byte, or else at its edge and at a few lengths.
+        """
         nodes = _below(self.root, set())
         changes = [change for node in nodes if isinstance(node, Folder) for change in node.changes]
         files = [node for node in nodes if isinstance(node, Inode)]
@@ -185,25 +188,27 @@ class Disk:
         for kept in choices:
             yield self._left(kept, {node: node.remembered(dice) for node in memory})
         for inode in dirty:
-            remembered = {node: node.remembered(dice) for node in memory}
-            for length in _lengths(inode, dice):
-                yield self._left(everything, {**remembered, inode: inode.now[:length]})
+            for length in _lengths(inode, dice, each_byte=each_byte):
+                yield self._left(
+                    everything, {**{node: node.now for node in memory}, inode: inode.now[:length]}
+                )
 
     def _left(self, kept: set[object], instead: "Mapping[Inode, bytes]") -> State:
         return dict(_left(self.root, kept, "", instead))
 
 
-def _lengths(inode: Inode, dice: random.Random) -> "list[int] | range":
-    """Return where what was written last is torn, if it has another length: at each byte once, later at a few.
+def _lengths(inode: Inode, dice: random.Random, *, each_byte: bool) -> list[int]:
+    """Return where what was written last is torn, if it has another length: at later moments only at a few.
 
-    At later moments only other files have changed. How a tail is judged depends on its bytes, on the newest decided head
-    and on the marks; and no head is decided for what is not synced.
+    Then only other files have changed. How a tail is judged depends on its bytes, on the newest decided head and on the
+    marks; and no head is decided for what is not synced.
     """
-    lengths = range(*sorted((len(inode.versions[-2]), len(inode.now))))
-    if len(lengths) < _EACH_BYTE and not inode.torn:
-        inode.torn = True
+    lengths = list(range(*sorted((len(inode.versions[-2]), len(inode.now)))))
+    fresh, inode.torn = not inode.torn, True
+    if fresh and each_byte:
         return lengths
-    return dice.sample(lengths, min(_TEARS, len(lengths)))
+    few = dice.sample(lengths, min(_TEARS, len(lengths)))
+    return sorted({*few, *lengths[:_EDGE], *lengths[-1:]}) if fresh else few
 
 
 def _set(names: dict[str, Node], change: Change) -> None:

@@ -293,8 +293,10 @@ def _strike(
         shutil.rmtree(root)
 
 
-def differing(actors: Actors, scenario: str, template: Path, found: list[Point], held: Held) -> list[Point]:
-    """Return those of the points at which a state lies there that lay at none before, and that nobody has judged.
+def differing(
+    actors: Actors, scenario: str, template: Path, found: list[Point], held: Held | None = None
+) -> list[Point]:
+    """Return those of the points at which a state lies there that lay at none before, and that `held` has not judged.
 
     One child is held at each. Nothing that a killed process leaves is elsewhere: its locks and its memory are gone.
     """
@@ -311,7 +313,7 @@ def differing(actors: Actors, scenario: str, template: Path, found: list[Point],
     shutil.rmtree(root)
     missed = [point for point in wanted.values() if point.name not in _UNSTEADY]
     assert not missed, f"calls that the trace has and that nobody asked for: {missed}"
-    return [point for state, point in states.items() if (held, state) not in actors.judged]
+    return [point for state, point in states.items() if not held or (held, state) not in actors.judged]
 
 
 def judge(actors: Actors, root: Path, said: Said, where: str, held: Held | None = None) -> Iterator[str]:

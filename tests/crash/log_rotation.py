@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from log_faults import Actors, points
+from log_faults import Actors, differing, points
 from promises import named
 
 from itmp.adapters import posix_log
@@ -57,14 +57,17 @@ def rotate(state: Path) -> None:
 
 
 def strike(actors: Actors, state: Path, *, share: tuple[int, int] = (1, 0)) -> Iterator[str]:
-    """Kill the rotation at each call of `MOVES` (of every `share[0]`, the one at `share[1]`); yield what went wrong."""
+    """Kill the rotation at each call of `MOVES` (of every `share[0]`, the one at `share[1]`); yield what went wrong.
+
+    Of calls at which the same lies there, at the first.
+    """
     root = actors.place(state)
     clean = actors.trace("rotate", root)
     assert clean.status == 0, actors.complaint()
     yield from hold(root, "no fault", ended=True)
     found = [point for point in points(clean.trace) if point.name in MOVES]
     assert len(found) > 100
-    for point in found[share[1] :: share[0]]:
+    for point in differing(actors, "rotate", state, found[share[1] :: share[0]]):
         shutil.rmtree(root)
         root = actors.place(state)
         assert actors.strike("rotate", root, point, "kill").struck, point

@@ -12,6 +12,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import count, pairwise
 from pathlib import Path
 from typing import TypeAlias
@@ -200,28 +201,28 @@ def _refused(root: Path, said: Said, names: Sequence[str], whole: Path) -> Itera
     yield from rebooted(root, said, "put back")
 
 
-def cut(
-    actors: Actors,
-    scenario: str,
-    template: Path,
-    *,
-    share: tuple[int, int] = (1, 0),
-    thin: int = 1,
-    held: Held = rebooted,
-) -> list[str]:
-    """Cut the power after each call (of every `share[0]`, the one at `share[1]`); return what `held` finds wrong.
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which of all cuts are tried, and who judges what they leave.
 
-    With `thin` a cut leaves either everything or nothing of what was not synced, and one in so many of the states
-    between, another one after each call.
+    Of every `share[0]` calls the one at `share[1]`; with `thin`, of what was not synced all is left, or none, or one in so
+    many of the states between, another one after each call; what was written is torn at `each_byte`, or at a few.
     """
-    wrong = list(_cut(actors, scenario, template, share, thin, held))
+
+    share: tuple[int, int] = (1, 0)
+    thin: int = 1
+    each_byte: bool = False
+    held: Held = rebooted
+
+
+def cut(actors: Actors, scenario: str, template: Path, choice: Choice) -> list[str]:
+    """Cut the power after each call; return what is judged to be wrong."""
+    wrong = list(_cut(actors, scenario, template, choice))
     actors.tally["bad"] += len(wrong)
     return wrong
 
 
-def _cut(  # noqa: PLR0917 - as `cut`
-    actors: Actors, scenario: str, template: Path, share: tuple[int, int], thin: int, held: Held
-) -> Iterator[str]:
+def _cut(actors: Actors, scenario: str, template: Path, choice: Choice) -> Iterator[str]:
     memory, root = _memory(actors, scenario, template), actors.place(template)
     disks: list[Disk] = []
     outcome = actors.trace(
@@ -235,11 +236,11 @@ def _cut(  # noqa: PLR0917 - as `cut`
     moments = 0
     for moment, said in enumerate(replay(outcome.trace, root, disks[0], memory)):
         moments += 1
-        if moment % share[0] != share[1]:
+        if moment % choice.share[0] != choice.share[1]:
             continue
         actors.tally["calls with a power cut after them"] += 1
-        for number, state in enumerate(disks[0].states(dice)):
-            if number >= _EXTREMES and (number + moment) % thin:
+        for number, state in enumerate(disks[0].states(dice, each_byte=choice.each_byte)):
+            if number >= _EXTREMES and (number + moment) % choice.thin:
                 continue
             name = hashlib.sha256(repr((sorted(state.items()), said)).encode()).digest()
             if name in seen:
@@ -248,7 +249,7 @@ def _cut(  # noqa: PLR0917 - as `cut`
             _lay_out(target, state)
             actors.tally["power cuts"] += 1
             where = f"{scenario}, power cut after call {moment}, state {number}"
-            yield from judge(actors, target, said, where, held)
+            yield from judge(actors, target, said, where, choice.held)
     if moments <= 2:
         yield f"{scenario}: {moments} calls that change a disk"
     shutil.rmtree(root)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from log_faults import Actors
-from power_cuts import cut
+from power_cuts import Choice, cut
 
 
 @pytest.mark.parametrize(
@@ -13,4 +13,4 @@ from power_cuts import cut
 def test_after_a_power_cut_the_log_keeps_its_promises(
     actors: Actors, prepared: dict[str, Path], scenario: str, share: tuple[int, int]
 ) -> None:
-    assert cut(actors, scenario, prepared[scenario], share=share) == []
+    assert cut(actors, scenario, prepared[scenario], Choice(share=share)) == []
