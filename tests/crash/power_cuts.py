@@ -58,14 +58,16 @@ class Rebooted(Counted):
 
 
 def replay(trace: str, root: Path, disk: Disk, memory: Memory) -> Iterator[Said]:
-    """Apply each call of a trace to `disk`; after each that changes anything, yield what was promised so far."""
+    """Apply each call of a trace to `disk`; after each that changes anything, yield what was promised so far.
+
+    What a process writes to the marks between two calls is a change as well.
+    """
     said: Said = []
     for (line, match, _), (_, _, following) in pairwise([*_calls(trace), ("", None, (0, 0))]):
         changed = (
             match and int(match[4]) >= 0 and _apply(disk, match[2], _Arguments(match[3], line, root), said)
         )
-        _remember(disk, memory.get(following))
-        if changed:
+        if _remember(disk, memory.get(following)) or changed:
             yield list(said)
 
 
@@ -79,10 +81,13 @@ def _calls(trace: str) -> Iterator[tuple[str, "re.Match[str] | None", tuple[int,
             yield line, match, (number, counts[number])
 
 
-def _remember(disk: Disk, marks: bytes | None) -> None:
+def _remember(disk: Disk, marks: bytes | None) -> bool:
+    """Take up what stands in the marks; whether it is another state."""
     inode = next(filter(None, map(disk.file, _MARKS)), None)
-    if inode and marks is not None and marks != inode.now:
-        inode.become(marks)
+    if not inode or marks is None or marks == inode.now:
+        return False
+    inode.become(marks)
+    return True
 
 
 def _memory(actors: Actors, scenario: str, template: Path) -> Memory:
