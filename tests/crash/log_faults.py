@@ -75,7 +75,7 @@ class Actors:
     def __init__(self, scratch: Path) -> None:
         self.scratch, self._count = scratch, 0
         self.tally = Counter[str]()
-        self.judged = set[tuple[Held, bytes]]()
+        self.judged = set[tuple[Held | None, bytes]]()
         self._errors = (scratch / "errors").open("wb")
         environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
         self._process = subprocess.Popen(
@@ -295,7 +295,7 @@ def _strike(
 
 def differing(
     actors: Actors, scenario: str, template: Path, found: list[Point], held: Held | None = None
-) -> list[Point]:
+) -> dict[Point, bytes]:
     """Return those of the points at which a state lies there that lay at none before, and that `held` has not judged.
 
     One child is held at each. Nothing that a killed process leaves is elsewhere: its locks and its memory are gone.
@@ -303,17 +303,19 @@ def differing(
     root = actors.place(template)
     wanted = {(point.number, point.nth): point for point in found}
     states: dict[bytes, Point] = {}
+    met: list[Point] = []
 
     def look(number: int, nth: int) -> int:
-        if point := wanted.pop((number, nth), None):
+        if point := wanted.get((number, nth)):
+            met.append(point)
             states.setdefault(state_of(root, heard(root)), point)
         return GO_ON
 
     assert actors.ask(scenario, root, EVERY, look) == 0, actors.complaint()
     shutil.rmtree(root)
-    missed = [point for point in wanted.values() if point.name not in _UNSTEADY]
-    assert not missed, f"calls that the trace has and that nobody asked for: {missed}"
-    return [point for state, point in states.items() if not held or (held, state) not in actors.judged]
+    asked, traced = ([point for point in calls if point.name not in _UNSTEADY] for calls in (met, found))
+    assert asked == traced, "a child that is held makes other calls than one that is traced"
+    return {point: state for state, point in states.items() if (held, state) not in actors.judged}
 
 
 def judge(actors: Actors, root: Path, said: Said, where: str, held: Held | None = None) -> Iterator[str]:

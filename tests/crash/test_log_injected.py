@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from log_actor import SCENARIOS
-from log_faults import FAULTS, Actors, hold, points, strike
+from log_faults import FAULTS, Actors, differing, hold, points, strike
+from log_state import state_of
 
 SAMPLE = 29
 """One call of so many in each scenario; a prime, so that it falls on other calls of each."""
@@ -17,6 +18,17 @@ def test_after_a_fault_the_log_keeps_its_promises(
 ) -> None:
     offset = (7 * list(SCENARIOS).index(scenario) + list(FAULTS).index(fault)) % 11
     assert strike(actors, scenario, prepared[scenario], fault, share=(SAMPLE, offset)) == []
+
+
+def test_a_kill_leaves_what_lay_there_before_the_call(actors: Actors, prepared: dict[str, Path]) -> None:
+    found = points(actors.trace("sign", actors.place(prepared["sign"])).trace)
+    looked = differing(actors, "sign", prepared["sign"], found)
+    assert 10 < len(looked) < len(found)
+    for point in list(looked)[::5]:
+        root = actors.place(prepared["sign"])
+        said = actors.strike("sign", root, point, "kill").said
+        if not list(root.glob("*-journal")):  # SQLite's, which holds random numbers
+            assert state_of(root, said) == looked[point], point
 
 
 def test_the_calls_that_matter_are_among_those_hit(actors: Actors, prepared: dict[str, Path]) -> None:
