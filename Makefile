@@ -57,7 +57,7 @@ CRASHES = $(wildcard tests/crash/all_*.py) $(filter-out $(addprefix tests/crash/
   tests/crash/test_log_injected.py::test_the_calls_that_matter_are_among_those_hit
 SAMPLES = injected.py power.py founding.py rotation.py founded.py
 test-crash: setup ## faults at every system call, full disks, power cuts, killed writers and runs: the log keeps its promises (some minutes)
-	$(BIN)/python -m pytest -n 2 -p no:randomly $(CRASHES)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -p no:randomly $(CRASHES)
 
 check: .venv/.done ## format, lint, types, import contracts
 	$(BIN)/ruff format --check $(PATHS)

@@ -11,7 +11,7 @@ LONG = {"publish": 4, "snapshot": 4, "ride": 2, "torn": 4, "heal": 4, "drop": 4,
 """Scenarios of hundreds of calls: all of what was not synced is kept, or none, or one in so many of the states between."""
 
 EACH_BYTE = {"append", "sign"}
-"""Where what was written is torn at each byte. A frame is read, and a torn one cut, in one way whoever wrote it."""
+"""Where what was written is torn at each byte: a frame, and what is published. Either is read in one way whoever wrote it."""
 
 VOUCHED = {"journal": 0, "record": 1}
 """Scenarios that begin without a file, which the marks of one boot vouch for: another boot refuses until it is there."""

@@ -1,4 +1,9 @@
-"""Where the injected faults act: in memory where there is some, for a fault is the same there and a sync costs nothing."""
+"""Where harmed logs lie: in memory where there is some.
+
+A call that fails, and a process that dies before it, leave the same there; what a power cut leaves is a model of a disk, and
+not that of the disk below; and a crowd meets more often where no sync makes it wait. Writers killed at random
+(`test_log_kills`), torn tails and full disks stay in `tmp_path`: there a sync takes its time, and a kill may fall into it.
+"""
 
 import os
 import shutil
