@@ -70,7 +70,7 @@ class Outcome:
 
 
 class Actors:
-    """The forking process and the children under strace."""
+    """The forking process, and the children that it forks to act, traced or asking."""
 
     def __init__(self, scratch: Path) -> None:
         self.scratch, self._count = scratch, 0
