@@ -145,7 +145,8 @@ class Actors:
         try:
             answer(child, asked, patience=PATIENCE)
         except BaseException:
-            os.kill(child, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
             raise
         return self._answer()
 
