@@ -30,6 +30,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from ara_play import Play
+from own_play import OwnPlay
 
 from itmp.adapters import posix_log
 from itmp.adapters.clock import new_id
@@ -115,12 +116,6 @@ def processor(work: Callable[[], object]) -> float:
     begin = time.process_time()
     work()
     return time.process_time() - begin
-
-
-def measured(work: Callable[[], object]) -> tuple[float, float]:
-    """Seconds by the clock, and of one core."""
-    spent = list[float]()
-    return seconds(lambda: spent.append(processor(work))), spent[0]
 
 
 def raw(path: Path) -> None:
@@ -265,11 +260,12 @@ def changes() -> Iterator[Row]:
 
 
 def plays(folder: Path, *, ara: bool) -> Iterator[Row]:
-    """What the log's appends cost a play of 200 results, and what ARA costs the same play.
+    """What 200 results cost whoever records them, beside the play itself, and what ARA costs the same play.
 
-    Ours is the log's share alone: no callback, no gate, no process of a run. ARA's is all that the play takes longer.
+    Ours twice: the log's appends alone, and all that `itmp run` does for the results in its own process (socket,
+    conformance, accounting, log, view). ARA's is all that the play takes longer.
     """
-    play = Play(folder / "play", ara=ara)
+    play, own = Play(folder / "play", ara=ara), OwnPlay(folder / "own")
     log = create(folder / "trail")
 
     def audit() -> None:
@@ -279,22 +275,34 @@ def plays(folder: Path, *, ara: bool) -> Iterator[Row]:
             log.append(event(), durable=False)
         log.append(event())
 
-    share, dearer = (list[float](), list[float]()), (list[float](), list[float]())
+    shares, dearer = (list[float](), list[float]()), (list[float](), list[float]())
+    starts = list[float]()
     for _ in range(play.rounds):
-        bare, own = play.bare(), measured(audit)
+        bare = play.bare()
         recorded = play.recorded() if ara else bare
-        for n in range(2):
-            share[n].append(100 * own[n] / bare[n])
-            dearer[n].append((recorded[n] - bare[n]) / own[n])
-    for n, by in enumerate(("", ", processor time")):
-        name = "the log's bare appends for a 200-result play, share of the play" + by
-        yield Row(name=name, values=share[n], target=2, least=False, unit="%")
+        results, start = own.spent()
+        starts.append(start)
+        for n, cost in enumerate((processor(audit), results)):
+            shares[n].append(100 * cost / bare)
+            dearer[n].append((recorded - bare) / cost)
+    for n, what in enumerate(("the log's bare appends", "all that `itmp run` does")):
+        yield Row(
+            name=f"{what} for a play's 200 results, share of the play",
+            values=shares[n],
+            target=2,
+            least=False,
+            unit="%",
+        )
         if ara:
-            yield Row(
-                name="ARA's whole cost to the log's bare appends, per event" + by,
-                values=dearer[n],
-                target=100,
-            )
+            yield Row(name=f"ARA's cost to {what}, per result", values=dearer[n], target=100, judged=not n)
+    yield Row(
+        name="what a run costs besides: its start, its gate, its end",
+        values=starts,
+        target=2,
+        least=False,
+        unit="s",
+        judged=False,
+    )
 
 
 def judged_appends(folder: Path) -> int:

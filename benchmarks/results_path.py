@@ -1,4 +1,4 @@
-"""How many results a second the executor takes on one core: socket, conformance, accounting, log, view.
+"""How many results a second the executor takes on one core: socket, masks, conformance, accounting, log, view.
 
     python benchmarks/results_path.py [HOSTS] [TASKS]
 
@@ -14,11 +14,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from itmp.adapters import posix_log
 from itmp.adapters.actions import ActionClient, ActionServer
+from itmp.adapters.ansible.runner import _Masked, _public
+from itmp.adapters.secrets import Masker
+from itmp.cli.narration import Narrator
 from itmp.execution.doors import Room, Slice
 from itmp.execution.loop import execute
 from itmp.plan import AnsibleStep, Plan
@@ -58,7 +62,8 @@ class StubRunner:
 
     def run(self, permit: Any, plan: Plan, part: Slice, *, room: Room, observer: Any) -> None:  # noqa: ARG002 - the door's signature
         assert isinstance(part.step, AnsibleStep)
-        with ActionServer(room.folder, token="token", observer=observer) as server:  # noqa: S106 - as above
+        masked = _Masked(observer, Masker(["hunter2"]), _public(plan, part.step))
+        with ActionServer(room.folder, token="token", observer=masked) as server:  # noqa: S106 - as above
             child = os.fork()
             if child == 0:
                 play(room.folder, part.step)
@@ -80,7 +85,10 @@ def main() -> int:
     hosts = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     tasks = int(sys.argv[2]) if len(sys.argv) > 2 else 2
     plan = small_plans.plan([small_plans.ansible("write", small_plans.hosts(hosts), tasks=tasks)])
-    with tempfile.TemporaryDirectory(prefix="itmp-bench-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="itmp-bench-") as folder,
+        Path(os.devnull).open("w", buffering=1) as nowhere,
+    ):
         root = Path(folder)
         key = NoteKey.generate(ORIGIN, os.urandom(32))
         log = posix_log.create(
@@ -91,7 +99,8 @@ def main() -> int:
         rig.journal, rig.folder = log, root  # type: ignore[assignment]
         permit = rig.permit()
         begun, clock = time.process_time(), time.perf_counter()
-        summary = execute(permit, plan, wiring=rig.wiring())
+        told = Narrator(say=lambda line: print(line, file=nowhere))  # as to a pipe
+        summary = execute(permit, plan, wiring=replace(rig.wiring(), progress=told))
         spent, wall = time.process_time() - begun, time.perf_counter() - clock
         assert set(summary.hosts.values()) == {"changed"}, summary
         count = hosts * tasks
