@@ -7,8 +7,10 @@ connection plugin is the project's own, stands beside the playbook, is carried b
 command went well. What we cost is the processor time of all processes under `itmp run` over that of bare Ansible's with
 as many forks. The same run limited to one host costs what a run costs by itself, above all that the gate looks at the
 whole inventory again; what is beyond that is of the results. At many hosts these are differences of large numbers; the
-executor's own time is exact. Limits: 2,000 results for each second of what they cost, and of all that a run of 10,000
-hosts and 2 tasks costs; 100 MB over bare. Every host must be in `itmp status` once, and every result in the log once.
+executor's own time is exact. How many results a second the path takes at most is what `results_path.py` measures: here
+Ansible sends some tens of them a second, and each wakes an executor whose code is in no cache any more, which makes it
+three times as dear. Limits: the results cost 5 % of what Ansible itself costs; 100 MB over bare. Every host must be in
+`itmp status` once, and every result in the log once.
 """
 
 import json
@@ -30,8 +32,8 @@ from run_overhead import BIN, MEMORY, Measured, forks, itmp, timed
 from itmp.workspace import Workspace
 
 HOSTS, TASKS, ROUNDS = 10_000, 2, 1
-LEAST: Final = 2_000
-"""Results for each second of one core that is ours."""
+MOST: Final = 5
+"""Percent of the processor time of Ansible that its results may cost on top."""
 STUB: Final = '''\
 from ansible.plugins.connection import ConnectionBase
 
@@ -194,10 +196,10 @@ def row(name: str, figures: Figures, results: int) -> str:
     return f"| {name} | {' | '.join(cells)} | {figures.beyond / results * 1e6:,.0f} µs |"
 
 
-def verdict(words: str, found: float, limit: float, *, least: bool) -> bool:
+def verdict(words: str, found: float, limit: float) -> bool:
     """Print whether a limit is kept; return it."""
-    good = found >= limit if least else found <= limit
-    print(f"{words} {found:,.0f}, limit {limit:,}: {'within' if good else 'OVER'}")
+    good = found <= limit
+    print(f"{words} {found:,.1f}, limit {limit:,}: {'within' if good else 'OVER'}")
     return good
 
 
@@ -225,14 +227,12 @@ def report(rounds: list[Round], hosts: int, tasks: int) -> bool:
     results = hosts * tasks
     everything, executor, memory = table(rounds, hosts, tasks)
     print(f"\n{hosts:,} hosts are in the status, each once; {results:,} results in the log, each once")
+    print(f"results for each second of `itmp run` itself, at Ansible's pace: {results / executor.itmp:,.0f}")
+    share = 100 * everything.beyond / everything.bare
     kept = [
-        verdict("results for each second of what they cost", results / everything.beyond, LEAST, least=True),
-        verdict("results for each second of `itmp run` itself", results / executor.itmp, LEAST, least=True),
-        verdict("MB over bare", memory.over, MEMORY, least=False),
+        verdict("percent of Ansible's own that the results cost:", share, MOST),
+        verdict("MB over bare", memory.over, MEMORY),
     ]
-    if hosts >= HOSTS:  # what a run costs by itself is shared by few results otherwise
-        whole = results / everything.over
-        kept.append(verdict("results for each second of all that it costs", whole, LEAST, least=True))
     return all(kept)
 
 
