@@ -296,7 +296,7 @@ def plays(folder: Path, *, ara: bool) -> Iterator[Row]:
         if ara:
             yield Row(name=f"ARA's cost to {what}, per result", values=dearer[n], target=100, judged=not n)
     yield Row(
-        name="what a run costs besides: its start, its gate, its end",
+        name="what `itmp run` itself takes besides: its start, its gate, its end",
         values=starts,
         target=2,
         least=False,
