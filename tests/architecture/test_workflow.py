@@ -26,7 +26,7 @@ def test_each_target_is_in_the_makefile(job: str) -> None:
     assert [
         name for name in [*made, *targets(job)] if not re.search(rf"^{name}:", MAKEFILE, re.MULTILINE)
     ] == []
-    assert "sudo -H make ${{ matrix.target }}" in runs
+    assert "make ${{ matrix.target }}" in runs
 
 
 def test_the_promised_minutes_end_a_step_of_each_push() -> None:
