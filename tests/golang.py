@@ -5,6 +5,7 @@ Rules kept here: a Go on PATH is used when it is new enough, else the one that t
 """
 
 import os
+import re
 import shutil
 import subprocess
 from importlib.util import find_spec
@@ -13,8 +14,7 @@ from typing import Final
 
 from itmp.adapters.pulumi.engine.build import go_version
 
-MINIMUM: Final = (1, 25, 0)
-"""What the checkers' `go.mod` files ask for."""
+_ASKED: Final = re.compile(r"(?m)^go ([0-9]+)\.([0-9]+)\.([0-9]+)$")
 _ENVIRONMENT: Final = {
     "CGO_ENABLED": "0",
     "GOFLAGS": "-mod=readonly -trimpath",
@@ -23,15 +23,22 @@ _ENVIRONMENT: Final = {
 }
 
 
-def toolchain() -> Path:
-    """Return a Go that is new enough."""
+def needed(source: Path) -> tuple[int, ...]:
+    """Return the version that the `go.mod` of the program in `source` asks for."""
+    found = _ASKED.search((source / "go.mod").read_text())
+    assert found, f"no line like go 1.25.0 in {source / 'go.mod'}"
+    return tuple(map(int, found.groups()))
+
+
+def toolchain(minimum: tuple[int, ...]) -> Path:
+    """Return a Go that is at least `minimum`."""
     offered = [Path(found) for found in (shutil.which("go"), _of_package()) if found]
     versions = [version(go) for go in offered]
     for go, found in zip(offered, versions, strict=True):
-        if found >= MINIMUM:
+        if found >= minimum:
             return go
     message = (
-        f"no Go {MINIMUM} or newer in {list(zip(offered, versions, strict=True))}: make setup brings one"
+        f"no Go {minimum} or newer in {list(zip(offered, versions, strict=True))}: make setup brings one"
     )
     raise AssertionError(message)
 
@@ -47,7 +54,7 @@ def version(go: Path) -> tuple[int, ...]:
 def build(source: Path, program: Path) -> Path:
     """Build the program in `source`; its modules are pinned by its `go.sum`."""
     done = subprocess.run(
-        [toolchain(), "build", "-o", program, "."],
+        [toolchain(needed(source)), "build", "-o", program, "."],
         cwd=source, env=_environ(), capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

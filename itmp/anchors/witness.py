@@ -2,9 +2,9 @@
 
 The numbered steps of C2SP tlog-witness `add-checkpoint`; the code repeats the numbers:
 1 the request has its one encoding (400); 2 the origin is known (404); 3 a key trusted for that origin signed it (403);
-4 the old size is not above the new one (400); 5 the old size is the newest cosigned one, and equal sizes have equal
-roots (409 with the newest size); 6 the proof holds, and from size 0 it is empty (422); 7 the memory moves by
-compare-and-swap, durably (409 when it lost a race); 8 only then it cosigns (200).
+4 the old size is not above the new one (400); 5 the old size is the newest cosigned one (409 with that size); 6
+equal sizes have equal roots, no leaves have the empty tree's, the proof holds, and from size 0 it is empty (422); 7 the
+memory moves by compare-and-swap, durably (409 when it lost a race); 8 only then it cosigns (200).
 
 So no origin ever gets cosignatures over two roots for one size, nor over a smaller size than before.
 """
@@ -83,7 +83,7 @@ class Witness:
         if request.old > head.size:  # 4
             return Reply(status=BAD_REQUEST, body=b"the old size is above the checkpoint's\n")
         known, new = self._seen.newest(head.origin), Head(size=head.size, root=head.root)
-        if request.old != known.size or (head.size == known.size and head.root != known.root):  # 5
+        if request.old != known.size:  # 5
             return _conflict(known)
         try:
             _continues(known, new, request.proof)  # 6
@@ -96,6 +96,8 @@ class Witness:
 
 
 def _continues(old: Head, new: Head, proof: Sequence[bytes]) -> None:
+    if new.size == old.size and new.root != old.root:
+        raise ProofError(f"another root for {old.size} leaves than the one known")
     if old.size == 0:
         if proof:
             raise ProofError("a proof from size 0 must be empty")

@@ -111,6 +111,6 @@ def test_an_old_go_on_path_is_passed_over(tmp_path: Path, monkeypatch: pytest.Mo
     old.write_text("#!/bin/sh\necho go version go1.19.8 linux/amd64\n")
     old.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    chosen = golang.toolchain()
+    chosen = golang.toolchain(golang.needed(SOURCE))
     assert chosen != old
-    assert golang.version(chosen) >= golang.MINIMUM
+    assert golang.version(chosen) >= golang.needed(SOURCE)

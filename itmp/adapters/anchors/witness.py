@@ -1,8 +1,9 @@
 """The client of a C2SP tlog-witness.
 
-Rules kept here: a cosignature counts only when it holds under the configured key; lines of other keys are dropped; a
-witness that knows more leaves than the log (409), or whose head the log's proof does not continue (422, or 409 at the
-same size), is the proof of a rollback or a fork. Who is trusted: the witness, to be another party than the log's owner.
+Rules kept here: a cosignature counts only when it holds under the configured key and says when; lines of other keys are
+dropped; a witness that knows more leaves than the log (409), or whose head the log's proof does not continue (422, of
+older ones 409 at the same size), is the proof of a rollback or a fork. Who is trusted: the witness, to be another party
+than the log's owner.
 """
 
 from collections.abc import Mapping, Sequence
@@ -60,12 +61,12 @@ class WitnessAnchor:
         ]
 
     def cosigned(self, note: bytes) -> bool:
-        """Whether `note` carries this witness's valid line."""
+        """Whether `note` carries this witness's valid line, with a time."""
         try:
-            open_note(note, [self._key])
+            opened = open_note(note, [self._key])
         except EvidenceInvalidError:
             return False
-        return True
+        return all(signer.time for signer in opened.signers)
 
     def _ask(self, old: int, head: SignedCheckpoint, proof: Sequence[bytes]) -> tuple[int, bytes]:
         request = Request(old=old, proof=tuple(proof), note=head.note)

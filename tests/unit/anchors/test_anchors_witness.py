@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from itmp.adapters.anchors.serving import SqliteSeen
+from itmp.adapters.anchors.witness import WitnessAnchor
 from itmp.anchors import Head, Reply, Request, RequestError, Witness
 from itmp.audit.checkpoint import Checkpoint, SignedCheckpoint
 from itmp.audit.merkle import EMPTY_ROOT, Tree, leaf_hash
@@ -60,8 +61,9 @@ def test_it_cosigns_the_first_head_and_what_continues_it(witness: Witness) -> No
 def test_two_roots_for_one_size_are_never_both_cosigned(witness: Witness) -> None:
     assert ask(witness, grown(5), 0).status == 200
     other = ask(witness, grown(5, b"other"), 5)
+    assert other.status == 422
+    other = ask(witness, grown(5, b"other"), 0)
     assert (other.status, other.type, other.body) == (409, "text/x.tlog.size", b"5\n")
-    assert ask(witness, grown(5, b"other"), 0).status == 409
 
 
 def test_a_smaller_size_than_before_is_never_cosigned(witness: Witness) -> None:
@@ -87,7 +89,7 @@ def test_a_proof_from_size_zero_must_be_empty(witness: Witness) -> None:
 
 def test_an_empty_log_has_one_root(witness: Witness) -> None:
     empty = Checkpoint(origin=ORIGIN, size=0, root=b"x" * 32)
-    assert ask(witness, Tree(), 0, note=LOG.sign(empty.to_text())).status == 409
+    assert ask(witness, Tree(), 0, note=LOG.sign(empty.to_text())).status == 422
     assert ask(witness, Tree(), 0).status == 200
 
 
@@ -159,3 +161,9 @@ def test_requests_have_one_encoding() -> None:
     request = Request(old=5, proof=tree.consistency(5, 9), note=head(tree))
     assert Request.parse(request.to_bytes()) == request
     assert SignedCheckpoint.open(request.note, [LOG.verifier]).checkpoint.size == 9
+
+
+def test_a_cosignature_that_does_not_say_when_is_none() -> None:
+    anchor = WitnessAnchor("w1", url="http://127.0.0.1:1", vkey=KEY.vkey)
+    assert not anchor.cosigned(KEY.cosign(head(grown(5)), time=0))
+    assert anchor.cosigned(KEY.cosign(head(grown(5)), time=1))
