@@ -96,11 +96,11 @@ class Witness:
 
 
 def _continues(old: Head, new: Head, proof: Sequence[bytes]) -> None:
-    if new.size == old.size and new.root != old.root:
-        raise ProofError(f"another root for {old.size} leaves than the one known")
     if old.size == 0:
         if proof:
             raise ProofError("a proof from size 0 must be empty")
+        if new.size == 0 and new.root != old.root:
+            raise ProofError("no leaves, and another root than the empty tree's")
         return
     verify_consistency(old=old.size, new=new.size, old_root=old.root, new_root=new.root, proof=proof)
 

@@ -1,7 +1,7 @@
 """OCSF 1.8.0 (https://github.com/ocsf/ocsf-schema), class API Activity (6003): one leaf is one event.
 
-The activity is `Other` where it is none of create, read, update and delete; `activity_name` is our own type, as the
-schema asks.
+The activity is `Other` where it is none of create, read, update and delete, and only then `activity_name` is our own
+type: it is the schema's caption else, and `metadata.event_code` always says the type.
 """
 
 from collections.abc import Mapping
@@ -25,6 +25,7 @@ _ACTIVITIES: Final[Mapping[str, int]] = {
     "action.finished": 3,
     "redaction.done": 4,
 }
+_CAPTIONS: Final[Mapping[int, str]] = {1: "Create", 2: "Read", 3: "Update", 4: "Delete"}
 _SUCCESS: Final = frozenset({"ok", "changed", "skipped"})
 _FAILURE: Final = frozenset({"failed", "unreachable", "denied", "not_reached"})
 _SEVERE: Final = frozenset({"log.recovered", "log.full", "key.revoked", "change.refused"})
@@ -39,7 +40,7 @@ def ocsf(origin: str, leaf: Leaf, event: Mapping[str, Any], text: str) -> str:
     message = " ".join(filter(None, (kind, str(event.get("change", "")), _target(event), outcome)))
     detail = f',"status_detail":{quote(outcome)}' if outcome else ""
     return (
-        f'{{"activity_id":{activity},"activity_name":{quote(kind)}'
+        f'{{"activity_id":{activity},"activity_name":{quote(_CAPTIONS.get(activity, kind))}'
         f',"actor":{{"app_name":"itmp","user":{_user(event)}}},"api":{_api(event, kind)}'
         f',"category_uid":{_CATEGORY},"class_uid":{_CLASS},"message":{quote(message)}'
         f',"metadata":{_metadata(log, leaf, event)}{_resources(event)},"severity_id":{_severity(kind, outcome)}'

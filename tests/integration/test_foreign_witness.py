@@ -219,6 +219,8 @@ def test_a_foreign_client_gets_our_witness_s_line_and_understands_each_refusal(
     trusted = f"log {LOG.vkey}\nwitness w {vkey}\nquorum w\n"
     five, nine, fork = grown(5), grown(9), grown(9, b"other", upto=4)
     with witness(tmp_path / "state", LOG.vkey) as url:
+        empty = Checkpoint(origin=ORIGIN, size=0, root=five.root())
+        assert foreign.ask(url, 0, LOG.sign(empty.to_text())) == "consistency proof invalid"
         for old, tree in ((0, five), (5, five), (5, nine)):
             lines = foreign.ask(url, old, head(tree), tree.consistency(old, tree.size) if old else ())
             read = foreign.under("read", trusted, head(tree) + lines.encode())
