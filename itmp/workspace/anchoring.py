@@ -101,15 +101,31 @@ def survey(place: Workspace) -> tuple[tuple[Finding, ...], tuple[Coverage, ...]]
 
 
 def survey_ended(place: Workspace) -> tuple[Finding, ...]:
-    """Compare a period that has ended with what the anchors on this machine hold of it; nothing else is contacted."""
+    """Compare a period that has ended with what each anchor holds of it; one that is away was told for the current one.
+
+    Only a witness that has cosigned the period is given its last head once more: it shows its memory by refusing alone.
+    """
     log, size, kept = NoteVerifier.parse(place.log.vkey), place.log.size(), dict(place.log.kept())
-    return tuple(
-        finding
-        for one in anchors_of(place, local=True)
-        for finding in judge(
-            f"period {place.period}: anchor {one.name}", _held(one, kept), log, size, place.log.root
-        )[0]
-    )
+    findings = list[Finding]()
+    for one in anchors_of(place):
+        where, notes = f"period {place.period}: anchor {one.name}", tuple(_held(one, kept))
+        findings += judge(where, notes, log, size, place.log.root)[0]
+        findings += _refused(place, one, where) if notes and one.kind == "witness" else ()
+    return tuple(findings)
+
+
+def _refused(place: Workspace, one: Anchor, where: str) -> tuple[Finding, ...]:
+    """Say what a witness knows against the last head of a period that has ended."""
+    head = place.log.published()
+    try:
+        if head is not None:
+            one.put(head, place.log.prove_consistency)
+    except ForkError as error:
+        told = Anchored(name=one.name, kind=one.kind, state="fork", size=place.log.size(), why=error.what)
+        return (replace(_finding(told), place=where),)
+    except Error:
+        pass  # away, or no witness of that log any more
+    return ()
 
 
 def anchors_of(place: Workspace, *, local: bool = False) -> tuple[Anchor, ...]:

@@ -118,7 +118,7 @@ def _headed(places: "Sequence[Workspace]", known: Known) -> "Iterator[Finding]":
 
 
 def _anchored(ended: "Sequence[Workspace]") -> "Iterator[Finding]":
-    """Compare each period that has ended, and can be opened, with this machine's anchors."""
+    """Compare each period that has ended, and can be opened, with what anchors hold of it."""
     for one in ended:
         with suppress(Error):  # what keeps it from being opened is told by its own rules
             yield from anchoring.survey_ended(one)
