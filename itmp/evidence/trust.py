@@ -25,6 +25,8 @@ _NOTE: Final = 1
 _COSIGNATURE: Final = 4
 _NONE: Final = "none"
 _SIZE: Final = re.compile(r"(0|[1-9][0-9]{0,18})")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+"""What C2SP tlog-policy allows nowhere in a policy; tab and line feed are no part of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,8 @@ class LogPolicy:
     @classmethod
     def parse(cls, text: str) -> "LogPolicy":
         """Read `log.policy`; raise `InvalidInputError` with the line."""
+        if control := _CONTROL.search(text):
+            raise InvalidInputError(f"a control character, {control[0]!r}", where="log.policy")
         draft = _Draft()
         for number, line in enumerate(text.split("\n"), 1):
             words = line.replace("\t", " ").split(" ")
@@ -124,7 +128,7 @@ class _Draft:
             if member in self._used:
                 raise InvalidInputError(f"{member} is a member twice", where=where)
             self._used.add(member)
-        number = {"any": 1, "all": len(members)}.get(count, int(count) if count.isdecimal() else 0)
+        number = {"any": 1, "all": len(members)}.get(count, int(count) if _SIZE.fullmatch(count) else 0)
         if not 1 <= number <= len(members):
             raise InvalidInputError(f"a group of {len(members)} cannot need {count!r:.20}", where=where)
         self._define(name, where)

@@ -48,7 +48,7 @@ class Foreign:
 
     def under(self, verb: str, policy: str, given: bytes) -> subprocess.CompletedProcess[str]:
         file = self._folder / "log.policy"
-        file.write_text(policy)
+        file.write_bytes(policy.encode())
         return self(verb, file, given=given)
 
     def ask(self, url: str, old: int, note: bytes, proof: Sequence[bytes] = ()) -> str:
@@ -194,6 +194,7 @@ def test_every_reader_of_a_policy_finds_the_same_quorums(foreign: Foreign, trust
         policy("g"),
         policy("g", "g 3 w1 w2"),
         policy("g", "g two w1 w2"),
+        policy("g", "g \u0662 w1 w2"),
         policy("g", "g any w1 w9"),
         policy("g", "g any later", "later any w1"),
         policy("w1") + f"witness w1 {W[0].vkey}\n",

@@ -66,6 +66,8 @@ def test_only_the_logs_own_key_counts() -> None:
         f"log {LOG.vkey}\nwitness a {LOG.vkey}\nquorum a\n",
         f"log {WITNESSES[0].vkey}\nquorum none\n",
         f"log {LOG.vkey}\n{NAMED}group g 0 w1\nquorum g\n",
+        f"log {LOG.vkey}\n{NAMED}group g \u0661 w1\nquorum g\n",
+        f"log {LOG.vkey}\n# a comment\r\nquorum none\n",
         f"log {LOG.vkey}\n{NAMED}group g 3 w1 w2\nquorum g\n",
         f"log {LOG.vkey}\n{NAMED}group g any\nquorum g\n",
         f"log {LOG.vkey}\n{NAMED}group g any w1\ngroup h any w1\nquorum h\n",
