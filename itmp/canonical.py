@@ -8,6 +8,8 @@ subset the bytes equal RFC 8785's, so any JCS implementation reproduces them.
 import hashlib
 import json
 import re
+from contextlib import suppress
+from json.encoder import c_make_encoder, encode_basestring  # type: ignore[attr-defined]
 from typing import Any, Final, NewType
 
 from itmp.errors import InvalidInputError
@@ -17,12 +19,18 @@ Digest = NewType("Digest", str)
 
 MAX_INT: Final = 2**53 - 1
 _MAX_DEPTH: Final = 64
-_ENCODER: Final = json.JSONEncoder(
-    sort_keys=True,
-    ensure_ascii=False,
-    separators=(",", ":"),
-    check_circular=False,  # what passes here is at most _MAX_DEPTH deep
+_ENCODE: Final = c_make_encoder(
+    None,  # no look for circles: what passes here is at most _MAX_DEPTH deep
+    json.JSONEncoder().default,
+    encode_basestring,
+    None,
+    ":",
+    ",",
+    True,
+    False,
+    False,
 )
+"""What `json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))` makes anew for every value."""
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}\Z")
 
 
@@ -54,15 +62,28 @@ def dumps(value: Any) -> bytes:
     """Encode a JSON value; raise `InvalidInputError` for anything outside the subset."""
     if _is_plain(value, 0):
         try:
-            return _ENCODER.encode(value).encode()
+            return "".join(_ENCODE(value, 0)).encode()
         except UnicodeEncodeError:
             pass  # a lone surrogate: below it is found, and said where
     _check(value, "$", 0)
-    return _ENCODER.encode(value).encode()
+    return "".join(_ENCODE(value, 0)).encode()
 
 
 def loads(data: bytes) -> Any:
     """Decode canonical bytes; raise `InvalidInputError` unless `dumps` would give exactly `data` back."""
+    # Most leaves are ASCII with few brackets. Then no key or text is outside the subset, and nothing nests too deeply:
+    # a value whose encoding is `data` needs no look at its parts. All else is left to the long way.
+    if data.isascii() and data.count(b"{") + data.count(b"[") <= _MAX_DEPTH:
+        text = data.decode()
+        with suppress(ValueError, StopIteration):
+            value, end = _SCANNED(text, 0)
+            if end == len(text) and "".join(_ENCODE(value, 0)) == text:
+                return value
+    return _loads(data)
+
+
+def _loads(data: bytes) -> Any:
+    """Do the same by looking at every part of the value; say what is wrong."""
     try:
         value = _DECODER.decode(data.decode())
         canonical = dumps(value)
@@ -94,7 +115,17 @@ def _no_float(text: str) -> Any:
     raise ValueError(f"a number that is not an integer: {text:.40}")
 
 
+def _small(text: str) -> int:
+    value = int(text)
+    if -MAX_INT <= value <= MAX_INT:
+        return value
+    raise ValueError("an integer beyond 2^53 - 1")
+
+
 _DECODER: Final = json.JSONDecoder(parse_float=_no_float, parse_constant=_no_float)
+_SCANNED: Final = json.JSONDecoder(  # type: ignore[attr-defined] # what `decode` calls once it has skipped white space
+    parse_int=_small, parse_float=_no_float, parse_constant=_no_float
+).scan_once
 
 
 def _check(value: Any, path: str, depth: int) -> None:

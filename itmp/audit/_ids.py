@@ -5,39 +5,38 @@ only suspects, and what tells is the ids, read again. Leaves that cannot be read
 suspected of.
 """
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-_KEY: Final = 7  # the eighth byte of the hash says which bucket
-_ENTRY: Final = _KEY + 5
+_BUCKETS: Final = 256
 
 
 class Ids:
-    """The ids of leaves, in buckets that are looked through one at a time."""
+    """The ids of leaves, in buckets that are looked through one at a time; at most 2^32 leaves."""
 
     __slots__ = ("_buckets", "_hash")
 
     def __init__(self, hashed: Callable[[str], int] = hash) -> None:
         self._hash = hashed
-        self._buckets = [bytearray() for _ in range(256)]
+        self._buckets = [(array("q"), array("I")) for _ in range(_BUCKETS)]
 
     def add(self, name: str, index: int) -> None:
         """Remember the id of leaf `index`; leaves come in order."""
-        key = self._hash(name).to_bytes(_KEY + 1, "big", signed=True)
-        self._buckets[key[0]] += key[1:] + index.to_bytes(_ENTRY - _KEY)
+        key = self._hash(name)
+        keys, indexes = self._buckets[key % _BUCKETS]
+        keys.append(key)
+        indexes.append(index)
 
     def suspects(self) -> Iterator[list[int]]:
         """Yield the leaves, in order, of each hash that several have."""
-        for bucket in self._buckets:
-            found: dict[bytes, list[int] | int] = {}
-            for at in range(0, len(bucket), _ENTRY):
-                key, index = bytes(bucket[at : at + _KEY]), int.from_bytes(bucket[at + _KEY : at + _ENTRY])
-                before = found.setdefault(key, index)
-                if isinstance(before, list):
-                    before.append(index)
-                elif before != index:
-                    found[key] = [before, index]
-            yield from (group for group in found.values() if isinstance(group, list))
+        for keys, indexes in self._buckets:
+            if len({*keys}) == len(keys):
+                continue  # as in every honest log
+            found: dict[int, list[int]] = {}
+            for key, index in zip(keys, indexes, strict=True):
+                found.setdefault(key, []).append(index)
+            yield from (group for group in found.values() if len(group) > 1)
 
 
 def twice(suspects: Iterable[Sequence[int]], ids: Mapping[int, str]) -> Iterator[tuple[int, int]]:

@@ -5,7 +5,7 @@ was read come from their bundles, else from the journal; none is handed out that
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import count
+from contextlib import suppress
 from typing import Final
 
 from itmp.audit._bundles import Bundles
@@ -44,20 +44,26 @@ class Leaves:
     def each(self, start: int, end: int) -> Iterator[Leaf]:
         """Yield leaves [start, end)."""
         for low in range(start, end, CHUNK):
-            chunk = self._raw(low, min(end, low + CHUNK))
-            if b"".join(leaf_hashes(chunk)) != self._view.tree.hashes(0, low, len(chunk)):
-                found = zip(leaf_hashes(chunk), count(low), strict=False)
-                wrong = next(index for hashed, index in found if hashed != self._view.tree.leaf(index))
-                raise EvidenceInvalidError("a leaf is not what it was", where=f"leaf {wrong}")
+            chunk = self._sound(low, min(end, low + CHUNK))
             yield from (Leaf(index=index, data=data) for index, data in enumerate(chunk, low))
 
-    def _raw(self, start: int, end: int) -> Sequence[bytes]:
-        """Read leaves from bundles where the journal was not read, else from the journal."""
-        if start >= self._low:
-            return self._store.journal.read(start, end)
-        early: Sequence[bytes]
-        try:
-            early = self._bundles.read(self._view.tree, start, min(end, self._low))
-        except EvidenceInvalidError:
-            early = self._store.journal.read(start, min(end, self._low))
-        return [*early, *self._store.journal.read(self._low, end)] if end > self._low else early
+    def _sound(self, start: int, end: int) -> Sequence[bytes]:
+        """Return leaves that the tree holds: from bundles where the journal was not read, else from the journal."""
+        expected = self._view.tree.hashes(0, start, end - start)
+        if start < self._low:
+            with suppress(EvidenceInvalidError):
+                found = self._early(start, end)
+                if b"".join(leaf_hashes(found)) == expected:
+                    return found
+        found = self._store.journal.read(start, end)
+        hashes = leaf_hashes(found)
+        if b"".join(hashes) != expected:
+            tree = self._view.tree
+            wrong = next(index for index, hashed in enumerate(hashes, start) if hashed != tree.leaf(index))
+            raise EvidenceInvalidError("a leaf is not what it was", where=f"leaf {wrong}")
+        return found
+
+    def _early(self, start: int, end: int) -> Sequence[bytes]:
+        """Return what the bundles hold, and what lies beyond them."""
+        found = self._bundles.read(start, min(end, self._low))
+        return [*found, *self._store.journal.read(self._low, end)] if end > self._low else found

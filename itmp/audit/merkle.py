@@ -52,10 +52,13 @@ def parents(row: bytes | bytearray) -> bytes:
 
 def root_of(hashes: Sequence[bytes]) -> bytes:
     """Return the tree hash over leaf hashes (taken as they are, not hashed again)."""
-    frontier = Frontier()
-    for item in hashes:
-        frontier.append(item)
-    return frontier.root()
+    row = b"".join(hashes)
+    while (
+        len(row) > HASH
+    ):  # level by level; what has no neighbour is the right part of a higher split, and rises
+        paired = len(row) // _PAIRS.size * _PAIRS.size
+        row = parents(row[:paired]) + row[paired:]
+    return row or EMPTY_ROOT
 
 
 class Frontier:
@@ -69,11 +72,13 @@ class Frontier:
 
     def append(self, leaf: bytes) -> None:
         """Add one leaf hash."""
-        rest = self.size
+        rest, peaks = self.size, self._peaks
         while rest & 1:
-            leaf = node_hash(self._peaks.pop(), leaf)
+            leaf = _sha(
+                b"\x01" + peaks.pop() + leaf
+            ).digest()  # `node_hash` without a call: every event comes here
             rest >>= 1
-        self._peaks.append(leaf)
+        peaks.append(leaf)
         self.size += 1
 
     def root(self) -> bytes:
