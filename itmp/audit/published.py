@@ -18,15 +18,15 @@ class Bundles(Protocol):
         """Return the content, None when absent."""
 
 
-def bundled(files: Bundles, size: int) -> Iterator[bytes]:
-    """Yield the bytes of the first `size` leaves; whether they are those of a signed head is the caller's question."""
+def bundled(files: Bundles, size: int, *, within: str = "") -> Iterator[bytes]:
+    """Yield the bytes of the first `size` leaves; an error says `within`, where the files lie, before a path."""
     for tile in tiles_of(size):
         if tile.level != ENTRIES:
             return
         for width in (tile.width, WIDTH):
             data = files.get(Tile(level=ENTRIES, n=tile.n, width=width).path, MAX_BUNDLE)
             if data is not None:
-                yield from decode_bundle(data, width, where=tile.path)[: tile.width]
+                yield from decode_bundle(data, width, where=within + tile.path)[: tile.width]
                 break
         else:
-            raise EvidenceInvalidError("entries are missing", where=tile.path)
+            raise EvidenceInvalidError("entries are missing", where=within + tile.path)

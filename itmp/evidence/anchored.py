@@ -30,9 +30,7 @@ class _Head:
     root: bytes
 
 
-def check_anchored(
-    reader: LogReader, trust: Trust, size: int, entries: Iterable[tuple[int, bytes]]
-) -> tuple[str, ...]:
+def check_anchored(reader: LogReader, trust: Trust, size: int, entries: Iterable[bytes]) -> tuple[str, ...]:
     """Raise `ForkError` unless the log's `size` entries continue every kept head; return how far witnesses cover it."""
     log = trust.policy.log
     heads = sorted(_heads(reader, log.name), key=lambda head: head.size)
@@ -65,12 +63,12 @@ def _heads(reader: LogReader, origin: str) -> Iterator[_Head]:
             yield _Head(path=path, size=head.size, root=head.root)
 
 
-def _compared(heads: Iterable[_Head], entries: Iterable[tuple[int, bytes]]) -> Iterator[tuple[_Head, bool]]:
+def _compared(heads: Iterable[_Head], entries: Iterable[bytes]) -> Iterator[tuple[_Head, bool]]:
     """Yield each head, by growing size, and whether the entries have its root at its size."""
     frontier, rest = Frontier(), iter(entries)
     for head in heads:
         while frontier.size < head.size:
-            frontier.append(leaf_hash(next(rest)[1]))
+            frontier.append(leaf_hash(next(rest)))
         yield head, head.root == frontier.root()
 
 

@@ -6,7 +6,7 @@ log; every event of the change and every policy version up to that head must be 
 continues every head that anchors have left beside it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -15,13 +15,15 @@ from itmp.audit import Leaf, LogReader
 from itmp.audit import verify as verify_log
 from itmp.audit.checkpoint import MAX_NOTE, Checkpoint, SignedCheckpoint
 from itmp.audit.merkle import Frontier, leaf_hash
-from itmp.audit.tiles import ENTRIES, MAX_BUNDLE, WIDTH, Tile, decode_bundle, tiles_of
+from itmp.audit.published import bundled
 from itmp.errors import EvidenceInvalidError, ForkError
 from itmp.evidence.anchored import check_anchored
 from itmp.evidence.bundle import POLICY_ENDS
 from itmp.evidence.rules import FORKED, ROLLED_BACK, RolledBackError
 from itmp.evidence.trust import Trust
 
+_NAMED: Final = "--log "
+"""Before the paths of the auditor's copy, in what an error names."""
 _KINDS: Final = {FORKED: ForkError, ROLLED_BACK: RolledBackError}
 
 
@@ -70,7 +72,7 @@ def check_whole(reader: LogReader, shown: Shown) -> tuple[str, ...]:
             f"the log has fewer leaves than the evidence's checkpoint, {head.size}", where="--log"
         )
     wanted, frontier = f'"change":"{shown.change}"'.encode(), Frontier()
-    for index, data in islice(_entries(reader, size), head.size):
+    for index, data in islice(enumerate(bundled(reader, size, within=_NAMED)), head.size):
         frontier.append(leaf_hash(data))
         if index in leaves and leaves[index].data != data:
             raise ForkError("the log holds another leaf than the evidence", where=f"leaf {index}")
@@ -80,22 +82,9 @@ def check_whole(reader: LogReader, shown: Shown) -> tuple[str, ...]:
             )
     if frontier.root() != head.root:
         raise ForkError(f"the log has another root for {head.size} leaves than the evidence", where="--log")
-    return check_anchored(reader, trust, size, _entries(reader, size))
+    return check_anchored(reader, trust, size, bundled(reader, size, within=_NAMED))
 
 
 def _size(reader: LogReader, trust: Trust) -> int:
     note = reader.get("checkpoint", MAX_NOTE) or b""
     return SignedCheckpoint.open(note, [trust.policy.log], where="--log checkpoint").checkpoint.size
-
-
-def _entries(reader: LogReader, size: int) -> Iterator[tuple[int, bytes]]:
-    for tile in tiles_of(size):
-        if tile.level != ENTRIES:
-            return
-        for width in (tile.width, WIDTH):
-            data = reader.get(Tile(level=ENTRIES, n=tile.n, width=width).path, MAX_BUNDLE)
-            if data is not None:
-                yield from enumerate(decode_bundle(data, width, where=tile.path)[: tile.width], tile.start)
-                break
-        else:
-            raise EvidenceInvalidError("entries are missing", where=f"--log {tile.path}")
