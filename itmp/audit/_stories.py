@@ -7,13 +7,13 @@ a million events fit into a small machine.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 from itmp import canonical
+from itmp.audit._forms import Forms, Said
 from itmp.audit._ids import Ids, twice
-from itmp.audit._read import read_values
 from itmp.audit.merkle import Frontier
 from itmp.audit.model import Finding
 from itmp.errors import InvalidInputError
@@ -25,7 +25,6 @@ DRIFT: Final = timedelta(seconds=5)
 """How far wall and monotonic time may part between two leaves before it is named: sleep, or a step."""
 
 _CALM: Final = 4 * 10**9  # nanoseconds, below `DRIFT` by more than any rounding
-_Values: TypeAlias = Mapping[str, Any]
 _TIME: Final = re.compile(r"[1-9]\d{3}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d\.\d{6}Z", re.ASCII)
 _FREE: Final = ("log.", "plan.")
 
@@ -53,6 +52,7 @@ class Stories:
     def __init__(self, ids: Ids | None = None) -> None:
         self.findings: list[Finding] = []
         self._ids = ids or Ids()
+        self._forms = Forms()
         self._changes: dict[str, _Chain] = {}
         self._clocks: dict[str, tuple[datetime, int]] = {}
         self._newest: datetime | None = None
@@ -61,39 +61,39 @@ class Stories:
     def take(self, index: int, leaf: bytes, hashed: bytes) -> None:
         """Judge leaf `index`."""
         try:
-            event = read_values(leaf)
+            event = self._forms.read(leaf)
         except InvalidInputError as error:
             self._find(8, "not-an-event", index, error.what)
             return
-        if (event["type"] == "log.created") != (index == 0):
-            self._find(8, "genesis-misplaced", index, f"{event['type']} stands here")
-        self._ids.add(event["id"], index)
+        if (event.type == "log.created") != (index == 0):
+            self._find(8, "genesis-misplaced", index, f"{event.type} stands here")
+        self._ids.add(event.id, index)
         self._ended(event, index)
         self._chain(event, index, hashed)
         self._clock(event, index)
 
-    def _ended(self, event: _Values, index: int) -> None:
-        if self._last == "key.rotated" or (self._last == "key.revoked" and event["type"] != "key.rotated"):
-            why = f"{event['type']} stands after {self._last}, which ends the log"
+    def _ended(self, event: Said, index: int) -> None:
+        if self._last == "key.rotated" or (self._last == "key.revoked" and event.type != "key.rotated"):
+            why = f"{event.type} stands after {self._last}, which ends the log"
             self._find(8, "after-end", index, why)
-        self._last = event["type"] if self._last != "key.rotated" else self._last
+        self._last = event.type if self._last != "key.rotated" else self._last
 
     def finish(self, again: Callable[[Iterable[int]], Iterable[tuple[int, bytes]]]) -> None:
         """Judge what needs all leaves: whether an id occurs twice. `again` returns leaves that were taken before."""
         suspects = list(self._ids.suspects())
         leaves = again(index for group in suspects for index in group)
-        ids = {index: read_values(leaf)["id"] for index, leaf in leaves}
+        ids = {index: self._forms.read(leaf).id for index, leaf in leaves}
         for index, first in sorted(twice(suspects, ids)):
             self._find(8, "id-twice", index, f"the id of leaf {first}")
 
-    def _chain(self, event: _Values, index: int, hashed: bytes) -> None:
-        name, number, before = event.get("change", ""), event.get("cseq"), event.get("cprev", "")
+    def _chain(self, event: Said, index: int, hashed: bytes) -> None:
+        name, number, before = event.change, event.cseq, event.cprev
         if not name:
             if number is not None or before:
                 self._find(9, "chain-without-change", index, "cseq or cprev on an event of no change")
             return
-        if event["type"].startswith(_FREE):
-            self._find(9, "change-misplaced", index, f"{event['type']} names {name}")
+        if event.type.startswith(_FREE):
+            self._find(9, "change-misplaced", index, f"{event.type} names {name}")
         chain = self._changes.get(name) or self._changes.setdefault(name, _Chain())
         if chain.tree is None:
             self._find(9, "after-close", index, f"{name} is closed")
@@ -101,26 +101,26 @@ class Stories:
             self._find(9, "cseq-gap", index, f"{name}: cseq {number} where {chain.count} belongs")
         if before != (canonical.of_raw(chain.previous) if chain.previous else ""):
             self._find(9, "cprev-broken", index, f"{name}: cprev does not name the event before")
-        if event["type"] == "change.closed" and chain.tree:
+        if event.type == "change.closed" and chain.tree:
             self._close(event, index, chain.tree)
             chain.tree = None
         chain.add(hashed)
 
-    def _close(self, event: _Values, index: int, tree: Frontier) -> None:
-        data = event.get("data", {})
+    def _close(self, event: Said, index: int, tree: Frontier) -> None:
+        data = event.data or {}
         if (data.get("count"), data.get("root")) != (tree.size, canonical.of_raw(tree.root())):
-            why = f"{event['change']}: count or root is not that of its events"
+            why = f"{event.change}: count or root is not that of its events"
             self._find(9, "close-mismatch", index, why)
 
-    def _clock(self, event: _Values, index: int) -> None:
-        when, mono, boot = _parse_time(event.get("t", "")), event.get("mono"), event.get("boot")
+    def _clock(self, event: Said, index: int) -> None:
+        when, mono, boot = _parse_time(event.t), event.mono, event.boot
         if when is None or mono is None or mono < 0 or not boot:
             self._find(10, "clock-missing", index, "t, mono or boot is missing or in another form")
             return
         if boot in self._clocks:
             self._same_boot(index, self._clocks[boot], (when, mono))
         elif self._newest and when < self._newest - BACKWARD:
-            why = f"{event['t']} after {self._newest}, in another boot"
+            why = f"{event.t} after {self._newest}, in another boot"
             self._find(10, "clock-behind", index, why, grave=False)
         self._clocks[boot] = (when, mono)
         self._newest = max(self._newest or when, when)

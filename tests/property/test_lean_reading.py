@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from test_events import EVENTS, JSON
 
 from itmp import canonical
 from itmp.audit import Event
-from itmp.audit._read import read_values
+from itmp.audit._forms import Forms, Said
 from itmp.audit._stories import BACKWARD, DRIFT, Stories, _is_calm
 from itmp.audit.merkle import leaf_hash
 from itmp.canonical import MAX_INT, _loads
@@ -39,8 +40,18 @@ def said(read: Callable[[bytes], Any], data: bytes) -> Any:
 
 
 def of_event(leaf: bytes) -> Any:
-    Event.from_bytes(leaf)
-    return json.loads(leaf)
+    """What the event itself says."""
+    event = Event.from_bytes(leaf)
+    said = {name: getattr(event, name) for name in Said._fields}
+    return Said(**said | {"data": event.data if event.type == "change.closed" else None})
+
+
+def knowing(*leaves: bytes) -> Callable[[bytes], Any]:
+    """A reader that has seen leaves of these forms."""
+    forms = Forms()
+    for leaf in leaves:
+        forms.read(leaf)
+    return forms.read
 
 
 def raw(value: Any) -> bytes:
@@ -93,37 +104,115 @@ def test_a_leaf_is_an_event_by_the_quick_way_if_it_is_by_the_long_one(
     event: Event, at: int, how: int, byte: int
 ) -> None:
     whole = event.to_bytes()
-    for data in (whole, whole, spoiled(whole, at, how, byte)):  # the second time its keys and types are known
-        assert said(read_values, data) == said(of_event, data)
+    for data in (whole, spoiled(whole, at, how, byte)):
+        assert said(knowing(whole), data) == said(of_event, data)
 
 
+@given(EVENTS, EVENTS, EVENTS)
+def test_a_leaf_of_a_known_form_says_what_its_event_says(first: Event, second: Event, third: Event) -> None:
+    read = knowing(first.to_bytes(), second.to_bytes())
+    mixed = replace(first, data=second.data, change=third.change, rc=third.rc, outcome=third.outcome)
+    for event in (
+        first,
+        second,
+        third,
+        mixed,
+        replace(mixed, type="change.closed"),
+        replace(first, id=third.id),
+    ):
+        assert said(read, event.to_bytes()) == said(of_event, event.to_bytes())
+
+
+@pytest.mark.parametrize("kind", ["action.finished", "change.closed"])
 @pytest.mark.parametrize("key", [*KEYS, "for", "on_behalf_of", "unknown"])
-def test_no_value_passes_for_the_sake_of_another_of_its_type(key: str) -> None:
-    value = json.loads(LEAF.to_bytes())
-    read_values(LEAF.to_bytes())
-    gone = {name: item for name, item in value.items() if name != key}
-    for other in ({**value, key: item} for item in HOSTILE):
-        assert said(read_values, raw(other)) == said(of_event, raw(other)), other
-    for name in ("actor", "target"):
-        for inner in HOSTILE:
-            other = {**value, name: {**value[name], key: inner}}
-            assert said(read_values, raw(other)) == said(of_event, raw(other)), other
-    assert said(read_values, raw(gone)) == said(of_event, raw(gone))
+def test_no_value_passes_for_the_sake_of_another(key: str, kind: str) -> None:
+    whole = raw(value := {**json.loads(LEAF.to_bytes()), "type": kind})
+    read = knowing(whole)
+    others = [{name: item for name, item in value.items() if name != key}]
+    for item in HOSTILE:
+        others.append({**value, key: item})
+        others += [{**value, name: {**value[name], key: item}} for name in ("actor", "target", "data")]
+        others += [
+            {**value, "data": {"a": [1, item]}},
+            {**value, "data": {"a": [1, {"b": item}]}},
+            {**value, "data": {"a": item}},
+        ]
+    for other in map(raw, others):
+        assert said(read, other) == said(of_event, other), other
+
+
+@pytest.mark.parametrize("texts", [[], ["a"], ["a", "b"], ["a", 1], ["", "\\"], ["a", ["b"]], ["é"]])
+def test_lists_of_texts_are_of_one_form(texts: list[Any]) -> None:
+    for first in (["x"], ["x", "y"], [], [1]):
+        read = knowing(raw({**json.loads(LEAF.to_bytes()), "data": {"hosts": first}}))
+        other = raw({**json.loads(LEAF.to_bytes()), "data": {"hosts": texts}})
+        assert said(read, other) == said(of_event, other)
+
+
+@pytest.mark.parametrize("at", range(0x80))
+def test_every_character_has_its_one_encoding(at: int) -> None:
+    read, known = knowing(LEAF.to_bytes()), json.loads(LEAF.to_bytes())
+    short = {8: "\\b", 9: "\\t", 10: "\\n", 12: "\\f", 13: "\\r", 34: '\\"', 92: "\\\\"}.get(at, chr(at))
+    for name in ("action", "step", "id", "change"):
+        for written in (chr(at), f"\\{chr(at)}", f"\\u{at:04x}", f"\\u{at:04X}", short):
+            data = raw({**known, name: "HERE"}).replace(b"HERE", b"a" + written.encode())
+            assert said(read, data) == said(of_event, data), data
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0",
+        "-0",
+        "-1",
+        "01",
+        "+1",
+        "1.0",
+        "1e1",
+        "999999999999999",
+        "9007199254740991",
+        "9007199254740992",
+        "-9007199254740992",
+        "9" * 17,
+        "true",
+        "NaN",
+        '"1"',
+    ],
+)
+@pytest.mark.parametrize("name", ["rc", "mono", "cseq", "v"])
+def test_integers_have_one_encoding_and_are_bounded(text: str, name: str) -> None:
+    known = json.loads(LEAF.to_bytes())
+    read = knowing(LEAF.to_bytes(), raw({**known, "data": {"n": 1}}))
+    for data in (raw({**known, name: "HERE"}), raw({**known, "data": {"n": "HERE"}})):
+        written = data.replace(b'"HERE"', text.encode())
+        assert said(read, written) == said(of_event, written)
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"{}", b"[]", b"null", b'"x"', b"x" * 70_000, raw({"a": "x" * 62_000})]
 )
 def test_what_is_no_leaf_is_refused_in_the_same_words(data: bytes) -> None:
-    assert said(read_values, data) == said(of_event, data)
+    assert said(knowing(LEAF.to_bytes()), data) == said(of_event, data)
 
 
-def test_a_leaf_that_is_too_large_is_refused_although_its_keys_are_known() -> None:
-    value = json.loads(LEAF.to_bytes())
-    read_values(LEAF.to_bytes())
-    data = raw({**value, "step": "s" * 61_440})
-    assert said(read_values, data) == said(of_event, data)
-    assert "the limit is" in said(read_values, data)[0]
+def test_a_leaf_that_is_too_large_is_refused_although_its_form_is_known() -> None:
+    data = raw({**json.loads(LEAF.to_bytes()), "step": "s" * 61_440})
+    assert said(knowing(LEAF.to_bytes()), data) == said(of_event, data)
+    assert "the limit is" in said(of_event, data)[0]
+
+
+def test_forms_are_bounded_and_more_of_them_fare_alike() -> None:
+    known = json.loads(LEAF.to_bytes())
+    leaves = [raw({**known, "data": {f"k{n}": "x"}}) for n in range(30)]
+    read = knowing(*leaves)
+    for leaf in leaves:
+        for data in (
+            leaf,
+            leaf.replace(b'"x"', b'""'),
+            leaf.replace(b'"x"', b"1"),
+            leaf.replace(b'"ok"', b'"no"'),
+        ):
+            assert said(read, data) == said(of_event, data)
 
 
 SECOND = 10**9
