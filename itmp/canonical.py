@@ -76,8 +76,8 @@ def loads(data: bytes) -> Any:
     if data.isascii() and data.count(b"{") + data.count(b"[") <= _MAX_DEPTH:
         text = data.decode()
         with suppress(ValueError, StopIteration):
-            value, end = _SCANNED(text, 0)
-            if end == len(text) and "".join(_ENCODE(value, 0)) == text:
+            value, _ = _SCANNED(text, 0)
+            if "".join(_ENCODE(value, 0)) == text:
                 return value
     return _loads(data)
 

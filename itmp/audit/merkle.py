@@ -332,5 +332,5 @@ def _climb(at: int, last: int) -> tuple[int, int]:
 
 
 def _check_shape(proof: Sequence[bytes], *others: bytes) -> None:
-    if any(len(item) != HASH for item in (*proof, *others)):
+    if {*map(len, proof), *map(len, others)} != {HASH}:
         raise ProofError("a hash that is not 32 bytes")

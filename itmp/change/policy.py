@@ -196,7 +196,7 @@ class Policy:
             for environment in self.document.environments
             if any(_matches(glob, target) for glob in environment.match)
         ]
-        return max(matching, key=_rank, default=self._strictest())
+        return max(matching, key=_rank) if matching else self._strictest()
 
 
 def targets_of(manifest: Manifest) -> tuple[Target, ...]:

@@ -23,9 +23,9 @@ def hidden(text: str) -> int | None:
 
 def visible(text: str) -> str:
     r"""Return `text` on one line with each such character written as an escape (`\n`, `\x1b`, `\u202e`)."""
-    return _SHOW.sub(
-        lambda found: _escape(found[0]), text.replace("\\", "\\\\") if _SHOW.search(text) else text
-    )
+    if (text.isascii() and text.isprintable()) or not _SHOW.search(text):
+        return text
+    return _SHOW.sub(lambda found: _escape(found[0]), text.replace("\\", "\\\\"))
 
 
 def _escape(char: str) -> str:

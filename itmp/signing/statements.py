@@ -27,6 +27,8 @@ MAX_TEXT: Final = 16 * 1024
 _CHANGE_DIGITS: Final = 10
 _RECENT: Final = 64
 """Texts that stay read: whoever judges a change reads some of its statements twice."""
+_SAID: Final = 512
+"""Lines that were found good: statements of one change, or under one policy, have most of theirs in common."""
 
 
 class StatementError(InvalidInputError):
@@ -229,8 +231,13 @@ def _lines(act: str, where: str) -> tuple[str, ...]:
     return grammar.lines_of(act)
 
 
+@lru_cache(_SAID)
+def _fits(act: str, name: str, value: str) -> None:
+    grammar.check(act, name, value)
+
+
 def _check(act: str, name: str, value: str, where: str) -> None:
     try:
-        grammar.check(act, name, value)
+        _fits(act, name, value)
     except ValueError as error:
         raise StatementError(f"{name}: {error}", where=where) from error

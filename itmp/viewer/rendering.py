@@ -34,6 +34,12 @@ def environment() -> Environment:
     return made
 
 
+def prepare() -> None:
+    """Compile every template now, so that no first reader waits for that."""
+    for name in environment().list_templates(extensions=["html"]):
+        environment().get_template(name)
+
+
 def page(template: str, **values: Any) -> str:
     """Render one page."""
     return environment().get_template(template).render({"inline": "", "where": None, **values})

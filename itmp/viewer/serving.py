@@ -20,7 +20,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from itmp.errors import BusyError, Error, InvalidInputError, NotFoundError
 from itmp.evidence import Trust
 from itmp.viewer.account import Account, account, line
-from itmp.viewer.rendering import page, report, style, values_of
+from itmp.viewer.rendering import page, prepare, report, style, values_of
 from itmp.workspace import (
     Workspace,
     audit_access,
@@ -123,7 +123,8 @@ class _Pages:
         self._opened = {self._periods.current: place}
 
     def warm(self) -> None:
-        """Open the log and bring the search index up to date, so that no page waits for that."""
+        """Open the log, bring the search index up to date and read the templates, so that no page waits for that."""
+        prepare()
         self._place.history()
         self._place.log.changes()
         self._place.reading().close()
