@@ -16,13 +16,13 @@ from itmp.audit import Event
 from itmp.audit._forms import Forms, Said
 from itmp.audit._stories import BACKWARD, DRIFT, Stories, _is_calm
 from itmp.audit.merkle import leaf_hash
-from itmp.canonical import MAX_INT, _loads
+from itmp.canonical import _loads
 from itmp.errors import InvalidInputError
 
 LEAF = Event(
     id="0" * 32, type="action.finished", actor={"kind": "executor", "id": "i"}, change="C", run="r", step="s",
     target={"kind": "host", "id": "h"}, outcome="ok", rc=0, data={"a": [1, {"b": "\n"}]}, t="2026-11-22T05:00:00.000000Z",
-    mono=MAX_INT, boot="b", cseq=1, cprev="p",
+    mono=10**14, boot="b", cseq=1, cprev="p",
 )  # fmt: skip
 KEYS = sorted(json.loads(LEAF.to_bytes()))
 HOSTILE: tuple[Any, ...] = (
@@ -106,6 +106,20 @@ def test_a_leaf_is_an_event_by_the_quick_way_if_it_is_by_the_long_one(
     whole = event.to_bytes()
     for data in (whole, spoiled(whole, at, how, byte)):
         assert said(knowing(whole), data) == said(of_event, data)
+
+
+def is_known(forms: Forms, leaf: bytes) -> bool:
+    """Whether a leaf is of a form that was learned: else nothing here would be put to the test."""
+    return any(form.fullmatch(leaf.decode()) for known in forms._known.values() for _, form in known)
+
+
+def test_a_leaf_is_of_its_own_form() -> None:
+    for leaf in (LEAF, replace(LEAF, type="change.closed", data={"count": 1, "root": "r", "text": "a\n"})):
+        forms, data = Forms(), leaf.to_bytes()
+        forms.read(data)
+        assert is_known(forms, data)
+        assert is_known(forms, replace(leaf, id="1" * 32, step="t", outcome="failed", cseq=2).to_bytes())
+        assert not is_known(forms, replace(leaf, rc=None).to_bytes())
 
 
 @given(EVENTS, EVENTS, EVENTS)
