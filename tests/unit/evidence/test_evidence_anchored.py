@@ -63,7 +63,7 @@ STAMPED = {f"anchors/{size}/stamps.note": head(size, ROOTS[size]) for size in ra
 
 
 def judge(files: Mapping[str, bytes], size: int = MANY) -> tuple[str, ...]:
-    return check_anchored(Beside(files), TRUST, size, enumerate(LEAVES[:size]))
+    return check_anchored(Beside(files), TRUST, size, LEAVES[:size])
 
 
 def test_an_old_fork_shows_behind_any_number_of_newer_heads() -> None:
@@ -106,7 +106,7 @@ def test_a_head_of_no_leaves_has_the_empty_tree_s_root() -> None:
 
 def test_each_file_is_read_a_bounded_number_of_times() -> None:
     beside = Beside(STAMPED | {f"anchors/{at}/j.note": b"junk" for at in range(MANY)})
-    check_anchored(beside, TRUST, MANY, enumerate(LEAVES))
+    check_anchored(beside, TRUST, MANY, LEAVES)
     assert beside.read <= 3 * len(beside.files)
 
 
@@ -119,4 +119,4 @@ def test_a_file_that_no_reader_takes_says_nothing() -> None:
 
     beside = Refusing({"anchors/9/large.note": b"", "anchors/5/a.note": head(5, FORK[5])})
     with pytest.raises(ForkError):
-        check_anchored(beside, TRUST, MANY, enumerate(LEAVES))
+        check_anchored(beside, TRUST, MANY, LEAVES)
