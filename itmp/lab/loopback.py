@@ -38,8 +38,9 @@ PrintMotd no
 LogLevel VERBOSE
 AcceptEnv {accepted}
 Subsystem sftp internal-sftp
-SetEnv HOME={root} ITMP_LAB_HOST={name}
+SetEnv HOME={root} ITMP_LAB_HOST={name} PYTHONPATH={python}
 """
+_SOONER: Final = Path(__file__).with_name("_sitecustomize.py")
 _ACCEPTED: Final = "LANG LC_*"  # as Debian and Red Hat configure their servers
 
 
@@ -94,6 +95,8 @@ def _start(folder: Path, sshd: str, groups: Mapping[str, tuple[str, ...]]) -> Lo
     )
     if not login.key.exists():
         make_key(login.key, "itmp-lab")
+    (folder / "python").mkdir(exist_ok=True)
+    shutil.copyfile(_SOONER, folder / "python" / "sitecustomize.py")
     line = keeping.Line(folder)
     try:
         hosts = tuple(
@@ -115,7 +118,13 @@ def _serve(
     config = own / "sshd_config"
     config.write_text(
         _CONFIG.format(
-            folder=own, client=login.key, user=login.user, root=root, name=name, accepted=_ACCEPTED
+            folder=own,
+            client=login.key,
+            user=login.user,
+            root=root,
+            name=name,
+            accepted=_ACCEPTED,
+            python=login.key.with_name("python"),
         ),
         encoding="utf-8",
     )

@@ -124,7 +124,7 @@ def run_bare(place: Place, folder: Path, expect: Expect, look: Look | None = Non
     books = [str(next(catalog.glob(f"{name}.y*ml"))) for name in expect.books]
     inventory = place.root / "inventories"
     (folder.parent / "cp").mkdir()
-    ssh = f"-F none -o UserKnownHostsFile={inventory}/known_hosts -o ControlMaster=auto -o ControlPersist=2s"
+    ssh = f"-F none -o UserKnownHostsFile={inventory}/known_hosts -o ControlMaster=auto -o ControlPersist=60s"
     done = subprocess.run(
         [
             sys.executable,

@@ -1,11 +1,13 @@
 """A loopback fleet is real OpenSSH, counts who came, and leaves nothing behind."""
 
 import json
+import marshal
 import os
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -197,3 +199,33 @@ def test_a_wrong_count_is_refused_before_anything_starts(
 def test_a_folder_without_a_fleet_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no fleet"):
         loopback.attach(tmp_path)
+
+
+ARCHIVED = "def where():\n    return where.__code__.co_filename\n"
+
+
+def ask_archive(fleet: loopback.LoopbackFleet, archive: Path) -> str:
+    with zipfile.ZipFile(archive, "w") as target:
+        target.writestr("archived.py", f"{ARCHIVED}# {archive.parent}\n")  # one that no other test has sent
+    told = f"import sys; sys.path.insert(0, '{archive}'); import archived; print(archived.where())"
+    return ssh(fleet, "host1", f'{sys.executable} -c "{told}"').stdout
+
+
+def test_what_a_host_compiled_from_an_archive_it_does_not_compile_again(
+    fleet: loopback.LoopbackFleet, tmp_path: Path
+) -> None:
+    kept = fleet.folder / "python"
+    before = {*kept.iterdir()}
+    for name in ("one.zip", "two.zip"):  # each time Ansible sends one, it lies elsewhere
+        assert ask_archive(fleet, tmp_path / name) == f"{tmp_path}/{name}/archived.py\n"
+    (file,) = {*kept.iterdir()} - before
+    file.write_bytes(marshal.dumps(compile("def where():\n    return 'kept'\n", "", "exec")))
+    assert ask_archive(fleet, tmp_path / "one.zip") == "kept\n"
+
+
+def test_what_cannot_be_read_again_is_compiled_as_ever(fleet: loopback.LoopbackFleet, tmp_path: Path) -> None:
+    ask_archive(fleet, tmp_path / "one.zip")
+    for file in (fleet.folder / "python").iterdir():
+        if file.suffix != ".py" and file.is_file():
+            file.write_bytes(b"\xe3")
+    assert ask_archive(fleet, tmp_path / "one.zip") == f"{tmp_path}/one.zip/archived.py\n"
