@@ -10,7 +10,7 @@ from places import hosts, place  # noqa: F401 - pytest finds fixtures by name in
 
 LONGEST = (
     "test_docs_commands.py", "test_story_patch.py", "test_story_examples.py", "test_story_mixed.py", "test_story_records.py",
-    "test_pulumi_cli.py",
+    "test_pulumi_cli.py", "test_whole_hosts.py", "test_connections.py", "test_rootless.py",
 )  # fmt: skip
 """Files with tests of a minute and more: begun first, else one of them may run on alone when all others have ended."""
 

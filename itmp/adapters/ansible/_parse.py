@@ -22,7 +22,7 @@ from ansible.playbook.helpers import load_list_of_blocks
 from ansible.template import Templar
 from ansible.vars.manager import VariableManager
 
-from itmp.adapters.ansible import _check_mode, _needed, _outside, _questions, _tasks
+from itmp.adapters.ansible import _check_mode, _delegates, _needed, _outside, _questions, _tasks
 
 _DIRECT: Final = frozenset({"", "smart", "ssh", "ansible.builtin.ssh", "local", "ansible.builtin.local"})
 _STRATEGIES: Final = frozenset({"linear", "free", "host_pinned"})
@@ -54,6 +54,8 @@ class PlayParser:
         self._outside: dict[str, None] = {}
         self._known: dict[str, Any] = {}
         self._acts = False
+        self._acting: list[str] = []
+        self._to_whom = _delegates.Delegates(root, loader, inventory, self._variables)
         self._hosts: set[str] = set()
         self._patterns: set[str] = set()
         self._missing: set[str] = set()
@@ -97,6 +99,7 @@ class PlayParser:
         self._connection(play, where)
         self._needs(_needed.of_holder(play), where)
         self._known, self._acts = self._variables.get_vars(play=play), False
+        self._acting = sorted(self._named(hosts))
         if play.gather_facts is not False and self._gathers(play):
             self._add(
                 where, {"action": _tasks.GATHER, "name": "Gathering Facts", "check": "full"}, "facts", play
@@ -142,15 +145,19 @@ class PlayParser:
             return []
 
     def _targets(self, pattern: Any) -> None:
-        names = {host.name for host in self._inventory.get_hosts(pattern)} if pattern else set()
-        if self._need["pattern"]:
-            names &= {host.name for host in self._inventory.get_hosts(self._need["pattern"])}
+        names = self._named(pattern)
         self._hosts |= names
         for name in sorted(names - _tasks.HERE):
             host = self._inventory.get_host(name)
             own = {**get_group_vars(host.get_groups()), **host.vars}
             if _tasks.is_local(own.get("ansible_connection", "")):
                 self._outside[f"host {name} is the executor's own machine: its connection is local"] = None
+
+    def _named(self, pattern: Any) -> set[str]:
+        names = {host.name for host in self._inventory.get_hosts(pattern)} if pattern else set()
+        if self._need["pattern"]:
+            names &= {host.name for host in self._inventory.get_hosts(self._need["pattern"])}
+        return names
 
     def _ordered(self) -> list[str]:
         names = [host.name for host in self._inventory.get_hosts("all")]
@@ -207,7 +214,7 @@ class PlayParser:
             self._problem(where, "`run_once` in a step that runs batch by batch", _SLICED)
         if _tasks.short(task) == "add_host" and not (self._need["adds"] or self._need["new"]):
             self._problem(where, "add_host adds hosts while it runs, and the plan freezes hosts", _ADDS)
-        for text in map(str, self._delegated(task)):
+        for text in self._to_whom.of(task, self._known, self._acting):
             self._delegation(text, where)
 
     def _delegation(self, text: str, where: str) -> None:
@@ -218,30 +225,6 @@ class PlayParser:
             if text not in {"localhost", "127.0.0.1", "::1"} and self._inventory.get_host(text) is None:
                 self._problem(where, f"delegate_to {text}: no such host", "Add the host to the inventory.")
             self._delegates[text] = None
-
-    def _delegated(self, task: Any) -> list[Any]:
-        """Return the delegates; a template is read where the inventory and the play's own variables suffice.
-
-        A template that takes a run to know, or that names no host of the inventory, is returned as it is written.
-        """
-        written = task.delegate_to
-        if "{{" not in str(written or ""):
-            return [written or ""]
-        known = {**self._known, **task.get_vars()}
-        try:
-            items: list[dict[str, Any]] = [{}]
-            if task.loop is not None and task.loop_with in {None, "", "items", "list"}:
-                name = task.loop_control.loop_var or "item"
-                items = [{name: item} for item in self._template(task.loop, known)]
-            found = [self._template(written, {**known, **item}) for item in items]
-        except Exception:  # noqa: BLE001 -- Ansible raises many kinds: it takes a run to know
-            return [written]
-        hosts = all(isinstance(name, str) and self._stands_in_inventory(name) for name in found)
-        return found if found and hosts else [written]
-
-    def _stands_in_inventory(self, name: str) -> bool:
-        """Whether a host is there; the executor's own machine is never found by a template: it is declared."""
-        return name not in _tasks.HERE and self._inventory.get_host(name) is not None
 
     def _template(self, text: Any, variables: dict[str, Any]) -> Any:
         return Templar(loader=self._loader, variables=variables).template(text)

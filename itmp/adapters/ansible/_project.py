@@ -22,6 +22,7 @@ MAX_FILES: Final = 50_000
 _SKIPPED: Final = frozenset(
     {".git", ".itmp", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".DS_Store"}
 )
+KEY: Final = "holds a private key and is left out: encrypt it with ansible-vault"
 _LINK_DO: Final = "Copy the file into the project, or remove the link."
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 from itmp.adapters import containers
 from itmp.adapters.ansible import (
     _asking,
+    _beside_inventory,
     _collections,
     _config,
     _environments,
@@ -46,11 +47,10 @@ _PLACE: Final = re.compile(r"(.+?):(\d+)(?::(\d+))?")
 class AnsibleSources:
     """Gathers inventory, project bytes and expected work of the workspace at `root`.
 
-    `inventories` are paths relative to `root`, in Ansible's order of precedence; `playbooks` is the
-    catalog folder; `known_hosts` the committed host keys. `passed` names environment variables that
-    inventory plugins may see. `ssh_config` is an ssh configuration to honour; `unpinned` says that the policy allows
-    hosts without a pinned key, where the inventory or the project's ansible.cfg asks for them. `callbacks` are files of
-    callback plugins that run beside ours.
+    `inventories` are paths relative to `root`, in Ansible's order of precedence; `playbooks` is the catalog folder;
+    `known_hosts` the committed host keys. `passed` names environment variables that inventory plugins may see.
+    `ssh_config` is an ssh configuration to honour; `unpinned` says that the policy allows hosts without a pinned key,
+    where the inventory or the project's ansible.cfg asks for them. `callbacks` are files that run beside ours.
     """
 
     def __init__(
@@ -173,15 +173,15 @@ class AnsibleSources:
         project = self._without_callbacks(_project.prune({**collected, **rendered}, asked))
         beside, links, private = _project.beside(self._root, self._catalog, project)
         problems += links
-        left = [
-            f"{self._place(path)} holds a private key and is left out: encrypt it with ansible-vault"
-            for path in private
-        ]
+        left = [f"{self._place(path)} {_project.KEY}" for path in private]
         for need in needs.plays:
             if need.rendered is None and _asking.find(need, collected) is None:
                 where = f"{self._catalog}/{need.playbook}.yml"
                 problems.append(_at(need.mark, f"no playbook {need.playbook!r:.80}", f"Write {where}."))
         files, wrong = _snapshot.vars_files(self._root, self._inventories)
+        texts = {**project, **beside, **files, **inventory_files(self._root, self._inventories)}
+        reached, links, unread = _beside_inventory.take(self._root, self._inventories, self._catalog, texts)
+        files, left, wrong = {**reached, **files}, left + unread, wrong + links
         keys = self._root / self._known_hosts
         known = {layout.KNOWN_HOSTS: keys.read_bytes() if keys.is_file() else b""}
         return {**project, **beside, **files, **known, **self._allowed_callbacks()}, problems + wrong, left

@@ -9,6 +9,9 @@ anything; workers are forks and inherit the wrapping.
 What Ansible copies to a target, where it does not pipe, lies in folders with the run's mark in their names, so that
 what runs on there after a crash is found. They lie where bare Ansible's do, and go as those go.
 
+Each slice is bound by a limit, which is ours: `ansible_limit` stays undefined, as where nobody types one, so that no
+place of this machine reaches a play or a target.
+
 A slice may have localhost as its one host although no inventory names it, as plays may. Ansible's command line takes
 such a limit for one that leaves no host, and its plays do not.
 """
@@ -84,6 +87,18 @@ def allow_localhost_alone() -> None:
     CLI.get_host_list = staticmethod(get_host_list)
 
 
+def keep_limit_unsaid() -> None:
+    """Let plays see no `ansible_limit`, but for one that the document gives."""
+    from ansible.vars import manager  # noqa: PLC0415 -- Ansible is imported in this process's main only
+
+    load = manager.load_options_vars
+
+    def unsaid(version: Any) -> Any:
+        return {name: value for name, value in load(version).items() if name != "ansible_limit"}
+
+    manager.load_options_vars = unsaid
+
+
 def mark_remote_folders(mark: str) -> None:
     """Have the names of temporary folders on targets begin with `ansible-tmp-MARK-`."""
     from ansible.plugins.shell import ShellBase  # noqa: PLC0415 -- Ansible is imported in this process's main only
@@ -102,6 +117,7 @@ def main() -> None:
     watch_decryption(Teller().tell)
     _preview.hold_if_asked()
     allow_localhost_alone()
+    keep_limit_unsaid()
     if mark := os.environ.get(REMOTE_FOLDERS):
         mark_remote_folders(mark)
     from ansible.__main__ import main as ansible  # noqa: PLC0415 -- as above
