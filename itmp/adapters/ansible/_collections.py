@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, Final
 
+from itmp.adapters.ansible import _needed
 from itmp.adapters.ansible._requirements import files, load
 
 USERS: Final = Path("~/.ansible/collections")
@@ -27,6 +28,7 @@ _WORD: Final = re.compile(r"[\w.-]{1,80}", re.ASCII)
 _ASKS: Final = re.compile(r"\s*(==|=|!=|>=|<=|>|<)?\s*(\S+)\s*")
 _VERSION: Final = re.compile(r"(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?(?:-([\w.-]+))?(?:\+.*)?", re.ASCII)
 _CORE: Final = frozenset({"ansible.builtin", "ansible.legacy"})
+_VALUES: Final = frozenset({"templates", "vars", "defaults", "group_vars", "host_vars"})
 _MENDED: Final = "Correct the playbook."
 
 
@@ -49,6 +51,27 @@ def notes(
             yield from _compared(name, version.replace("*", ""), held, said, _install(artifacts, name))
     for name in _used(artifacts, elsewhere.keys() - held.keys()):
         yield f"collection {name} is in {elsewhere[name]} alone, which no plan reads: {_install(artifacts, name)}"
+
+
+def unmet(
+    artifacts: Mapping[str, bytes], held: Mapping[str, str], elsewhere: Mapping[str, str]
+) -> Iterator[str]:
+    """Yield a line for each collection that only a template or a file of variables needs, and that is nowhere.
+
+    Whether a run ever comes to it nobody knows before: it is named, not refused.
+    """
+    known = {*held, *elsewhere, *_CORE}
+    told: set[str] = set()
+    for path, data in sorted(artifacts.items()):
+        folders = set(path.split("/")[:-1])
+        if "ansible_collections" in folders or not (folders & _VALUES or path.endswith(".j2")):
+            continue
+        for kind, name in _needed.of_text(data.decode(errors="replace").replace('\\"', '"')):
+            collection = ".".join(name.split(".")[:2])
+            if collection not in known | told:
+                told.add(collection)
+                used = f"{path.removeprefix('project/')} uses the {kind} {name}"
+                yield f"{used}, and the project has no such collection: {_install(artifacts, collection)}"
 
 
 def found_elsewhere() -> dict[str, str]:
@@ -160,4 +183,4 @@ def _command(shown: str) -> str:
     return f"ansible-galaxy collection install -r {shown} -p {folder}"
 
 
-__all__ = ["SYSTEM", "USERS", "advice", "fits", "found_elsewhere", "notes"]
+__all__ = ["SYSTEM", "USERS", "advice", "fits", "found_elsewhere", "notes", "unmet"]

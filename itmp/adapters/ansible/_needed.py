@@ -1,8 +1,8 @@
 """Names what plays and tasks, as written, need of collections besides modules and roles, which Ansible's parser finds.
 
-Runs in the `inspect` child only. Rules kept here: fully qualified names alone are read, of connections, ways to become
-another, lookups, filters and tests; whether one is there is asked without loading it, because plugins are code of the
-project; what a template or a variable names is known at the run alone.
+Runs in the `inspect` child, but for `of_text`, which needs no Ansible. Rules kept here: fully qualified names alone are
+read, of connections, ways to become another, lookups, filters and tests; whether one is there is asked without loading
+it, because plugins are code of the project; what a template or a variable names is known at the run alone.
 """
 
 import functools
@@ -43,6 +43,11 @@ def of_task(task: Any) -> Iterator[tuple[Kind, str]]:
     written = getattr(task, "_ds", None)  # the text before templating
     for text, bare in _texts(written if isinstance(written, dict) else {}):
         yield from ((kind, name) for kind, name in _written(text, bare=bare) if not name.startswith(_CORE))
+
+
+def of_text(text: str) -> Iterator[tuple[Kind, str]]:
+    """Yield each lookup, filter and test of a collection that a template, or a file of variables, writes."""
+    yield from ((kind, name) for kind, name in _written(text, bare=False) if not name.startswith(_CORE))
 
 
 def found(kind: Kind, name: str) -> bool:

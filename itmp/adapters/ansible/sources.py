@@ -230,10 +230,11 @@ class AnsibleSources:
         notes += _requirements.notes(artifacts)
         searched = _searched(artifacts)
         needed = {} if contained else _versions.needed(artifacts, searched)  # an image may have them
-        notes += _collections.notes(artifacts, _versions.held(artifacts, searched), elsewhere, needed)
-        if not artifacts[layout.KNOWN_HOSTS].strip():
-            notes.append(f"{self._known_hosts} is empty: SSH refuses every host (itmp hosts scan)")
-        return tuple(notes)
+        held = _versions.held(artifacts, searched)
+        notes += _collections.notes(artifacts, held, elsewhere, needed)
+        notes += () if contained else _collections.unmet(artifacts, held, elsewhere)
+        empty = f"{self._known_hosts} is empty: SSH refuses every host (itmp hosts scan)"
+        return (*notes, *(() if artifacts[layout.KNOWN_HOSTS].strip() else (empty,)))
 
     def _judge(
         self,

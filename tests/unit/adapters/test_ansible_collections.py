@@ -147,3 +147,30 @@ def test_a_source_is_named_by_its_last_word_alone():
         line
         == "requirements.yml asks for a collection by its source (tools.git): its version is not compared"
     )
+
+
+UNMET = {
+    "project/playbooks/roles/web/templates/site.conf.j2": b"{{ x | acme.net.address('ip') }} {# y | acme.no.b #}",
+    "project/playbooks/roles/web/templates/plain": b"{% if x is acme.checks.up %}{{ x | acme.net.mask }}{% endif %}",
+    "project/playbooks/group_vars/all.yml": b'key: "{{ lookup(\\"acme.vaults.read\\", x) }}"\n',
+    "inventory/host_vars/web1.yml": b'zone: "{{ name | acme.tools.zone }}"\n',
+    "project/playbooks/roles/web/files/other.conf": b"{{ x | acme.never.read }}",
+    "project/collections/ansible_collections/acme/tools/roles/a/templates/b.j2": b"{{ x | acme.never.read }}",
+}
+
+
+def test_what_only_a_template_or_a_variable_needs_is_named_once_with_what_to_type():
+    install = "and the project has no such collection: ansible-galaxy collection install"
+    assert list(_collections.unmet(UNMET, {"acme.tools": "1.5.4"}, {})) == [
+        f"playbooks/group_vars/all.yml uses the lookup acme.vaults.read, {install} acme.vaults -p collections",
+        f"playbooks/roles/web/templates/plain uses the test acme.checks.up, {install} acme.checks -p collections",
+        f"playbooks/roles/web/templates/plain uses the filter acme.net.mask, {install} acme.net -p collections",
+    ]
+    assert (
+        list(
+            _collections.unmet(
+                UNMET, {"acme.tools": ""}, dict.fromkeys(("acme.net", "acme.vaults", "acme.checks"), "")
+            )
+        )
+        == []
+    )
