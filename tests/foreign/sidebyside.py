@@ -57,6 +57,8 @@ class Expect:
     """Accounts whose password the play hashes with a salt by chance."""
     touches: list[str] = field(default_factory=list)
     """On whole hosts: everything but files that the bare run changes."""
+    leaves: list[str] = field(default_factory=list)
+    """On whole hosts: what Ansible itself leaves behind under a name of chance, which stands as `…`."""
 
     @classmethod
     def read(cls, folder: Path) -> "Expect":

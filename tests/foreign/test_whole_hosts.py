@@ -59,6 +59,7 @@ def test_a_foreign_project_leaves_whole_hosts_as_bare_ansible_leaves_them(
     ground.renew()
     ours = unsalted(run_itmp(ground, expect, look), expect.salted)
     assert bare["ends"] == expect.ends
+    assert [name for name in bare if "…" in name] == expect.leaves
     touched = differences(without_files(fresh), without_files(bare))
     assert sorted(touched) == sorted(expect.touches), touched
     found = differences(bare, ours)

@@ -21,6 +21,7 @@ TIMED = re.compile(
     r"|/var/log/(apt/.*|alternatives\.log|auth\.log|boots|btmp|dpkg\.log|faillog|lastlog|sshd\.log|syslog|wtmp)"
     r"|/var/cache/(apt|debconf|ldconfig)/.*"  # hold inode numbers and times
     r"|/var/lib/apt/.*"
+    r"|(/var/tmp|/home/\w+/\.ansible/tmp)/ansible-tmp-.*/.*|/home/\w+/\.ansible_async/.*"  # hold times and chance names
     r"|/etc/g?shadow-?"  # told line by line, but for the days
 )
 CRONTABS = "/var/spool/cron/crontabs/"

@@ -22,6 +22,8 @@ GROUPS: Final = {"web": ("web1", "web2"), "db": ("db1",)}
 PROJECTS: Final = Path(__file__).parent / "whole_hosts"
 _KINDS: Final = ("package", "user", "group", "password", "service", "process", "port")
 _SALTED: Final = re.compile(r"^(!?\$\w+\$).*?(:.*)")
+_CHANCE: Final = re.compile(r"(?<=/ansible-tmp-)[\w.-]+|(?<=/\.ansible_async/j)[\d.]+")
+"""How Ansible names folders and background work that it may leave on a host; a run's mark may be in it."""
 _READER: Final = Path(__file__).with_name("whole_host_state.py")
 
 
@@ -56,7 +58,7 @@ class WholeHosts(Place):
         """Return what a host is."""
         made = base(lambda _: None).stat().st_ctime
         told = json.loads(self._inside(host, ["python3", "-I", "-B", "-", str(made)], _READER.read_text()))
-        return {f"{host} {name}": value for name, value in told.items()}
+        return {f"{host} {_CHANCE.sub('…', name)}": value for name, value in told.items()}
 
     def _inside(self, host: str, argv: list[str], given: str) -> str:
         done = subprocess.run(
