@@ -496,7 +496,10 @@ def test_a_device_whose_key_is_not_checked_by_the_plan_is_named(root):
     plugin = "collections/ansible_collections/ansible/netcommon/plugins/connection/network_cli.py"
     write(root, plugin, "DOCUMENTATION = 'name: network_cli'\n")
     said = "ansible.netcommon.network_cli checks the device's key by the executor's ~/.ssh/known_hosts"
-    assert gather(root, need()).notes == (f"host db1: {said}, not by the plan's pinned keys",)
+    more = "not by the plan's pinned keys: pin one (itmp hosts scan)"
+    assert gather(root, need()).notes == (f"host db1: {said}, {more}",)
+    write(root, "inventories/known_hosts", "db1 ssh-ed25519 AAAA\n")
+    assert gather(root, need()).notes == ()
 
 
 NOT_OF_HOSTS = {"add_host", "async_wrapper", "import_playbook", "import_role", "import_tasks", "include_role", "include_tasks", "meta"}  # fmt: skip

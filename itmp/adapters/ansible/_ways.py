@@ -34,7 +34,6 @@ _PACKAGES: Final[Mapping[str, tuple[str, str]]] = {
     "kubernetes.core.kubectl": ("kubernetes", "kubernetes"),
 }
 """What connection plugins import when they connect: module and the package that holds it."""
-_OWN_LIBRARY: Final = frozenset({"network_cli", "netconf"})
 _PLUGIN_DO: Final = (
     "Put its collection into collections/, or the plugin into connection_plugins/ beside the playbooks."
 )
@@ -310,16 +309,6 @@ def require(ways: Ways, unknown: Iterable[str] = ()) -> None:
                 f"the connection {plugin:.80} needs the Python package {package}",
                 where=f"host {host}",
                 do=f"pip install {package}",
-            )
-
-
-def notes(ways: Ways) -> Iterator[str]:
-    """Yield a line for each host whose key the connection's own SSH library checks, by keys that are not the plan's."""
-    for name, way in sorted(ways.of.items()):
-        if way.connection.rpartition(".")[2] in _OWN_LIBRARY:
-            yield (
-                f"host {name}: {way.connection:.80} checks the device's key by the executor's ~/.ssh/known_hosts, "
-                "not by the plan's pinned keys"
             )
 
 

@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, Any, Final
 from itmp.adapters import containers, supervisor
 from itmp.adapters.actions import ActionServer
 from itmp.adapters.ansible import (
+    _devices,
     _environments,
     _facts,
     _harmless,
     _leftovers,
     _probing,
     _versions,
-    _ways,
     layout,
 )
 from itmp.adapters.ansible._lines import one_line
@@ -43,7 +43,6 @@ from itmp.adapters.ansible._slicing import (
     left_folders,
     short_folder,
 )
-from itmp.adapters.ansible._ways import Ways
 from itmp.adapters.ansible.vault_client import PREFIX
 from itmp.adapters.containers import Image
 from itmp.adapters.secrets import Masker, resolve
@@ -115,7 +114,7 @@ class AnsibleRunner:
     ) -> None:
         step, image = _step(part), image_of(plan)
         _versions.require(plan.manifest.versions, part.key)
-        _ways.require(_frozen_ways(plan, {*part.hosts, *step.delegates}))
+        _devices.reachable(plan, {*part.hosts, *step.delegates}, contained=image is not None)
         values = self._secrets(step.secrets)
         masker = Masker(values.values())
         with fresh_folder(room, part) as fresh, short_folder(room) as short:
@@ -163,7 +162,7 @@ class AnsibleRunner:
         """Ask hosts by the commands that the step declares (door: `itmp.execution.doors.Prober`)."""
         step = _step(part)
         _versions.require(plan.manifest.versions, part.key)
-        _ways.require(_frozen_ways(plan, {*part.hosts, *step.delegates}))
+        _devices.reachable(plan, {*part.hosts, *step.delegates}, contained=image_of(plan) is not None)
         found: dict[str, Verdict] = {}
         declared = {host: probe for host, probe in step.probes.items() if host in targets}
         commands = {host: probe for host, probe in declared.items() if isinstance(probe, CommandProbe)}
@@ -363,11 +362,6 @@ def _server(short: Path, observer: Observer, values: Mapping[str, str], masker: 
         secret=_only(values),
         masking=masker.learn,
     )
-
-
-def _frozen_ways(plan: Plan, hosts: set[str]) -> Ways:
-    data = plan.artifact(layout.WAYS) if layout.WAYS in plan.manifest.artifacts else b""
-    return Ways(of={name: way for name, way in Ways.from_bytes(data).of.items() if name in hosts})
 
 
 def _public(plan: Plan, step: AnsibleStep) -> frozenset[str]:

@@ -19,6 +19,7 @@ from itmp.adapters.ansible import (
     _beside_inventory,
     _collections,
     _config,
+    _devices,
     _environments,
     _guards,
     _project,
@@ -41,6 +42,7 @@ _VARS: Final = frozenset({"group_vars", "host_vars"})
 _RESERVED: Final = "itmp_"
 _ALLOWED: Final = (_guards.KEYS, _guards.CONTROL)
 _ARGUMENT_DO: Final = "Remove it: of ssh arguments a plan takes ProxyJump (-J) and what leads nowhere."
+_EMPTY: Final = "is empty: SSH refuses every host (itmp hosts scan)"
 _PLACE: Final = re.compile(r"(.+?):(\d+)(?::(\d+))?")
 
 
@@ -112,7 +114,8 @@ class AnsibleSources:
         _ways.require(ways, answer["unknown_connections"] if needs.plays else ())
         if ways.to_bytes():
             artifacts[layout.WAYS] = ways.to_bytes()
-        return self._facts(answer, snapshot, artifacts, (*notes, *_ways.notes(ways)), ways)
+        devices = _devices.notes(ways, answer["hosts"], artifacts[layout.KNOWN_HOSTS])
+        return self._facts(answer, snapshot, artifacts, (*notes, *devices), ways)
 
     def _settle(self, hosts: list[Mapping[str, Any]], artifacts: Mapping[str, bytes]) -> Ways:
         """Return how each host is reached; raise `DocumentError` for what no plan does on the way."""
@@ -166,9 +169,8 @@ class AnsibleSources:
     def _bytes(self, needs: Needs) -> tuple[dict[str, bytes], list[Problem], list[str]]:
         """Return the artifacts, what is wrong with them, and a note for each file that was left out."""
         collected, problems = _project.collect(self._root, self._catalog)
-        rendered = {
-            _asking.artifact_path(need): need.rendered for need in needs.plays if need.rendered is not None
-        }
+        written = [need for need in needs.plays if need.rendered is not None]
+        rendered = {_asking.artifact_path(need): need.rendered or b"" for need in written}
         asked = {_asking.find(need, collected) or _asking.artifact_path(need) for need in needs.plays}
         project = self._without_callbacks(_project.prune({**collected, **rendered}, asked))
         beside, links, private = _project.beside(self._root, self._catalog, project)
@@ -231,10 +233,9 @@ class AnsibleSources:
         searched = _searched(artifacts)
         needed = {} if contained else _versions.needed(artifacts, searched)  # an image may have them
         held = _versions.held(artifacts, searched)
-        notes += _collections.notes(artifacts, held, elsewhere, needed)
-        notes += () if contained else _collections.unmet(artifacts, held, elsewhere)
-        empty = f"{self._known_hosts} is empty: SSH refuses every host (itmp hosts scan)"
-        return (*notes, *(() if artifacts[layout.KNOWN_HOSTS].strip() else (empty,)))
+        unmet = () if contained else _collections.unmet(artifacts, held, elsewhere)
+        notes += (*_collections.notes(artifacts, held, elsewhere, needed), *unmet)
+        return (*notes, *([] if artifacts[layout.KNOWN_HOSTS].strip() else [f"{self._known_hosts} {_EMPTY}"]))
 
     def _judge(
         self,
