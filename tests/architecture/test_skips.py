@@ -19,7 +19,7 @@ def test_three(): pass
 
 @pytest.mark.parametrize(
     ("build", "told"),
-    [("true", "1 failed, 1 passed, 1 error"), ("", "1 passed, 2 skipped")],
+    [("fail", "1 failed, 1 passed, 1 error"), ("", "1 passed, 2 skipped")],
     ids=["build", "person"],
 )
 def test_what_is_skipped_fails_a_build_and_no_person(tmp_path: Path, build: str, told: str) -> None:
@@ -28,7 +28,7 @@ def test_what_is_skipped_fails_a_build_and_no_person(tmp_path: Path, build: str,
     call = [sys.executable, "-m", "pytest", "-q", "-p", "conftest", "-p", "no:cacheprovider", "test_some.py"]
     path = os.pathsep.join([str(TESTS), str(TESTS / "fuzz")])
     done = subprocess.run(
-        call, cwd=tmp_path, env={**os.environ, "CI": build, "PYTHONPATH": path},
+        call, cwd=tmp_path, env={**os.environ, "ITMP_SKIPS": build, "PYTHONPATH": path},
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert told in done.stdout, done.stdout
