@@ -174,7 +174,6 @@ class AnsibleSources:
         asked = {_asking.find(need, collected) or _asking.artifact_path(need) for need in needs.plays}
         project = self._without_callbacks(_project.prune({**collected, **rendered}, asked))
         beside, links, private = _project.beside(self._root, self._catalog, project)
-        problems += links
         left = [f"{self._place(path)} {_project.KEY}" for path in private]
         for need in needs.plays:
             if need.rendered is None and _asking.find(need, collected) is None:
@@ -182,8 +181,8 @@ class AnsibleSources:
                 problems.append(_at(need.mark, f"no playbook {need.playbook!r:.80}", f"Write {where}."))
         files, wrong = _snapshot.vars_files(self._root, self._inventories)
         texts = {**project, **beside, **files, **inventory_files(self._root, self._inventories)}
-        reached, links, unread = _beside_inventory.take(self._root, self._inventories, self._catalog, texts)
-        files, left, wrong = {**reached, **files}, left + unread, wrong + links
+        reached, more, unread = _beside_inventory.take(self._root, self._inventories, self._catalog, texts)
+        files, left, wrong = {**reached, **files}, left + unread, links + wrong + more
         keys = self._root / self._known_hosts
         known = {layout.KNOWN_HOSTS: keys.read_bytes() if keys.is_file() else b""}
         return {**project, **beside, **files, **known, **self._allowed_callbacks()}, problems + wrong, left
