@@ -50,6 +50,7 @@ class Account:
     start: int
     count: int
     period: str = ""
+    size: int = LINES
 
     @property
     def hosts(self) -> Mapping[str, tuple[str, ...]]:
