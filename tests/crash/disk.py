@@ -176,10 +176,10 @@ class Disk:
         dirty = [node for node in files if len(node.versions) > 1 and not node.shared]
         parts = [*changes, *((inode, page) for inode in dirty for page in _pages(inode))]
         everything, nothing = set[object](parts), set[object]()
-        for kept in (everything, nothing):
-            yield self._left(kept, {node: node.now for node in memory})
+        yield self._left(everything, {node: node.now for node in memory})
+        yield self._left(nothing, {node: node.now for node in memory})
         for node in memory:
-            for version in dict.fromkeys([*node.versions, b""]):
+            for version in (node.versions[0], b""):  # those between come by chance below
                 yield from (self._left(kept, {node: version}) for kept in (everything, nothing))
         choices = [everything - {part} for part in parts] + [{part} for part in parts]
         choices += [
