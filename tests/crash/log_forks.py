@@ -20,7 +20,7 @@ from itmp.adapters.clock import SystemClock
 from itmp.audit import Log
 from itmp.errors import LogUnavailableError
 
-PATIENCE = 60
+PATIENCE = 110
 
 
 class StoppingClock(SystemClock):
