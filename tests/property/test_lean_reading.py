@@ -235,6 +235,8 @@ SECOND = 10**9
 @given(st.integers(-(10**7), 2 * 10**11), st.integers(-(10**10), 2 * 10**14))
 @example(0, 4 * SECOND)
 @example(86_400_000_000, 86_400 * SECOND)
+@example(86_400_000_000, 0)
+@example(-2_000_000, 86_398 * SECOND)
 def test_clocks_that_are_passed_over_have_nothing_to_be_named(wall: int, passed: int) -> None:
     """`wall` microseconds and `passed` nanoseconds, by the rule's own words in exact numbers."""
     risen = timedelta(microseconds=wall)
