@@ -31,7 +31,8 @@ TOLD_WHOLE = 400
 MADE = float(sys.argv[1])
 """When the system that all hosts share was complete; whatever a host writes or takes over is of its own disk, and later."""
 SETTLED = 20.0
-LOGIN = re.compile(r"process \d+ sshd: (?!/usr/sbin/sshd \[listener\])")
+ENDING = re.compile(r"process \d+ (sshd: (?!/usr/sbin/sshd \[listener\])|.*/async_wrapper\.py )")
+"""Logins, and what has watched over work in the background: it ends some seconds after the work."""
 MASKS = "0123456S"
 
 
@@ -79,10 +80,10 @@ def services():
 
 
 def processes():
-    """Return owner and command line of every process, with the names in its environment, once every login has ended."""
+    """Return owner and command line of every process, with the names in its environment, once every login has ended, and what watches work in the background."""
     end = time.monotonic() + SETTLED
     found = _processes()
-    while time.monotonic() < end and any(LOGIN.match(name) for name in found):
+    while time.monotonic() < end and any(ENDING.match(name) for name in found):
         time.sleep(0.1)
         found = _processes()
     return found
