@@ -23,7 +23,9 @@ _LONGEST: Final = 4096
 _PLAIN: Final = r"[ !#-\[\]-\x7f]"
 _TEXT: Final = rf'"(?:{_PLAIN}++|\\(?:["\\bfnrt]|u00(?:0[0-7bef]|1[0-9a-f])))*+"'
 _TEXTS: Final = rf"\[{_TEXT}(?:,{_TEXT})*+\]"
-_INTEGER: Final = r"(?:0|-?[1-9][0-9]{0,14}+)"  # all of these are within 2^53 - 1
+_INTEGER: Final = (
+    r"(?:0|-?(?:[1-8][0-9]{0,15}+|9[0-9]{0,14}+))"  # within 2^53 - 1; nanoseconds of 104 days are
+)
 _OUTCOME: Final = f'"(?:{"|".join(sorted(OUTCOMES))})"'
 _ASKED: Final = ("id", "change", "cseq", "cprev", "t", "mono", "boot")
 _CLOSED: Final = "change.closed"
@@ -78,8 +80,9 @@ class Forms:
             return
         text = leaf.decode()
         forms = self._known.setdefault(text[text.rfind('"type":') :], [])
-        if len(forms) < _MOST:
-            forms.append((kind, re.compile(_form(json.loads(text)))))
+        form = re.compile(_form(json.loads(text)))
+        if len(forms) < _MOST and (kind, form) not in forms:  # not every leaf is of its own form
+            forms.append((kind, form))
 
 
 def _said(kind: str, found: dict[str, str | Any]) -> Said:

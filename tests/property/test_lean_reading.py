@@ -119,6 +119,9 @@ def test_a_leaf_is_of_its_own_form() -> None:
         forms.read(data)
         assert is_known(forms, data)
         assert is_known(forms, replace(leaf, id="1" * 32, step="t", outcome="failed", cseq=2).to_bytes())
+        assert is_known(
+            forms, replace(leaf, mono=104 * 86_400 * SECOND).to_bytes()
+        )  # a machine that runs for months
         assert not is_known(forms, replace(leaf, rc=None).to_bytes())
 
 
@@ -181,7 +184,10 @@ def test_every_character_has_its_one_encoding(at: int) -> None:
         "-1",
         "01",
         "+1",
-        "1.0",
+        "999999999999999",
+        "8999999999999999",
+        "9000000000000000",
+        "-8999999999999999",
         "1e1",
         "999999999999999",
         "9007199254740991",
