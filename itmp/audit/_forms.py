@@ -8,21 +8,24 @@ same keys in the same places, with values of the same types, and is therefore an
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from itmp.audit.event import MAX_LEAF, OUTCOMES, Event
 
 _MOST: Final = 8
-"""Forms of one type that are held ready; leaves of others take the long way each time."""
-_LONGEST: Final = 4096
-"""Bytes of a leaf whose form is learned."""
+"""Forms of one type that are held ready, those that were met last; leaves of others take the long way."""
+_TRIES, _ALL_TRIES = 32, 512
+"""How often a form is looked for, of one type and at all: no two leaves of a hostile log need have one form."""
+_WIDEST: Final = 4096
+"""Characters of a form: wider ones take longer to compile than they ever save."""
 
-# `canonical` writes what is printable in ASCII, and U+007F, as it is, and the rest of it in one way each. No pattern
-# gives back what it has taken, so that hostile leaves cost no more than honest ones.
+# `canonical` writes what is printable in ASCII, and U+007F, as it is, and the rest in one way each. Where a pattern
+# gives back what it has taken, what must follow begins with another character: a mismatch costs one more pass at most.
 _PLAIN: Final = r"[ !#-\[\]-\x7f]"
-_TEXT: Final = rf'"(?:{_PLAIN}++|\\(?:["\\bfnrt]|u00(?:0[0-7bef]|1[0-9a-f])))*+"'
-_TEXTS: Final = rf"\[{_TEXT}(?:,{_TEXT})*+\]"
+_TEXT: Final = rf'"(?:{_PLAIN}++|\\(?:["\\bfnrt]|u00(?:0[0-7bef]|1[0-9a-f])))*"'
+_TEXTS: Final = rf"\[{_TEXT}(?:,{_TEXT})*\]"
 _INTEGER: Final = (
     r"(?:0|-?(?:[1-8][0-9]{0,15}+|9[0-9]{0,14}+))"  # within 2^53 - 1; nanoseconds of 104 days are
 )
@@ -48,18 +51,22 @@ class Said(NamedTuple):
 class Forms:
     """Reads leaves, and remembers their forms."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_known", "_tries")
 
     def __init__(self) -> None:
         self._known: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+        self._tries = Counter[str]()
 
     def read(self, leaf: bytes) -> Said:
         """Return what a leaf says; raise `InvalidInputError` as `Event.from_bytes` does."""
         if leaf.isascii() and len(leaf) <= MAX_LEAF:
             text = leaf.decode()
-            for kind, form in self._known.get(text[text.rfind('"type":') :], ()):
+            forms = self._known.get(_end(text), [])
+            for at, (kind, form) in enumerate(forms):
                 found = form.fullmatch(text)
                 if found:
+                    if at:
+                        forms.insert(0, forms.pop(at))
                     return _said(kind, found.groupdict())
         event = Event.from_bytes(leaf)
         self._learn(leaf, event.type)
@@ -76,13 +83,21 @@ class Forms:
         )
 
     def _learn(self, leaf: bytes, kind: str) -> None:
-        if not leaf.isascii() or len(leaf) > _LONGEST:
+        text = leaf.decode() if leaf.isascii() else ""
+        end = _end(text)
+        if not text or self._tries[end] >= _TRIES or self._tries.total() >= _ALL_TRIES:
             return
-        text = leaf.decode()
-        forms = self._known.setdefault(text[text.rfind('"type":') :], [])
-        form = re.compile(_form(json.loads(text)))
-        if len(forms) < _MOST and (kind, form) not in forms:  # not every leaf is of its own form
-            forms.append((kind, form))
+        self._tries[end] += 1
+        form, forms = _form(json.loads(text)), self._known.setdefault(end, [])
+        # Not every leaf is of its own form: what is learned of one may be there already.
+        if len(form) <= _WIDEST and all(form != known.pattern for _, known in forms):
+            forms.insert(0, (kind, re.compile(form)))
+            del forms[_MOST:]
+
+
+def _end(text: str) -> str:
+    """Return what begins with the type; within a text its quotes would be escaped."""
+    return text[text.rfind('"type":') :]
 
 
 def _said(kind: str, found: dict[str, str | Any]) -> Said:

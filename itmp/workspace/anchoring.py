@@ -8,7 +8,7 @@ smoothed over by writing to it.
 import json
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -100,31 +100,42 @@ def survey(place: Workspace) -> tuple[tuple[Finding, ...], tuple[Coverage, ...]]
     return tuple(findings), tuple(coverage)
 
 
-def survey_ended(place: Workspace) -> tuple[Finding, ...]:
-    """Compare a period that has ended with what each anchor holds of it; one that is away was told for the current one.
+def survey_ended(place: Workspace) -> Iterator[Finding]:
+    """Compare a period that has ended with what each anchor holds of it.
 
-    Only a witness that has cosigned the period is given its last head once more: it shows its memory by refusing alone.
+    A witness shows its memory by refusing alone: it is given the period's last head once more, unless a copy of it, or
+    another anchor before, has shown a fork, which is never smoothed over by writing.
     """
     log, size, kept = NoteVerifier.parse(place.log.vkey), place.log.size(), dict(place.log.kept())
-    findings = list[Finding]()
+    sound = True
     for one in anchors_of(place):
-        where, notes = f"period {place.period}: anchor {one.name}", tuple(_held(one, kept))
-        findings += judge(where, notes, log, size, place.log.root)[0]
-        findings += _refused(place, one, where) if notes and one.kind == "witness" else ()
-    return tuple(findings)
+        where = f"period {place.period}: anchor {one.name}"
+        try:
+            notes = tuple(one.held(kept))
+        except Error as error:
+            failed = Anchored(name=one.name, kind=one.kind, state="failed", size=size, why=error.what)
+            yield replace(_finding(failed), place=where)
+            continue
+        found = judge(where, notes, log, size, place.log.root)[0]
+        yield from found
+        sound = sound and not any(item.grave for item in found)
+        if sound and one.kind == "witness":
+            refused = _refused(place, one, where)
+            yield from refused
+            sound = not refused
 
 
 def _refused(place: Workspace, one: Anchor, where: str) -> tuple[Finding, ...]:
     """Say what a witness knows against the last head of a period that has ended."""
-    head = place.log.published()
     try:
+        head = place.log.published()
         if head is not None:
             one.put(head, place.log.prove_consistency)
     except ForkError as error:
         told = Anchored(name=one.name, kind=one.kind, state="fork", size=place.log.size(), why=error.what)
         return (replace(_finding(told), place=where),)
     except Error:
-        pass  # away, or no witness of that log any more
+        pass  # away, which is told for the current period, or no witness of that log any more
     return ()
 
 

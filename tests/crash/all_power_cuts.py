@@ -10,8 +10,8 @@ from power_cuts import Choice, cut, rebooted, without
 LONG = {"publish": 4, "snapshot": 4, "ride": 2, "torn": 4, "heal": 4, "drop": 4, "create": 5}
 """Scenarios of hundreds of calls: all of what was not synced is kept, or none, or one in so many of the states between."""
 
-EACH_BYTE = {"append", "sign"}
-"""Where what was written is torn at each byte: a frame, and what is published. Either is read in one way whoever wrote it."""
+EACH_BYTE = {"append", "batch", "sign"}
+"""Where what was written is torn at each byte: a frame, several at once, and what is published. Each is read in one way."""
 
 VOUCHED = {"journal": 0, "record": 1}
 """Scenarios that begin without a file, which the marks of one boot vouch for: another boot refuses until it is there."""

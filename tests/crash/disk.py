@@ -164,10 +164,11 @@ class Disk:
         there = self.name(new, node)
         self.name(old, None, there if isinstance(node, Folder) else None)
 
-    def states(self, dice: random.Random, *, each_byte: bool = False) -> Iterator[State]:
-        """Yield what a cut at this moment may leave: first all that was not synced, then none of it.
+    def states(self, dice: random.Random, *, each_byte: bool = False) -> Iterator[tuple[bool, State]]:
+        """Yield what a cut at this moment may leave, and whether it is one that no choice among them leaves out.
 
-        What was written last is torn at each byte, or else at its edge and at a few lengths.
+        Those are all of what was not synced, none of it, and what was just written, torn at each byte, or else at its edge
+        and at a few lengths.
         """
         nodes = _below(self.root, set())
         changes = [change for node in nodes if isinstance(node, Folder) for change in node.changes]
@@ -176,35 +177,34 @@ class Disk:
         dirty = [node for node in files if len(node.versions) > 1 and not node.shared]
         parts = [*changes, *((inode, page) for inode in dirty for page in _pages(inode))]
         everything, nothing = set[object](parts), set[object]()
-        yield self._left(everything, {node: node.now for node in memory})
-        yield self._left(nothing, {node: node.now for node in memory})
+        now = {node: node.now for node in memory}
+        yield True, self._left(everything, now)
+        yield True, self._left(nothing, now)
         for node in memory:
             for version in (node.versions[0], b""):  # those between come by chance below
-                yield from (self._left(kept, {node: version}) for kept in (everything, nothing))
+                yield from ((False, self._left(kept, {node: version})) for kept in (everything, nothing))
         choices = [everything - {part} for part in parts] + [{part} for part in parts]
         choices += [
             {part for part in parts if dice.random() < 0.5} for _ in range(STATES_PER_CALL * bool(parts))
         ]
         for kept in choices:
-            yield self._left(kept, {node: node.remembered(dice) for node in memory})
+            yield False, self._left(kept, {node: node.remembered(dice) for node in memory})
         for inode in dirty:
-            for length in _lengths(inode, dice, each_byte=each_byte):
-                yield self._left(
-                    everything, {**{node: node.now for node in memory}, inode: inode.now[:length]}
-                )
+            fresh, inode.torn = not inode.torn, True
+            for length in _lengths(inode, dice, fresh=fresh, each_byte=each_byte):
+                yield fresh, self._left(everything, {**now, inode: inode.now[:length]})
 
     def _left(self, kept: set[object], instead: "Mapping[Inode, bytes]") -> State:
         return dict(_left(self.root, kept, "", instead))
 
 
-def _lengths(inode: Inode, dice: random.Random, *, each_byte: bool) -> list[int]:
+def _lengths(inode: Inode, dice: random.Random, *, fresh: bool, each_byte: bool) -> list[int]:
     """Return where what was written last is torn, if it has another length: at later moments only at a few.
 
     Then only other files have changed. How a tail is judged depends on its bytes, on the newest decided head and on the
     marks; and no head is decided for what is not synced.
     """
     lengths = list(range(*sorted((len(inode.versions[-2]), len(inode.now)))))
-    fresh, inode.torn = not inode.torn, True
     if fresh and each_byte:
         return lengths
     few = dice.sample(lengths, min(_TEARS, len(lengths)))

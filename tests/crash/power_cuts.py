@@ -27,9 +27,6 @@ from itmp.adapters import posix_log
 from itmp.adapters.posix_log.marks import owner_of
 from itmp.errors import LogUnavailableError
 
-_EXTREMES = 2
-"""Of the states that a cut may leave, the first two: all that was not synced is there, none of it is."""
-
 _CALL = re.compile(r"\[ *(\d+)\] (\w+)\((.*)\)\s+= (-?\d+)")
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 _FILE = re.compile(r"[ (]\d+<((?:\\x[0-9a-f]{2})*)>")
@@ -244,8 +241,8 @@ def _cut(actors: Actors, scenario: str, template: Path, choice: Choice) -> Itera
         if moment % choice.share[0] != choice.share[1]:
             continue
         actors.tally["calls with a power cut after them"] += 1
-        for number, state in enumerate(disks[0].states(dice, each_byte=choice.each_byte)):
-            if number >= _EXTREMES and (number + moment) % choice.thin:
+        for number, (always, state) in enumerate(disks[0].states(dice, each_byte=choice.each_byte)):
+            if not always and (number + moment) % choice.thin:
                 continue
             name = hashlib.sha256(repr((sorted(state.items()), said)).encode()).digest()
             if name in seen:

@@ -75,3 +75,33 @@ def test_a_locked_object_of_an_ended_period_names_a_fork(site: Site, monkeypatch
         key = f"{slug(old.verifier)}/{head.size:019d}.note"
         client.put_object(Bucket="anchors", Key=key, Body=old.sign(head.to_text()))
         assert against_2026(site) == (42, {("forked", "period 2026: anchor s3")})
+
+
+def test_a_witness_is_asked_also_where_no_copy_of_its_cosignature_was_kept(
+    site: Site, thief: Site, tmp_path: Path
+) -> None:
+    vkey = new_witness(tmp_path / "w1")
+    with witness(tmp_path / "w1", site.place.log.vkey) as url:
+        site.anchors({"kind": "witness", "url": url, "key": vkey})
+        assert site.states() == [("witness", "ok")]
+        shutil.copytree(site.root, thief.root)
+        thief.grow(9, "mallory@example.com")
+        assert thief.states() == [("witness", "ok")]
+        pass_on(site.story, site.root)
+        for note in site.root.glob("**/periods/2026/**/witness.note"):
+            note.unlink()
+        assert against_2026(site) == (42, {("rolled-back", "period 2026: anchor witness")})
+
+
+def test_an_anchor_that_fails_for_an_ended_period_alone_is_named(site: Site, tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    site.anchors({"kind": "directory", "path": str(folder)})
+    assert site.states() == [("directory", "ok")]
+    pass_on(site.story, site.root)
+    assert against_2026(site) == (0, set())
+    held = folder / slug(site.story.key.verifier)
+    (own,) = [one for one in folder.iterdir() if any(one.glob("*.note")) and "2026" in one.name] or [held]
+    shutil.rmtree(own)
+    own.write_text("no folder\n")
+    report = audit_verify(site.place)
+    assert ("anchor-failed", "period 2026: anchor directory") in {(f.name, f.place) for f in report.findings}

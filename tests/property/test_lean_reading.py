@@ -1,6 +1,7 @@
 """The quick ways of reading a leaf take and refuse what the slow ones do, in the same words."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 from test_events import EVENTS, JSON
 
 from itmp import canonical
-from itmp.audit import Event
+from itmp.audit import Event, _forms
 from itmp.audit._forms import Forms, Said
 from itmp.audit._stories import BACKWARD, DRIFT, Stories, _is_calm
+from itmp.audit.event import TYPES
 from itmp.audit.merkle import leaf_hash
 from itmp.canonical import _loads
 from itmp.errors import InvalidInputError
@@ -111,6 +113,30 @@ def test_a_leaf_is_an_event_by_the_quick_way_if_it_is_by_the_long_one(
 def is_known(forms: Forms, leaf: bytes) -> bool:
     """Whether a leaf is of a form that was learned: else nothing here would be put to the test."""
     return any(form.fullmatch(leaf.decode()) for known in forms._known.values() for _, form in known)
+
+
+def test_forms_are_looked_for_a_bounded_number_of_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled, real = list[str](), re.compile
+    monkeypatch.setattr(_forms.re, "compile", lambda form: compiled.append(form) or real(form))
+    forms = Forms()
+    for kind in sorted(TYPES):
+        for n in range(40):
+            forms.read(replace(LEAF, type=kind, data={f"k{n}": [n] * n}).to_bytes())
+        forms.read(replace(LEAF, type=kind, data={"k": [1] * 2000}).to_bytes())
+    assert len(compiled) > _forms._TRIES
+    assert len(compiled) <= _forms._ALL_TRIES
+    assert max(map(len, compiled)) <= _forms._WIDEST
+    assert max(map(len, forms._known.values())) <= _forms._MOST
+
+
+def test_a_form_that_is_met_again_is_held_and_one_of_long_ago_makes_room() -> None:
+    forms, kept = Forms(), LEAF.to_bytes()
+    for n in range(3 * _forms._MOST):
+        forms.read(replace(LEAF, data={f"k{n}": 1}).to_bytes())
+        forms.read(kept)
+    assert is_known(forms, kept)
+    assert not is_known(forms, replace(LEAF, data={"k0": 1}).to_bytes())
+    assert is_known(forms, replace(LEAF, data={f"k{n}": 1}).to_bytes())
 
 
 def test_a_leaf_is_of_its_own_form() -> None:

@@ -59,7 +59,7 @@ def beside(
 
 
 def _walk_beside(root: Path, place: str) -> Iterator[tuple[str, Path]]:
-    files = [root / place] if (root / place).is_file() else _files(root / place, ())
+    files = [root / place] if (root / place).is_file() else _files(root / place, (), root)
     yield from ((f"project/{file.relative_to(root).as_posix()}", file) for file in files)
 
 
@@ -97,12 +97,13 @@ def _walk(root: Path, catalog: str, more: list[str]) -> Iterator[tuple[str, Path
     yield from ((f"project/{name}", root / name) for name in _requirements.NAMES if (root / name).is_file())
     standard = ((catalog, "playbooks"), ("roles", "roles"), ("collections", "collections"))
     for folder, prefix in (*standard, *((name, name) for name in more)):
-        for file in _files(root / folder, ()):
+        for file in _files(root / folder, (), root):
             inner = file.relative_to(root / folder)
             yield str(PurePosixPath("project", prefix, *inner.parts)), file
 
 
-def _files(folder: Path, seen: tuple[Path, ...]) -> Iterator[Path]:
+def _files(folder: Path, seen: tuple[Path, ...], root: Path) -> Iterator[Path]:
+    """Yield the files below a folder, through links that stay in the workspace at `root`; one that leaves as it is."""
     real = folder.resolve()
     if not folder.is_dir() or real in seen:
         return
@@ -111,16 +112,17 @@ def _files(folder: Path, seen: tuple[Path, ...]) -> Iterator[Path]:
             continue
         path = Path(entry.path)
         if entry.is_dir():
-            outside = entry.is_symlink() and not _inside(path, seen[0] if seen else real)
-            yield from [path] if outside else _files(path, (*seen, real))
+            outside = entry.is_symlink() and not _inside(path, root)
+            yield from [path] if outside else _files(path, (*seen, real), root)
         elif entry.is_file() or entry.is_symlink():
             yield path
 
 
 def _inside(path: Path, root: Path) -> bool:
+    """Whether a path leads to what a plan may take of the workspace: never to its state, whatever link says so."""
     try:
-        return path.resolve(strict=True).is_relative_to(root)
-    except OSError:
+        return not _SKIPPED & {*path.resolve(strict=True).relative_to(root).parts}
+    except (OSError, ValueError):
         return False
 
 

@@ -143,7 +143,7 @@ def vars_files(root: Path, inventories: tuple[str, ...]) -> tuple[dict[str, byte
     for name in files_of(inventories):
         beside = root / name if (root / name).is_dir() else (root / name).parent
         for kind in ("group_vars", "host_vars"):
-            for file in _files(beside / kind, ()):
+            for file in _files(beside / kind, (), root.resolve()):
                 path = str(PurePosixPath("inventory", kind, *file.relative_to(beside / kind).parts))
                 if not _inside(file, root.resolve()):
                     problems.append(
