@@ -9,10 +9,22 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 SSH_PORT: Final = 22
+_LENGTH: Final = 4
+_TYPE: Final = re.compile(rb"[a-z0-9@.-]{4,64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """A pinned key: its type as in `ssh-ed25519`, its SHA256 fingerprint, and both fields as known_hosts has them."""
+
+    type: str
+    fingerprint: str
+    text: str
 
 
 class PinnedKeys:
@@ -29,7 +41,11 @@ class PinnedKeys:
 
     def fingerprints(self, address: str, port: int) -> tuple[str, ...]:
         """Return the SHA256 fingerprints pinned for one place, in the file's order."""
-        return tuple(_fingerprints(line for line in self.of(address, port) if not line.startswith("@")))
+        return tuple(key.fingerprint for key in self.keys(place(address, port)))
+
+    def keys(self, name: str) -> tuple["Key", ...]:
+        """Return the keys pinned for a name as known_hosts writes it (`place`), in the file's order."""
+        return tuple(_keys(line for line in self._lines if line[:1] != "@" and _speaks(line, name)))
 
     def only(self, hosts: Iterable[tuple[str, int]]) -> bytes:
         """Return the file cut down to the lines that speak of `hosts` (address, port)."""
@@ -48,13 +64,17 @@ def fingerprint(blob: bytes) -> str:
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
-def _fingerprints(lines: Iterable[str]) -> Iterator[str]:
+def _keys(lines: Iterable[str]) -> Iterator[Key]:
     for line in lines:
         fields = line.split()
         try:
-            yield fingerprint(base64.b64decode(fields[2], validate=True))
+            blob = base64.b64decode(fields[2], validate=True)
         except (IndexError, ValueError):
             continue
+        # What a key is, its own bytes say: some libraries do not look at the word before them.
+        said = blob[_LENGTH : _LENGTH + int.from_bytes(blob[:_LENGTH])] if len(blob) > _LENGTH else b""
+        kind = said.decode("ascii", "replace") if _TYPE.fullmatch(said) else fields[1]
+        yield Key(type=kind, fingerprint=fingerprint(blob), text=f"{fields[1]} {fields[2]}")
 
 
 def _speaks(line: str, name: str) -> bool:
@@ -85,4 +105,4 @@ def _hashed(pattern: str, name: str) -> bool:
     return hmac.compare_digest(hmac.new(salt, name.encode(), hashlib.sha1).digest(), wanted)
 
 
-__all__ = ["SSH_PORT", "PinnedKeys", "fingerprint", "place"]
+__all__ = ["SSH_PORT", "Key", "PinnedKeys", "fingerprint", "place"]

@@ -499,7 +499,22 @@ def test_a_device_whose_key_is_not_checked_by_the_plan_is_named(root):
     more = "not by the plan's pinned keys: pin one (itmp hosts scan)"
     assert gather(root, need()).notes == (f"host db1: {said}, {more}",)
     write(root, "inventories/known_hosts", "db1 ssh-ed25519 AAAA\n")
-    assert gather(root, need()).notes == ()
+    (note,) = gather(root, need()).notes
+    assert note.startswith(
+        "hosts db1: their SSH library also takes a key of a type that the plan does not pin"
+    )
+
+
+def test_a_device_that_a_keyword_names_is_told_with_what_checks_its_key(root):
+    plugin = "collections/ansible_collections/ansible/netcommon/plugins/connection/network_cli.py"
+    write(root, plugin, "DOCUMENTATION = 'name: network_cli'\n")
+    tasks = "  tasks: [{ansible.builtin.ping: }]\n"
+    play = f"- hosts: db\n  gather_facts: false\n  connection: ansible.netcommon.network_cli\n{tasks}"
+    write(root, "playbooks/keyword.yml", play)
+    told = gather(root, need("keyword")).plays["a"].outside
+    ending = " by the known_hosts of the account that it runs in, not by the plan's pinned keys"
+    assert told
+    assert all(line.endswith(f"connection ansible.netcommon.network_cli{ending}") for line in told)
 
 
 NOT_OF_HOSTS = {"add_host", "async_wrapper", "import_playbook", "import_role", "import_tasks", "include_role", "include_tasks", "meta"}  # fmt: skip

@@ -27,6 +27,7 @@ from itmp.adapters.ansible import _check_mode, _delegates, _needed, _outside, _q
 _DIRECT: Final = frozenset({"", "smart", "ssh", "ansible.builtin.ssh", "local", "ansible.builtin.local"})
 _STRATEGIES: Final = frozenset({"linear", "free", "host_pinned"})
 _UNCHECKED: Final = re.compile(r"(ansible\.(builtin|netcommon)\.)?(paramiko|paramiko_ssh|libssh)\Z")
+_OWN_KEYS: Final = " by the known_hosts of the account that it runs in, not by the plan's pinned keys"
 _PERHAPS: Final = frozenset({"handler", "rescue"})
 _MAX_TASKS: Final = 20_000
 
@@ -234,7 +235,8 @@ class PlayParser:
         if _UNCHECKED.match(name):
             self._problem(where, f"connection {name} does not check host keys as the plan asks", "Use ssh.")
         elif name not in _DIRECT:
-            self._outside[f"{where} connection {name}"] = None
+            own = _OWN_KEYS if _tasks.own_library(name) else ""
+            self._outside[f"{where} connection {name}{own}"] = None
 
     def _needs(self, names: Iterable[tuple[_needed.Kind, str]], where: str, *, maybe: bool = False) -> None:
         """Refuse what no collection here has; where it is perhaps never reached, list it: bare Ansible goes on too."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 GATHER: Final = "ansible.builtin.gather_facts"
 META: Final = frozenset({"meta", "ansible.builtin.meta", "ansible.legacy.meta"})
 HERE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_OWN_LIBRARY: Final = frozenset({"network_cli", "netconf"})
 INCLUDES: Final = frozenset(
     f"{prefix}include_{what}"
     for prefix in ("", "ansible.builtin.", "ansible.legacy.")
@@ -37,6 +38,11 @@ def _artifact(path: str, root: str) -> str:
 def is_local(connection: object) -> bool:
     """Tell whether a connection plugin's name is that of Ansible's own machine."""
     return str(connection).rpartition(".")[2] == "local"
+
+
+def own_library(connection: str) -> bool:
+    """Tell whether a connection plugin's SSH library knows devices by the executor's own known_hosts."""
+    return connection.rpartition(".")[2] in _OWN_LIBRARY
 
 
 def is_gathering(task: Any) -> bool:

@@ -144,7 +144,7 @@ class AnsibleRunner:
     def sweep(self, plan: Plan, part: Slice, *, room: Room) -> tuple[str, ...]:
         """End left-overs of a dead run here, wait for those on targets; return a line for each that was found.
 
-        Raises `BusyError` when something still runs on a target after the wait.
+        Raises `BusyError` when something still runs on a target after the wait, as `run` where none may be asked.
         """
         found = [f"here: {line}" for line in supervisor.sweep(room.token)]
         with _translated(part.key):
@@ -174,6 +174,8 @@ class AnsibleRunner:
         return found
 
     def _ask_targets(self, plan: Plan, part: Slice, room: Room) -> tuple[str, ...]:
+        targets = {*part.hosts, *_step(part).delegates}
+        _devices.reachable(plan, targets, contained=image_of(plan) is not None)
         make = partial(_leftovers.request, wait=self._target_wait)
         with self._answers(plan, part, room, make, {}) as (hosts, short, masker):
             said = _leftovers.read(hosts, short, raw=_has_raw(part), written=_words(plan, part).__contains__)

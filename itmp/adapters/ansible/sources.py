@@ -114,7 +114,8 @@ class AnsibleSources:
         _ways.require(ways, answer["unknown_connections"] if needs.plays else ())
         if ways.to_bytes():
             artifacts[layout.WAYS] = ways.to_bytes()
-        devices = _devices.notes(ways, answer["hosts"], artifacts[layout.KNOWN_HOSTS])
+        pinned = artifacts[layout.KNOWN_HOSTS]
+        devices = _devices.notes(ways, answer["hosts"], pinned, contained=image is not None)
         return self._facts(answer, snapshot, artifacts, (*notes, *devices), ways)
 
     def _settle(self, hosts: list[Mapping[str, Any]], artifacts: Mapping[str, bytes]) -> Ways:
