@@ -9,7 +9,7 @@ as many forks. The same run limited to one host costs what a run costs by itself
 whole inventory again; what is beyond that is of the results. At many hosts these are differences of large numbers; the
 executor's own time is exact. How many results a second the path takes at most is what `results_path.py` measures: here
 Ansible sends some tens of them a second, and each wakes an executor whose code is in no cache any more, which makes it
-three times as dear. Limits: the results cost 5 % of what Ansible itself costs; 100 MB over bare. Every host must be in
+four times as dear. Limits: the results cost 5 % of what Ansible itself costs; 100 MB over bare. Every host must be in
 `itmp status` once, and every result in the log once.
 """
 
