@@ -44,7 +44,7 @@ GONE = {"named": NAMES, "journal": (NAMES[0], SPARES[0])}
 """What was unlinked before a scenario begins."""
 _CALL = re.compile(r"\[ *(\d+)\] (\w+)\((.*)", re.DOTALL)
 _NAMES_FILE = re.compile(r'<[^>]+>|"')
-_UNSTEADY = {"brk", "mmap", "munmap", "mremap", "madvise", "futex"}
+UNSTEADY = {"brk", "mmap", "munmap", "mremap", "madvise", "futex"}
 """Calls of the allocator: their number may differ between two runs."""
 
 
@@ -286,7 +286,7 @@ def _strike(
         outcome = actors.strike(scenario, root, point, fault)
         where = f"{scenario}, {fault} at {point.line[:200]}"
         actors.tally["faults injected"] += 1
-        if not outcome.struck and point.name not in _UNSTEADY:
+        if not outcome.struck and point.name not in UNSTEADY:
             yield f"{where}: did not strike"
         if fault != "kill" and outcome.status != 0:
             yield f"{where}: the child ended with {outcome.status}: {actors.complaint()[-3000:]} {outcome.said}"
@@ -314,7 +314,7 @@ def differing(
 
     assert actors.ask(scenario, root, EVERY, look) == 0, actors.complaint()
     shutil.rmtree(root)
-    asked, traced = ([point for point in calls if point.name not in _UNSTEADY] for calls in (met, found))
+    asked, traced = ([point for point in calls if point.name not in UNSTEADY] for calls in (met, found))
     assert asked == traced, "a child that is held makes other calls than one that is traced"
     return {point: state for state, point in states.items() if (held, state) not in actors.judged}
 
