@@ -14,6 +14,7 @@ from typing import Any, Final
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
+from ansible.vars.hostvars import HostVars
 from ansible.vars.manager import VariableManager
 
 from itmp.adapters.ansible import _tasks
@@ -42,6 +43,8 @@ class Delegates:
     ) -> None:
         self._loader, self._inventory, self._variables = loader, inventory, variables
         self._later = Later(root)
+        self._hostvars = HostVars(inventory, variables, loader)
+        variables._hostvars = None  # noqa: SLF001 -- it has put itself there; only what is read here may see it
 
     def of(self, task: Any, known: Mapping[str, Any], acting: list[str]) -> list[str]:
         """Return the delegates of `task` on the hosts that it is `acting` on; `known` are the play's own variables.
@@ -120,6 +123,7 @@ class Delegates:
             raise
 
     def _template(self, text: Any, known: Mapping[str, Any]) -> Any:
+        known = {**known, "hostvars": self._hostvars}
         return Templar(loader=self._loader, variables=known).template(text)
 
     def _is_host(self, name: str) -> bool:
