@@ -1,7 +1,7 @@
 """A process whose threads use one log, and that forks in the middle of it. Arguments: root, act, how many children.
 
 `inside`: a thread is stopped within its append, holding the log; the child then asks what it inherited, and opens anew.
-`storm`: two threads append, one publishes, and meanwhile children are forked at any moment. A child that has not ended in time is
+`storm`: two threads append, one publishes, and meanwhile children are forked. A child that has not ended in time is
 killed by its own alarm. Each promise is said at once, as one line; a refusal as `refused`; a child's end as `ended`.
 """
 
