@@ -27,6 +27,7 @@ from logs_view import spent
 from long_log import LongLog, write
 
 from itmp.adapters.index import NAME
+from itmp.viewer.serving import PAGE
 from itmp.workspace import Workspace
 
 CHANGES: Final = 100_000
@@ -97,7 +98,7 @@ def pages(log: LongLog) -> dict[str, Callable[[int], str]]:
     return {
         "changes": lambda _: "/",
         "changes, in the middle": lambda n: f"/?at={one(n)}",
-        "changes, the oldest": lambda _: f"/?at={count - 50}",
+        "changes, the oldest": lambda _: f"/?at={count - PAGE}",
         "search, many": lambda _: "/?q=certificate+expires",
         "search, many, in the middle": lambda n: f"/?q=certificate&at={one(n) // 8}",
         "search, one": lambda n: f"/?q=CR-{one(n):06}",

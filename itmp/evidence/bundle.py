@@ -27,7 +27,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from itmp import canonical
-from itmp.audit import STANDING_ENDS, Checkpoint, Leaf, SignedCheckpoint
+from itmp.audit import Checkpoint, Leaf, SignedCheckpoint
 from itmp.canonical import Digest
 from itmp.change import PolicyHistory, policy_history
 from itmp.errors import EvidenceIncompleteError, EvidenceInvalidError, InvalidInputError, NotFoundError
@@ -40,8 +40,6 @@ from itmp.evidence.text import VERIFY
 from itmp.plan import Plan
 from itmp.signing import NoteVerifier, Signed, Statement
 
-POLICY_ENDS: Final = STANDING_ENDS
-"""How a canonical leaf of the policy's history ends."""
 MOST_HEADS: Final = 64
 """Most anchored heads that one file holds; each time stamp costs its reader a child process."""
 

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from itmp.audit import Leaf, LogReader
+from itmp.audit import STANDING_ENDS, Leaf, LogReader
 from itmp.audit import verify as verify_log
 from itmp.audit.checkpoint import MAX_NOTE, Checkpoint, SignedCheckpoint
 from itmp.audit.merkle import Frontier, leaf_hash
 from itmp.audit.published import bundled
 from itmp.errors import EvidenceInvalidError, ForkError
 from itmp.evidence.anchored import check_anchored
-from itmp.evidence.bundle import POLICY_ENDS
 from itmp.evidence.rules import FORKED, ROLLED_BACK, RolledBackError
 from itmp.evidence.trust import Trust
 
@@ -76,7 +75,7 @@ def check_whole(reader: LogReader, shown: Shown) -> tuple[str, ...]:
         frontier.append(leaf_hash(data))
         if index in leaves and leaves[index].data != data:
             raise ForkError("the log holds another leaf than the evidence", where=f"leaf {index}")
-        if index not in leaves and (data.endswith(POLICY_ENDS) or wanted in data.partition(b',"data":')[0]):
+        if index not in leaves and (data.endswith(STANDING_ENDS) or wanted in data.partition(b',"data":')[0]):
             raise EvidenceInvalidError(
                 "the log holds this leaf of the story, the evidence leaves it out", where=f"leaf {index}"
             )

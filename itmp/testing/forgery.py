@@ -7,11 +7,11 @@ that only what somebody else knows, or what the events themselves say, can tell.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from itmp.audit import Checkpoint, Event, Leaf, SignedCheckpoint
+from itmp.audit import STANDING_ENDS, Checkpoint, Event, Leaf, SignedCheckpoint
 from itmp.audit.merkle import Tree, leaf_hashes
 from itmp.canonical import Digest
 from itmp.evidence import archive, build
-from itmp.evidence.bundle import POLICY_ENDS, manifest_of
+from itmp.evidence.bundle import manifest_of
 from itmp.signing import NoteKey
 from itmp.testing.story import Story
 
@@ -32,7 +32,7 @@ class ForgedLog:
 
     def policy_leaves(self) -> Iterable[Leaf]:
         """Return the leaves that set the policy."""
-        return [leaf for leaf in self._leaves if leaf.data.endswith(POLICY_ENDS)]
+        return [leaf for leaf in self._leaves if leaf.data.endswith(STANDING_ENDS)]
 
     def of_change(self, change: str) -> tuple[Leaf, ...]:
         """Return the change's leaves."""

@@ -12,13 +12,12 @@ from typing import Final
 
 from itmp.adapters import posix_log
 from itmp.adapters.posix_log import periods as layout
-from itmp.audit import Checkpoint, Finding, LogReader, verify
+from itmp.audit import STANDING_ENDS, Checkpoint, Finding, LogReader, verify
 from itmp.audit.published import bundled
 from itmp.canonical import Digest
 from itmp.change import HandoverError, PolicyHistory, continue_history, policy_history
 from itmp.change.handover import period_of
 from itmp.errors import Error, EvidenceInvalidError
-from itmp.evidence.bundle import POLICY_ENDS
 from itmp.evidence.period import Period
 from itmp.evidence.rules import HANDOVERS, finding_of
 from itmp.evidence.trust import LogPolicy
@@ -148,7 +147,7 @@ def _handed(members: dict[str, bytes], prefix: str, known: Known) -> Period:
 def _holds_all(handed: Period, reader: LogReader) -> None:
     """Raise where a handover leaves out who may do what: whoever was removed could have passed the log on."""
     for index, leaf in enumerate(bundled(reader, handed.head.checkpoint.size)):
-        if leaf.endswith(POLICY_ENDS) and index not in handed.leaves:
+        if leaf.endswith(STANDING_ENDS) and index not in handed.leaves:
             raise HandoverError(f"handover-altered: leaf {index} of the log is not in its handover")
 
 

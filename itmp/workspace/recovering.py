@@ -16,13 +16,12 @@ from itmp.adapters import posix_log, private
 from itmp.adapters.clock import SystemClock
 from itmp.adapters.posix_log import packed, spare
 from itmp.adapters.posix_log.periods import names
-from itmp.audit import Finding, SignedCheckpoint
+from itmp.audit import STANDING_ENDS, Finding, SignedCheckpoint
 from itmp.audit.blobs import MAX_BLOB, blob_path
 from itmp.audit.checkpoint import MAX_NOTE
 from itmp.canonical import Digest
 from itmp.change import policy_history, time_of
 from itmp.errors import Error, EvidenceInvalidError, ForkError, InvalidInputError, NotFoundError
-from itmp.evidence.bundle import POLICY_ENDS
 from itmp.inquiry import Drill, contents, drill
 from itmp.signing import NoteVerifier
 from itmp.workspace import alerting, anchoring, chain, inquiries, periods, trusted
@@ -318,7 +317,7 @@ def _returned(log: Path, leaves: "Iterable[Leaf]") -> Iterator[str]:
     here = {file.commitment for file in store.kept()}
     if not here or not leaves:  # none where the copy is not sound
         return
-    history = policy_history(leaf for leaf in leaves if leaf.data.endswith(POLICY_ENDS))
+    history = policy_history(leaf for leaf in leaves if leaf.data.endswith(STANDING_ENDS))
     gone = {item.commitment for item in contents(leaves, history, lambda _: None) if item.redaction}
     if back := len(gone & here):
         yield f"{back} redacted contents lie in this copy: after a restore, itmp audit retention --apply"

@@ -10,12 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import boto3
+import pytest
 import yaml
 
 from itmp.adapters.anchors import verify_stamp
 from itmp.adapters.clock import new_id
 from itmp.audit import Event
 from itmp.evidence import Report, Trust, verify
+from itmp.testing.cloud import Cloud
 from itmp.testing.on_disk import story_on_disk
 from itmp.testing.story import Story
 from itmp.workspace import Workspace, audit_anchor, audit_verify, evidence
@@ -52,6 +55,17 @@ def new_witness(state: Path, name: str = "witness.example/w1") -> str:
     call = [str(BIN / "itmp"), "witness", "key", name, "--state", str(state), "--json"]
     done = subprocess.run(call, capture_output=True, text=True, check=True, timeout=120)
     return str(json.loads(done.stdout)["vkey"])
+
+
+@contextmanager
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Make a bucket `anchors` with locks, in a cloud that the environment names; yield a client."""
+    with Cloud() as cloud:
+        for name, value in cloud.environ.items():
+            monkeypatch.setenv(name, value)
+        client = boto3.client("s3", endpoint_url=cloud.endpoint, region_name="us-east-1")
+        client.create_bucket(Bucket="anchors", ObjectLockEnabledForBucket=True)
+        yield client
 
 
 class Site:

@@ -6,9 +6,8 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import boto3
 import pytest
-from anchored import BIN, Site, judged, new_witness, rolled_back, trust_of, witness
+from anchored import BIN, Site, bucket, judged, new_witness, rolled_back, trust_of, witness
 from authority import Authority, serving
 from botocore.exceptions import ClientError
 
@@ -19,7 +18,6 @@ from itmp.change._checks import healthy
 from itmp.errors import ForkError
 from itmp.evidence import Trust, archive, verify
 from itmp.lab.fleet import make_key
-from itmp.testing.cloud import Cloud
 from itmp.testing.forgery import repacked
 from itmp.workspace import Workspace, audit_verify, evidence, remembered, statements
 
@@ -333,11 +331,7 @@ def test_a_commit_that_the_key_did_not_sign_is_told(site: Site, tmp_path: Path) 
 
 
 def test_locked_objects_name_an_old_backup_and_a_fork(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Cloud() as cloud:
-        for name, value in cloud.environ.items():
-            monkeypatch.setenv(name, value)
-        client = boto3.client("s3", endpoint_url=cloud.endpoint, region_name="us-east-1")
-        client.create_bucket(Bucket="anchors", ObjectLockEnabledForBucket=True)
+    with bucket(monkeypatch) as client:
         site.anchors({"kind": "s3", "bucket": "anchors"})
         assert site.states() == [("s3", "ok")]
         (key,) = [one["Key"] for one in client.list_objects_v2(Bucket="anchors")["Contents"]]
@@ -351,13 +345,7 @@ def test_locked_objects_name_an_old_backup_and_a_fork(site: Site, monkeypatch: p
 def test_nobody_may_remove_a_locked_head_before_its_time(
     site: Site, monkeypatch: pytest.MonkeyPatch, days: int
 ) -> None:
-    with Cloud() as cloud:
-        for name, value in cloud.environ.items():
-            monkeypatch.setenv(name, value)
-        client = boto3.client("s3", endpoint_url=cloud.endpoint, region_name="us-east-1")
-        client.create_bucket(
-            Bucket="anchors", ObjectLockEnabledForBucket=True
-        )  # with no retention of its own
+    with bucket(monkeypatch) as client:  # with no retention of its own
         before = datetime.now(UTC).replace(microsecond=0)  # S3 keeps whole seconds
         site.anchors({"kind": "s3", "bucket": "anchors"} | ({"days": days} if days else {}))
         assert site.states() == [("s3", "ok")]

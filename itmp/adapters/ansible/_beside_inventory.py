@@ -29,17 +29,18 @@ def take(
     root: Path, inventories: tuple[str, ...], catalog: str, texts: Mapping[str, bytes]
 ) -> tuple[dict[str, bytes], list[Problem], list[str]]:
     """Return `inventory/…` of what the `texts` reach beside the inventories, what is wrong, and a note for the rest."""
-    folders, taken, problems, notes = (
-        _folders(root, inventories),
-        dict[str, bytes](),
-        list[Problem](),
-        list[str](),
-    )
+    folders = _snapshot.folders_of(root, inventories)
+    taken: dict[str, bytes] = {}
+    problems: list[Problem] = []
+    notes: list[str] = []
+    asked: set[str] = set()
     new = dict(texts)
     while new:
         wanted = {path: [*_written(path, data)] for path, data in sorted(new.items())}
         new = {}
-        for name in sorted({name for names in wanted.values() for name in names if name} - taken.keys()):
+        names = {name for named in wanted.values() for name in named if name} - asked
+        asked |= names
+        for name in sorted(names):
             found, wrong = _gathered(root, catalog, folders, name)
             problems += [one for one in wrong if one not in problems]
             new |= {path: data for path, data in found.items() if path not in taken}
@@ -64,7 +65,7 @@ def _written(path: str, data: bytes) -> Iterator[str]:
 
 
 def _gathered(
-    root: Path, catalog: str, folders: list[Path], name: str
+    root: Path, catalog: str, folders: tuple[Path, ...], name: str
 ) -> tuple[dict[str, bytes], list[Problem]]:
     """Return the files at or below `name` of every inventory's folder, by their path there."""
     taken: dict[str, bytes] = {}
@@ -75,11 +76,7 @@ def _gathered(
         problems += wrong
         for path, data in found.items():
             if taken.setdefault(path, data) != data:
-                file = str((folder / path.removeprefix("inventory/")).relative_to(root))
-                message = "another inventory has this file too"
-                problems.append(
-                    Problem(path=file, line=0, column=0, message=message, suggestion="Merge them.")
-                )
+                problems.append(_snapshot.twice(folder / path.removeprefix("inventory/"), root))
     return taken, problems
 
 
@@ -109,11 +106,6 @@ def _private(path: str, data: bytes) -> str:
     words = (word for part in path.split("/") for word in (part, *re.split(r"[._-]+", part)))
     promises = any(secret_like(word) or secret_like(word.removesuffix("s")) for word in words)
     return "promises a secret and is left out: encrypt it with ansible-vault" if promises else ""
-
-
-def _folders(root: Path, inventories: tuple[str, ...]) -> list[Path]:
-    places = [root / name for name in _snapshot.files_of(inventories)]
-    return [*dict.fromkeys(place if place.is_dir() else place.parent for place in places)]
 
 
 __all__ = ["take"]

@@ -64,7 +64,7 @@ class Delegates:
 
     def _of_all(self, task: Any, known: Mapping[str, Any], acting: list[str]) -> list[str] | None:
         """Return the delegates, read once where no host has a say in it, else for each host."""
-        firm = {**_tasks.play_of(task).get_vars(), **task.get_vars()}
+        firm = _firm(task)
         known = {**known, **firm, **self._variables.extra_vars}
         said = self._named_by(task, known)
         settled = {*firm, *self._variables.extra_vars, *_RUNNING, *_loop_vars(task), "groups"}
@@ -151,7 +151,7 @@ class Delegates:
             return False
         if said.names & {"groups", "group_names", "hostvars"} and self._later.groups:
             return False
-        firm = {**_tasks.play_of(task).get_vars(), **task.get_vars()}
+        firm = _firm(task)
         names = said.names - _loop_vars(task) - _RUNNING - _SETTLED - {"groups", "group_names"}
         if getattr(task.loop_control, "index_var", None) in names or "item" in names:
             return False
@@ -170,6 +170,11 @@ class Delegates:
         if not known and (_FACTS.match(name) or self._later.vaulted):
             return False
         return not self._later.sets(name, known=known)
+
+
+def _firm(task: Any) -> dict[str, Any]:
+    """Return the variables of play and task, which go before any fact."""
+    return {**_tasks.play_of(task).get_vars(), **task.get_vars()}
 
 
 def _loop_vars(task: Any) -> frozenset[str]:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from itmp.adapters.ansible import _ways, layout
+from itmp.adapters.ansible import _versions, _ways, layout
 from itmp.adapters.ansible._tasks import own_library
 from itmp.adapters.ansible._ways import Ways
 from itmp.adapters.known_hosts import SSH_PORT, Key, PinnedKeys, place
@@ -58,12 +58,13 @@ def notes(
         )
 
 
-def reachable(plan: Plan, hosts: set[str], *, contained: bool) -> None:
+def reachable(plan: Plan, hosts: set[str]) -> None:
     """Raise unless this machine can reach the hosts as the plan says; a container knows devices by its own files."""
     artifacts, inventory = plan.manifest.artifacts, plan.manifest.inventory
     data = plan.artifact(layout.WAYS) if layout.WAYS in artifacts else b""
     ways = Ways(of={name: way for name, way in Ways.from_bytes(data).of.items() if name in hosts})
     _ways.require(ways)
+    contained = plan.manifest.versions.get(_versions.ENVIRONMENT)
     if inventory and not contained and any(own_library(way.connection) for way in ways.of.values()):
         for files in read_here():
             require(inventory.hosts, ways, plan.artifact(layout.KNOWN_HOSTS), files)

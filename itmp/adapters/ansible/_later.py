@@ -32,9 +32,15 @@ class Later:
 
     def __init__(self, root: str) -> None:
         self._root = Path(root)
+        self._answers: dict[tuple[str, bool], bool] = {}
 
     def sets(self, name: str, *, known: bool) -> bool:
         """Whether something may set the variable `name` at the run; `known` when it has a value before."""
+        if (name, known) not in self._answers:  # each host of a play asks the same
+            self._answers[name, known] = self._sets(name, known=known)
+        return self._answers[name, known]
+
+    def _sets(self, name: str, *, known: bool) -> bool:
         if any(fnmatchcase(name, pattern) for pattern in self._set):
             return True
         key = re.compile(rf"(?:^|[\s{{,\-'\"]){re.escape(name)}['\"]?\s*[:=]".encode(), re.MULTILINE)

@@ -140,8 +140,7 @@ def vars_files(root: Path, inventories: tuple[str, ...]) -> tuple[dict[str, byte
     """Return `inventory/group_vars/…` and `inventory/host_vars/…` that stand beside the inventories."""
     found: dict[str, bytes] = {}
     problems: list[Problem] = []
-    for name in files_of(inventories):
-        beside = root / name if (root / name).is_dir() else (root / name).parent
+    for beside in folders_of(root, inventories):
         for kind in ("group_vars", "host_vars"):
             for file in _files(beside / kind, (), root.resolve()):
                 path = str(PurePosixPath("inventory", kind, *file.relative_to(beside / kind).parts))
@@ -150,10 +149,19 @@ def vars_files(root: Path, inventories: tuple[str, ...]) -> tuple[dict[str, byte
                         _problem(file, root, "a symlink that leaves the workspace", "Copy the file.")
                     )
                 elif found.setdefault(path, file.read_bytes()) != file.read_bytes():
-                    problems.append(
-                        _problem(file, root, "another inventory has this file too", "Merge them.")
-                    )
+                    problems.append(twice(file, root))
     return found, problems
+
+
+def folders_of(root: Path, inventories: tuple[str, ...]) -> tuple[Path, ...]:
+    """Return the folders that inventories are or lie in, each once."""
+    places = (root / name for name in files_of(inventories))
+    return tuple(dict.fromkeys(place if place.is_dir() else place.parent for place in places))
+
+
+def twice(file: Path, root: Path) -> Problem:
+    """Return what is wrong with a file that another inventory has with other bytes."""
+    return _problem(file, root, "another inventory has this file too", "Merge them.")
 
 
 def _problem(file: Path, root: Path, message: str, do: str) -> Problem:

@@ -114,7 +114,7 @@ class AnsibleRunner:
     ) -> None:
         step, image = _step(part), image_of(plan)
         _versions.require(plan.manifest.versions, part.key)
-        _devices.reachable(plan, {*part.hosts, *step.delegates}, contained=image is not None)
+        _devices.reachable(plan, {*part.hosts, *step.delegates})
         values = self._secrets(step.secrets)
         masker = Masker(values.values())
         with fresh_folder(room, part) as fresh, short_folder(room) as short:
@@ -162,7 +162,7 @@ class AnsibleRunner:
         """Ask hosts by the commands that the step declares (door: `itmp.execution.doors.Prober`)."""
         step = _step(part)
         _versions.require(plan.manifest.versions, part.key)
-        _devices.reachable(plan, {*part.hosts, *step.delegates}, contained=image_of(plan) is not None)
+        _devices.reachable(plan, {*part.hosts, *step.delegates})
         found: dict[str, Verdict] = {}
         declared = {host: probe for host, probe in step.probes.items() if host in targets}
         commands = {host: probe for host, probe in declared.items() if isinstance(probe, CommandProbe)}
@@ -174,8 +174,7 @@ class AnsibleRunner:
         return found
 
     def _ask_targets(self, plan: Plan, part: Slice, room: Room) -> tuple[str, ...]:
-        targets = {*part.hosts, *_step(part).delegates}
-        _devices.reachable(plan, targets, contained=image_of(plan) is not None)
+        _devices.reachable(plan, {*part.hosts, *_step(part).delegates})
         make = partial(_leftovers.request, wait=self._target_wait)
         with self._answers(plan, part, room, make, {}) as (hosts, short, masker):
             said = _leftovers.read(hosts, short, raw=_has_raw(part), written=_words(plan, part).__contains__)

@@ -42,7 +42,6 @@ _VARS: Final = frozenset({"group_vars", "host_vars"})
 _RESERVED: Final = "itmp_"
 _ALLOWED: Final = (_guards.KEYS, _guards.CONTROL)
 _ARGUMENT_DO: Final = "Remove it: of ssh arguments a plan takes ProxyJump (-J) and what leads nowhere."
-_EMPTY: Final = "is empty: SSH refuses every host (itmp hosts scan)"
 _PLACE: Final = re.compile(r"(.+?):(\d+)(?::(\d+))?")
 
 
@@ -170,8 +169,9 @@ class AnsibleSources:
     def _bytes(self, needs: Needs) -> tuple[dict[str, bytes], list[Problem], list[str]]:
         """Return the artifacts, what is wrong with them, and a note for each file that was left out."""
         collected, problems = _project.collect(self._root, self._catalog)
-        written = [need for need in needs.plays if need.rendered is not None]
-        rendered = {_asking.artifact_path(need): need.rendered or b"" for need in written}
+        rendered = {
+            _asking.artifact_path(need): need.rendered for need in needs.plays if need.rendered is not None
+        }
         asked = {_asking.find(need, collected) or _asking.artifact_path(need) for need in needs.plays}
         project = self._without_callbacks(_project.prune({**collected, **rendered}, asked))
         beside, links, private = _project.beside(self._root, self._catalog, project)
@@ -235,7 +235,9 @@ class AnsibleSources:
         held = _versions.held(artifacts, searched)
         unmet = () if contained else _collections.unmet(artifacts, held, elsewhere)
         notes += (*_collections.notes(artifacts, held, elsewhere, needed), *unmet)
-        return (*notes, *([] if artifacts[layout.KNOWN_HOSTS].strip() else [f"{self._known_hosts} {_EMPTY}"]))
+        if not artifacts[layout.KNOWN_HOSTS].strip():
+            notes.append(f"{self._known_hosts} is empty: SSH refuses every host (itmp hosts scan)")
+        return tuple(notes)
 
     def _judge(
         self,

@@ -164,11 +164,10 @@ def test_left_overs_are_asked_of_no_device_that_another_key_is_known_of(tmp_path
     (tmp_path / ".ssh" / "known_hosts").write_text(f"[192.0.2.1]:8022 {OTHER}\n")
     monkeypatch.setenv("HOME", str(tmp_path))
     held = {layout.WAYS: WAYS.to_bytes(), layout.KNOWN_HOSTS: PINNED}
-    manifest = SimpleNamespace(artifacts=held, inventory=SimpleNamespace(hosts=HOSTS))
+    manifest = SimpleNamespace(artifacts=held, versions={}, inventory=SimpleNamespace(hosts=HOSTS))
     plan = SimpleNamespace(manifest=manifest, artifact=held.__getitem__)
     step = SimpleNamespace(delegates=("sw1",), secrets={})
     monkeypatch.setattr(runner, "_step", lambda _part: step)
-    monkeypatch.setattr(runner, "image_of", lambda _plan: None)
     monkeypatch.setattr(runner.AnsibleRunner, "_answers", lambda *_args: pytest.fail("it was asked"))
     with pytest.raises(StaleError, match="another key"):
         runner.AnsibleRunner()._ask_targets(plan, SimpleNamespace(hosts=()), None)
