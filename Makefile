@@ -37,7 +37,7 @@ test-catalog: setup ## each runbook of the catalog there and back on real hosts 
 	$(BIN)/python -m pytest -s -m "catalog or hosts" tests/catalog
 
 test-foreign: setup ## every foreign project under bare Ansible and under itmp, compared
-	$(BIN)/python -m pytest -n 2 --dist load -m "fleet or hosts" tests/foreign
+	$(BIN)/python -m pytest -n 3 --dist load -m "fleet or hosts" tests/foreign
 
 CHAOS ?= 200
 SEED ?= $(shell date +%s)
