@@ -80,11 +80,11 @@ def tree(pid: int) -> list[int]:
     """Return `pid` and its living descendants, those that left its session too."""
     found = [pid]
     for parent in found:
-        for children in Path(f"/proc/{parent}/task").glob("*/children"):
-            try:
+        try:
+            for children in Path(f"/proc/{parent}/task").glob("*/children"):
                 found += [int(child) for child in children.read_text().split()]
-            except OSError:
-                continue
+        except OSError:  # it has ended, and its children are another's
+            continue
     return found
 
 

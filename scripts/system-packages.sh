@@ -12,6 +12,7 @@ want mmdebstrap mmdebstrap
 want dpkg-scanpackages dpkg-dev
 want pgrep procps
 want strace strace
+want rsync rsync
 want podman podman
 want runc runc
 want sudo sudo

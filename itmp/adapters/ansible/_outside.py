@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from itmp.adapters.ansible._rsync import own_shells
 from itmp.adapters.ansible._tasks import HERE, is_local, place
 
 _LOOKUP: Final = re.compile(
@@ -108,23 +109,35 @@ def _carried(path: str, item: Any, root: str) -> bool:
 
 def _arguments(task: Any, root: str) -> Iterator[str]:
     arguments = task.args if isinstance(task.args, dict) else {}
-    for key in ("url", "repo", "src"):
+    for key in ("url", "repo", "src", "dest"):
         value = arguments.get(key)
-        if isinstance(value, str) and re.match(r"(https?|ftp|git|ssh)://", value):
+        if isinstance(value, str) and re.match(r"(https?|ftp|git|ssh|rsync)://", value):
             yield f"url {_USERINFO.sub('//…@', value)}"
     short = str(task.action).rpartition(".")[2]
-    read = [arguments.get("src")] if short in _SENDS and not arguments.get("remote_src") else []
+    pulls = short == "synchronize" and arguments.get("mode") == "pull"
+    sends = short in _SENDS and not pulls and not arguments.get("remote_src")
+    read = [arguments.get("src")] if sends else []
     if short in {"script", "include_vars"}:
         words = str(arguments.get("_raw_params") or arguments.get("cmd") or "").split()
         read += [*words[:1], arguments.get("file"), arguments.get("dir")]
-    if short == "fetch":
+    if short == "fetch" or (pulls and not task.delegate_to):
         place = (
             _HERE if _leaves(str(arguments.get("dest"))) else "beside the playbook, gone when its slice ends"
         )
-        yield f"fetch to {arguments.get('dest')}: {place}"
+        yield f"{short} to {arguments.get('dest')}: {place}"
+    if short == "synchronize":
+        yield from _rsync(task, arguments)
     for source in read:
         if isinstance(source, str) and _leaves(source) and not _carried(source, task, root):
             yield f"path {source}"
+
+
+def _rsync(task: Any, arguments: dict[str, Any]) -> Iterator[str]:
+    if own_shells(arguments.get("rsync_opts")):
+        yield "rsync over a remote shell of the task's own: no plan binds it, so the task fails"
+    if task.delegate_to and str(task.delegate_to) not in HERE:
+        checked = "" if arguments.get("verify_host") else ", which looks at no key"
+        yield f"rsync from {task.delegate_to} by that host's own ssh{checked}"
 
 
 def _texts(value: Any) -> Iterator[str]:

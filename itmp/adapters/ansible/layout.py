@@ -4,7 +4,7 @@ Rules kept here: parser and run see the same bytes in the same places with the s
 expected is what runs. Nothing of the user's own configuration reaches Ansible: the generated
 `ansible.cfg` holds the settings of the project's file that `_config` honours, the environment is built
 from nothing, the ssh configuration knows the plan's hosts only. Files get one of two modes, by their
-first bytes: those that a checkout has, so that `mode: preserve` means what it means there.
+first bytes, and folders one: those that a checkout has, so that `mode: preserve` means what it means there.
 
     FOLDER/project/…       the project (artifacts `project/…`)
     FOLDER/inventory/…     snapshot.json, group_vars, host_vars, known_hosts; `hosts` prints the snapshot
@@ -58,10 +58,19 @@ def write(folder: Path, path: str, data: bytes) -> Path:
     if pure.is_absolute() or ".." in pure.parts or "\0" in path:
         raise InvalidInputError(f"an artifact path that leaves its folder: {path!r:.200}")
     target = folder / pure
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _folders(target.parent, folder)
     target.write_bytes(data)
     target.chmod(0o755 if data.startswith(_EXECUTABLE) else 0o644)
     return target
+
+
+def _folders(path: Path, top: Path) -> None:
+    """Make `path` below `top`, with the mode that a checkout has, whatever the umask is: rsync takes it to hosts."""
+    if path == top or path.is_dir():
+        return
+    _folders(path.parent, top)
+    path.mkdir()
+    path.chmod(0o755)
 
 
 def plain(path: Path) -> bytes | None:

@@ -1,0 +1,53 @@
+"""Holds `ansible.posix.synchronize` to the plan: which hosts its rsync may reach, and by which keys it knows them.
+
+The action starts rsync here, and that an ssh of its own: with the account's configuration and, as the module has it by
+default (`verify_host: false`), without a look at the host's key.
+
+Rules kept here: that ssh gets the arguments that Ansible's own has, and nothing before or after them says otherwise,
+so a task has no remote shell of its own (`-e`, `--rsh` in `rsync_opts`). Where rsync is delegated to another host, that
+host's ssh connects it, as ever: arguments that name files of this machine do not go there.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+_MODULE: Final = "ansible.posix.synchronize"
+_SHELL: Final = re.compile(r"\s*(--rsh\b|-[a-zA-Z0-9]*e)")
+
+
+def bind() -> None:
+    """Have every rsync that the action starts here use the plan's ssh configuration."""
+    from ansible.errors import AnsibleActionFail  # noqa: PLC0415 -- Ansible is imported in its own process only
+    from ansible.plugins.action import ActionBase  # noqa: PLC0415 -- as above
+
+    execute = ActionBase._execute_module  # noqa: SLF001 -- the one place where actions start their modules
+
+    def bound(self: Any, module_name: Any = None, module_args: Any = None, *rest: Any, **more: Any) -> Any:
+        if module_name == _MODULE:
+            own = own_shells(self._task.args.get("rsync_opts"))
+            if own:
+                raise AnsibleActionFail(f"rsync_opts: {own[0]!r:.80} is a remote shell that no plan binds")
+            module_args = held(module_args, more["task_vars"], here=self._connection.transport == "local")
+        return execute(self, module_name, module_args, *rest, **more)
+
+    ActionBase._execute_module = bound  # noqa: SLF001 -- as above
+
+
+def held(arguments: Mapping[str, Any], variables: Mapping[str, Any], *, here: bool) -> dict[str, Any]:
+    """Return the module's arguments with which ssh asks nobody but the plan; `variables` are those of the task."""
+    other = {name: value for name, value in arguments.items() if name != "_ssh_args"}
+    return {**other, "verify_host": True, "_ssh_args": str(variables["ansible_ssh_args"])} if here else other
+
+
+def own_shells(options: Any) -> list[str]:
+    """Return those of a task's `rsync_opts`, a list or one text, that name a remote shell."""
+    return [word for word in _words(options) if _SHELL.match(word)]
+
+
+def _words(options: Any) -> Iterator[str]:
+    if isinstance(options, str):
+        yield from options.split(",")  # as the module's own argument specification does
+    elif isinstance(options, list | tuple):
+        for option in options:
+            yield from _words(option)
