@@ -193,15 +193,16 @@ def _moment(text: str, offset: str) -> datetime | None:
     try:
         zone = "+00:00" if offset == "Z" else offset if ":" in offset else f"{offset[:3]}:{offset[3:]}"
         moment = datetime.fromisoformat(text.replace(",", ".")[:26] + zone)
-    except ValueError:
+        moment.astimezone(UTC)  # at both ends of the calendar an offset leads out of it
+    except (ValueError, OverflowError):
         return None
     return moment if moment.utcoffset() is not None else None
 
 
 def _local(text: str, zone: tzinfo | None) -> datetime | None:
     try:
-        return datetime.fromisoformat(text).replace(tzinfo=zone)
-    except ValueError:
+        return datetime.fromisoformat(text).replace(tzinfo=zone).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
 
 
@@ -212,6 +213,6 @@ def _without_year(month: str, day: int, clock_text: str, clock: datetime) -> dat
     number = _MONTHS.index(month) + 1
     for year in (clock.year, clock.year - 1):
         at = _local(f"{year:04}-{number:02}-{day:02}T{clock_text}", clock.tzinfo)
-        if at and at <= clock + timedelta(days=1):
+        if at and at - clock <= timedelta(days=1):
             return at
     return None

@@ -39,6 +39,8 @@ from itmp.evidence import Trust, archive, verify
 from itmp.evidence.bundle import manifest_of
 from itmp.evidence.proofs import read_hashes, read_inclusion, write_hashes, write_inclusion
 from itmp.export import FORMATS, record
+from itmp.inquiry import gaps, read_traces
+from itmp.inquiry.traces import FILES
 from itmp.patching import Lock, PatchSchedule, read_lock
 from itmp.patching.simulation import parse_simulation
 from itmp.plan import Plan
@@ -362,8 +364,37 @@ def _documents_and_plans() -> tuple[Parser, ...]:
             _text(window_of),
             b"2026-11-22T22:00:00Z 2026-11-23T02:00:00Z",
         ),
+        make("host records", _twice(host_records), *HOST_RECORDS, odd=OUTSIDE_THE_CALENDAR),
         make("time", _text(time_of), b"2026-11-22T22:00:00Z", b"2026-11-22T23:30:00.5+01:30"),
     )
+
+
+LOGIN = b"web1 sshd[7]: Accepted publickey for root from ::1 port 5 ssh2: ED25519 SHA256:abc\n"
+HOST_RECORDS = (
+    b"clock\02026-01-02T00:30:00+0100\n",
+    b"auth.log\0Jan  2 00:10:00 " + LOGIN,
+    b"journal\02026-01-01T23:00:00.123456+0100 " + LOGIN,
+    b"journal\02026-01-01T22:00:02Z web1 sudo: bob : TTY=pts/0 ; USER=root ; COMMAND=/bin/sh\n",
+    b"dpkg.log\02026-01-02 00:00:00 upgrade itmp-demo:all 1.0 2.0\n",
+    b"boots\02026-01-01T22:00:00+0100\n",
+    b"notes\0none packages: the host has no dpkg\n",
+)
+OUTSIDE_THE_CALENDAR = (
+    b"journal\00001-01-01T00:00:00+0100 " + LOGIN,
+    b"journal\09999-12-31T23:59:59-0100 " + LOGIN,
+    b"boots\09999-12-31T23:59:59-0100\n",
+    b"clock\09999-12-31T23:59:59+0000\n",
+    b"clock\00001-01-01T00:00:00+0100\n",
+)
+
+
+def host_records(data: bytes) -> Any:
+    """Read one file of a host, given as `name NUL content`, beside the honest ones that it is read with."""
+    name, _, content = data.partition(b"\0")
+    files = {"clock": b"2026-01-02T00:30:00+0100\n", "auth.log": b"Jan  2 00:10:00 " + LOGIN}
+    files |= {known: content for known in FILES if known.encode() == name}
+    traces = read_traces("web1", files)
+    return traces, gaps("web1", files, traces)
 
 
 def lockfile() -> bytes:

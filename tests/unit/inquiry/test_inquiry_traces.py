@@ -1,3 +1,4 @@
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -71,14 +72,39 @@ def test_no_bytes_of_a_host_break_the_reading(files: dict[str, bytes]) -> None:
     gaps("web1", whole, read_traces("web1", whole))
 
 
-@given(
-    st.sampled_from(["0000-00-00", "9999-12-31", "2026-02-30", "0001-01-01"]), st.sampled_from(["Z", "+9999"])
-)
-def test_no_date_of_a_host_breaks_the_reading(day: str, zone: str) -> None:
-    line = f"{day}T23:59:59{zone} web1 sshd[7]: Accepted publickey for root from ::1 port 5 ssh2\n"
-    read_traces(
-        "web1", {"clock": CLOCK, "auth.log": line.encode(), "boots": f"{day}T00:00:00{zone}".encode()}
-    )
+DAYS = st.sampled_from(["0000-00-00", "0001-01-01", "2026-02-30", "9999-12-31"])
+TIMES = st.sampled_from(["00:00:00", "23:59:59"])
+ZONES = st.sampled_from(["Z", "+0100", "-0100", "+2359", "-23:59", "+9999"])
+CLOCKS = st.sampled_from(["2026-01-02", "0001-01-01", "9999-12-31"])
+
+
+@given(CLOCKS, TIMES, DAYS, TIMES, ZONES)
+def test_no_date_of_a_host_breaks_the_reading(clock: str, noted: str, day: str, time: str, zone: str) -> None:
+    said = "sshd[7]: Accepted publickey for root from ::1 port 5 ssh2"
+    lines = [
+        f"{day}T{time}{zone} web1 {said}",
+        *(f"{date} {time} web1 {said}" for date in ("Dec 31", "Jan  1")),
+    ]
+    files = {
+        "clock": f"{clock}T{noted}{zone if zone != 'Z' else '+0000'}".encode(),
+        "auth.log": "\n".join(lines).encode(),
+        "dpkg.log": f"{day} {time} upgrade itmp-demo:all 1.0 2.0".encode(),
+        "boots": f"{day}T{time}{zone}".encode(),
+    }
+    with suppress(TraceError):  # of the clock alone, which is then no time
+        gaps("web1", files, read_traces("web1", files))
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+0100", "9999-12-31T23:59:59-0100"])
+def test_a_time_outside_the_calendar_is_none(text: str) -> None:
+    assert read(auth_log=f"{text} web1 {ACCEPTED}".encode(), boots=text.encode()) == []
+    with pytest.raises(TraceError, match="time of collection"):
+        read_traces("web1", {"clock": text.encode()})
+
+
+def test_a_clock_at_the_end_of_the_calendar_still_dates_lines_without_a_year() -> None:
+    files = {"clock": b"9999-12-31T00:00:00+0000", "auth.log": f"Dec 30 10:00:00 web1 {ACCEPTED}".encode()}
+    assert [trace.at.year for trace in read_traces("web1", files)] == [9999]
 
 
 def told() -> Case:
