@@ -60,6 +60,7 @@ def redact(
 
     shown = workspace.audit_redact(workspace.Workspace.here(), name, pointer, reason=reason, key=key)
     data = {**_data(shown), "needed": shown.needed or None, "signed": list(shown.signed)}
+    data["unjudged"] = list(shown.unjudged)
     more = (
         f"  another person signs with: itmp audit redact {shown.content.index} {safe(pointer)} --reason TEXT",
     )

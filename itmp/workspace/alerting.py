@@ -54,6 +54,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "redacted-content": "a redacted content is here again",
     "redaction-overdue": "a content that somebody asked to destroy is still here",
     "retention-overdue": "contents are kept for longer than the policy allows",
+    "stray-content": "contents are here that a killed process left, and no event names",
     "anchor-behind": "an anchor has not remembered the audit log's head for longer than it may",
     "test": "this is a test of the route",
 }

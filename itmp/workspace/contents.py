@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 from itmp.adapters import private
 from itmp.adapters.clock import SystemClock, new_id
 from itmp.audit import Event
-from itmp.audit.commitments import commitments_of, open_commitment
+from itmp.audit.commitments import open_commitment
 from itmp.errors import InvalidInputError, NotFoundError
 from itmp.inquiry import Content
 from itmp.inquiry.contents import RETENTION, STATEMENT, needed
@@ -23,6 +23,7 @@ from itmp.signing.fields import NONE
 from itmp.workspace import changes, entries, packing, statements
 from itmp.workspace.committed import committed, plans
 from itmp.workspace.place import EXECUTOR, Workspace
+from itmp.workspace.strays import store, strays, sweep
 
 State: TypeAlias = Literal[
     "hot", "cold", "away", "missing", "expired", "asked", "redacted", "returned", "unfounded"
@@ -33,17 +34,16 @@ WRONG: Final = frozenset({"missing", "unfounded"})
 """States that need an explanation: nothing in the log says why the content is gone."""
 GRACE: Final = timedelta(days=7)
 """How long after the policy's `keep` a content may still be here until somebody is told."""
-_STRAY: Final = (
-    24 * 3600.0
-)  # seconds; a content is kept just before its leaf, so a young one may still get it
 _BATCH: Final = 100
+_SHOWN: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
     """A commitment and its content: `value` where it is here and opens it, else None, and `why` not.
 
-    `needed` people must sign before it may be destroyed; `signed` are those who have.
+    `needed` people must sign before it may be destroyed; `signed` are those who have. `unjudged` are files that no leaf
+    names (yet), and that may hold what a destroyed content held.
     """
 
     content: Content
@@ -52,6 +52,7 @@ class Shown:
     why: str
     needed: int = 0
     signed: tuple[str, ...] = ()
+    unjudged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,42 +135,55 @@ def redact_lines(place: Workspace, name: str, pointer: str, reason: str) -> Mapp
 
 
 def redact_asked(place: Workspace, name: str, pointer: str) -> Shown:
-    """Destroy one content that a recorded statement asks to destroy."""
+    """Destroy one content that a recorded statement asks to destroy, and with it whatever a killed process left."""
     (content,) = _of_leaf(place, name, pointer)
-    away = False
-    if content.redaction is None or content.redaction.unfounded:
-        if not content.asked:
-            return _awaited(place, content)
-        away = _store(place).get(content.commitment) is None
-        _destroy(place, [content])
+    gone = content.redaction is not None and not content.redaction.unfounded
+    if not gone and not content.asked:
+        return _awaited(place, content)
+    away = not gone and store(place).get(content.commitment) is None
+    if gone:
+        store(place).destroy(content.commitment)
     else:
-        _store(place).destroy(content.commitment)
+        _destroy(place, [content])
+    unjudged = sweep(place)
     (content,) = _of_leaf(place, content.leaf, pointer)
     shown = _shown(place, content, _state(place, content, SystemClock().now()))
     file = f"{private.PRIVATE}/{content.at:%Y-%m}/{content.commitment.removeprefix('sha256:')}"
     more = f"; it was not here any more: destroy it where it was moved away to, as {file}" if away else ""
-    return replace(shown, why=shown.why + more)
+    return replace(shown, why=shown.why + more + _doubt(unjudged), unjudged=unjudged)
+
+
+def _doubt(files: tuple[str, ...]) -> str:
+    if not files:
+        return ""
+    told = ", ".join(files[:_SHOWN]) + (", …" if len(files) > _SHOWN else "")
+    return (
+        f"; {len(files)} files that no leaf names may hold it too, and cannot be judged yet ({told}): "
+        "once no run is at work, itmp audit retention --apply"
+    )
 
 
 def audit_retention(place: Workspace, *, apply: bool = False) -> Retained:
     """Say which contents may be dropped, and with `apply` destroy them, each as a logged redaction."""
     now, dropped = SystemClock().now(), 0
-    policy, store = place.history().latest.policy.retention, _store(place)
+    policy = place.history().latest.policy.retention
     if apply:
-        due = [(content, state) for content, state in _states(place, now) if state in DUE]
+        due = [(content, state) for content, state in _judged(place, committed(place), now) if state in DUE]
         _destroy(place, [content for content, state in due if state != "returned"])
         for content, state in due:
             if state == "returned":
-                store.destroy(content.commitment)
-        files = (*_strays(place), *_previews(place, policy.keep))
+                store(place).destroy(content.commitment)
+        found = strays(place)
+        files = (*found.dead, *found.earlier, *_previews(place, policy.keep))
         for file in files:
             private.destroy(file.path)
         dropped = len(due) + len(files)
+    found = strays(place)
     return Retained(
         keep=policy.keep.days,
         hot=policy.hot.days,
-        contents=_states(place, now),
-        strays=tuple(f"{file.shard}/{file.path.name}" for file in _strays(place)),
+        contents=_judged(place, found.contents, now),
+        strays=tuple(f"{file.shard}/{file.path.name}" for file in (*found.dead, *found.earlier)),
         dropped=dropped,
         previews=tuple(file.shard for file in _previews(place, policy.keep)),
     )
@@ -179,13 +193,15 @@ def owed(place: Workspace) -> Mapping[str, int]:
     """Return how many contents are here although they should not be, by what is owed.
 
     `redacted-content`: they were redacted, and a backup was put back; `redaction-overdue`: somebody asked to destroy
-    them; `retention-overdue`: they are older than the policy's `keep` by more than `GRACE`.
+    them; `retention-overdue`: they are older than the policy's `keep` by more than `GRACE`; `stray-content`: a killed
+    process left them, so that nobody can ask to destroy them by a leaf, and nobody was told what they hold.
     """
     now, keep = SystemClock().now(), place.history().latest.policy.retention.keep
-    here = {file.commitment for file in _store(place).kept()}
-    late_previews = len(_previews(place, keep + GRACE))
+    here = {file.commitment for file in store(place).kept()}
+    left, late_previews = strays(place), len(_previews(place, keep + GRACE))
     found = {"redacted-content": 0, "redaction-overdue": 0, "retention-overdue": late_previews}
-    for content, state in _states(place, now):
+    found["stray-content"] = len(left.dead)
+    for content, state in _judged(place, left.contents, now):
         found["redacted-content"] += state == "returned"
         found["redaction-overdue"] += state == "asked"
         late = state == "expired" and content.commitment in here
@@ -252,7 +268,7 @@ def _destroy(place: Workspace, due: Iterable[Content]) -> None:
     """Destroy each content, then write that it is done."""
     events = []
     for content in due:
-        _store(place).destroy(content.commitment)
+        store(place).destroy(content.commitment)
         events.append(_done(content))
         if len(events) == _BATCH:
             place.log.extend(events)
@@ -280,14 +296,15 @@ def _done(content: Content) -> Event:
     )
 
 
-def _states(place: Workspace, now: datetime) -> tuple[tuple[Content, State], ...]:
-    found = committed(place)
-    here = {file.commitment for file in _store(place).kept()}
-    return tuple((content, _judge(place, content, content.commitment in here, now)) for content in found)
+def _judged(
+    place: Workspace, contents: Iterable[Content], now: datetime
+) -> tuple[tuple[Content, State], ...]:
+    here = {file.commitment for file in store(place).kept()}
+    return tuple((content, _judge(place, content, content.commitment in here, now)) for content in contents)
 
 
 def _state(place: Workspace, content: Content, now: datetime) -> State:
-    here = any(file.commitment == content.commitment for file in _store(place).kept())
+    here = any(file.commitment == content.commitment for file in store(place).kept())
     return _judge(place, content, here, now)
 
 
@@ -315,7 +332,7 @@ def _shown(place: Workspace, content: Content, state: State) -> Shown:
         who = ", ".join(given.signer for given in content.asked)
         why = f"{who} asked to destroy it; finish that: itmp audit retention --apply"
         return Shown(content=content, state=state, value=None, why=why)
-    opening = _store(place).get(content.commitment)
+    opening = store(place).get(content.commitment)
     if opening is None:
         why = redaction.unfounded if redaction is not None else "not here, and the log says of no redaction"
         return Shown(content=content, state=state, value=None, why=why)
@@ -323,22 +340,8 @@ def _shown(place: Workspace, content: Content, state: State) -> Shown:
     return Shown(content=content, state=state, value=value, why="")
 
 
-def _strays(place: Workspace) -> tuple[private.Kept, ...]:
-    known: set[str] = set()
-    for _, leaves in packing.trails(place):
-        for leaf in leaves:
-            if any(mark in leaf.data for mark in (b'"before":"', b'"after":"', b'"diff":"')):
-                known |= set(commitments_of(leaf.event).values())
-    files = _store(place).kept()
-    return tuple(file for file in files if file.commitment not in known and file.age > _STRAY)
-
-
 def _previews(place: Workspace, age: timedelta) -> tuple[private.Kept, ...]:
-    return tuple(file for file in _store(place).previews() if file.age >= age.total_seconds())
-
-
-def _store(place: Workspace) -> private.PrivateStore:
-    return private.PrivateStore(place.state / private.PRIVATE)
+    return tuple(file for file in store(place).previews() if file.age >= age.total_seconds())
 
 
 __all__ = [

@@ -65,3 +65,8 @@ def is_held(place: Workspace, change: str) -> bool:
         return False
     except PermissionError:
         return True
+
+
+def is_any_held(place: Workspace) -> bool:
+    """Whether a process holds any change now, as whoever keeps contents does; asked like `is_held`."""
+    return any(is_held(place, path.stem) for path in place.leases.glob("*.lock"))

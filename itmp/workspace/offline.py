@@ -196,9 +196,8 @@ def _add_redact(place: Workspace, statement: Statement, signed: Signed) -> Added
         raise StatementRefusedError(f"{statement.fields['signer']} has used this nonce before")
     receipt = statements.record(place, statement, signed, actor=_actor(place, statement, signed))
     shown = contents.redact_asked(place, leaf, pointer)
-    return Added(
-        act="redact", text=statement.text, leaf=receipt.hash, said=shown.why if shown.needed else shown.state
-    )
+    said = shown.why if shown.needed or shown.unjudged else shown.state
+    return Added(act="redact", text=statement.text, leaf=receipt.hash, said=said)
 
 
 def _nonce_used(place: Workspace, statement: Statement, kind: str) -> bool:

@@ -90,6 +90,17 @@ def trails(place: Workspace) -> Iterator[tuple[PolicyHistory, Iterable[Leaf]]]:
     yield place.history(), place.log.leaves()
 
 
+def unread_until(place: Workspace) -> datetime | None:
+    """Return when the newest period ended of which `trails` has no leaves; None where it has those of all."""
+    previous = place.history().previous
+    for history, _ in periods.chain_of(place):
+        name = period_of(history.origin)
+        if name not in names(place.state) and not _file(place, name).is_file():
+            break
+        previous = history.previous
+    return previous.at if previous else None
+
+
 def _file(place: Workspace, name: str) -> Path:
     return place.state / PERIODS / f"{name}{periods.PACKED}"
 

@@ -56,7 +56,7 @@ _NAMED: Final = {
 """The incident that a fault belongs to, where it has another name."""
 _JUDGED: Final = frozenset(
     ("log-unavailable", "log-full", "damaged", "rolled-back", "untrusted", "checkpoint-behind", "clock-behind",
-     "redacted-content", "redaction-overdue", "retention-overdue", "anchor-behind")
+     "redacted-content", "redaction-overdue", "retention-overdue", "stray-content", "anchor-behind")
 )  # fmt: skip
 """What a look at the log's health finds out, and so may call over."""
 _UNFIT: Final = 16

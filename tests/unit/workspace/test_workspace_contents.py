@@ -3,6 +3,8 @@
 import gc
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from keep import SECRET, again, files, forms, found, holders, keep, key_of, make_key, store
+from keep import CHANGE, SECRET, again, files, forms, found, holders, keep, key_of, make_key, store
 
 from itmp import workspace
 from itmp.adapters import private
@@ -24,6 +26,7 @@ from itmp.testing.signed_log import SignedLog
 from itmp.workspace import changes, packing, statements
 from itmp.workspace.committed import unfounded
 from itmp.workspace.contents import Retained, owed
+from itmp.workspace.holding import held
 from itmp.workspace.place import EXECUTOR
 
 SHORT = "retention: {keep: 1s, hot: 1s}\n"
@@ -107,10 +110,11 @@ def test_what_goes_while_a_reader_signs_is_not_shown(
 def test_the_file_is_overwritten_before_it_goes(place: workspace.Workspace) -> None:
     keep(place, SECRET)
     [path] = files(place)
-    path.with_name("link").hardlink_to(path)
+    link = place.root / "link"
+    link.hardlink_to(path)
     size = path.stat().st_size
     redact(place)
-    assert path.with_name("link").read_bytes() == bytes(size)
+    assert link.read_bytes() == bytes(size)
 
 
 def test_intent_comes_before_effect_and_result_after(place: workspace.Workspace) -> None:
@@ -373,16 +377,84 @@ def test_a_content_moved_away_after_its_hot_time_is_no_fault(tmp_path: Path) -> 
     assert ([state for _, state in kept.contents], kept.wrong) == (["away"], 0)
 
 
-def test_what_an_interrupted_write_left_is_a_stray_once_it_is_a_day_old(place: workspace.Workspace) -> None:
+def test_what_an_interrupted_write_left_is_a_stray_once_nobody_can_name_it(
+    place: workspace.Workspace,
+) -> None:
     store(place).put("/diff", SECRET, now=SystemClock().now())
     (place.state / private.PRIVATE / ".tmp/half").write_text(SECRET)
-    assert workspace.audit_retention(place, apply=True).strays == ()
-    assert len(holders(place.root, SECRET)) == 2, "a run may be about to write its leaf"
+    with held(place, CHANGE):
+        assert workspace.audit_retention(place, apply=True).strays == ()
+        assert len(holders(place.root, SECRET)) == 2, "the run may be about to write its leaf"
+        assert owed(place) == {}
+        for path in files(place):
+            os.utime(path, (1, 1))
+        assert len(workspace.audit_retention(place).strays) == 2, "a day is longer than any write"
     for path in files(place):
-        os.utime(path, (1, 1))
+        os.utime(path)
     assert len(workspace.audit_retention(place).strays) == 2
+    assert owed(place) == {"stray-content": 2}
     assert workspace.audit_retention(place, apply=True).dropped == 2
     assert holders(place.root, SECRET) == []
+    assert owed(place) == {}
+
+
+def test_what_a_killed_run_left_of_a_secret_goes_with_it(place: workspace.Workspace) -> None:
+    """A run dies between a content and its leaf, and another half way into the file; the resume keeps the same diff."""
+    dying = _keeper(place)
+    [left] = files(place)
+    half = place.state / private.PRIVATE / ".tmp" / ("0" * 32)
+    half.write_bytes(left.read_bytes()[:-1])
+    keep(place, SECRET)
+    assert len(holders(place.root, SECRET)) == 3
+    shown = redact(again(place))
+    assert shown.state == "redacted"
+    names = sorted(path.relative_to(place.state).as_posix() for path in (left, half))
+    assert sorted(shown.unjudged) == names, "its run is at work, and may write its leaf yet"
+    assert all(name in shown.why for name in names)
+    assert len(holders(place.root, SECRET)) == 2
+    dying.kill()
+    dying.communicate()
+    assert dict(workspace.audit_health(again(place)).faults).keys() == {"stray-content"}
+    shown = redact(again(place))
+    assert (shown.unjudged, holders(place.root, SECRET)) == ((), [])
+    assert workspace.audit_health(again(place)).faults == ()
+    assert workspace.audit_verify(again(place)).findings == ()
+
+
+def _keeper(place: workspace.Workspace) -> subprocess.Popen[str]:
+    """Start what holds a change and has kept a content, and has not written its leaf."""
+    script = (
+        "import sys; from pathlib import Path; from itmp import workspace\n"
+        "from itmp.adapters.clock import SystemClock; from itmp.workspace.holding import held\n"
+        "from itmp.workspace.strays import store\n"
+        "place = workspace.Workspace.here(Path(sys.argv[1]))\n"
+        "with held(place, sys.argv[2]):\n"
+        "    store(place).put('/diff', sys.argv[3], now=SystemClock().now())\n"
+        "    print('kept', flush=True); sys.stdin.read()\n"
+    )
+    words = [sys.executable, "-c", script, str(place.root), CHANGE, SECRET]
+    keeper = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert keeper.stdout
+    assert keeper.stdout.readline() == "kept\n"
+    return keeper
+
+
+def test_what_may_be_of_a_period_that_is_not_here_is_named_and_only_retention_drops_it(
+    tmp_path: Path,
+) -> None:
+    place = found(tmp_path / "w", SHORT)
+    keep(place, "of the first period", change="")
+    [old] = files(place)
+    workspace.rotate(again(place), period="2031", key=key_of(place))
+    time.sleep(1.1)
+    Path(workspace.audit_archive(again(place), "2026").file).rename(tmp_path / "elsewhere.tar")
+    leaf = keep(again(place), SECRET, change="")
+    shown = workspace.audit_redact(again(place), leaf.hash, "/diff", reason="a password", key=key_of(place))
+    assert shown.unjudged == (old.relative_to(place.state).as_posix(),)
+    assert files(place) == [old]
+    assert owed(again(place)) == {}
+    assert len(workspace.audit_retention(again(place), apply=True).strays) == 0
+    assert files(place) == []
 
 
 def test_a_preview_goes_by_the_policys_retention_like_other_contents(place: workspace.Workspace) -> None:

@@ -1,0 +1,72 @@
+"""Files of the private store that no leaf names: what a killed process left between its write and its leaf.
+
+Rules kept here: whoever keeps a content holds a change until its leaf is durable, so that what lies there once nobody
+holds one, and no leaf names, is never named; while somebody holds one, only what is older than a day is nobody's; what
+is older than a period whose leaves cannot be read here may be that period's: the policy's retention alone drops it. No
+value is compared: two attempts seldom leave the same diff byte for byte, and the same secret may stand in both.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from itmp.adapters.clock import SystemClock
+from itmp.adapters.private import PRIVATE, Kept, PrivateStore, destroy
+from itmp.inquiry import Content
+from itmp.workspace import packing
+from itmp.workspace.committed import committed
+from itmp.workspace.noticing import is_any_held
+from itmp.workspace.place import Workspace
+
+_DAY: Final = 24 * 3600.0
+"""Seconds after which no leaf comes any more, whoever is at work."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strays:
+    """Files that no leaf here names: of nobody (`dead`), maybe of an `earlier` period, or about to be named (`young`).
+
+    `contents` are what leaves name, as they were read for it.
+    """
+
+    contents: tuple[Content, ...]
+    dead: tuple[Kept, ...]
+    earlier: tuple[Kept, ...]
+    young: tuple[Kept, ...]
+
+
+def strays(place: Workspace) -> Strays:
+    """Return what no leaf names. The order counts: the files, who is at work, and only then the leaves."""
+    files = tuple(store(place).kept())
+    idle = not is_any_held(place)
+    contents = committed(place)
+    named = {content.commitment for content in contents}
+    until, now = packing.unread_until(place), SystemClock().now()
+    dead, earlier, young = list[Kept](), list[Kept](), list[Kept]()
+    for file in files:
+        if file.commitment in named:
+            continue
+        if not idle and file.age <= _DAY:
+            young.append(file)
+        elif until is not None and now - timedelta(seconds=file.age) <= until:
+            earlier.append(file)
+        else:
+            dead.append(file)
+    return Strays(contents=contents, dead=tuple(dead), earlier=tuple(earlier), young=tuple(young))
+
+
+def sweep(place: Workspace) -> tuple[str, ...]:
+    """Destroy what is nobody's; return the paths of what cannot be judged yet, below `.itmp/`."""
+    found = strays(place)
+    for file in found.dead:
+        destroy(file.path)
+    return tuple(
+        file.path.relative_to(place.state).as_posix()
+        for file in (*found.earlier, *found.young)
+        if file.path.exists()
+    )
+
+
+def store(place: Workspace) -> PrivateStore:
+    """Return the store of a workspace's contents."""
+    return PrivateStore(place.state / PRIVATE)
