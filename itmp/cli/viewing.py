@@ -60,7 +60,10 @@ def report(
     trust: TrustFolder = None,
     json: Json = False,
 ) -> Answer:
-    """Write one change as one page that needs nothing else. Example: itmp audit report CHG-7f3a90c21b -o change.html"""
+    """Write one change as one page that needs nothing else, under a head that is signed for it.
+
+    Example: itmp audit report CHG-7f3a90c21b -o change.html
+    """
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     _require()
@@ -68,10 +71,13 @@ def report(
     from itmp.viewer.account import account  # noqa: PLC0415 - as above
 
     place = workspace.Workspace.here()
+    if not workspace.in_its_period(place, name).period:
+        workspace.audit_checkpoint(place)  # this command is the executor's own, and may sign for the page
     found = account(place, name, trust=_trust(trust))
     workspace.write_file(output, written(found).encode())
+    verdict = found.report.exit_code if found.report else 41
     return Answer(
-        data={"file": str(output), "change": found.case.id, "verdict": found.report.exit_code},
+        data={"file": str(output), "change": found.case.id, "verdict": verdict},
         lines=(str(output),),
     )
 

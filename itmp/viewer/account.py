@@ -1,8 +1,9 @@
 """One change as a page tells it, with every proof judged when it is asked for.
 
 Rules kept here: what the page says of a proof is the verdict of `itmp.evidence.verify` over a bundle built at that
-moment, never a stored one; trust is the auditor's folder where one was given, else the log's own word, and the page
-says which; the story is the record's, the claims of the executor are shown as claims.
+moment, never a stored one; no head is signed for it, and what none covers yet is named as that; trust is the auditor's
+folder where one was given, else the log's own word, and the page says which; the story is the record's, the claims of
+the executor are shown as claims.
 """
 
 from collections.abc import Mapping
@@ -38,11 +39,13 @@ class Line:
 class Account:
     """A change: its case, the verdicts, its exceptions, `lines` of its timeline from `start` on, of `count`.
 
-    `period` is the one it is of, empty for the current one.
+    The verdicts are about the first `covered` events; there are none (None) where no head covers any. `period` is the
+    one it is of, empty for the current one.
     """
 
     case: Case
-    report: Report
+    report: Report | None
+    covered: int
     trusted: bool
     exceptions: tuple[Exceptional, ...]
     plan: tuple[Section, ...]
@@ -72,6 +75,7 @@ def account(place: Workspace, name: str, *, trust: Trust | None = None, start: i
     return Account(
         case=found.case,
         report=found.report,
+        covered=found.covered,
         trusted=trust is not None,
         exceptions=found.exceptions,
         plan=tuple(show(place.plan(found.plan))) if manifest and found.plan else (),

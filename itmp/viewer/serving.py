@@ -1,6 +1,7 @@
 """The web application: read-only pages over one workspace.
 
-Rules kept here: only GET and HEAD; only loopback names are answered (another site's name that was pointed here is not);
+Rules kept here: only GET and HEAD, and no page signs or publishes a head: whoever can open one, or have a browser open
+it, moves nothing; only loopback names are answered (another site's name that was pointed here is not);
 each answer forbids scripts, frames and every source but itself, and is never stored by anybody between; an error is a
 page that says what to do, and shows no more than an `Error` does.
 """
@@ -181,13 +182,15 @@ class _Pages:
         return self._page("access.html", period, grants=audit_access(self._of(period)[0]))
 
     def log(self, period: Text = "") -> str:
-        """Show the log's head, and what it rests on."""
+        """Show the log's newest signed head, what it rests on, and how many events it does not cover."""
         place = self._of(period)[0]
         log, history = place.log, place.history()
         return self._page(
             "log.html",
             period,
-            head=log.checkpoint(),
+            origin=log.origin,
+            head=log.published(),
+            size=log.size(),
             vkey=log.vkey,
             genesis=history.genesis,
             trust=self._trust,

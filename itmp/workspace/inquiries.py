@@ -40,6 +40,7 @@ from itmp.inquiry.reconciling import SLACK, Asked, Told
 from itmp.inquiry.traces import FILES
 from itmp.workspace import changes, periods
 from itmp.workspace.cases import CasesOf, Manifests, Spanning, Within
+from itmp.workspace.covered import Covered
 from itmp.workspace.place import Workspace
 
 if TYPE_CHECKING:
@@ -81,36 +82,45 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """One change for an auditor: case, leaves, the verdict on its evidence, exceptions, the digest of its plan."""
+    """One change for an auditor: case, leaves, the verdict on its evidence, exceptions, the digest of its plan.
+
+    The newest signed head covers the first `covered` leaves, and the verdict is about these alone: None for no leaf.
+    """
 
     case: Case
     leaves: tuple[Leaf, ...]
-    report: "Report"
+    report: "Report | None"
     exceptions: tuple[Exceptional, ...]
     plan: Digest | None
+    covered: int
 
 
 def audit_account(place: Workspace, name: str, *, trust: "Trust | None" = None) -> Account:
-    """Build one change's evidence and judge it now, against `trust` or else against the log's own key and genesis."""
-    from itmp.evidence import build, verify  # noqa: PLC0415 - only this verb builds and judges bundles
+    """Build one change's evidence and judge it now, against `trust` or else against the log's own key and genesis.
 
+    Nothing is signed for it: what no head covers yet is in the account, and not in the evidence.
+    """
     place = periods.in_its_period(place, name)
     change = changes.resolve(place, name)
-    leaves = place.log.of_change(change)
+    trail = Covered.of(place.log)
+    leaves, covered = place.log.of_change(change), trail.of_change(change) if trail else ()
     case = Manifests(place).case(leaves)
-    head = place.log.published()
-    if head is None or head.checkpoint.size <= leaves[-1].index:
-        place.log.checkpoint()
-    bundle = build(place.log, change, older=periods.handovers(place))
-    report = verify(bundle, trust or own_trust(place))
     found = exceptions((case,), place.history(), leaves, time_of(place.log.leaf(0)))
     return Account(
         case=case,
         leaves=leaves,
-        report=report,
+        report=_report(place, trail, change, trust) if trail and covered else None,
         exceptions=tuple(item for item in found if item.change),
         plan=case.record.plan,
+        covered=len(covered),
     )
+
+
+def _report(place: Workspace, trail: Covered, change: str, trust: "Trust | None") -> "Report":
+    from itmp.evidence import build, verify  # noqa: PLC0415 - only this verb builds and judges bundles
+
+    bundle = build(trail, change, older=periods.handovers(place))
+    return verify(bundle, trust or own_trust(place))
 
 
 def audit_cases(place: Workspace, names: "Sequence[str]") -> tuple[Case, ...]:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 from two_periods import pass_on
+from typer.testing import CliRunner
 
+from itmp.cli.main import app
 from itmp.errors import BusyError, InvalidInputError
 from itmp.testing.on_disk import story_on_disk
 from itmp.testing.story import Story
@@ -197,6 +199,55 @@ def test_wrong_questions_are_pages_and_no_crash(client: TestClient, path: str, c
     answer = client.get(path)
     assert answer.status_code == code
     assert "Traceback" not in answer.text
+
+
+def left(root: Path) -> dict[str, bytes]:
+    """Every file of the state but the search index, which is derived and brought up to date by reading."""
+    files = (path for path in (root / ".itmp").rglob("*") if path.is_file())
+    return {str(path): path.read_bytes() for path in files if not path.name.startswith("index.sqlite")}
+
+
+def test_no_page_signs_publishes_or_writes(client: TestClient, story: Story, tmp_path: Path) -> None:
+    story.act("approve", "bob")
+    before, head = left(tmp_path), story.log.published()
+    assert head is not None
+    assert head.checkpoint.size < story.log.size(), "something waits to be signed"
+    for path in [*paths(story), f"/changes/{story.change}", f"/changes/{story.change}/report", "/leaves/0"]:
+        assert client.get(path).status_code == 200, path
+    assert left(tmp_path) == before
+
+
+def test_what_no_head_covers_is_told_and_not_judged(client: TestClient, story: Story) -> None:
+    def words(path: str) -> str:
+        return " ".join(Seen(client.get(path).text).words.split())
+
+    mine = f"/changes/{story.change}"
+    none = words(mine)
+    assert "No signed head covers this change yet: nothing of it is proven." in none
+    assert "change.opened (not signed yet)" in none
+    assert "holds" not in none
+    assert "of which the newest 1 are not signed yet" in words("/log")
+    story.act("approve", "bob")  # whose signer has seen a head over what came before
+    some = words(mine)
+    assert "The newest 1 of its 2 events are not signed yet: the verdict is about the first 1." in some
+    assert "Sound as far as it goes" in some
+    assert "change.opened (not signed yet)" not in some
+    assert "change.approved (not signed yet)" in some
+    assert "not signed yet" not in words(f"/changes/{first(story)}")
+    story.log.checkpoint()
+    assert "not signed yet" not in words(mine) + words("/log")
+
+
+def test_a_report_by_the_executors_own_command_is_under_a_head_signed_for_it(
+    story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ITMP_WORKSPACE", str(tmp_path))
+    made = CliRunner().invoke(app, ["audit", "report", story.change, "-o", str(tmp_path / "page.html")])
+    assert made.exit_code == 0, made.output
+    assert "not signed yet" not in (tmp_path / "page.html").read_text()
+    head = story.log.published()
+    assert head is not None
+    assert head.checkpoint.size == story.log.size()
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
