@@ -82,13 +82,20 @@ def init(
             folder, key=key, organization=organization, signer=signer, policy=policy, log_key=log_key
         )
     return Answer(
-        data={"origin": done.origin, "vkey": done.vkey, "genesis": done.genesis, "trust": str(done.trust)},
+        data={
+            "origin": done.origin,
+            "vkey": done.vkey,
+            "genesis": done.genesis,
+            "trust": str(done.trust),
+            "next": list(done.next),
+        },
         lines=(
             f"log      {done.origin}",
             f"log key  {done.vkey}",
             f"genesis  {done.genesis}",
             f"trust    {done.trust}  (give this folder to your auditors now; it is what they check against)",
             *done.notes,
+            *(f"next     {line}  (another account then keeps the log's heads)" for line in done.next),
         ),
     )
 

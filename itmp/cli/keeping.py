@@ -177,8 +177,9 @@ def health(
         data={
             "size": fitness.size,
             "faults": [{"name": name, "message": message} for name, message in fitness.faults],
+            "notes": list(fitness.notes),
         },
-        lines=(f"{word}  {said}",),
+        lines=(f"{word}  {said}" + "".join(f"; {safe(note)}" for note in fitness.notes),),
         exit_code=fitness.exit_code,
     )
 

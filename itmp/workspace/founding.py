@@ -31,6 +31,7 @@ from itmp.workspace import anchoring, begun, config
 from itmp.workspace.begun import FOUNDING, KEY, POLICY
 from itmp.workspace.place import EXECUTOR, Workspace
 from itmp.workspace.plain import plain, read_given, read_plain
+from itmp.workspace.same_user import kept_by_us, separating
 from itmp.workspace.tooling import write_schemas
 
 if TYPE_CHECKING:
@@ -50,13 +51,14 @@ _ALL_ROLES: Final = ("sre", "approver", "owner")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Founded:
-    """A log that has begun: what an auditor must be given now."""
+    """A log that has begun: what an auditor must be given now, and the commands that come `next`."""
 
     origin: str
     vkey: str
     genesis: Digest
     trust: Path
     notes: tuple[str, ...] = ()
+    next: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,13 +288,15 @@ def _end(folder: Path, log: "Log", notes: tuple[str, ...]) -> Founded:
     """Do what is left when the log is at its place, TRUST last; done again, it does what is missing."""
     begun.forget_prepared(folder / config.STATE)
     write_schemas(folder / config.STATE)
-    anchoring.checkpoint(Workspace(root=folder.resolve(), config=config.load(folder)))
+    place = Workspace(root=folder.resolve(), config=config.load(folder))
+    anchoring.checkpoint(place)
     return Founded(
         origin=log.origin,
         vkey=log.vkey,
         genesis=log.leaf(0).hash,
         trust=begun.write_trust(folder, log),
         notes=notes,
+        next=(separating(),) if kept_by_us(place) else (),
     )
 
 

@@ -27,6 +27,7 @@ from itmp.signing import NoteVerifier
 from itmp.workspace import alerting, anchoring, chain, inquiries, periods, trusted
 from itmp.workspace.contents import owed
 from itmp.workspace.place import Workspace
+from itmp.workspace.same_user import kept_by_us, separating
 
 if TYPE_CHECKING:
     from itmp.audit import Checkpoint, Leaf, Log, LogReader
@@ -75,10 +76,11 @@ class Drilled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitness:
-    """What a monitor is told: each fault's name and message; none means healthy."""
+    """What a monitor is told: each fault's name and message, none means healthy; `notes` are no faults."""
 
     size: int
     faults: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -154,7 +156,8 @@ def audit_health(place: Workspace, *, trust: Path | None = None) -> Fitness:
         size = 0
     faults += [*_late(place)]
     _tell(place, faults, whole=bool(size))
-    return Fitness(size=size, faults=(*faults, *_untold(place)))
+    notes = tuple(f"anchor {name} is kept by this same account: {separating()}" for name in kept_by_us(place))
+    return Fitness(size=size, faults=(*faults, *_untold(place)), notes=notes)
 
 
 def alert_test(place: Workspace) -> tuple[alerting.Sent, ...]:

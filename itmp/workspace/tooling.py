@@ -133,20 +133,23 @@ def _alerts() -> tuple[ToolFinding, ...]:
 
 
 def _anchors() -> tuple[ToolFinding, ...]:
-    """Say which anchor did not remember the newest head, where this is a workspace."""
+    """Say which anchor did not remember the newest head, or is kept by this account, where this is a workspace."""
     from itmp.workspace.anchoring import last  # noqa: PLC0415 - only a workspace has anchors
+    from itmp.workspace.same_user import kept_by_us, separating  # noqa: PLC0415 - as above
 
     try:
-        found = last(Workspace.here())
+        place = Workspace.here()
+        found, ours = last(place), kept_by_us(place)
     except Error:
         return ()
-    do = "itmp audit anchor; then itmp audit verify"
+    what = dict.fromkeys(ours, "remembers heads under this same account, which could remove them")
+    do = dict.fromkeys(ours, separating())
     return tuple(
         ToolFinding(
             name=f"anchor {one.name}",
             ok=one.state == "ok",
-            what=one.why or "remembers heads",
-            do="" if one.state == "ok" else do,
+            what=one.why or what.get(one.name, "remembers heads"),
+            do=do.get(one.name, "") if one.state == "ok" else "itmp audit anchor; then itmp audit verify",
             optional=True,
         )
         for one in found
