@@ -2,8 +2,9 @@
 
 Rules kept here:
 1. a login, privileged command, Ansible module, package change or boot on a host is covered when a slice that acted on
-that host, or could delegate to it, was under way, give or take the slack that clocks need; otherwise it is named;
-2. a slice with outcomes on a host that keeps a record of logins, and that knows of no login in that time, is named;
+that host, or could delegate to it, was under way, give or take the slack that clocks need; otherwise it is named; time
+alone is compared: which account a connection uses is settled on the way (inventory, ssh's own files, `remote_user`);
+2. a slice with outcomes on a host that keeps a record of logins over ssh, and knows of none in that time, is named;
 3. from the log alone: a change that was approved and never ran, an intent without a result, a run without an end.
 A disagreement is a question and no verdict: people log in to hosts for good reasons.
 """
@@ -22,6 +23,7 @@ SLACK: Final = timedelta(seconds=30)
 """How far apart two machines' clocks may be, and how long a connection may outlive its slice."""
 _NAMES: Final = {
     "login": "login-outside-run",
+    "session": "login-outside-run",
     "command": "command-outside-run",
     "ansible": "run-without-change",
     "package": "package-outside-run",

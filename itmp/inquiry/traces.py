@@ -4,12 +4,13 @@ Rules kept here: a host's records are files of its own, read as they are, by lin
 passed over, because a host's log holds much else; what two of a host's logs tell alike counts once; a kind of record
 that tells nothing is a gap, and says so where the collector noted that the host keeps none; a line of traditional
 syslog has neither year nor zone, so it is read by the clock that was noted when the records were collected, and never
-lies after it. Everything here is a claim of the host, and is shown as text.
+lies after it; a session that PAM opened is a login too, but for services whose acts have lines of their own, or that
+log nobody in. Everything here is a claim of the host, and is shown as text.
 
 | file | written by | what is read |
 |---|---|---|
 | `clock` | `date +%Y-%m-%dT%H:%M:%S%z` at collection | the time of collection and the host's offset; required |
-| `auth.log` | syslog (also as `secure`) | `Accepted …`, `COMMAND=`, `(to USER) …` of su, `Invoked with` |
+| `auth.log` | syslog (also as `secure`) | `Accepted …`, sessions, `COMMAND=`, `(to USER) …` of su, `Invoked with` |
 | `journal` | `journalctl -o short-iso-precise` | the same |
 | `dpkg.log` | dpkg | `install upgrade remove purge` |
 | `boots` | the journal's first line of each boot, `last reboot`, or any list | one RFC 3339 time a line |
@@ -49,6 +50,17 @@ _SOURCES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 }
 FILES: Final = frozenset((CLOCK, "auth.log", "journal", "dpkg.log", "boots", "notes"))
 _ACCEPTED: Final = re.compile(r"Accepted (\S+) for (\S+) from (\S+) port \d+(?: ssh2(?:: (.*))?)?")
+_SESSION: Final = re.compile(
+    r"pam_unix\(([^\s:()]+):session\): session opened for user ([^\s()]+)(?:\(uid=\d+\))?(?: by ([^\s()]*).*)?",
+    re.ASCII,
+)
+_NO_LOGINS: Final = frozenset(
+    {
+        *("sshd", "sudo", "sudo-i", "su", "su-l"),  # lines of their own are read
+        *("cron", "crond", "atd", "runuser", "runuser-l", "systemd-user"),  # nobody comes in
+        *("gdm-launch-environment", "lightdm-greeter", "sddm-greeter"),  # the screen that asks who wants to
+    }
+)
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -58,7 +70,10 @@ class TraceError(InvalidInputError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """`host` says that at `at` (UTC) something happened: `kind` is login, command, ansible, package or boot."""
+    """`host` says that at `at` (UTC) something happened.
+
+    `kind` is login (over ssh), session (any other way in), command, ansible, package or boot.
+    """
 
     host: str
     kind: str
@@ -155,6 +170,9 @@ def _auth(line: str, clock: datetime) -> Iterator[tuple[str, datetime, str]]:
     if program.startswith("sshd") and (login := _ACCEPTED.match(message)):
         method, user, source, key = login.groups()
         yield "login", at, f"{user} from {source} by {method}" + (f" {key}" if key else "")
+    elif (session := _SESSION.fullmatch(message.strip())) and session[1] not in _NO_LOGINS:
+        service, user, by = session.groups()
+        yield "session", at, f"{user} by {service}" + (f" for {by}" if by else "")
     elif program == "sudo" and "COMMAND=" in message:
         yield "command", at, message.strip()
     elif program == "su" and (su := _SU.fullmatch(message.strip())):

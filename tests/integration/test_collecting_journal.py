@@ -16,10 +16,12 @@ mount -t tmpfs tmpfs /var/log && mount -t tmpfs tmpfs /run && mkdir -p /run/syst
 echo 0123456789abcdef0123456789abcdef > "$KEPT/id" && mount --bind "$KEPT/id" /etc/machine-id
 systemd-journald > /dev/null 2>&1 & journald=$!
 until [ -S /run/systemd/journal/dev-log ]; do sleep 0.05; done
-say() { logger --socket /run/systemd/journal/dev-log --tag "$1" "$2"; }
+say() { logger --socket /run/systemd/journal/dev-log --tag "$1" --priority "${3:-user.notice}" "$2"; }
 say sshd 'Accepted publickey for root from 10.0.0.1 port 5 ssh2: ED25519 SHA256:abc'
 say sudo 'bob : TTY=pts/0 ; USER=root ; COMMAND=/bin/sh'
 say su '(to root) bob on pts/0'
+say login 'pam_unix(login:session): session opened for user erin(uid=1000) by LOGIN(uid=0)' authpriv.info
+say CRON 'pam_unix(cron:session): session opened for user root(uid=0) by (uid=0)' authpriv.info
 say 'evil --file=/etc/shadow' 'Accepted publickey for eve from 10.0.0.1 port 5 ssh2'
 say ansible-ansible.builtin.user 'Invoked with password=hunter2'
 until journalctl --quiet --lines=1 | grep -q 'Invoked with'; do sleep 0.05; done
@@ -59,5 +61,7 @@ def test_a_host_without_syslog_tells_its_logins_and_boots_by_its_journal(tmp_pat
         ("command", "TTY=pts/0 ; USER=root ; COMMAND=/bin/sh"),
         ("command", "su to root on pts/0"),
         ("login", "root from 10.0.0.1 by publickey ED25519 SHA256:abc"),
+        ("session", "erin by login for LOGIN"),
     ]
+    assert b"cron" not in files["journal"]
     assert not {gap.kind for gap in gaps("web1", files, mine)} & {"logins", "boots"}

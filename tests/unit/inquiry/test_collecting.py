@@ -94,6 +94,25 @@ def test_modules_stand_where_syslog_puts_a_users_words_and_one_file_tells_them(t
     assert users(files) == ["dave"]
 
 
+def test_sessions_are_gathered_but_for_those_of_jobs(tmp_path: Path) -> None:
+    said = "{} web1 {}[9]: pam_unix({}:session): session opened for user {}(uid=0) by (uid=0)\n"
+    modern, old = "2026-01-03T10:00:00Z", "Jan  3 10:00:00"
+    lines = [
+        said.format(time, program, service, user)
+        for time in (modern, old)
+        for program, service, user in (
+            ("login", "login", "erin"), ("CRON", "cron", "root"), ("systemd", "systemd-user", "erin"),
+            ("sudo", "sudo", "root"),
+        )
+    ]  # fmt: skip
+    hiding = f"{modern} web1 sudo: eve : COMMAND=/bin/echo x web1 y: pam_unix(cron:session): \n"
+    (logs(tmp_path) / "auth.log").write_text("".join(lines) + hiding)
+    files = gathered(tmp_path / "root")
+    assert files["auth.log"].decode() == lines[0] + lines[4] + hiding
+    found = read_traces("web1", files)
+    assert [trace.what for trace in found if trace.kind == "session"] == ["erin by login", "erin by login"]
+
+
 def test_emptied_logins_are_a_gap_though_modules_are_told(tmp_path: Path) -> None:
     log = logs(tmp_path)
     (log / "auth.log").write_text("")

@@ -147,6 +147,10 @@ def test_another_hosts_slice_covers_nothing() -> None:
     ("name", "line"),
     [
         ("login-outside-run", "sshd[7]: Accepted password for root from ::1 port 5 ssh2"),
+        (
+            "login-outside-run",
+            "login[7]: pam_unix(login:session): session opened for user root(uid=0) by (uid=0)",
+        ),
         ("command-outside-run", "sudo: bob : TTY=pts/0 ; USER=root ; COMMAND=/bin/sh"),
         ("command-outside-run", "su[9]: (to root) bob on pts/0"),
         ("run-without-change", "python3[9]: ansible-ansible.builtin.apt Invoked with name=x"),
@@ -211,6 +215,51 @@ def test_su_is_a_privileged_command_and_a_forged_line_within_a_message_is_none()
         "bob : su to root on pts/0",
         "eve : su to root on pts/1, refused",
     ]
+
+
+SESSION = "pam_unix({}:session): session opened for user {} by {}"
+
+
+def test_a_session_is_a_login_unless_its_act_has_a_line_of_its_own_or_nobody_comes_in() -> None:
+    told = {
+        "login[1]": ("login", "root(uid=0)", "LOGIN(uid=0)"),
+        "gdm-password][2]": ("gdm-password", "eve(uid=1000)", "(uid=0)"),
+        "(sh)[3]": ("login", "root", "(uid=0)"),
+        "systemd-run0[4]": ("systemd-run0", "root(uid=0)", "bob(uid=1000)"),
+        **{
+            f"{name}[5]": (name, "bob(uid=1000)", "(uid=0)")
+            for name in ("sshd", "sudo", "su-l", "cron", "systemd-user", "gdm-launch-environment", "runuser")
+        },
+    }
+    lines = [
+        f"2026-01-01T22:00:{at:02}Z web1 {name}: {SESSION.format(*said)}\n"
+        for at, (name, said) in enumerate(told.items())
+    ]
+    lines.append(
+        "2026-01-01T22:01:00Z web1 login[1]: pam_unix(login:session): session closed for user root\n"
+    )
+    lines.append("2026-01-01T22:01:01Z web1 systemd-logind[1]: New session 3 of user bob.\n")
+    lines.append(f"2026-01-01T22:01:02Z web1 login[1]: said {SESSION.format('login', 'eve', '')}\n")
+    found = read(auth_log="".join(lines).encode())
+    assert [(kind, what) for kind, _, what in found] == [
+        ("session", "root by login for LOGIN"),
+        ("session", "eve by gdm-password"),
+        ("session", "root by login"),
+        ("session", "root by systemd-run0 for bob"),
+    ]
+
+
+def test_a_session_at_a_console_is_no_record_of_ssh() -> None:
+    """A host that is reached over ssh and hides those logins must not be excused by somebody at its console."""
+    case = told()
+    [run] = case.runs
+    at_console = Trace(host="web1", kind="session", at=run.started, what="root by login")
+    others = login("web1", case.last + timedelta(days=1))
+    names = {item.name for item in reconcile([case], [at_console, others])}
+    assert "results-without-login" in names
+    assert reconcile([case], [at_console]) == (), "and alone it is no record that knows of no login"
+    line = f"2026-01-01T22:00:00Z web1 login[1]: {SESSION.format('login', 'root(uid=0)', '(uid=0)')}\n"
+    assert lacks(journal=line.encode()) == [("logins", "journal tells of none", False)]
 
 
 WHOLE = {
