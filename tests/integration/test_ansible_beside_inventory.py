@@ -81,7 +81,7 @@ def test_what_may_be_a_secret_beside_the_inventory_is_left_out_and_named(root, n
     "task",
     [
         "fetch: {src: /etc/admin.conf, dest: '{{ inventory_dir }}/artifacts/admin.conf', flat: true}",
-        "debug: {msg: \"{{ lookup('password', inventory_dir ~ '/passwords/root') }}\"}",
+        "debug: {msg: \"{{ lookup('file', inventory_dir ~ '/passwords/root') }}\"}",
         "copy: {src: '{{ inventory_dir }}/hosts.yml', dest: /tmp/x}",
     ],
 )

@@ -62,11 +62,18 @@ def of_holder(item: Any, root: str) -> Iterator[str]:
     written = getattr(item, "_ds", None)
     if not isinstance(written, dict):
         return
-    yield from values({key: value for key, value in written.items() if key not in _HOLD_TASKS})
+    yield from values(own(item))
     named = written.get("vars_files") or ()
     for path in _flat([named]):
         if _leaves(path) and not _carried(path, item, root):
             yield f"path {path}"
+
+
+def own(item: Any) -> dict[str, Any]:
+    """Return what a play, block or task says, as written and without what it holds."""
+    written = getattr(item, "_ds", None)
+    found = written.items() if isinstance(written, dict) else ()
+    return {key: value for key, value in found if key not in _HOLD_TASKS}
 
 
 def values(written: Any) -> Iterator[str]:

@@ -22,7 +22,15 @@ from ansible.playbook.helpers import load_list_of_blocks
 from ansible.template import Templar
 from ansible.vars.manager import VariableManager
 
-from itmp.adapters.ansible import _check_mode, _delegates, _needed, _outside, _questions, _tasks
+from itmp.adapters.ansible import (
+    _check_mode,
+    _delegates,
+    _kept_passwords,
+    _needed,
+    _outside,
+    _questions,
+    _tasks,
+)
 
 _DIRECT: Final = frozenset({"", "smart", "ssh", "ansible.builtin.ssh", "local", "ansible.builtin.local"})
 _STRATEGIES: Final = frozenset({"linear", "free", "host_pinned"})
@@ -47,6 +55,7 @@ class PlayParser:
     ) -> None:
         self.problems: list[tuple[str, ...]] = []
         self._root, self._loader, self._inventory, self._need = root, loader, inventory, need
+        self._given = {*need["vars"], *need["secrets"]}
         self._variables = VariableManager(loader=loader, inventory=inventory)
         self._variables._extra_vars = {**need["vars"], **dict.fromkeys(need["secrets"], "")}  # noqa: SLF001 -- its property parses the command line
         self._expected: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -89,8 +98,7 @@ class PlayParser:
         where = self._where(play)
         hosts = self._play_hosts(play, where)
         self._patterns.add(str(hosts))
-        given = {*self._need["vars"], *self._need["secrets"]}
-        self.problems += [(where, *found) for found in _questions.of_play(play, given)]
+        self.problems += [(where, *found) for found in _questions.of_play(play, self._given)]
         if str(play.strategy).removeprefix("ansible.builtin.") not in _STRATEGIES:
             what = f"strategy {play.strategy} asks a person, or acts without asking for each action"
             self._problem(where, what, f"Use one of {', '.join(sorted(_STRATEGIES))}.")
@@ -98,6 +106,7 @@ class PlayParser:
         if play.serial and self._need["sliced"] and not self._need["per_slice"]:
             self._problem(where, "`serial` in a step that runs batch by batch", _SLICED)
         self._connection(play, where)
+        self._passwords(play, where)
         self._needs(_needed.of_holder(play), where)
         self._known, self._acts = self._variables.get_vars(play=play), False
         self._acting = sorted(self._named(hosts))
@@ -168,6 +177,8 @@ class PlayParser:
         for block in blocks:
             found = dict.fromkeys(_outside.of_holder(block, self._root))
             self._outside |= {f"{self._where(block)} {what}": None for what in found}
+            if not block.when and section not in _PERHAPS:
+                self._passwords(block, self._where(block))
             for items, inner in ((block.block, section), (block.rescue, "rescue"), (block.always, "always")):
                 for item in items:
                     if isinstance(item, Block):
@@ -191,7 +202,10 @@ class PlayParser:
         self._add(where, {"action": action, "name": _tasks.title(task), "check": check}, section, task)
         self._limits(task, where)
         self._connection(task, where)
-        self._needs(_needed.of_task(task), where, maybe=bool(task.when) or section in _PERHAPS)
+        maybe = bool(task.when) or section in _PERHAPS
+        self._needs(_needed.of_task(task), where, maybe=maybe)
+        if not maybe:
+            self._passwords(task, where)
         self._outside |= dict.fromkeys(f"{where} {found}" for found in _outside.of(task, self._root))
         if str(task.action) in _tasks.INCLUDES:
             self._include(task, section, chain, where)
@@ -249,6 +263,15 @@ class PlayParser:
             elif what not in self._missing:  # once is enough: a whole play may need it
                 self._missing.add(what)
                 self._problem(where, what, _MISSING)
+
+    def _passwords(self, item: Any, where: str) -> None:
+        """Refuse what is kept in a file that the slice forgets; what is perhaps never reached, the run refuses."""
+        books = [os.path.dirname(os.path.join(self._root, self._need["playbook"]))]  # noqa: PTH118, PTH120 -- Ansible speaks in texts
+        role = getattr(item, "_role", None)
+        places = _kept_passwords.places_of(self._root, books, role._role_path if role else "")  # noqa: SLF001 -- Ansible has no public accessor
+        for one in _kept_passwords.named(_outside.own(item), self._given):
+            if not one.held(places):
+                self._problem(where, *one.problem)
 
     def _include(self, task: Any, section: str, chain: tuple[str, ...], where: str) -> None:
         name = str(

@@ -82,7 +82,7 @@ def _own(get: Any, name: str, *more: Any, **options: Any) -> Any:
 def _inspect(request: Mapping[str, Any]) -> dict[str, Any]:
     from ansible.inventory.manager import InventoryManager  # noqa: PLC0415 -- as in _prepare
 
-    from itmp.adapters.ansible import _parse, _versions  # noqa: PLC0415 -- as in _prepare
+    from itmp.adapters.ansible import _kept_passwords, _parse, _versions  # noqa: PLC0415 -- as in _prepare
 
     root = request["root"]
     loader = _parse.Loader()
@@ -102,6 +102,9 @@ def _inspect(request: Mapping[str, Any]) -> dict[str, Any]:
             )
         problems += parser.problems
         files |= parser.files
+    books = [need["playbook"] for need in request["plays"]]
+    given = {name for need in request["plays"] for name in (*need["vars"], *need["secrets"])}
+    problems += _kept_passwords.Files(root, books, files).problems(given)
     hosts = [addresses.read(host) for host in inventory.get_hosts("all")]
     return {
         "hosts": hosts,

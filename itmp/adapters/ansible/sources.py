@@ -9,7 +9,7 @@ plugin or script does by being read.
 import re
 import secrets
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -106,7 +106,7 @@ class AnsibleSources:
             layout.lay_out(folder, artifacts.items())
             environment = self._for_parsing(folder, temporary)
             answer = _asking.ask(Path(scratch), environment, needs, str(self._root), image)
-        _refuse([_advised(one, artifacts, elsewhere) for one in answer["problems"]], self._catalog)
+        _refuse([_advised(one, artifacts, elsewhere) for one in answer["problems"]], self._place)
         used = _used(answer, needs)
         ways = self._settle([host for host in answer["hosts"] if host["name"] in used], artifacts)
         # A project's own plugins are found from its playbooks; who asks of hosts alone runs a plan that holds them.
@@ -267,6 +267,8 @@ class AnsibleSources:
     def _place(self, path: str) -> str:
         if path.startswith("project/playbooks/"):
             return f"{self._catalog}/{path.removeprefix('project/playbooks/')}"
+        if path == layout.SNAPSHOT:
+            return ", ".join(self._inventories)
         beside = _snapshot.files_of(self._inventories)
         if path.startswith("inventory/") and beside:
             return str(Path(beside[0]).parent / path.removeprefix("inventory/"))
@@ -371,11 +373,9 @@ def _advised(problem: list[str], artifacts: Mapping[str, bytes], elsewhere: Mapp
     return [where, what, _collections.advice(what, do, artifacts, held, elsewhere), *more]
 
 
-def _refuse(found: list[list[str]], catalog: str) -> None:
+def _refuse(found: list[list[str]], place: Callable[[str], str]) -> None:
     if found:
-        raise DocumentError(
-            _at(where.replace("project/playbooks", catalog), what, _advice(*do)) for where, what, *do in found
-        )
+        raise DocumentError(_at(place(where), what, _advice(*do)) for where, what, *do in found)
 
 
 def _advice(do: str, name: str = "", if_secret: str = "") -> str:
