@@ -70,6 +70,12 @@ SETTINGS = [
         ("error_on_missing_handler", "False", "ERROR_ON_MISSING_HANDLER", False),
         ("force_valid_group_names", "silently", "TRANSFORM_INVALID_GROUP_CHARS", "silently"),
         ("invalid_task_attribute_failed", "False", "INVALID_TASK_ATTRIBUTE_FAILED", False),
+        (
+            "jinja2_extensions",
+            "jinja2.ext.do, jinja2.ext.loopcontrols",
+            "DEFAULT_JINJA2_EXTENSIONS",
+            ["jinja2.ext.do", "jinja2.ext.loopcontrols"],
+        ),
         ("jinja2_native", "False", "DEFAULT_JINJA2_NATIVE", False),
         ("max_diff_size", "99", "MAX_FILE_SIZE_FOR_DIFF", 99),
         ("module_compression", "ZIP_STORED", "DEFAULT_MODULE_COMPRESSION", "ZIP_STORED"),
@@ -167,6 +173,7 @@ def _settled(value: Any, origin: str, plugin: str = "") -> Iterator[tuple[str, A
 def test_no_setting_that_is_honoured_is_forgotten_here() -> None:
     honoured = {(section, key) for section, keys in _config.HONOURED.items() for key in keys}
     assert {(one.section, one.key) for one in SETTINGS} == honoured | {
+        ("defaults", "jinja2_extensions"),
         ("defaults", "strategy"),
         ("defaults", "transport"),
     }

@@ -17,6 +17,7 @@ roles_path = galaxy
 filter_plugins = plugins/filter
 library = modules
 host_key_checking = True
+jinja2_extensions = jinja2.ext.do
 remote_tmp = /tmp/$(id)
 [ssh_connection]
 pipelining = False
@@ -30,6 +31,8 @@ PLAY = """
   tasks:
     - name: Filter
       ansible.builtin.debug: {msg: "{{ 'quiet' | shout }}"}
+    - name: Extension
+      ansible.builtin.debug: {msg: "{% set found = [] %}{% do found.append(inventory_hostname) %}{{ found | join }}"}
     - name: Own module
       own:
 """
@@ -54,6 +57,7 @@ def test_search_paths_of_the_configuration_are_part_of_the_plan_and_used(world):
     recorder = world.run(plan)
     assert recorder.outcomes("greet : Greet") == {"web1": "ok"}
     assert recorder.of("Filter").message == "QUIET"
+    assert recorder.of("Extension").message == "web1"
     assert recorder.outcomes("Own module") == {"web1": "ok"}
 
 

@@ -39,6 +39,8 @@ CODE: Final = frozenset(
 """Variables that name folders of code which runs on the controller."""
 _FOLDER_NAME: Final = re.compile(r"(?:[\w./~+, -]|\$\w+|\$\{\w+\})+")
 """What a target's shell takes for a name: Ansible hands it these texts unquoted, and a preview does as well."""
+_OF_JINJA: Final = re.compile(r"jinja2\.ext\.\w+")
+"""Extensions that come with Jinja, whose version is in the plan."""
 _OFF: Final = frozenset({"false", "no", "0", "off", "n", "f"})
 _MANAGED: Final = re.compile(r"(?<!\{)\{(?:file|host|uid)\}|%[A-Za-z]")
 
@@ -118,6 +120,8 @@ def _honours(section: str, key: str, value: str) -> bool:
         return value.strip().removeprefix("ansible.builtin.") in _STRATEGIES
     if (section, key) == ("defaults", "transport"):
         return value.strip() in {"ssh", "smart"}
+    if (section, key) == ("defaults", "jinja2_extensions"):
+        return all(_OF_JINJA.fullmatch(name.strip()) for name in value.split(","))
     if section == "defaults" and key in TARGET_FOLDERS and not _FOLDER_NAME.fullmatch(value):
         return False
     return key in HONOURED.get(section, ())

@@ -143,7 +143,7 @@ REASONS: Final[Mapping[str, str]] = {
     **dict.fromkeys(["cliconf_plugins", "httpapi_plugins", "netconf_plugins", "terminal_plugins"], _BESIDE),
     "strategy": "such a strategy asks a person, or acts without asking for each action",
     "transport": "name the connection in the play or the inventory: then the plan shows it",
-    "jinja2_extensions": "it loads code that no plan holds",
+    "jinja2_extensions": "it loads code that no plan holds; those of Jinja itself are honoured (`jinja2.ext.NAME`)",
     "allow_unsafe_lookups": "what a lookup reads is data and never a template",
     "plugin_filters_cfg": "it could take plugins of the plan away",
     "collections_scan_sys_path": "collections outside the workspace are part of no plan",

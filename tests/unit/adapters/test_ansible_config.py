@@ -38,6 +38,10 @@ def test_settings_that_shape_a_run_are_honoured():
         ("defaults", "callback_plugins", "plugins/callback", "acts without a task"),
         ("defaults", "callbacks_enabled", "timer", "listed under `callbacks`"),
         ("defaults", "strategy", "mitogen_linear", "without asking"),
+        ("defaults", "jinja2_extensions", "jinja2.ext.do, own.ext.do", "no plan holds"),
+        ("defaults", "jinja2_extensions", "jinja2.ext", "no plan holds"),
+        ("defaults", "jinja2_extensions", "jinja2.ext.do.own", "no plan holds"),
+        ("defaults", "jinja2_extensions", "", "no plan holds"),
         ("defaults", "strategy_plugins", "plugins/strategy", "acts without a task"),
         ("defaults", "remote_tmp", "/srv/$(reboot)", "the target's shell would run"),
         ("defaults", "remote_tmp", "/srv/x; reboot", "the target's shell would run"),
@@ -62,6 +66,12 @@ def test_what_is_not_honoured_is_named_with_its_reason(section, key, value, why)
 @pytest.mark.parametrize("name", ["~/.ansible/tmp", "/srv/.ansible-${USER}/tmp", "$HOME/tmp", "/srv/a b"])
 def test_a_folder_of_the_target_may_be_named_as_its_shell_reads_names(name):
     assert read(f"[defaults]\nremote_tmp = {name}\n").honoured == {"defaults": {"remote_tmp": name}}
+
+
+def test_extensions_that_come_with_jinja_are_honoured():
+    said = read("[defaults]\njinja2_extensions = jinja2.ext.do,jinja2.ext.loopcontrols\n")
+    assert said.honoured == {"defaults": {"jinja2_extensions": "jinja2.ext.do,jinja2.ext.loopcontrols"}}
+    assert said.ignored == ()
 
 
 def test_search_paths_are_honoured_inside_the_workspace():
