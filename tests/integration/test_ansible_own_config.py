@@ -61,6 +61,18 @@ def test_search_paths_of_the_configuration_are_part_of_the_plan_and_used(world):
     assert recorder.outcomes("Own module") == {"web1": "ok"}
 
 
+def test_a_host_is_reached_at_the_port_of_the_configuration_where_its_own_says_none(world):
+    lab, port = world.root / "inventories/lab.yml", world.fleet.host("web1").port
+    lines = lab.read_text().splitlines(keepends=True)
+    lab.write_text("".join(line for line in lines if str(port) not in line))
+    world.write("ansible.cfg", f"[defaults]\nremote_port = {port}\n")
+    world.write("playbooks/play.yml", "- {hosts: web, gather_facts: false, tasks: [{name: Go, ping: }]}\n")
+    plan = world.plan()
+    frozen = {host.name: host.port for host in plan.manifest.inventory.hosts}
+    assert frozen == {name: world.fleet.host(name).port for name in ("web1", "web2", "lb1")}
+    assert world.run(plan).outcomes("Go") == {"web1": "ok", "web2": "ok"}
+
+
 CALLBACK = """
 import os
 from ansible.plugins.callback import CallbackBase

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from itmp.adapters.ansible import _sooner
 
-_SSH_PORT: Final = 22
+_SSH_PORT: Final = 22  # where neither a variable nor `remote_port` of ansible.cfg says another
 _ARGUMENTS: Final = ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args")
 _CHECKING: Final = ("ansible_host_key_checking", "ansible_ssh_host_key_checking")
 _OFF: Final = frozenset({"false", "no", "0", "off"})
@@ -138,9 +138,10 @@ class _Addresses:
     """
 
     def __init__(self, root: str, loader: Any, inventory: Any) -> None:
+        from ansible import constants  # noqa: PLC0415 -- as in _prepare
         from ansible.vars.manager import VariableManager  # noqa: PLC0415 -- as in _prepare
 
-        self._loader = loader
+        self._loader, self._port = loader, int(constants.DEFAULT_REMOTE_PORT or _SSH_PORT)
         self._variables = VariableManager(loader=loader, inventory=inventory)
         self._in_files = any(
             path.is_file() and _NAMED.search(path.read_bytes())
@@ -152,11 +153,11 @@ class _Addresses:
     def read(self, host: Any) -> dict[str, Any]:
         """Return the answer's entry for `host`."""
         values = self._values(host)
-        port = str(values.get("ansible_port", values.get("ansible_ssh_port", _SSH_PORT)))
+        port = str(values.get("ansible_port", values.get("ansible_ssh_port", self._port)))
         return {
             "name": host.name,
             "address": str(values.get("ansible_host", values.get("ansible_ssh_host", host.name))),
-            "port": int(port) if port.isdigit() else _SSH_PORT,
+            "port": int(port) if port.isdigit() else self._port,
             "groups": sorted(group.name for group in host.get_groups()),
             "connection": str(values.get("ansible_connection", "ssh")),
             "unchecked": any(str(values.get(name, "true")).lower() in _OFF for name in _CHECKING),
