@@ -32,8 +32,11 @@ def test_a_password_that_the_slice_would_forget_is_not_made(world):
     recorder = world.play(KEPT)
     assert recorder.outcomes("One") == {"web1": "failed"}
     told = recorder.of("One").message
-    assert "made for project/playbooks/words/one would be forgotten when its slice ends" in told
-    assert "`secrets:` of the step" in told
+    assert (
+        "project/playbooks/words/one would be forgotten with its slice, and the next one would make another"
+        in told
+    )
+    assert "(`secrets:`)" in told
 
 
 def test_one_that_stays_on_the_executor_is_the_same_in_every_slice(world):
@@ -47,7 +50,7 @@ def test_one_that_the_plan_holds_is_read_and_never_written(world):
     recorder = world.play(READ)
     assert recorder.of("Read").message == "of the plan"
     assert recorder.outcomes("Salted") == {"web1": "failed"}
-    assert "made for project/playbooks/credentials/held would be forgotten" in recorder.of("Salted").message
+    assert "project/playbooks/credentials/held would be forgotten" in recorder.of("Salted").message
 
 
 WRITTEN = """\
@@ -68,16 +71,22 @@ WRITTEN = """\
 
 def test_a_path_that_is_written_out_into_a_slice_is_refused_with_its_line(world):
     world.write("playbooks/play.yml", WRITTEN)
-    world.write("playbooks/roles/app/tasks/main.yml", "- {name: T, ansible.builtin.template: {src: a.j2, dest: /x}}\n")
-    world.write("playbooks/roles/app/templates/a.j2", "x\n{{ lookup('password', role_path + '/files/four') }}\n")
+    world.write(
+        "playbooks/roles/app/tasks/main.yml", "- {name: T, ansible.builtin.template: {src: a.j2, dest: /x}}\n"
+    )
+    world.write(
+        "playbooks/roles/app/templates/a.j2", "x\n{{ lookup('password', role_path + '/files/four') }}\n"
+    )
     word = "word: \"{{ lookup('password', 'credentials/five') }}\"\n"
     world.write("playbooks/roles/app/defaults/main.yml", f"---\n{word}")
     world.write("playbooks/roles/other/defaults/main.yml", word)
-    world.write("inventories/group_vars/web.yml", "six: \"{{ query('password', playbook_dir ~ '/six') | first }}\"\n")
+    world.write(
+        "inventories/group_vars/web.yml", "six: \"{{ query('password', playbook_dir ~ '/six') | first }}\"\n"
+    )
     with pytest.raises(DocumentError) as caught:
         world.facts()
     found = {
-        f"{one.path}:{one.line}": re.search(r"made for (\S+) would", one.message)[1]
+        f"{one.path}:{one.line}": re.search(r"password: (\S+) would", one.message)[1]
         for one in caught.value.problems
     }
     assert found == {

@@ -20,11 +20,8 @@ import yaml
 
 from itmp.adapters.ansible._versions import COLLECTIONS_OF_IMAGE
 
-DO: Final = (
-    "Give it an absolute path that stays on the executor's machine (the variable that names it, under `vars:` of the "
-    "step), or hand the password in by reference (`secrets:` of the step)."
-)
-_LOST: Final = "would be forgotten when its slice ends, and the next slice would make another"
+DO: Final = "Give it an absolute path of the executor's machine (`vars:` of the step), or pass a secret of the step (`secrets:`)."
+_LOST: Final = "would be forgotten with its slice, and the next one would make another"
 _LOOKUP: Final = "password"
 _CALL: Final = re.compile(
     r"\b(?:lookup|query|q)\s*\(\s*(?:plugin\s*=\s*)?(?P<name>['\"])(?:ansible\.(?:builtin|legacy)\.)?password(?P=name)"
@@ -64,7 +61,7 @@ def _refusing(write: Any) -> Any:
     @functools.wraps(write)
     def refusing(path: bytes, content: str) -> None:
         if (lost := forgotten(os.fsdecode(path), os.environ)) is not None:
-            raise AnsibleError(f"the password that is made for {lost} {_LOST}. {DO}")
+            raise AnsibleError(f"{lost} {_LOST}. {DO}")
         write(path, content)
 
     return refusing
@@ -92,7 +89,7 @@ class Kept:
     def problem(self) -> tuple[str, str]:
         """What is wrong with it, and what to do."""
         shown = f"{self.place}/{self.path}" if self.place else self.path
-        return f"lookup {_LOOKUP}: what is made for {shown}{'' if self.whole else '…'} {_LOST}", DO
+        return f"lookup {_LOOKUP}: {shown}{'' if self.whole else '…'} {_LOST}", DO
 
     def held(self, places: Mapping[str, Iterable[str]]) -> bool:
         """Whether the plan, laid out as `places` says, holds the file, or its folder where the name is computed."""
