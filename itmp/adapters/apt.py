@@ -90,7 +90,7 @@ def _ask(
         "ANSIBLE_HOST_KEY_CHECKING": "True",
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(temporary),
     }
-    inventory = str(folder / layout.INVENTORY)
+    inventory = str(layout.inventory(folder))
     done = supervisor.run(
         [layout.python(), "-P", "-m", "ansible", "playbook", "-i", inventory, "-e", f"@{extra}", str(play)],
         token=secrets.token_hex(16),

@@ -52,6 +52,7 @@ class World:
     token: str
     looking: dict[str, Any] = field(default_factory=dict)
     image: str = ""
+    inventories: tuple[str, ...] = ("inventories/lab.yml",)
 
     def write(self, path: str, text: str) -> Path:
         target = self.root / path
@@ -61,7 +62,7 @@ class World:
 
     def facts(self, **need: Any) -> Facts:
         values = {"id": "a", "playbook": "play", "mark": "doc.yml:3:5", **need}
-        sources = AnsibleSources(self.root, ("inventories/lab.yml",), **self.looking)
+        sources = AnsibleSources(self.root, self.inventories, **self.looking)
         return sources.gather(Needs(plays=(PlayNeed(**values),), image=self.image))
 
     def plan(self, *, timeout: int = 60, **need: Any) -> Plan:

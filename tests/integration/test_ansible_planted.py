@@ -21,7 +21,7 @@ layout="$1" marks="$2"
 cd "$layout"
 mkdir planted
 cp inventory/snapshot.json planted/snapshot.json
-printf '#!/bin/sh\\ntouch %s/script; exec cat "$(dirname "$0")/snapshot.json"\\n' "$marks" > inventory/hosts
+printf '#!/bin/sh\\ntouch %s/script; exec cat "$(dirname "$0")/snapshot.json"\\n' "$marks" > inventory/lab.yml
 plugin() { printf 'open("%s/%s", "w").close()\\nfrom %s import *\\n' "$marks" "$1" "$2"; }
 plugin connection ansible.plugins.connection.ssh > planted/ssh.py
 plugin action ansible.plugins.action.raw > planted/raw.py

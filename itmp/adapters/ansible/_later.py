@@ -15,7 +15,9 @@ from typing import Any, Final
 import yaml
 
 _READ: Final = frozenset({".yml", ".yaml", ".json", ""})
-_GENERATED: Final = frozenset({"inventory/hosts", "inventory/known_hosts", "inventory/ways.json"})
+_GENERATED: Final = frozenset(
+    {"inventory/hosts", "inventory/known_hosts", "inventory/ways.json", "inventory/called"}
+)
 _SNAPSHOT: Final = "inventory/snapshot.json"
 _TASKS: Final = re.compile(rb"set_fact|register|include_vars|vars_files|loop_var|index_var")
 _GROUPING: Final = re.compile(rb"\b(?:group_by|add_host)\b")

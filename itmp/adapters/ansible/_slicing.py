@@ -192,7 +192,7 @@ def command(
         "itmp.adapters.ansible.start",
         kind,
         "-i",
-        str(folder / layout.INVENTORY),
+        str(layout.inventory(folder)),
         *rest,
         *ids,
         "-e",

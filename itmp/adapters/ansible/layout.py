@@ -7,12 +7,14 @@ from nothing, the ssh configuration knows the plan's hosts only. Files get one o
 first bytes, and folders one: those that a checkout has, so that `mode: preserve` means what it means there.
 
     FOLDER/project/…       the project (artifacts `project/…`)
-    FOLDER/inventory/…     snapshot.json, group_vars, host_vars, known_hosts; `hosts` prints the snapshot
+    FOLDER/inventory/…     snapshot.json, group_vars, host_vars, known_hosts; a script, `hosts`, prints the snapshot
+    FOLDER/named/NAME      leads to inventory/, where plays see it, and the script, by names of the project's own
     FOLDER/ansible.cfg     generated
 """
 
 import errno
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterable, Mapping
@@ -24,6 +26,8 @@ from itmp.adapters.ansible import _config
 from itmp.errors import InvalidInputError
 
 INVENTORY: Final = "inventory/hosts"
+CALLED: Final = "inventory/called"
+"""The artifact that names folder and file by which plays see the inventory, `production/hosts.yml`."""
 SNAPSHOT: Final = "inventory/snapshot.json"
 KNOWN_HOSTS: Final = "inventory/known_hosts"
 CALLBACKS: Final = "project/_itmp_callbacks"
@@ -37,6 +41,8 @@ CONTAINED_PYTHON: Final = "python3"
 _SCRIPT: Final = '#!/bin/sh\nexec cat "${0%/*}/snapshot.json"\n'
 _EXECUTABLE: Final = (b"#!", b"\x7fELF")
 _MAX_FORKS: Final = 50
+_CALLED: Final = re.compile(rb"([A-Za-z0-9_][A-Za-z0-9_.-]*)/([A-Za-z0-9_][A-Za-z0-9_.-]*)")
+_NAMED: Final = "named"
 _PASSED: Final = ("PATH", "HOME", "USER", "LOGNAME", "TZ")
 
 
@@ -48,8 +54,28 @@ def lay_out(folder: Path, artifacts: Iterable[tuple[str, bytes]]) -> None:
             write(folder, path, data)
         if path in _config.FILES:
             configs[path] = data
-    write(folder, INVENTORY, _SCRIPT.encode())
+    write(folder, f"inventory/{_present_inventory(folder).name}", _SCRIPT.encode())
     write(folder, "ansible.cfg", render_config(_config.of(configs).honoured).encode())
+
+
+def inventory(folder: Path) -> Path:
+    """Return the inventory's script in the layout in `folder`, by the names that plays see."""
+    said = plain(folder / CALLED)
+    if said is None:
+        return folder / INVENTORY
+    found = _CALLED.fullmatch(said)
+    if not found:
+        raise InvalidInputError(f"no name of an inventory: {said!r:.80}", where=CALLED)
+    return folder / _NAMED / found[1].decode() / found[2].decode()
+
+
+def _present_inventory(folder: Path) -> Path:
+    """Let the inventory's folder be seen by the name that plays see; return the script's place there."""
+    script = inventory(folder)
+    if script.parent.parent.name == _NAMED:
+        script.parent.parent.mkdir(mode=0o700)
+        script.parent.symlink_to("../inventory")
+    return script
 
 
 def write(folder: Path, path: str, data: bytes) -> Path:

@@ -17,6 +17,7 @@ from itmp.adapters import containers
 from itmp.adapters.ansible import (
     _asking,
     _beside_inventory,
+    _called,
     _collections,
     _config,
     _devices,
@@ -40,6 +41,7 @@ from itmp.plan.sources import Facts, InventoryFacts, Needs, PlayFacts
 
 _VARS: Final = frozenset({"group_vars", "host_vars"})
 _RESERVED: Final = "itmp_"
+_OURS: Final = frozenset({layout.SNAPSHOT, layout.WAYS, layout.CALLED})
 _ALLOWED: Final = (_guards.KEYS, _guards.CONTROL)
 _ARGUMENT_DO: Final = "Remove it: of ssh arguments a plan takes ProxyJump (-J) and what leads nowhere."
 _PLACE: Final = re.compile(r"(.+?):(\d+)(?::(\d+))?")
@@ -183,7 +185,9 @@ class AnsibleSources:
         files, wrong = _snapshot.vars_files(self._root, self._inventories)
         texts = {**project, **beside, **files, **inventory_files(self._root, self._inventories)}
         reached, more, unread = _beside_inventory.take(self._root, self._inventories, self._catalog, texts)
-        files, left, wrong = {**reached, **files}, left + unread, links + wrong + more
+        unread += _called.notes(self._root, self._inventories, texts)
+        called = _called.artifact(_called.of(self._root, self._inventories))
+        files, left, wrong = {**reached, **files, **called}, left + unread, links + wrong + more
         keys = self._root / self._known_hosts
         known = {layout.KNOWN_HOSTS: keys.read_bytes() if keys.is_file() else b""}
         return {**project, **beside, **files, **known, **self._allowed_callbacks()}, problems + wrong, left
@@ -254,7 +258,7 @@ class AnsibleSources:
                 problems.append(
                     _at(place, f"plugin names that start with {_RESERVED} are ours", "Rename it.")
                 )
-            if path not in {layout.SNAPSHOT, layout.WAYS} and "/_itmp_" not in path:
+            if path not in _OURS and "/_itmp_" not in path:
                 problems += _guards.check_file(place, data, public)
                 problems += _guards.check_place(place)
         for need in needs.plays:
@@ -315,7 +319,7 @@ class AnsibleSources:
         places = {
             self._place(path): data
             for path, data in artifacts.items()
-            if "/_itmp_" not in path and path not in {layout.SNAPSHOT, layout.WAYS, layout.KNOWN_HOSTS}
+            if "/_itmp_" not in path and path not in {*_OURS, layout.KNOWN_HOSTS}
         }
         places |= inventory_files(self._root, self._inventories)
         return tuple(Source(path=place, digest=digest(data)) for place, data in sorted(places.items()))
