@@ -50,7 +50,7 @@ def test_what_lies_beside_the_inventory_is_taken_where_a_text_leads_there(root):
         BESIDE.replace("files/a", "files/{{ kind }}").replace("/one", "/templates/t.j2"),
     )
     facts = gather(root, need())
-    assert beside(facts) - {"hosts", "known_hosts", "snapshot.json", "ways.json"} == {
+    assert beside(facts) - {"called", "known_hosts", "snapshot.json", "ways.json"} == {
         "files/a", "files/deep/b", "templates/t.j2", "vars/more.yml",
     }  # fmt: skip
     assert [note for note in facts.notes if "inventory_dir" in note] == []

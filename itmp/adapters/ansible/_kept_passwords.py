@@ -20,7 +20,9 @@ import yaml
 
 from itmp.adapters.ansible._versions import COLLECTIONS_OF_IMAGE
 
-DO: Final = "Give it an absolute path of the executor's machine (`vars:` of the step), or pass a secret of the step (`secrets:`)."
+DO: Final = (
+    "Give it an absolute path of the executor's machine (`vars:` of the step), or pass a secret (`secrets:`)."
+)
 _LOST: Final = "would be forgotten with its slice, and the next one would make another"
 _LOOKUP: Final = "password"
 _CALL: Final = re.compile(
