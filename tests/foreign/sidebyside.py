@@ -146,7 +146,6 @@ def run_bare(place: Place, folder: Path, expect: Expect, look: Look | None = Non
             "ANSIBLE_SSH_ARGS": ssh,
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder.parent / "cp"),
             "ANSIBLE_HOST_KEY_CHECKING": "True",
-            "ANSIBLE_PIPELINING": "True",
             "ANSIBLE_NOCOLOR": "True",
             "BARE_STORY": str(story),
         },
