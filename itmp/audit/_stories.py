@@ -1,9 +1,10 @@
 """What the events of a log must say together: rules 8 to 10 of `itmp.audit.verify`.
 
 Rules kept here: events are read strictly, in the order of their leaves; every contradiction is reported
-once, at the leaf that causes it; what an honest machine may show (sleep, a slewed clock) is not grave. Of a
-leaf 12 bytes are kept, of a change the hash of its newest event and one hash per level of its tree, so that
-a million events fit into a small machine.
+once, at the leaf that causes it; what an honest machine may show (sleep, a slewed clock) is not grave, and a
+permit or intent before the newest time is, because the gate refuses there. Of a leaf 12 bytes are kept, of a
+change the hash of its newest event and one hash per level of its tree, so that a million events fit into a
+small machine.
 """
 
 import re
@@ -19,7 +20,9 @@ from itmp.audit.model import Finding
 from itmp.errors import InvalidInputError
 
 BACKWARD: Final = timedelta(seconds=1)
-"""How far wall time may fall behind within a boot before it is a lie: a leap second or a small correction."""
+"""How far wall time may fall behind within a boot, or a permit behind the log, before it is a lie: a leap second or a
+small correction.
+"""
 
 DRIFT: Final = timedelta(seconds=5)
 """How far wall and monotonic time may part between two leaves before it is named: sleep, or a step."""
@@ -27,6 +30,8 @@ DRIFT: Final = timedelta(seconds=5)
 _CALM: Final = 4 * 10**9  # nanoseconds, below `DRIFT` by more than any rounding
 _TIME: Final = re.compile(r"[1-9]\d{3}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d\.\d{6}Z", re.ASCII)
 _FREE: Final = ("log.", "plan.")
+_GRANTED: Final = frozenset({"permit.issued", "slice.intended"})
+"""What is written only after the gate's check 8: its clock is not behind the log's newest event."""
 
 
 class _Chain:
@@ -119,11 +124,19 @@ class Stories:
             return
         if boot in self._clocks:
             self._same_boot(index, self._clocks[boot], (when, mono))
-        elif self._newest and when < self._newest - BACKWARD:
-            why = f"{event.t} after {self._newest}, in another boot"
-            self._find(10, "clock-behind", index, why, grave=False)
+        if self._newest and when < self._newest:
+            self._behind(event, index, self._newest - when)
         self._clocks[boot] = (when, mono)
         self._newest = max(self._newest or when, when)
+
+    def _behind(self, event: Said, index: int, by: timedelta) -> None:
+        if by <= BACKWARD:
+            return
+        why = f"{event.type} at {event.t}, {by} before the newest event"
+        if event.type in _GRANTED:
+            self._find(10, "granted-behind", index, why)
+        elif event.boot not in self._clocks:
+            self._find(10, "clock-behind", index, why, grave=False)
 
     def _same_boot(self, index: int, old: tuple[datetime, int], new: tuple[datetime, int]) -> None:
         if _is_calm(new[0] - old[0], new[1] - old[1]):

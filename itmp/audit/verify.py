@@ -10,7 +10,7 @@ The numbered rules; every finding names its rule:
  7 the first leaf names this log and its key, and is the one that the auditor trusts;
  8 every leaf is one canonical event, ids occur once, nothing follows the leaf that ends the log;
  9 each change's events are numbered without gaps and chained, and its close commits them;
-10 clocks are monotone per boot;
+10 clocks are monotone per boot, and no permit or intent of a slice says a time before the newest;
 11 the journal holds the same leaves; those beyond the checkpoint are counted and judged by 8 to 10;
 12 every blob is what its name says;
 13 nothing else lies among the tiles and the history.

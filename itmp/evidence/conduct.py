@@ -8,7 +8,7 @@ recomputed and are taken as asserted.
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from itmp import canonical
 from itmp.audit import Event, Health, Leaf
@@ -41,14 +41,18 @@ from itmp.evidence.words import answer_problem, intent_problem, undo_problem, wa
 from itmp.evidence.work import FAILURES, STATES, Work, place_of, work_digest
 from itmp.plan import LeafStep, Plan, PulumiStep, all_steps, targets
 
-_NO_FINDINGS: Final = Health(findings=())
-
 
 class Conduct:
     """Takes the change's events in order; raises `RuleBrokenError` at the first that breaks a rule."""
 
-    def __init__(self, plan: Plan, history: PolicyHistory, blobs: Mapping[Digest, bytes]) -> None:
-        self._plan, self._history, self._blobs = plan, history, blobs
+    def __init__(
+        self,
+        plan: Plan,
+        history: PolicyHistory,
+        blobs: Mapping[Digest, bytes],
+        healths: Mapping[int, Health],
+    ) -> None:
+        self._plan, self._history, self._blobs, self._healths = plan, history, blobs, healths
         self._folding = Folding(history, manifest=plan.manifest, blob=self._blob)
         self._steps = {step.id: step for step in all_steps(plan.manifest)}
         self._starts: dict[str, Given] = {}
@@ -144,7 +148,7 @@ class Conduct:
             plan=self._plan,
             record=record,
             history=self._history.until(index),
-            health=_NO_FINDINGS,
+            health=self._healths[index],
             now=now,
             start=start,
             world=_asserted(self._plan, record, now),
@@ -212,12 +216,12 @@ class Conduct:
             self._asked.remember(work.place, dict.fromkeys(hosts, UNKNOWN))  # until something is said of them
 
     def _still_admitted(self, leaf: Leaf, step: LeafStep, phase: str, permit: PermitRecord) -> None:
-        if phase == "undo" or step.always:
-            return  # a revoked approval strands no drained host
+        exempt = phase == "undo" or step.always  # a revoked approval strands no drained host
         now = time_of(leaf)
-        if format_time(now.replace(microsecond=0)) > str(permit.body["not_after"]):
+        if not exempt and format_time(now.replace(microsecond=0)) > str(permit.body["not_after"]):
             raise RuleBrokenError(12, "an intent after its permit has ended", where=f"leaf {leaf.index}")
-        answer = self._judge("slice", self._folding.record(), leaf.index, now, self._starts[permit.leaf].leaf)
+        mode, start = "always" if exempt else "slice", self._starts[permit.leaf].leaf
+        answer = self._judge(mode, self._folding.record(), leaf.index, now, start)
         if isinstance(answer, Refusal):
             raise RuleBrokenError(
                 12, f"an intent that the gate refuses: {_why(answer)}", where=f"leaf {leaf.index}"

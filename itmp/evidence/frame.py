@@ -1,11 +1,14 @@
-"""The frame around the story: numbered members, the plan's bytes, the close, the clocks. Rules 9, 16 and 17."""
+"""The frame around the story: numbered members, the plan's bytes, the close, the clocks. Rules 9, 16 and 17.
+
+Of rules 10 and 12 what the gate's check 8 says of the clock.
+"""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from itmp import canonical
-from itmp.audit import Leaf
+from itmp.audit import Finding, Health, Leaf
 from itmp.audit.merkle import root_of
 from itmp.canonical import Digest, raw
 from itmp.change import time_of
@@ -13,7 +16,9 @@ from itmp.errors import EvidenceInvalidError
 from itmp.plan import Plan
 
 BACKWARD: Final = timedelta(seconds=1)
-"""How far wall time may fall back within a boot: a leap second or a small correction (as in `itmp.audit`)."""
+"""How far wall time may fall back within a boot, or behind what the gate knew: a leap second or a small correction
+(as in `itmp.audit`).
+"""
 
 _MANIFEST: Final = "plan/manifest"
 
@@ -77,6 +82,27 @@ def check_clocks(leaves: Mapping[int, Leaf]) -> None:
                 f"a clock that runs backwards since leaf {before[2]}", where=f"leaf {index}"
             )
         last[event.boot] = (event.mono, at, index)
+
+
+def healths(leaves: Mapping[int, Leaf]) -> Mapping[int, Health]:
+    """Return what the gate's check 8 can have found right before each leaf: a clock behind the leaves before it.
+
+    An honest gate let it pass a moment earlier, so a correction of `BACKWARD` in between accuses nobody.
+    """
+    found: dict[int, Health] = {}
+    newest = datetime.min.replace(tzinfo=UTC)
+    for index in sorted(leaves):
+        at = time_of(leaves[index])
+        found[index] = Health(findings=_behind(at, newest))
+        newest = max(newest, at)
+    return found
+
+
+def _behind(at: datetime, newest: datetime) -> tuple[Finding, ...]:
+    if newest - at <= BACKWARD:
+        return ()
+    why = f"it says {at.isoformat()}, and a leaf before it {newest.isoformat()}"
+    return (Finding(rule=8, name="clock-behind", place="clock", message=why),)
 
 
 def _artifact(digest: Digest) -> str:

@@ -116,7 +116,8 @@ TEXTS: Final[Mapping[int, RuleText]] = {
     ),
     10: RuleText(
         name="permits",
-        holds="every permit is what the gate grants at that moment: quorum, separation, validity, window, plan",
+        holds="every permit is what the gate grants at that moment: quorum, separation, validity, window, plan, and no "
+        "clock behind the leaves before it",
         broken="permit-unfounded",
         absent="permits-not-judged",
     ),
@@ -134,7 +135,7 @@ TEXTS: Final[Mapping[int, RuleText]] = {
         "or to what was passed over, or to a failure that the plan goes on past and on from there: under a signed "
         "retry, after a reconciliation, or where it was not reached), for work that its run has not done yet, of which "
         "no outcome there is unknown, and that did not fail there unless a person signed to try it again, while the "
-        "approvals stood; `always` and undo steps, whatever they did",
+        "approvals stood; `always` and undo steps, whatever they did; none at a time before that of an earlier leaf",
         broken="intent-outside",
         absent="intents-not-judged",
     ),

@@ -8,12 +8,12 @@ in by the quorum of the one before it; 6 the checkpoint continues the one that t
 one that a signer had seen; 7 the change's events are 0..n without a gap, each chained to the one before; 8
 the change was validly opened; statements that count are signed, in force and for this change; 9 the plan's
 bytes and artifacts are those that the request names; 10 every permit is what the gate grants at that
-moment: quorum, separation, validity, window, plan; 11 every run begins under its own permit, once, without and
+moment: quorum, separation, validity, window, plan, clock; 11 every run begins under its own permit, once, without and
 again with whom a person signed; 12 every intent lies inside plan and permit, in the plan's order, for work that its
-run has not done yet, while the approvals stood (`always` and undo steps: whatever they did); 13 every result has one
-earlier intent that covers its target and action, and a reconciliation a person or a probe; 14 every slice ends by
-naming each of its targets; 15 every targeted host ends in exactly one state, which its slices bear; 16 the close
-commits all events before it and is the last; 17 clocks are monotone within each boot, and
+run has not done yet, while the approvals stood (`always` and undo steps: whatever they did), by a clock that was not
+set back; 13 every result has one earlier intent that covers its target and action, and a reconciliation a person or
+a probe; 14 every slice ends by naming each of its targets; 15 every targeted host ends in exactly one state, which its
+slices bear; 16 the close commits all events before it and is the last; 17 clocks are monotone within each boot, and
 no leaf's time is contradicted by a witness or an authority; 18 what the auditor demanded by
 `require` was brought and used; 19 with the whole log, or earlier ones, each is
 sound and holds no other event of the change and no other policy version; 20
@@ -38,7 +38,7 @@ from itmp.errors import Error, EvidenceInvalidError, ForkError
 from itmp.evidence import archive
 from itmp.evidence.bundle import blobs_in, derived, manifest_of
 from itmp.evidence.conduct import Conduct
-from itmp.evidence.frame import check_clocks, check_close, read_plan
+from itmp.evidence.frame import check_clocks, check_close, healths, read_plan
 from itmp.evidence.handovers import PREFIX, Walked, walk
 from itmp.evidence.moments import ANCHORED, check_moments, heads
 from itmp.evidence.period import Period
@@ -301,7 +301,7 @@ class _Verifier:
                 self._absent[n] = "cannot be judged without the plan's bytes"
             return
         blobs = {digest: self._blob(digest) for digest in blobs_in(self._events)}
-        self._conduct = Conduct(self._plan, self._history, blobs)
+        self._conduct = Conduct(self._plan, self._history, blobs, healths(self._leaves))
         for leaf in self._events:
             self._conduct.take(leaf)
         self._record = self._conduct.end()

@@ -41,7 +41,7 @@ covers() { local name; for name in "$@"; do covered[$name]=1; done; }
 usage() { printf '%s\n' "$1" >&2; exit 2; }
 
 [[ $# -eq 2 && -f $1 && -d $2 ]] || usage "usage: bash verify.sh FILE TRUST"
-for tool in tar sed sort sha256sum base64 od tr cat openssl ssh-keygen; do
+for tool in tar sed sort sha256sum base64 od tr cat date openssl ssh-keygen; do
   command -v "$tool" > /dev/null || usage "missing tool: $tool"
 done
 trust=$(cd -- "$2" && pwd)
@@ -597,12 +597,25 @@ column '.*"run":"([^"]*)",.*"type":"[a-z.]+","v":1\}$'
 for at in "${!indexes[@]}"; do run_of[${indexes[at]}]=${cells[at]}; done
 column ".*\"intent\":\"($DIGEST)\""
 for at in "${!indexes[@]}"; do intent_of[${indexes[at]}]=${cells[at]#sha256:}; done
+# The moment that each leaf says, in microseconds, in $walls; $behind has those that say more than a second less than an
+# earlier leaf does. The gate refuses there.
+column '"t":"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z)",("target":\{("([^"\\]|\\.)*":"([^"\\]|\\.)*",?)*\},)?"type":"[a-z.]+","v":1\}$'
+for at in "${!indexes[@]}"; do [[ -n ${cells[at]} ]] || broken 17 "leaf ${indexes[at]} has no time"; done
+mapfile -t walls < <(printf '%s\n' "${cells[@]}" | date -u -f - +%s%6N 2> /dev/null)
+((${#walls[@]} == ${#cells[@]})) || broken 17 "a time that no calendar has"
+declare -A behind=()
+newest=${walls[0]}
+for at in "${!indexes[@]}"; do
+  ((walls[at] >= newest - 1000000)) || behind[${indexes[at]}]=1
+  ((walls[at] <= newest)) || newest=${walls[at]}
+done
 requester=${line_of[$opened]}
 runs=0 intents=0 results=0
 for i in "${events[@]}"; do
   body=${leaf[$i]} run=${run_of[$i]} intent=${intent_of[$i]}
   case ${type[$i]} in
     permit.issued)
+      [[ -z ${behind[$i]:-} ]] || broken 10 "the permit of leaf $i says a time before that of an earlier leaf"
       [[ $body =~ \"statements\":\[([^]]*)\] ]] || broken 10 "leaf $i is no permit"
       starts=0 asks=0 voters=
       for one in ${BASH_REMATCH[1]//,/ }; do
@@ -637,6 +650,7 @@ for i in "${events[@]}"; do
       runs=$((runs + 1))
       ;;
     slice.intended)
+      [[ -z ${behind[$i]:-} ]] || broken 12 "leaf $i intends at a time before that of an earlier leaf"
       [[ $body == *"\"permit\":\"${running[$run]:-none}\""* ]] || broken 12 "leaf $i intends outside the permit of its run"
       intents=$((intents + 1))
       ;;
@@ -650,6 +664,7 @@ for i in "${events[@]}"; do
 done
 holds 10 "every permit rests on statements that count"
 holds 11 "$runs run(s), each under its own permit"
+holds 12 "no intent outside the permit of its run, or before what was known then"
 holds 13 "$results results, each after one of $intents intents"
 
 # --------------------------------------------------------------------------------------------------- rule 16
@@ -678,7 +693,7 @@ fi
 
 # --------------------------------------------------------------------------------------------------- rule 17
 
-declare -A clock=()
+declare -A clock=() wall=()
 column '"boot":"([^"]*)"'
 boots=("${cells[@]}")
 column '.*"mono":([0-9]{1,18})[,}]'
@@ -687,7 +702,8 @@ for at in "${!indexes[@]}"; do
   [[ -n $boot ]] || broken 17 "leaf $i has no boot"
   [[ -n ${cells[at]} ]] || broken 17 "leaf $i has no monotonic time"
   ((cells[at] >= ${clock[$boot]:-0})) || broken 17 "a clock that runs backwards at leaf $i"
-  clock[$boot]=${cells[at]}
+  ((walls[at] >= ${wall[$boot]:-${walls[at]}} - 1000000)) || broken 17 "a clock that was set back at leaf $i"
+  clock[$boot]=${cells[at]} wall[$boot]=${walls[at]}
 done
 holds 17 "clocks are monotone in ${#clock[@]} boot(s)"
 

@@ -5,15 +5,18 @@ names it. `FOUND` are findings of the log's verifier, evidence has a finding and
 """
 
 import hashlib
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA512
 
+import itmp.evidence
 from itmp.audit import Checkpoint, Event, verify
 from itmp.audit.merkle import Tree, leaf_hashes
 from itmp.audit.tiles import ENTRIES, encode_bundle, tiles_of
@@ -26,6 +29,7 @@ from itmp.testing.memory_log import MemoryReader, MemoryStore
 from itmp.testing.story import EXECUTOR, ORIGIN, Story, small_plan
 
 FILLERS = 300
+SCRIPT = Path(itmp.evidence.__file__).with_name("verify.sh")
 NAMED: list[str] = []
 """What our verifiers found wrong during the test that runs: for the summary at the end (conftest.py)."""
 
@@ -52,11 +56,7 @@ class Case:
 
     def found(self, kept: Checkpoint | None = None, *, events: bool = True) -> set[str]:
         """The grave findings of the log's verifier."""
-        trusted = Trust.from_files(self.trust)
-        found = verify(self.reader, [trusted.policy.log], genesis=trusted.genesis, kept=kept, events=events)
-        grave = {one.name for one in found if one.grave}
-        NAMED.extend(sorted(grave))
-        return grave
+        return graves(self.store, self.trust, kept, events=events)
 
     def verdict(self, bundle: bytes | None = None, *, whole: bool = False) -> tuple[int, int, str]:
         """Exit code, rule and finding of the evidence's verifier; `whole` brings the log along."""
@@ -94,6 +94,30 @@ def judged(bundle: bytes, trust: dict[str, bytes], log: MemoryReader | None = No
     report = verify_evidence(bundle, Trust.from_files(trust), logs=(log,) if log else ())
     broken = recorded(report).broken or next(rule for rule in report.rules if rule.finding or rule.n == 19)
     return report.exit_code, broken.n, broken.finding
+
+
+def graves(
+    store: MemoryStore, trust: dict[str, bytes], kept: Checkpoint | None = None, *, events: bool = True
+) -> set[str]:
+    """The grave findings of the log's verifier."""
+    trusted = Trust.from_files(trust)
+    found = verify(
+        MemoryReader(store), [trusted.policy.log], genesis=trusted.genesis, kept=kept, events=events
+    )
+    grave = {one.name for one in found if one.grave}
+    NAMED.extend(sorted(grave))
+    return grave
+
+
+def shelled(bundle: bytes, trust: dict[str, bytes], folder: Path) -> tuple[int, str]:
+    """Exit code and output of the shell's verdict; `folder` is left with the file and TRUST."""
+    (folder / "trust").mkdir()
+    for name, data in trust.items():
+        (folder / "trust" / name).write_bytes(data)
+    (folder / "bundle.tar").write_bytes(bundle)
+    call = ["bash", str(SCRIPT), str(folder / "bundle.tar"), str(folder / "trust")]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=120, check=False)
+    return done.returncode, done.stdout + done.stderr
 
 
 def recorded(report: Report) -> Report:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import subprocess
 import tarfile
 from dataclasses import replace
 from datetime import timedelta
@@ -11,9 +10,8 @@ from pathlib import Path
 import naive
 import pytest
 import test_evidence_lies as lies
-from attacks import judged, opened, ran, recorded, told
+from attacks import graves, judged, opened, ran, recorded, shelled, told
 
-import itmp.evidence
 from itmp import canonical
 from itmp.audit import Event
 from itmp.change import Refusal
@@ -23,9 +21,9 @@ from itmp.evidence import Trust, archive, verify
 from itmp.evidence.bundle import manifest_of
 from itmp.plan import Plan
 from itmp.testing.forgery import forged
-from itmp.testing.story import Story, small_plan
+from itmp.testing.memory_log import MemoryReader, MemoryStore
+from itmp.testing.story import EXECUTOR, ORIGIN, Story, small_plan
 
-SCRIPT = Path(itmp.evidence.__file__).with_name("verify.sh")
 TRUST = told().trust
 
 
@@ -43,22 +41,32 @@ def test_clock_one_year_ahead() -> None:
 
 
 def test_clock_one_year_behind() -> None:
-    """An approval that has lapsed is fresh again by such a clock; the gate knows the newest event of its log."""
-    story = opened()
+    """An approval that has lapsed is fresh again by such a clock; the gate knows the newest event of its log.
+
+    A permit that is written all the same lies before that event, which is none of the change: the log shows it.
+    """
+    store = MemoryStore(ORIGIN)
+    story = Story(store=store, plan=small_plan(hosts=["web1"]))
+    story.open()
     vote = story.act("approve", "bob")
     text = str((story.log.leaf(vote.index).event.data or {})["text"])
     story.clock.time += timedelta(days=365)
     story.write(Event(id=story.id(), type="log.read", actor={"kind": "human", "id": "alice@example.com"}))
     assert not naive.still_valid(text, story.clock.now())
     story.clock.time -= timedelta(days=365)
+    story.clock.boot_id = "boot-2"
     assert naive.still_valid(text, story.clock.now())
     answer = story.admit("alice")
     assert isinstance(answer, Refusal)
     assert 8 in {check.n for check in answer.checks if check.outcome == "refused"}
+    bundle = ran(story, [vote.hash])
+    assert naive.approved(bundle)
+    assert judged(bundle, story.trust(), MemoryReader(store)) == (40, 19, "log-contradicts")
+    assert graves(store, story.trust()) == {"granted-behind"}
 
 
-def test_clock_set_back_during_a_run() -> None:
-    """Set back, half an hour is won for an approval that lapses; within a boot time does not fall."""
+def test_clock_set_back_during_a_run(tmp_path: Path) -> None:
+    """Set back, half an hour is won for an approval that lapses; the gate refuses the next slice until then."""
     story, permit, step = lies.begun()
     story.clock.time += timedelta(hours=1)
     story.slice(permit, step)
@@ -68,7 +76,62 @@ def test_clock_set_back_during_a_run() -> None:
     story.say(permit, "run.finished", outcome="ok", data={"state": "succeeded", "hosts": hosts})
     bundle = story.evidence()
     assert naive.ran_under_a_permit(bundle)
+    assert judged(bundle, story.trust()) == (40, 12, "intent-outside")
+    code, out = shelled(bundle, story.trust(), tmp_path)
+    assert (code, "BROKEN       rule 12: " in out) == (40, True), out
+
+
+def test_clock_set_back_during_a_slice(tmp_path: Path) -> None:
+    """Its results were made half an hour earlier than its intent; within a boot time does not fall."""
+    store = MemoryStore(ORIGIN)
+    story = Story(store=store, plan=small_plan(hosts=["web1"]))
+    story.open()
+    story.act("approve", "bob")
+    permit = story.permit()
+    story.say(permit, "run.started", data={"permit": permit.leaf})
+    step = story.steps()[0]
+    story.clock.time += timedelta(hours=1)
+    intent = story.intend(permit, step, ["web1"])
+    story.clock.time -= timedelta(minutes=30)
+    story.result(permit, step, intent.hash, "web1")
+    states = {"slice": step.id, "hosts": {"web1": "changed"}}
+    story.say(permit, "slice.finished", step=step.id, phase="do", intent=intent.hash, data=states)
+    data = {"state": "stopped", "hosts": {"web1": "changed"}}
+    story.say(permit, "run.finished", outcome="failed", data=data)
+    bundle = story.evidence()
+    assert naive.ran_under_a_permit(bundle)
     assert judged(bundle, story.trust()) == (40, 17, "clock-backwards")
+    assert graves(store, story.trust()) == {"clock-backwards"}
+    code, out = shelled(bundle, story.trust(), tmp_path)
+    assert (code, "BROKEN       rule 17: " in out) == (40, True), out
+
+
+def test_clock_set_back_across_a_reboot(tmp_path: Path) -> None:
+    """The gate refused at three what was approved until two; after a restart it is half past one."""
+    store = MemoryStore(ORIGIN)
+    story = Story(store=store, plan=small_plan(hosts=["web1"]))
+    story.open()
+    vote = story.act("approve", "bob", valid="2026-11-22T20:00:00Z 2026-11-23T02:00:00Z")
+    text = str((story.log.leaf(vote.index).event.data or {})["text"])
+    story.clock.time += timedelta(hours=7)
+    answer = story.admit("alice")
+    assert isinstance(answer, Refusal)
+    data = {"act": "run", "exit_code": 10, "checks": [check.to_data() for check in answer.checks]}
+    refusal = Event(id=story.id(), type="change.refused", actor=EXECUTOR, change=story.change, data=data)
+    story.write(refusal)
+    assert not naive.still_valid(text, story.clock.now())
+    story.clock.time -= timedelta(minutes=90)
+    story.clock.boot_id = "boot-2"
+    assert naive.still_valid(text, story.clock.now())
+    story.execute(story.force(not_after="2026-11-23T02:00:00Z"))
+    story.close()
+    bundle = story.evidence()
+    assert naive.ran_under_a_permit(bundle)
+    for log in (None, MemoryReader(store)):
+        assert judged(bundle, story.trust(), log) == (40, 10, "permit-unfounded")
+    assert graves(store, story.trust()) == {"granted-behind"}
+    code, out = shelled(bundle, story.trust(), tmp_path)
+    assert (code, "BROKEN       rule 10: " in out) == (40, True), out
 
 
 # Hostile files: whatever they hold, a verdict; nothing is written, nothing is taken on trust
@@ -92,14 +155,8 @@ def refused(bundle: bytes, folder: Path, why: str) -> None:
     broken = recorded(verify(bundle, Trust.from_files(TRUST))).broken
     assert broken
     assert why in broken.why
-    trust = folder / "trust"
-    trust.mkdir()
-    for name, data in TRUST.items():
-        (trust / name).write_bytes(data)
-    (folder / "bundle.tar").write_bytes(bundle)
-    call = ["bash", str(SCRIPT), str(folder / "bundle.tar"), str(trust)]
-    done = subprocess.run(call, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, "BROKEN       rule 1" in done.stdout) == (40, True), done.stdout
+    code, out = shelled(bundle, TRUST, folder)
+    assert (code, "BROKEN       rule 1" in out) == (40, True), out
     assert sorted(path.name for path in folder.iterdir()) == ["bundle.tar", "trust"]
 
 

@@ -18,7 +18,7 @@ from itmp.testing.story import Story, small_plan
 
 SCRIPT = Path(itmp.evidence.__file__).with_name("verify.sh")
 TOOLS = ("tar", "sed", "sort", "sha256sum", "base64", "od", "tr", "cat", "head", "tail", "wc", "mktemp", "rm", "cp",
-         "mkdir", "openssl", "ssh-keygen")  # fmt: skip
+         "date", "mkdir", "openssl", "ssh-keygen")  # fmt: skip
 FORKED = re.compile(r"(?:^\d+ +(?:clone3?|v?fork)\(.*|resumed>.*) = [1-9]\d*$")
 EACH_LEVEL = 4
 """Processes for a level of a tree, of the log's or of the change's: one writes the nodes, one hashes them."""

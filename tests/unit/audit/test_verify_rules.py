@@ -33,6 +33,12 @@ def stamp(event: Event, second: int) -> Event:
     return replace(event, t=f"2026-11-22T05:00:{second:02}.000000Z", mono=second * 10**9, boot="b")
 
 
+def granted(story: Story, kind: str, second: str) -> Story:
+    """The same with an event of the next boot, after one of second 2."""
+    event = replace(story[3], type=kind, boot="b2", t=f"2026-11-22T05:00:{second}Z")
+    return chained([*story[:3], event, story[4]])
+
+
 def chained(story: Story) -> Story:
     """Fill cseq, cprev and the close's commitment as the log would."""
     done: Story = []
@@ -80,6 +86,10 @@ LIES: dict[str, tuple[str, Callable[[Story], Story]]] = {
     "wall time backwards": ("clock-backwards", lambda s: chained([*s[:3], replace(s[3], t="2026-11-22T04:59:59.000000Z"), s[4]])),
     "a small correction": ("", lambda s: chained([*s[:3], replace(s[3], t="2026-11-22T05:00:01.500000Z"), s[4]])),
     "monotonic time backwards": ("mono-backwards", lambda s: chained([*s[:3], replace(s[3], mono=1), s[4]])),
+    "a permit before the newest time": ("granted-behind", lambda s: granted(s, "permit.issued", "00.999999")),
+    "an intent before the newest time": ("granted-behind", lambda s: granted(s, "slice.intended", "00.999999")),
+    "a permit a second before it": ("", lambda s: granted(s, "permit.issued", "01.000000")),
+    "a result before the newest time": ("", lambda s: granted(s, "action.finished", "00.999999")),
     "no time": ("clock-missing", lambda s: chained([*s[:3], replace(s[3], t=""), s[4]])),
     "another form of time": ("clock-missing", lambda s: chained([*s[:3], replace(s[3], t="2026-11-22T05:00:03Z"), s[4]])),
     "no boot": ("clock-missing", lambda s: chained([*s[:3], replace(s[3], boot=""), s[4]])),
