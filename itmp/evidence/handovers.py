@@ -28,13 +28,14 @@ _NAME: Final = re.compile(r"handovers/([1-9][0-9]{0,3})/(.+)\Z", re.ASCII | re.D
 class Walked:
     """Where the handovers lead: TRUST for the change's own log, the logs walked through, and the members they bind.
 
-    `passed` are the logs walked through, oldest first; `absent` says what could not be judged on the way, empty where
-    nothing was missing.
+    `passed` are the logs walked through, oldest first, and `behind` those before TRUST's own; `absent` says what could
+    not be judged on the way, empty where nothing was missing.
     """
 
     trust: Trust
     bound: frozenset[str]
     passed: tuple[Period, ...] = ()
+    behind: tuple[Period, ...] = ()
     absent: str = ""
 
 
@@ -61,8 +62,9 @@ def _walked(groups: list[dict[str, bytes]], goal: Leaf, trust: Trust, bound: fro
         if not groups and before is None:
             return Walked(trust=trust, bound=bound)
         raise HandoverError(_unknown(before, trust), where="leaf 0")
-    for at in reversed(range(start)):
-        _behind(groups[at], firsts[at], firsts[at + 1], f"{PREFIX}{at + 1}/")
+    behind = tuple(
+        _behind(groups[at], firsts[at], firsts[at + 1], f"{PREFIX}{at + 1}/") for at in reversed(range(start))
+    )
     walked, absent = list[Period](), ""
     for number, (group, following) in enumerate(
         zip(groups[start:], firsts[start + 1 :], strict=True), start + 1
@@ -73,7 +75,7 @@ def _walked(groups: list[dict[str, bytes]], goal: Leaf, trust: Trust, bound: fro
         walked.append(period)
         absent = absent or period.absent
         trust = trust.after(new.log_key, following.hash)
-    return Walked(trust=trust, bound=bound, passed=tuple(walked), absent=absent)
+    return Walked(trust=trust, bound=bound, passed=tuple(walked), behind=behind[::-1], absent=absent)
 
 
 def _judged(group: Mapping[str, bytes], trust: Trust, prefix: str) -> Period:
@@ -91,14 +93,15 @@ def _judged(group: Mapping[str, bytes], trust: Trust, prefix: str) -> Period:
     return period
 
 
-def _behind(group: Mapping[str, bytes], first: Leaf, following: Leaf, prefix: str) -> None:
-    """Hold a log before TRUST's own against the genesis that continues it."""
+def _behind(group: Mapping[str, bytes], first: Leaf, following: Leaf, prefix: str) -> Period:
+    """Hold a log before TRUST's own against the genesis that continues it, and return it."""
     new = policy_history([following])
     if new.previous is None:
         raise HandoverError("period-missing: a handover into a log that continues none", where=prefix)
     known = Trust(policy=LogPolicy(log=new.previous.key), genesis=first.hash)
     period = _judged(group, known, prefix)
     continue_history(period.history, period.head, new)
+    return period
 
 
 def _genesis(members: Mapping[str, bytes], name: str) -> Leaf:

@@ -43,7 +43,7 @@ from itmp.evidence.handovers import PREFIX, Walked, walk
 from itmp.evidence.moments import ANCHORED, check_moments, heads
 from itmp.evidence.period import Period
 from itmp.evidence.report import Report, Rule, Verdict
-from itmp.evidence.rules import RULES, RuleBrokenError, finding_of
+from itmp.evidence.rules import HANDOVERS, RULES, RuleBrokenError, finding_of
 from itmp.evidence.seen import signed_in
 from itmp.evidence.stamps import MEMBER, Bounds, Stamps, bounds
 from itmp.evidence.told import assurance, known_of, tell, told_of
@@ -209,6 +209,7 @@ class _Verifier:
 
     def _checkpoint(self) -> None:
         self._walked = walk(self._members, self._trust)
+        self._handed()
         self._trust = self._walked.trust
         self._log_of(self._trust)
         self._period.check_head()
@@ -216,6 +217,14 @@ class _Verifier:
         self._bound |= self._walked.bound
         stamps = {name for name in self._members if MEMBER.match(name) or ANCHORED.match(name)}
         self._bound |= stamps  # what does not hold is told, and counts for nothing
+
+    def _handed(self) -> None:
+        """Ask for the second opinion on what people signed in logs before: on that rests whose key signs here."""
+        for number, period in enumerate((*self._walked.behind, *self._walked.passed), 1):
+            try:
+                self._second_opinion(period.leaves.values(), period.history.origin)
+            except Error as error:
+                raise RuleBrokenError(HANDOVERS, error.what, where=f"{PREFIX}{number}") from error
 
     def _inclusion(self) -> None:
         self._period.check_inclusion()
@@ -270,15 +279,16 @@ class _Verifier:
             self._blob(digest)
             self._bound.add(f"blobs/{digest.removeprefix('sha256:')}")
         self._bound |= follow.keys()
-        if self._strict:
-            self._second_opinion(self._strict, history)
+        ignored = {finding.index for finding in record.findings}
+        counting = (leaf for index, leaf in self._leaves.items() if index not in ignored)
+        self._second_opinion(counting, history.origin)
 
-    def _second_opinion(self, strict: Strict, history: PolicyHistory) -> None:
-        ignored = {finding.index for finding in self._record.findings} if self._record else set()
-        for index, leaf in self._leaves.items():
-            for signed in () if index in ignored else signed_in(leaf):
-                statement, by = verify_signed(signed, domain=history.origin.partition("/")[0])
-                strict(signed, statement.fields["signer"], by.key)
+    def _second_opinion(self, leaves: Iterable[Leaf], origin: str) -> None:
+        if self._strict is None:
+            return
+        for signed in (signed for leaf in leaves for signed in signed_in(leaf)):
+            statement, by = verify_signed(signed, domain=origin.partition("/")[0])
+            self._strict(signed, statement.fields["signer"], by.key)
 
     def _plan_bytes(self) -> None:
         self._plan = read_plan(self._members, self._request().plan)

@@ -4,9 +4,12 @@ import base64
 
 import pytest
 
-from itmp.audit import Checkpoint, SignedCheckpoint
+from itmp.audit import Checkpoint, Leaf, SignedCheckpoint
+from itmp.errors import EvidenceInvalidError
 from itmp.evidence import Report, Trust, archive, verify
 from itmp.evidence.bundle import since_member
+from itmp.evidence.seen import signed_in
+from itmp.signing import Signed
 from itmp.testing.forgery import repacked
 from itmp.testing.memory_log import MemoryReader, MemoryStore
 from itmp.testing.periods import NextStory, end, next_key
@@ -108,6 +111,41 @@ def test_every_member_of_a_handover_is_bound(third: NextStory, age: int) -> None
         assert judged(repacked(bundle, {name: None}), trust).exit_code in {40, 42}, name
     assert judged(repacked(bundle, {"handovers/1/extra": b"x"}), trust).exit_code == 40
     assert judged(repacked(bundle, {"handovers/9/checkpoint": b"x"}), trust).exit_code == 40
+
+
+def signed_by(bundle: bytes, prefix: str) -> set[Signed]:
+    """Every statement in the leaves below `prefix`."""
+    found = {
+        name: data for name, data in archive.unpack(bundle).items() if name.startswith(f"{prefix}leaves/")
+    }
+    return {signed for data in found.values() for signed in signed_in(Leaf(index=0, data=data))}
+
+
+@pytest.mark.parametrize("age", [0, 1, 2])
+def test_a_second_opinion_is_asked_about_every_statement_of_every_period(third: NextStory, age: int) -> None:
+    bundle, trust = third.bundle(), (third, third.before, first_of(third))[age].trust()
+    asked = set[Signed]()
+    report = judged(bundle, trust, strict=lambda signed, *_: asked.add(signed))
+    assert report.exit_code == 0, report.broken
+    by_period = [signed_by(bundle, prefix) for prefix in ("handovers/1/", "handovers/2/", "")]
+    assert asked == set().union(*by_period)
+    assert all(by_period)
+
+
+@pytest.mark.parametrize(("age", "number"), [(0, 1), (0, 2), (1, 1), (1, 2), (2, 1), (2, 2)])
+def test_a_second_opinion_that_differs_on_a_handover_is_failure(
+    third: NextStory, age: int, number: int
+) -> None:
+    bundle, trust = third.bundle(), (third, third.before, first_of(third))[age].trust()
+    here = signed_by(bundle, f"handovers/{number}/") - signed_by(bundle, "")
+
+    def disagrees(signed: Signed, *_: object) -> None:
+        if signed in here:
+            raise EvidenceInvalidError("ssh-keygen refuses it", where="statement")
+
+    report = judged(bundle, trust, strict=disagrees)
+    assert report.broken
+    assert (report.exit_code, report.broken.n, report.broken.finding) == (40, 21, "handover-broken")
 
 
 def test_a_revoked_key_counts_to_its_size_alone() -> None:
