@@ -3,7 +3,7 @@
 #
 #   bash verify.sh FILE TRUST
 #
-# FILE is an evidence file; TRUST is a folder of your own with `log.policy`, `genesis` and perhaps `checkpoint`.
+# FILE is an evidence file of at most 1 GiB; TRUST is a folder of your own with `log.policy`, `genesis` and perhaps `checkpoint`.
 # Take this script from a release, never from whoever sent you FILE. Needs bash 4.4, GNU tar, sed, coreutils, openssl
 # 1.1.1 and ssh-keygen; opens no connection and writes only below a temporary folder of its own.
 # Ends with 0 (what it checks holds), 40 (broken), 41 (incomplete), 42 (fork or rollback), 2 (usage).
@@ -14,7 +14,7 @@
 #   tar headers, padding, end   rule 1: the archive is written anew from its members and compared
 #   MANIFEST                    rule 1: recomputed
 #   VERIFY.md                   rule 1: its sha256 stands in this script
-#   checkpoint                  rule 2: signed text; rule 3: the whole note stands at the end of each proof
+#   checkpoint                  rule 2: text that log and witnesses signed; rule 3: the whole note ends each proof
 #   leaves/N                    rule 3: hashed up to the signed root, from the file's own bytes
 #   proofs/N                    rule 3: one spelling; every hash is used on the way to the root
 #   consistency/OLD-NEW         rule 6: one spelling; every hash is used on the way to both roots
@@ -30,6 +30,7 @@ export TZ=UTC LC_ALL=C
 umask 077
 
 readonly VERIFY_MD=a05d1fe3bd7c21ac5051e66bcf4d874fcfc8e6ab313f0bb6495634f12768f567 # sha256 of the one VERIFY.md of this format
+readonly LARGEST=$((1 << 30)) # bytes of an evidence file, as for itmp-verify
 readonly HASH64='[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]='
 readonly DIGEST='sha256:[0-9a-f]{64}'
 
@@ -44,6 +45,7 @@ usage() { printf '%s\n' "$1" >&2; exit 2; }
 for tool in tar sed sort sha256sum base64 od tr cat date openssl ssh-keygen; do
   command -v "$tool" > /dev/null || usage "missing tool: $tool"
 done
+(($(wc -c < "$1") <= LARGEST)) || usage "larger than any evidence file ($LARGEST bytes)"
 trust=$(cd -- "$2" && pwd)
 work=$(mktemp -d)
 
@@ -155,9 +157,9 @@ known+="|handovers\\/[1-9][0-9]{0,3}\\/[a-z]+(\\/[0-9a-z.-]+)?"
 strange=$(sed -nE "/^($known)\$/!p" names)
 [[ -z $strange ]] || broken 1 "a member that does not belong here: ${strange:0:80}"
 tar -xf file.tar -C in --no-same-owner --no-same-permissions
-tar --format=ustar --blocking-factor=1 --owner=0 --group=0 --numeric-owner --mode=0644 --mtime=@0 \
-  -C in --verbatim-files-from -T names -cf again.tar
-same file.tar again.tar || broken 1 "not in the one form of an evidence archive"
+again=$(tar --format=ustar --blocking-factor=1 --owner=0 --group=0 --numeric-owner --mode=0644 --mtime=@0 \
+  -C in --verbatim-files-from -T names -cf - | sha256sum)
+[[ $again == "$(sha256sum < file.tar)" ]] || broken 1 "not in the one form of an evidence archive"
 for name in MANIFEST VERIFY.md allowed_signers checkpoint leaves/0 policy/0.yml; do
   [[ -f in/$name ]] || broken 1 "$name is missing"
 done
@@ -180,19 +182,110 @@ holds 1 "archive in its one form, MANIFEST covers ${#member[@]} members"
 
 # ---------------------------------------------------------------------------------------------------- rule 2
 
-mapfile -t logs < <(sed -nE 's/^[ \t]*log[ \t]+([^ \t]+)([ \t].*)?$/\1/p' "$trust/log.policy")
-[[ ${#logs[@]} -eq 1 ]] || usage "TRUST/log.policy needs exactly one log line"
-[[ ${logs[0]} =~ ^([^+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]{44})$ ]] || usage "TRUST's log key is no note key"
-origin=${BASH_REMATCH[1]} key_id=${BASH_REMATCH[2]}
-unbase64 "${BASH_REMATCH[3]}"
-[[ ${#hex} -eq 66 && ${hex:0:2} == 01 ]] || usage "TRUST's log key is no Ed25519 note key"
-escaped "302a300506032b6570032100${hex:2}"
-printf '%b' "$escaped" > log.der
+# note_key VKEY TYPE: keeps the public key in a file, and the file in $key_of by the key's name and id ($named).
+declare -A key_of=() witness=() group=() group_count=()
+mkdir keys
+note_key() {
+  [[ $1 =~ ^([^+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]{44})$ ]] || usage "TRUST/log.policy: no note key: ${1:0:80}"
+  local name=${BASH_REMATCH[1]} id=${BASH_REMATCH[2]} file=keys/${#key_of[@]} other
+  named="$name $id"
+  unbase64 "${BASH_REMATCH[3]}"
+  [[ ${#hex} -eq 66 && ${hex:0:2} == "$2" ]] || usage "TRUST/log.policy: no Ed25519 note key of type $2: ${1:0:80}"
+  escaped "$hex"
+  [[ $(printf '%s\n%b' "$name" "$escaped" | sha256sum) == "$id"* ]] || usage "TRUST/log.policy: the id of $name is not its key's"
+  escaped "302a300506032b6570032100${hex:2}"
+  printf '%b' "$escaped" > "$file"
+  for other in "${key_of[@]}"; do
+    ! same "$other" "$file" || usage "TRUST/log.policy: one key stands twice"
+  done
+  key_of[$named]=$file
+}
 
-# open_note FILE: $note_size and $note_root (hex); fails unless it is a checkpoint that TRUST's log signed.
+# defined NAME: whether an earlier line defines it.
+defined() { [[ $1 == none || -n ${witness[$1]:-}${group[$1]:-} ]]; }
+
+origin= quorum=
+declare -A grouped=()
+while read -r -a words || ((${#words[@]})); do
+  case ${words[0]:-#}:${#words[@]} in
+    \#*) continue ;;
+  esac
+  [[ " ${words[*]} " != *' '[@*]' '* ]] || usage "TRUST/log.policy: a name that this script cannot read"
+  case ${words[0]}:${#words[@]} in
+    log:[23])
+      [[ -z $origin ]] || usage "TRUST/log.policy needs exactly one log line"
+      log_key=${words[1]}
+      note_key "$log_key" 01
+      origin=${named% *} log_named=$named
+      continue
+      ;;
+    witness:[34])
+      if ! defined "${words[1]}"; then
+        note_key "${words[2]}" 04
+        witness[${words[1]}]=$named
+        continue
+      fi
+      ;;
+    group:*)
+      members=("${words[@]:3}") count=${words[2]:-}
+      case $count in any) count=1 ;; all) count=${#members[@]} ;; esac
+      good=1
+      for name in "${members[@]}"; do
+        [[ $name != none && -z ${grouped[$name]:-} ]] && defined "$name" || good=0
+        grouped[$name]=1
+      done
+      if ((good)) && ! defined "${words[1]}" && [[ $count =~ ^[1-9][0-9]{0,3}$ ]] && ((count <= ${#members[@]})); then
+        group[${words[1]}]="${members[*]}" group_count[${words[1]}]=$count
+        continue
+      fi
+      ;;
+    quorum:2)
+      if [[ -z $quorum ]] && defined "${words[1]}"; then
+        quorum=${words[1]}
+        continue
+      fi
+      ;;
+  esac
+  usage "TRUST/log.policy: not a line of a log policy: ${words[*]}"
+done < "$trust/log.policy"
+[[ -n $origin && -n $quorum ]] || usage "TRUST/log.policy needs exactly one log line and one quorum line"
+
+# met NAME: whether that witness, or enough of that group, have cosigned the note that was opened last.
+met() {
+  [[ -z ${group[$1]:-} ]] || { met_group "$1"; return; }
+  [[ -n ${signer[${witness[$1]}]:-} ]]
+}
+met_group() {
+  local name have=0
+  local -a members=()
+  read -r -a members <<< "${group[$1]}"
+  for name in "${members[@]}"; do
+    if met "$name"; then have=$((have + 1)); fi
+  done
+  ((have >= ${group_count[$1]}))
+}
+
+# signed_by NAMED HEX: whether the key of this name and id signed note.text, at whatever time where it is a witness's.
+signed_by() {
+  local bytes=$2 message=note.text
+  if [[ $1 != "$log_named" ]]; then
+    [[ ${#bytes} -eq 144 && ${bytes:0:1} == [0-7] ]] || return 1
+    printf 'cosignature/v1\ntime %d\n' "0x${bytes:0:16}" | cat - note.text > note.cosigned
+    bytes=${bytes:16} message=note.cosigned
+  fi
+  ((${#bytes} == 128)) || return 1
+  escaped "$bytes"
+  printf '%b' "$escaped" > note.sig
+  openssl pkeyutl -verify -pubin -keyform DER -inkey "${key_of[$1]}" -rawin -in "$message" -sigfile note.sig \
+    > /dev/null 2>&1
+}
+
+# open_note FILE: $note_size and $note_root (hex), and $signer has the keys that signed; fails unless it is a checkpoint
+# that TRUST's log signed, and the line of each key that TRUST knows holds.
 open_note() {
   local -a lines=()
-  local line found=0
+  local line key
+  declare -gA signer=()
   slurp "$1"
   [[ $text == *$'\n' ]] || return 1
   mapfile -t lines < "$1"
@@ -207,30 +300,31 @@ open_note() {
     unbase64 "${BASH_REMATCH[2]}"
     escaped "$hex"
     [[ $(printf '%b' "$escaped" | base64 -w0) == "${BASH_REMATCH[2]}" ]] || return 1
-    [[ ${BASH_REMATCH[1]} == "$origin" && ${hex:0:8} == "$key_id" ]] || { others=$((others + 1)); continue; }
-    ((found++ == 0 && ${#hex} == 136)) || return 1
-    escaped "${hex:8}"
-    printf '%b' "$escaped" > note.sig
-    openssl pkeyutl -verify -pubin -keyform DER -inkey log.der -rawin -in note.text -sigfile note.sig \
-      > /dev/null 2>&1 || return 1
+    key="${BASH_REMATCH[1]} ${hex:0:8}"
+    [[ -n ${key_of[$key]:-} ]] || { others=$((others + 1)); continue; }
+    [[ -z ${signer[$key]:-} ]] && signed_by "$key" "${hex:8}" || return 1
+    signer[$key]=1
   done
-  ((found == 1))
+  [[ -n ${signer[$log_named]:-} ]]
 }
 
 others=0
-open_note in/checkpoint || broken 2 "the checkpoint is not signed by TRUST's log key$( ((handed)) && printf ' (TRUST of an earlier period? itmp-verify walks the handovers)')"
+open_note in/checkpoint || broken 2 "the checkpoint is not signed by TRUST's log key, or a line of a key that TRUST knows does not hold$( ((handed)) && printf ' (TRUST of an earlier period? itmp-verify walks the handovers)')"
 size=$note_size root=$note_root
 if [[ -f $trust/revoked ]]; then
   texts "$trust/revoked" || usage "TRUST/revoked is no text"
   while read -r key count rest || [[ -n $key ]]; do
     [[ -z $key || $key == \#* ]] && continue
     [[ $count =~ ^(0|[1-9][0-9]{0,17})$ && -z $rest ]] || usage "TRUST/revoked: not a line VKEY SIZE"
-    [[ $key != "${logs[0]}" ]] || ((size <= count)) || broken 2 "the key was revoked: it counts for $count leaves, and signed $size"
+    [[ $key != "$log_key" ]] || ((size <= count)) || broken 2 "the key was revoked: it counts for $count leaves, and signed $size"
   done < "$trust/revoked"
 fi
-holds 2 "checkpoint of $size leaves, signed by $origin"
-quorum=$(sed -nE 's/^[ \t]*quorum[ \t]+([^ \t]+)[ \t]*$/\1/p' "$trust/log.policy")
-[[ $quorum == none ]] || left_out 2 "cosignatures: TRUST asks for the witnesses' quorum ${quorum:-(none given)}"
+cosigned=
+for name in "${!witness[@]}"; do
+  if met "$name"; then cosigned+=" $name"; fi
+done
+[[ $quorum == none ]] || met "$quorum" || broken 2 "TRUST's quorum $quorum of witnesses is not met:${cosigned:- nobody} cosigned"
+holds 2 "checkpoint of $size leaves, signed by $origin${cosigned:+, cosigned by$cosigned}"
 ((others == 0)) || left_out 2 "$others signature lines of other keys"
 
 # ---------------------------------------------------------------------------------------------------- rule 3
@@ -316,7 +410,7 @@ holds 3 "${#indexes[@]} leaves are in the tree"
 
 slurp "$trust/genesis"
 [[ ${text%$'\n'} == "sha256:${leaf_hash[0]}" ]] || broken 4 "leaf 0 is not TRUST's genesis$( ((handed)) && printf ' (of an earlier period? itmp-verify walks the handovers)')"
-json "${logs[0]}"
+json "$log_key"
 [[ ${leaf[0]} == *"\"log_key\":\"$json\",\"origin\":\"$origin\","* ]] || broken 4 "the genesis names another key"
 holds 4 "leaf 0 is TRUST's genesis"
 
@@ -581,9 +675,12 @@ else
   absent="${absent:+$absent; }the plan's bytes"
   printf 'INCOMPLETE   rule 9: the plan is not in the file\n'
 fi
+declare -A in_leaf=() # the blobs that leaves name, in one pass over them
+mapfile -t cells < <(sed -E 's/_blob":"sha256:([0-9a-f]{64})"/\n=\1\n/g' leaf.lines | sed -nE 's/^=([0-9a-f]{64})$/\1/p')
+for name in "${cells[@]}"; do in_leaf[$name]=1; done
 for name in $(sed -n '/^blobs\//p' names); do
   [[ ${member[$name]} == "${name##*/}" ]] || broken 1 "$name holds other bytes"
-  [[ ${leaf[*]} == *"_blob\":\"sha256:${name##*/}\""* ]] || broken 1 "$name belongs to no leaf"
+  [[ -n ${in_leaf[${name##*/}]:-} ]] || broken 1 "$name belongs to no leaf"
   covers "$name"
 done
 for name in "${!member[@]}"; do
@@ -736,7 +833,7 @@ left_out 12 "whether hosts and work lie inside plan and permit; whether approval
 left_out 13 "whether actions are those of the plan"
 left_out 14 "slices, and 15 hosts: whether each is accounted for"
 left_out 17 "whether witnesses or stamps contradict a leaf's time"
-left_out 18 "19 and witnesses: that is for itmp-verify"
+left_out 19 "the whole log, and 18 what you require: that is for itmp-verify"
 left_out 20 "questions, waits and guards: whether answers count and branches were followed"
 left_out 21 "handovers from an earlier period: TRUST must be of the change's own"
 absent=${absent:-$unreached}

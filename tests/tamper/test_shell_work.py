@@ -4,17 +4,18 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 import itmp.evidence
-from itmp.audit import Checkpoint, SignedCheckpoint
+from itmp.audit import Checkpoint, Event, SignedCheckpoint
 from itmp.audit.merkle import Tree, leaf_hashes
 from itmp.evidence import Trust, archive, verify
 from itmp.evidence.proofs import write_hashes, write_inclusion
 from itmp.testing.forgery import repacked
-from itmp.testing.story import Story, small_plan
+from itmp.testing.story import EXECUTOR, Story, small_plan
 
 SCRIPT = Path(itmp.evidence.__file__).with_name("verify.sh")
 TOOLS = ("tar", "sed", "sort", "sha256sum", "base64", "od", "tr", "cat", "head", "tail", "wc", "mktemp", "rm", "cp",
@@ -102,6 +103,44 @@ def test_the_work_grows_by_levels_and_by_results_and_no_faster(tmp_path: Path) -
     assert 0 < forks <= 2 * FORKS_EACH_LEVEL, forks
     commands = executed(tmp_path / "c1", many) - executed(tmp_path / "c0", few)
     assert 0 < commands <= (64 - 16) * COMMANDS_EACH_RESULT, commands
+
+
+def refused_often(count: int) -> Story:
+    """A change that others' leases kept from `count` runs, each with a list of hosts in a blob, and a word in one leaf."""
+    story = Story(plan=small_plan(hosts=["web1"]))
+    story.open()
+    for n in range(count):
+        blob = story.log.put_blob(f'["web{n}"]'.encode())
+        data = {
+            "act": "run",
+            "exit_code": 19,
+            "checks": [],
+            "hosts_blob": blob,
+            "said": "once" if n else "a word",
+        }
+        event = Event(id=story.id(), type="change.refused", actor=EXECUTOR, change=story.change, data=data)
+        story.write(event)
+    return story
+
+
+def test_no_leaf_is_read_again_for_each_blob(tmp_path: Path) -> None:
+    """What bash compares stands in its trace: a word of one leaf as often with many blobs as with few."""
+    seen = tmp_path / "trace"
+    traced = ["bash", "-c", 'exec 9> "$0"; BASH_XTRACEFD=9 exec "$@"', str(seen)]
+    read = []
+    for count in (2, 12):
+        story = refused_often(count)
+        done = shell(tmp_path / str(count), story.evidence(), story.trust(), under=traced, options=["-x"])
+        assert (done.returncode, done.stderr) == (41, "")
+        read.append(seen.read_bytes().count(b"a word"))
+    assert read[0] == read[1] > 0
+
+
+def test_a_blob_that_no_leaf_names_is_refused(tmp_path: Path) -> None:
+    story = refused_often(1)
+    extra = repacked(story.evidence(), {f"blobs/{sha256(b'x').hexdigest()}": b"x"})
+    done = shell(tmp_path, extra, story.trust())
+    assert (done.returncode, "belongs to no leaf" in done.stdout) == (40, True)
 
 
 HONEST = Story(plan=small_plan(hosts=["web1", "web2", "web3"])).tell()
