@@ -3,7 +3,8 @@
 Loaded with the callback into Ansible's main process and inherited by its workers, where delegation and
 connection variables get their values. Rules kept here, each before anything is connected or started:
 a task acts on its host, or on a delegate of the slice; SSH goes to the address and port that the plan froze
-for that host; a local connection, which acts on the executor's own machine, is used only where the plan
+for that host, by the arguments, programs and sockets that the executor gave, which a loop can set past every other
+variable; a local connection, which acts on the executor's own machine, is used only where the plan
 shows it: on `localhost`, by the keyword `connection`, or by a host's own inventory variable; another connection
 plugin only by that keyword or for the hosts that the plan says it reaches. The worker itself tells the executor
 of what breaks them: neither `no_log`, nor a loop, nor what a play makes of its failures hides it.
@@ -17,12 +18,20 @@ from typing import Any, Final
 
 from ansible.errors import AnsibleError
 from ansible.executor.task_executor import TaskExecutor
+from ansible.parsing.dataloader import DataLoader
+from ansible.utils.vars import load_extra_vars
 
 from itmp.adapters.ansible import layout
 from itmp.adapters.ansible._tasks import HERE, is_local
 
 MARK: Final = "itmp: outside the approved plan: "
 _SSH_PORT: Final = 22
+_GIVEN: Final = (
+    *("ssh_args", "ssh_common_args", "ssh_extra_args", "scp_extra_args", "sftp_extra_args"),
+    *("ssh_executable", "scp_executable", "sftp_executable"),
+    *("control_path", "control_path_dir", "host_key_checking"),
+)
+"""Options of Ansible's ssh that a slice gives as `ansible_…` on the command line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +71,13 @@ class Bounds:
         found = (str(connection.get_option("host")), int(connection.get_option("port") or _SSH_PORT))
         if found != self.addresses.get(target):
             return f"a connection to {found[0]:.120} port {found[1]} for {target!r:.120}"
-        return ""
+        changed = [name for name in _GIVEN if connection.get_option(name) != _given(name)]
+        return f"ssh with a {changed[0]} of its own for {target!r:.120}" if changed else ""
+
+
+def _given(option: str) -> Any:
+    """Return what the command line, which beats all other variables, says of an option; Ansible has read it once."""
+    return load_extra_vars(DataLoader()).get(f"ansible_{option}")
 
 
 def hold(bounds: Bounds, tell: Callable[[Any, Any, str], None]) -> None:

@@ -2,8 +2,9 @@
 
 Rules kept here: ssh reads neither the user's nor the system's configuration; a host outside the slice
 (its hosts and declared delegates) gets no connection; host keys are those of the plan and nothing is ever
-learned. What a run starts on a host over ssh can be marked as the run's own, without a change of any command: by a
-variable of the session, whose name begins as those that servers take by default (`AcceptEnv LC_*`).
+learned; connections are shared over sockets beside the configuration and over no others. What a run starts on a host
+over ssh can be marked as the run's own, without a change of any command: by a variable of the session, whose name
+begins as those that servers take by default (`AcceptEnv LC_*`).
 """
 
 import shutil
@@ -143,6 +144,10 @@ def variables(
         "ansible_ssh_args": arguments(config_file, known_hosts, pinned=pinned),
         # Any further argument could run a command here (ProxyCommand) or lead to another host.
         **dict.fromkeys(FURTHER, ""),
+        # A live connection at a path that the project names was opened past this configuration and these keys. The
+        # name of the socket stays Ansible's own: it is short, as a socket's path must be, and `reset_connection` asks.
+        "ansible_control_path": "",
+        "ansible_control_path_dir": str(config_file.parent / "cp"),
         "ansible_host_key_checking": True,
         "ansible_ssh_host_key_checking": True,
         **{f"ansible_{name}_executable": tool for name, tool in tools.items()},
