@@ -156,3 +156,63 @@ def test_a_connection_whose_plugin_or_package_is_missing_is_refused_before_anyth
     change(world, "web1", ansible_connection="ssh")
     change(world, "web2", ansible_connection=plugin)  # the play does not touch it
     assert world.facts().inventory.ways == {}
+
+
+NAMESAKE = """
+from ansible.plugins.connection.local import Connection as Local
+
+DOCUMENTATION = '''
+name: {name}
+short_description: a collection's own, called like one of Ansible's
+options:
+  host: {{description: unused, vars: [{{name: ansible_host}}]}}
+  port: {{description: unused, vars: [{{name: ansible_port}}]}}
+'''
+
+class Connection(Local):
+    transport = '{name}'
+"""
+TURNED = """
+- hosts: web1
+  gather_facts: false
+  tasks:
+    - {{name: Before, ansible.builtin.raw: "true", ignore_errors: true}}
+    - {{name: Turn, ansible.builtin.set_fact: {{ansible_connection: {plugin}}}}}
+    - {{name: After, ansible.builtin.raw: "true", ignore_errors: true}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("named", "turned"),
+    [
+        ("ssh", "acme.tools.ssh"),
+        ("acme.tools.ssh", "acme.more.ssh"),
+        ("acme.tools.local", "ansible.legacy.local"),
+    ],
+)
+def test_a_collections_plugin_that_is_called_like_ansibles_is_another_one(world, named, turned):
+    change(world, "web1", ansible_connection=named)
+    for folder in ("tools/plugins/connection", "more/plugins/connection"):
+        for name in ("ssh", "local"):
+            path = f"collections/ansible_collections/acme/{folder}/{name}.py"
+            world.write(path, NAMESAKE.format(name=name))
+    world.write("playbooks/play.yml", TURNED.format(plugin=turned))
+    plan = world.plan()
+    assert plan.manifest.inventory.ways == ({} if named == "ssh" else {"web1": named})
+    recorder = world.run(plan)
+    assert (recorder.outcomes("Before"), recorder.outcomes("After")) == (
+        {"web1": "changed"},
+        {"web1": "failed"},
+    )
+    what = "a local connection" if turned.endswith(".local") else f"a connection by {turned}"
+    assert {action.outside for action in recorder.actions} == {"", f"{what} for 'web1'"}
+
+
+def test_a_redirected_name_of_the_inventory_is_the_plugin_that_it_leads_to(world):
+    change(world, "web1", ansible_connection="acme.tools.old")
+    folder = "collections/ansible_collections/acme/tools"
+    world.write(f"{folder}/plugins/connection/new.py", NAMESAKE.format(name="new"))
+    world.write(
+        f"{folder}/meta/runtime.yml", "plugin_routing: {connection: {old: {redirect: acme.tools.new}}}\n"
+    )
+    assert world.play(PLAY).outcomes("Ping") == {"web1": "ok"}

@@ -6,7 +6,8 @@ a task acts on its host, or on a delegate of the slice; SSH goes to the address 
 for that host, by the arguments, programs and sockets that the executor gave, which a loop can set past every other
 variable; a local connection, which acts on the executor's own machine, is used only where the plan
 shows it: on `localhost`, by the keyword `connection`, or by a host's own inventory variable; another connection
-plugin only by that keyword or for the hosts that the plan says it reaches. The worker itself tells the executor
+plugin only by that keyword or for the hosts that the plan says it reaches. A plugin is who its full name says: a
+collection's `ssh` or `local` is none of Ansible's. The worker itself tells the executor
 of what breaks them: neither `no_log`, nor a loop, nor what a play makes of its failures hides it.
 """
 
@@ -19,12 +20,15 @@ from typing import Any, Final
 from ansible.errors import AnsibleError
 from ansible.executor.task_executor import TaskExecutor
 from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import connection_loader
 from ansible.utils.vars import load_extra_vars
 
 from itmp.adapters.ansible import layout
-from itmp.adapters.ansible._tasks import HERE, is_local
+from itmp.adapters.ansible._tasks import HERE
 
 MARK: Final = "itmp: outside the approved plan: "
+_SSH: Final = "ansible.builtin.ssh"
+_LOCAL: Final = "ansible.builtin.local"
 _SSH_PORT: Final = 22
 _GIVEN: Final = (
     *("ssh_args", "ssh_common_args", "ssh_extra_args", "scp_extra_args", "sftp_extra_args"),
@@ -60,19 +64,24 @@ class Bounds:
         target = delegate or host
         if target not in self.targets:
             return f"delegation to {target!r:.120}"
-        name = str(connection._load_name).rpartition(".")[2]  # noqa: SLF001 -- Ansible's only name of it
-        if is_local(name):
-            shown = target in HERE | self.local or is_local(keyword)
+        name = str(connection.ansible_name)  # in full
+        if name == _LOCAL:
+            shown = target in HERE | self.local or _resolved(keyword) == _LOCAL
             return "" if shown else f"a local connection for {target!r:.120}"
-        if name != "ssh":
-            recorded = {one.rpartition(".")[2] for one in (self.plugins.get(target, ""), keyword)}
-            known = name in recorded
+        if name != _SSH:
+            known = name in {_resolved(one) for one in (self.plugins.get(target, ""), keyword)}
             return "" if known else f"a connection by {name:.60} for {target!r:.120}"
         found = (str(connection.get_option("host")), int(connection.get_option("port") or _SSH_PORT))
         if found != self.addresses.get(target):
             return f"a connection to {found[0]:.120} port {found[1]} for {target!r:.120}"
         changed = [name for name in _GIVEN if connection.get_option(name) != _given(name)]
         return f"ssh with a {changed[0]} of its own for {target!r:.120}" if changed else ""
+
+
+def _resolved(plugin: str) -> str:
+    """Return a connection plugin's full name: plans and plays may write a short one, or one that leads elsewhere."""
+    found = connection_loader.find_plugin_with_context(plugin) if plugin else None
+    return str(found.resolved_fqcn) if found and found.resolved else ""
 
 
 def _given(option: str) -> Any:

@@ -36,8 +36,13 @@ def _artifact(path: str, root: str) -> str:
 
 
 def is_local(connection: object) -> bool:
-    """Tell whether a connection plugin's name is that of Ansible's own machine."""
-    return str(connection).rpartition(".")[2] == "local"
+    """Tell whether a connection plugin's name is that of Ansible's own machine; a collection's `local` is another."""
+    return core(str(connection)) == "local"
+
+
+def core(plugin: str) -> str:
+    """Return the short name of a plugin that Ansible itself brings; that of a collection stays as it is."""
+    return plugin.removeprefix("ansible.builtin.").removeprefix("ansible.legacy.")
 
 
 def own_library(connection: str) -> bool:

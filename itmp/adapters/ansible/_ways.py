@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from itmp.adapters import supervisor
+from itmp.adapters.ansible._tasks import core
 from itmp.errors import InvalidInputError, ToolMissingError
 
 SAFE: Final = re.compile(r"[A-Za-z0-9_.:%@+-]+\Z")
@@ -190,7 +191,7 @@ def settle(
     refused: dict[str, tuple[str, ...]] = {}
     weak = set()
     for host in hosts:
-        name, plugin = str(host["name"]), str(host["connection"]).removeprefix("ansible.builtin.")
+        name, plugin = str(host["name"]), core(str(host["connection"]))
         asked = arguments(host["ssh_args"]) if plugin in {"ssh", "smart"} else Arguments()
         if asked.refused:
             refused[name] = asked.refused
