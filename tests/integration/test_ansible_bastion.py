@@ -216,3 +216,30 @@ def test_a_redirected_name_of_the_inventory_is_the_plugin_that_it_leads_to(world
         f"{folder}/meta/runtime.yml", "plugin_routing: {connection: {old: {redirect: acme.tools.new}}}\n"
     )
     assert world.play(PLAY).outcomes("Ping") == {"web1": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "outcome"),
+    [
+        ("-o Ciphers=aes128-cbc", "unreachable"),  # what no server of today takes
+        ("-o Ciphers=aes256-ctr -o HostKeyAlgorithms=ssh-ed25519 -4", "ok"),
+    ],
+)
+def test_options_of_the_inventory_are_frozen_and_reach_ssh(world, asked, outcome):
+    change(world, "web1", ansible_ssh_common_args=asked)
+    world.write("playbooks/play.yml", PLAY)
+    plan = world.plan()
+    change(world, "web1", ansible_ssh_common_args=None)  # edited after approval: the frozen options count
+    recorder = world.run(plan)
+    assert recorder.outcomes("Ping") == {"web1": outcome}
+    if outcome == "ok":
+        said = "ssh; Ciphers aes256-ctr; HostKeyAlgorithms ssh-ed25519; AddressFamily inet"
+        assert plan.manifest.inventory.ways == {"web1": said}
+    else:
+        assert "no matching cipher" in recorder.of("Ping").message
+
+
+def test_what_the_plan_decides_itself_is_named_in_it(world):
+    change(world, "web1", ansible_ssh_common_args="-o PasswordAuthentication=yes")
+    world.write("playbooks/play.yml", PLAY)
+    assert [note for note in world.facts().notes if "passwordauthentication is not honoured" in note]

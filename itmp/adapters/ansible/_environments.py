@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import itmp
 from itmp.adapters import containers
-from itmp.adapters.ansible import layout
+from itmp.adapters.ansible import _ssh_options, layout
 from itmp.adapters.ansible._versions import COLLECTIONS_OF_IMAGE
 from itmp.adapters.containers import Container, Image
 from itmp.adapters.supervisor import custody
@@ -41,7 +41,7 @@ _KEY: Final = re.compile(
     rb"""\bansible_(?:ssh_)?private_key_file["']?\s*[:=]\s*["']?(?P<path>[~/][^\s"',}]*)"""
 )
 _NAMES_KEY: Final = re.compile(rb"\bansible_(?:ssh_)?private_key_file\b")
-_IDENTITY: Final = re.compile(r"^(  IdentityFile )~/", re.MULTILINE)
+_IDENTITY: Final = re.compile(r"^(  (?:Identity|Certificate)File )~/", re.MULTILINE)
 _USUAL: Final = ("id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk")
 
 
@@ -158,11 +158,14 @@ def _may_be_seen(key: Path) -> bool:
 
 
 def _identities(value: Any) -> Iterable[str]:
-    """Yield the texts below every `keys` of the frozen ways."""
+    """Yield the texts below every `keys` of the frozen ways, and the files that their `options` name."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            found = name == "keys" and isinstance(inner, list)
-            yield from map(str, inner) if found else _identities(inner)
+            files = name == "options" and isinstance(inner, list)
+            keys = name == "keys" and isinstance(inner, list)
+            yield from (
+                _ssh_options.files(inner) if files else map(str, inner) if keys else _identities(inner)
+            )
     elif isinstance(value, list):
         for inner in value:
             yield from _identities(inner)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import yaml
 
-from itmp.adapters.ansible import _outside, _ways
+from itmp.adapters.ansible import _outside, _ssh_options
 from itmp.adapters.ansible._ssh import FURTHER
 from itmp.adapters.ansible._tasks import is_local
 from itmp.documents import Problem
@@ -198,10 +198,12 @@ class _Variable:
             yield self._problem(CLEAR, _ENCRYPT_DO)
 
     def _settled(self) -> bool:
-        """Whether it is a variable of the inventory, whose jumps `_ways` freezes into the plan."""
+        """Whether it is a variable of the inventory, whose jumps and options `_ways` freezes into the plan."""
         of_inventory = not self.line or bool({"group_vars", "host_vars"} & set(self.path.split("/")))
         named = self.name in {"ansible_ssh_common_args", "ansible_ssh_extra_args"}
-        return named and of_inventory and ("{{" in self.value or not _ways.arguments(self.value).refused)
+        return (
+            named and of_inventory and ("{{" in self.value or not _ssh_options.arguments(self.value).refused)
+        )
 
     def _hides_local(self) -> bool:
         """A variable of a file (an inventory's own is frozen, and shown) that makes a host's work happen here."""

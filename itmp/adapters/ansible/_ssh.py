@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from itmp.adapters.ansible import _ssh_options
 from itmp.adapters.ansible._ways import SAFE, Hop, Way, Ways, unsafe
 from itmp.errors import ToolMissingError
 from itmp.plan.model import Host
@@ -76,13 +77,14 @@ def places(hosts: Iterable[Host], ways: Ways) -> Iterator[tuple[str, int]]:
 
 
 def _hop(hop: Hop) -> str:
-    return f"{_match(hop.host, hop.port)}{_login(hop)}  ProxyCommand none\n"
+    return f"{_match(hop.host, hop.port)}{_login(hop)}{_ssh_options.lines(hop.options)}  ProxyCommand none\n"
 
 
 def _way(host: Host, way: Way, *, unpinned: bool) -> str:
     lines = _match(host.address, host.port)
     if way.end:
         lines += f"  HostName {way.end.host}\n  Port {way.end.port}\n{_login(way.end)}"
+    lines += _ssh_options.lines(way.options)
     if unpinned:
         lines += f"{UNPINNED}  UserKnownHostsFile /dev/null\n"
     if not way.via:

@@ -43,7 +43,9 @@ _VARS: Final = frozenset({"group_vars", "host_vars"})
 _RESERVED: Final = "itmp_"
 _OURS: Final = frozenset({layout.SNAPSHOT, layout.WAYS, layout.CALLED})
 _ALLOWED: Final = (_guards.KEYS, _guards.CONTROL)
-_ARGUMENT_DO: Final = "Remove it: of ssh arguments a plan takes ProxyJump (-J) and what leads nowhere."
+_ARGUMENT_DO: Final = (
+    "Remove it: of ssh arguments a plan takes ProxyJump (-J) and options that are data alone."
+)
 _PLACE: Final = re.compile(r"(.+?):(\d+)(?::(\d+))?")
 
 
@@ -110,22 +112,25 @@ class AnsibleSources:
             answer = _asking.ask(Path(scratch), environment, needs, str(self._root), image)
         _refuse([_advised(one, artifacts, elsewhere) for one in answer["problems"]], self._place)
         used = _used(answer, needs)
-        ways = self._settle([host for host in answer["hosts"] if host["name"] in used], artifacts)
+        ways, unused = self._settle([host for host in answer["hosts"] if host["name"] in used], artifacts)
         # A project's own plugins are found from its playbooks; who asks of hosts alone runs a plan that holds them.
         _ways.require(ways, answer["unknown_connections"] if needs.plays else ())
         if ways.to_bytes():
             artifacts[layout.WAYS] = ways.to_bytes()
         pinned = artifacts[layout.KNOWN_HOSTS]
         devices = _devices.notes(ways, answer["hosts"], pinned, contained=image is not None)
-        return self._facts(answer, snapshot, artifacts, (*notes, *devices), ways)
+        return self._facts(answer, snapshot, artifacts, (*notes, *unused, *devices), ways)
 
-    def _settle(self, hosts: list[Mapping[str, Any]], artifacts: Mapping[str, bytes]) -> Ways:
-        """Return how each host is reached; raise `DocumentError` for what no plan does on the way."""
+    def _settle(
+        self, hosts: list[Mapping[str, Any]], artifacts: Mapping[str, bytes]
+    ) -> tuple[Ways, tuple[str, ...]]:
+        """Return how each host is reached, and notes on it; raise `DocumentError` for what no plan does on the way."""
         where = ", ".join(self._inventories)
-        of, refused, weak = _ways.settle(hosts, self._ssh_config)
+        settled = _ways.settle(hosts, self._ssh_config)
+        of = settled.ways
         problems = [
             _at(where, f"host {name}: ssh argument {text}", _ARGUMENT_DO)
-            for name, texts in sorted(refused.items())
+            for name, texts in sorted(settled.refused.items())
             for text in texts
         ]
         problems += [
@@ -137,13 +142,13 @@ class AnsibleSources:
             raise DocumentError(problems)
         pinned = PinnedKeys(data=artifacts[layout.KNOWN_HOSTS])
         everyone = _config.of(artifacts).unpinned
-        asking = weak | {str(host["name"]) for host in hosts if everyone or host["unchecked"]}
+        asking = settled.weak | {str(host["name"]) for host in hosts if everyone or host["unchecked"]}
         unpinned = [
             str(host["name"])
             for host in hosts
             if self._unpinned and host["name"] in asking and not _known(pinned, host, of)
         ]
-        return Ways(of=of, unpinned=tuple(sorted(unpinned)))
+        return Ways(of=of, unpinned=tuple(sorted(unpinned))), settled.notes
 
     def _environment(self, folder: Path, temporary: Path) -> dict[str, str]:
         for name in ("home", "local"):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from itmp.adapters.ansible import _ssh, _ways
+from itmp.adapters.ansible import _ssh, _ssh_options, _ways
 from itmp.adapters.ansible._ways import Hop, Way, Ways
 from itmp.canonical import digest
 from itmp.errors import InvalidInputError
@@ -27,8 +27,64 @@ from itmp.plan.model import Host
     ],
 )
 def test_jumps_are_read(text, jumps):
-    said = _ways.arguments(text)
+    said = _ssh_options.arguments(text)
     assert (said.jumps, said.refused, said.weakens) == (jumps, (), False)
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("-o Ciphers=aes128-ctr,aes256-ctr -c aes192-ctr", [("Ciphers", "aes128-ctr,aes256-ctr")]),
+        ("-o HostKeyAlgorithms=+ssh-rsa", [("HostKeyAlgorithms", "+ssh-rsa")]),
+        ("-o PubkeyAcceptedKeyTypes=+ssh-rsa", [("PubkeyAcceptedAlgorithms", "+ssh-rsa")]),
+        ("-o 'kexalgorithms -ecdh-*'", [("KexAlgorithms", "-ecdh-*")]),
+        ("-4C", [("AddressFamily", "inet"), ("Compression", "yes")]),
+        ("-6 -vvv -q", [("AddressFamily", "inet6")]),
+        (
+            "-oServerAliveInterval=30s -oServerAliveCountMax=2 -o ConnectTimeout=5 -o ConnectionAttempts=3",
+            [
+                ("ServerAliveInterval", "30s"),
+                ("ServerAliveCountMax", "2"),
+                ("ConnectTimeout", "5"),
+                ("ConnectionAttempts", "3"),
+            ],
+        ),
+        (
+            "-o GSSAPIAuthentication=no -o PreferredAuthentications=publickey -o IdentitiesOnly=yes",
+            [
+                ("GSSAPIAuthentication", "no"),
+                ("PreferredAuthentications", "publickey"),
+                ("IdentitiesOnly", "yes"),
+            ],
+        ),
+        (
+            "-i ~/.ssh/a -o IdentityFile=~/.ssh/b -o CertificateFile=~/.ssh/a-cert.pub",
+            [
+                ("IdentityFile", "~/.ssh/a"),
+                ("IdentityFile", "~/.ssh/b"),
+                ("CertificateFile", "~/.ssh/a-cert.pub"),
+            ],
+        ),
+    ],
+)
+def test_options_that_are_data_are_read(text, options):
+    said = _ssh_options.arguments(text)
+    assert list(said.options) == options
+    assert (said.refused, said.decided, said.weakens) == ((), (), False)
+
+
+@pytest.mark.parametrize(
+    ("text", "decided"),
+    [
+        ("-o ControlMaster=auto -o ControlPath=/x -o ControlPersist=60s -o LogLevel=ERROR -a -x", ()),
+        ("-o BatchMode=yes -o StrictHostKeyChecking=yes -o PasswordAuthentication=no", ()),
+        ("-o PasswordAuthentication=yes -o BatchMode=no", ("passwordauthentication", "batchmode")),
+        ("-o GlobalKnownHostsFile=/etc/known", ("globalknownhostsfile",)),
+    ],
+)
+def test_what_the_plan_decides_is_named_where_something_else_is_asked(text, decided):
+    said = _ssh_options.arguments(text)
+    assert (said.decided, said.options, said.refused) == (decided, (), ())
 
 
 @pytest.mark.parametrize(
@@ -45,10 +101,20 @@ def test_jumps_are_read(text, jumps):
         "-L 1:2:3",
         "-o 'unclosed",
         "-o KnownHostsCommand=x",
+        "-o Ciphers='aes128-ctr\n ProxyCommand x'",
+        "-o Ciphers=%x",
+        "-o 'CertificateFile=/a b'",
+        "-o AddressFamily=unix",
+        "-o HostKeyAlias=other",
+        "-o PKCS11Provider=/x.so",
+        "-o GSSAPIKeyExchange=yes",
+        "-o ForwardAgent=yes",
+        "-A",
+        "-4F other",
     ],
 )
 def test_what_could_run_or_lead_elsewhere_is_refused(text):
-    assert _ways.arguments(text).refused
+    assert _ssh_options.arguments(text).refused
 
 
 @pytest.mark.parametrize(
@@ -56,7 +122,7 @@ def test_what_could_run_or_lead_elsewhere_is_refused(text):
     ["-o StrictHostKeyChecking=no", "-oStrictHostKeyChecking=off", "-o UserKnownHostsFile=/dev/null"],
 )
 def test_what_weakens_the_check_of_keys_is_noticed(text):
-    said = _ways.arguments(text)
+    said = _ssh_options.arguments(text)
     assert said.weakens
     assert not said.refused
 
@@ -71,12 +137,62 @@ def test_aliases_of_the_users_configuration_are_frozen(tmp_path: Path):
         "Host bastion\n  HostName 192.0.2.1\n  Port 2201\n  User ops\n  IdentityFile ~/.ssh/jump\n"
         "Host web*\n  ProxyJump bastion\nHost web1\n  HostName 10.0.0.1\n"
     )
-    ways, refused, weak = _ways.settle([entry("web1"), entry("web2"), entry("db1")], config)
+    settled = _ways.settle([entry("web1"), entry("web2"), entry("db1")], config)
+    ways = settled.ways
     hop = Hop(host="192.0.2.1", port=2201, user="ops", keys=("~/.ssh/jump",))
     assert ways == {"web1": Way(via=(hop,), end=Hop(host="10.0.0.1")), "web2": Way(via=(hop,))}
-    assert (refused, weak) == ({}, frozenset())
+    assert (settled.refused, settled.weak, settled.notes) == ({}, frozenset(), ())
     frozen = Ways(of=ways, unpinned=("web2",))
     assert Ways.from_bytes(frozen.to_bytes()) == frozen
+    assert b"options" not in frozen.to_bytes()  # as plans were before ways had any
+
+
+def test_options_of_the_users_configuration_are_frozen_for_the_host_and_for_each_hop(tmp_path: Path):
+    config = tmp_path / "config"
+    config.write_text(
+        "Host bastion\n  KexAlgorithms curve25519-sha256\n  ProxyJump gate\n"
+        "Host web*\n  ProxyCommand ssh -W %h:%p ops@bastion -p 2222\n  HostKeyAlgorithms +ssh-rsa\n"
+        "  Ciphers aes128-ctr\n  MACs hmac-sha2-256\n  CertificateFile ~/.ssh/c.pub\n  ServerAliveInterval 60\n"
+    )
+    asked = entry("web1", ssh_args="-o Ciphers=aes256-ctr")
+    (way,) = _ways.settle([asked], config).ways.values()
+    kex = (("KexAlgorithms", "curve25519-sha256"),)
+    assert way.via == (Hop(host="gate"), Hop(host="bastion", port=2222, user="ops", options=kex))
+    assert sorted(way.options) == [
+        ("CertificateFile", "~/.ssh/c.pub"),
+        ("Ciphers", "aes256-ctr"),
+        ("HostKeyAlgorithms", "+ssh-rsa"),
+        ("MACs", "hmac-sha2-256"),
+        ("ServerAliveInterval", "60"),
+    ]
+    assert _ways.told(way).startswith(
+        "ssh over gate:22, ops@bastion:2222; KexAlgorithms curve25519-sha256; Ciphers"
+    )
+    frozen = Ways(of={"web1": way})
+    assert Ways.from_bytes(frozen.to_bytes()) == frozen
+    text = _ssh.config([Host(name="web1", address="web1", port=22, groups=(), vars=digest(b""))], frozen)
+    own, others = text.split("Host *\n")
+    assert 'originalhost web1 exec "test %p = 22"\n  Ciphers aes256-ctr\n' in own
+    assert "  KexAlgorithms curve25519-sha256\n  ProxyCommand none\n" in own
+    assert "Ciphers" not in others
+
+
+def test_what_a_plan_does_not_take_of_the_users_configuration_is_named_once(tmp_path: Path):
+    (tmp_path / "config").write_text("Host *\n  ForwardAgent yes\n  HostKeyAlias x\n  ControlMaster auto\n")
+    asked = [entry(f"web{n}", ssh_args="-o BatchMode=no") for n in range(5)]
+    why, data = _ways._DECIDES, _ways._DATA
+    assert _ways.settle(asked, tmp_path / "config").notes == (
+        f"the ssh argument batchmode is not honoured: {why}: web0, web1, web2 and 2 more",
+        f"ssh_config: forwardagent is not honoured: {data}: web0, web1, web2 and 2 more",
+        f"ssh_config: hostkeyalias is not honoured: {data}: web0, web1, web2 and 2 more",
+    )
+
+
+def test_a_command_that_is_more_than_a_jump_is_refused_for_the_hosts_that_need_it(tmp_path: Path):
+    (tmp_path / "config").write_text("Host web1\n  ProxyCommand nc %h %p\n")
+    with pytest.raises(InvalidInputError, match="proxycommand of web1 is not honoured"):
+        _ways.settle([entry("web1")], tmp_path / "config")
+    assert _ways.settle([entry("web2")], tmp_path / "config").ways == {}
 
 
 @pytest.mark.parametrize(
@@ -102,6 +218,9 @@ def test_a_hop_that_ssh_would_read_as_more_than_a_name_is_found():
     assert _ways.unsafe(Way(via=(Hop(host="-oProxyCommand=x"),)))
     assert _ways.unsafe(Way(via=(Hop(host='a" exec "x'),)))
     assert _ways.unsafe(Way(end=Hop(host="a", keys=("k\nProxyCommand x",))))
+    assert _ways.unsafe(Way(options=(("Ciphers", "a\n  ProxyCommand x"),)))
+    assert _ways.unsafe(Way(via=(Hop(host="a", options=(("ProxyCommand", "x"),)),)))
+    assert not _ways.unsafe(Way(options=(("Ciphers", "aes128-ctr"),)))
 
 
 def test_only_hosts_and_hops_get_through_and_only_the_unpinned_go_unchecked():
