@@ -19,7 +19,9 @@ _SHELL: Final = re.compile(r"\s*(--rsh\b|-[a-zA-Z0-9]*e)")
 def bind() -> None:
     """Have every rsync that the action starts here use the plan's ssh configuration."""
     from ansible.errors import AnsibleActionFail  # noqa: PLC0415 -- Ansible is imported in its own process only
+    from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415 -- as above
     from ansible.plugins.action import ActionBase  # noqa: PLC0415 -- as above
+    from ansible.utils.vars import load_extra_vars  # noqa: PLC0415 -- as above
 
     execute = ActionBase._execute_module  # noqa: SLF001 -- the one place where actions start their modules
 
@@ -28,14 +30,15 @@ def bind() -> None:
             own = own_shells(self._task.args.get("rsync_opts"))
             if own:
                 raise AnsibleActionFail(f"rsync_opts: {own[0]!r:.80} is a remote shell that no plan binds")
-            module_args = held(module_args, more["task_vars"], here=self._connection.transport == "local")
+            given = load_extra_vars(DataLoader())  # read once; a loop sets variables past them
+            module_args = held(module_args, given, here=self._connection.transport == "local")
         return execute(self, module_name, module_args, *rest, **more)
 
     ActionBase._execute_module = bound  # noqa: SLF001 -- as above
 
 
 def held(arguments: Mapping[str, Any], variables: Mapping[str, Any], *, here: bool) -> dict[str, Any]:
-    """Return the module's arguments with which ssh asks nobody but the plan; `variables` are those of the task."""
+    """Return the module's arguments with which ssh asks nobody but the plan; `variables` are the command line's."""
     other = {name: value for name, value in arguments.items() if name != "_ssh_args"}
     return {**other, "verify_host": True, "_ssh_args": str(variables["ansible_ssh_args"])} if here else other
 
