@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from itmp.documents.inputs import InputName, InputSpec, references
 from itmp.documents.problems import Problem, did_you_mean
 from itmp.documents.reading import Node
-from itmp.documents.scalars import Duration, ImageName, Line, Name, VariableName
+from itmp.documents.scalars import Duration, ImageName, Line, Name, PublicName
 from itmp.documents.secrecy import plaintext, secret_like
 
 Loc = tuple[int | str, ...]
@@ -83,7 +83,7 @@ class Document(Block):
     risk: Literal["low", "moderate", "high"]
     reviewed: Reviewed | None = None
     inputs: dict[InputName, InputSpec] = Field(default_factory=dict)
-    public_vars: tuple[VariableName, ...] = ()
+    public_vars: tuple[PublicName, ...] = ()
     moved: MovedRule = MovedRule()
 
     _path: str = PrivateAttr(default="document")

@@ -155,6 +155,11 @@ Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 """The name of an Ansible variable."""
 
+PublicName = Annotated[
+    str, StringConstraints(max_length=400, pattern=r"^(?:[A-Za-z_][A-Za-z0-9_]*|[\w@+. -]+(?:/[\w@+. -]+)+)$")
+]
+"""What looks like a secret and is none: a variable's name, or a file's path in the workspace."""
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 HostName = Annotated[

@@ -96,5 +96,6 @@ def _need(document: PatchSchedule, index: int, what: str, play: bytes, *, sliced
         mark=document.mark("rings", index),
         pattern=ring.hosts,
         rendered=play,
+        public_vars=document.public_vars,
         sliced=sliced,
     )

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import yaml
 
-from itmp.adapters.ansible import _beside, _config, _requirements
+from itmp.adapters.ansible import _beside, _config, _keys, _requirements
 from itmp.adapters.ansible._config import PROJECT_CONFIG
 from itmp.documents import Problem
 from itmp.errors import InvalidInputError
@@ -54,18 +54,13 @@ def beside(
         new, wrong = _read(root, catalog, walk, size, len(project) + len(found))
         found |= new
         problems += wrong
-    keys = sorted(path for path, data in found.items() if _is_key(data) and path not in project)
+    keys = sorted(path for path, data in found.items() if _keys.clear(data) and path not in project)
     return {path: data for path, data in found.items() if path not in {*keys, *project}}, problems, keys
 
 
 def _walk_beside(root: Path, place: str) -> Iterator[tuple[str, Path]]:
     files = [root / place] if (root / place).is_file() else _files(root / place, (), root)
     yield from ((f"project/{file.relative_to(root).as_posix()}", file) for file in files)
-
-
-def _is_key(data: bytes) -> bool:
-    first = data.lstrip().partition(b"\n")[0]
-    return first.startswith(b"-----BEGIN ") and b"PRIVATE KEY-----" in first
 
 
 def _read(

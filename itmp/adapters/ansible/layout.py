@@ -4,7 +4,8 @@ Rules kept here: parser and run see the same bytes in the same places with the s
 expected is what runs. Nothing of the user's own configuration reaches Ansible: the generated
 `ansible.cfg` holds the settings of the project's file that `_config` honours, the environment is built
 from nothing, the ssh configuration knows the plan's hosts only. Files get one of two modes, by their
-first bytes, and folders one: those that a checkout has, so that `mode: preserve` means what it means there.
+first bytes, and folders one: those that a checkout has, so that `mode: preserve` means what it means there; a private
+key is its owner's alone, because ssh reads no other.
 
     FOLDER/project/…       the project (artifacts `project/…`)
     FOLDER/inventory/…     snapshot.json, group_vars, host_vars, known_hosts; a script, `hosts`, prints the snapshot
@@ -22,7 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from itmp.adapters import agent
-from itmp.adapters.ansible import _config
+from itmp.adapters.ansible import _config, _keys
 from itmp.errors import InvalidInputError
 
 INVENTORY: Final = "inventory/hosts"
@@ -79,14 +80,14 @@ def _present_inventory(folder: Path) -> Path:
 
 
 def write(folder: Path, path: str, data: bytes) -> Path:
-    """Write `data` to the relative `path` below `folder`, which is private; a program becomes executable."""
+    """Write `data` to the relative `path` below `folder`, which is private; a program is executable, a key closed."""
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "\0" in path:
         raise InvalidInputError(f"an artifact path that leaves its folder: {path!r:.200}")
     target = folder / pure
     _folders(target.parent, folder)
     target.write_bytes(data)
-    target.chmod(0o755 if data.startswith(_EXECUTABLE) else 0o644)
+    target.chmod(0o755 if data.startswith(_EXECUTABLE) else 0o600 if _keys.held(data) else 0o644)
     return target
 
 

@@ -23,6 +23,7 @@ from itmp.adapters.ansible import (
     _devices,
     _environments,
     _guards,
+    _keys,
     _project,
     _requirements,
     _snapshot,
@@ -100,8 +101,10 @@ class AnsibleSources:
                 token=secrets.token_hex(16),
             )
             artifacts[layout.SNAPSHOT] = _snapshot.to_bytes(snapshot)
+            files = sorted(artifacts.items())
+            notes += tuple(note for path, data in files for note in _guards.notes(path, data))
             notes += tuple(
-                note for path, data in sorted(artifacts.items()) for note in _guards.notes(path, data)
+                note for path, data in files for note in _keys.notes(self._place(path), data, public)
             )
             problems += self._judge(snapshot, artifacts, needs, public)
             if problems:
@@ -266,6 +269,7 @@ class AnsibleSources:
             if path not in _OURS and "/_itmp_" not in path:
                 problems += _guards.check_file(place, data, public)
                 problems += _guards.check_place(place)
+                problems += _keys.problems(place, data, public) if needs.plays else ()
         for need in needs.plays:
             problems += _guards.check_values(need.mark, dict(need.vars), public)
             both = sorted(need.vars.keys() & need.secrets.keys())
