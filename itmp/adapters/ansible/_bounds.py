@@ -42,7 +42,8 @@ _GIVEN: Final = (
 class Bounds:
     """`hosts` are the slice's; `targets` those and its delegates, `addresses` where they answer, `local` those here.
 
-    `plugins` names the connection plugin of each host that neither ssh nor a local connection reaches.
+    `plugins` names the connection plugin of each host that neither ssh nor a local connection reaches; `given` are the
+    variables of the command line, which beat all others but those of a loop.
     """
 
     hosts: frozenset[str]
@@ -50,6 +51,7 @@ class Bounds:
     addresses: Mapping[str, tuple[str, int]]
     local: frozenset[str]
     plugins: Mapping[str, str]
+    given: Mapping[str, Any]
 
     @classmethod
     def read(cls, folder: Path) -> "Bounds":
@@ -57,7 +59,8 @@ class Bounds:
         data = json.loads((folder / layout.BOUNDS).read_text())
         addresses = {name: (str(address), int(port)) for name, (address, port) in data["addresses"].items()}
         named = {name: frozenset(data[name]) for name in ("hosts", "targets", "local")}
-        return cls(addresses=addresses, plugins=data["plugins"], **named)
+        given = load_extra_vars(DataLoader())  # which Ansible has read by now
+        return cls(addresses=addresses, plugins=data["plugins"], given=given, **named)
 
     def broken(self, host: str, delegate: str, keyword: str, connection: Any) -> str:
         """Return what is wrong with acting on `host` (or `delegate`) over `connection`; empty when nothing is."""
@@ -74,7 +77,9 @@ class Bounds:
         found = (str(connection.get_option("host")), int(connection.get_option("port") or _SSH_PORT))
         if found != self.addresses.get(target):
             return f"a connection to {found[0]:.120} port {found[1]} for {target!r:.120}"
-        changed = [name for name in _GIVEN if connection.get_option(name) != _given(name)]
+        changed = [
+            name for name in _GIVEN if connection.get_option(name) != self.given.get(f"ansible_{name}")
+        ]
         return f"ssh with a {changed[0]} of its own for {target!r:.120}" if changed else ""
 
 
@@ -82,11 +87,6 @@ def _resolved(plugin: str) -> str:
     """Return a connection plugin's full name: plans and plays may write a short one, or one that leads elsewhere."""
     found = connection_loader.find_plugin_with_context(plugin) if plugin else None
     return str(found.resolved_fqcn) if found and found.resolved else ""
-
-
-def _given(option: str) -> Any:
-    """Return what the command line, which beats all other variables, says of an option; Ansible has read it once."""
-    return load_extra_vars(DataLoader()).get(f"ansible_{option}")
 
 
 def hold(bounds: Bounds, tell: Callable[[Any, Any, str], None]) -> None:

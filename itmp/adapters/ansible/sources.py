@@ -101,11 +101,8 @@ class AnsibleSources:
                 token=secrets.token_hex(16),
             )
             artifacts[layout.SNAPSHOT] = _snapshot.to_bytes(snapshot)
-            files = sorted(artifacts.items())
-            notes += tuple(note for path, data in files for note in _guards.notes(path, data))
-            notes += tuple(
-                note for path, data in files for note in _keys.notes(self._place(path), data, public)
-            )
+            for path, data in sorted(artifacts.items()):
+                notes += (*_guards.notes(path, data), *_keys.notes(self._place(path), data, public))
             problems += self._judge(snapshot, artifacts, needs, public)
             if problems:
                 raise DocumentError(problems)
