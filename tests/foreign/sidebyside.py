@@ -146,6 +146,8 @@ def run_bare(place: Place, folder: Path, expect: Expect, look: Look | None = Non
             "ANSIBLE_SSH_ARGS": ssh,
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder.parent / "cp"),
             "ANSIBLE_HOST_KEY_CHECKING": "True",
+            # Without it ssh asks for a terminal, of which a whole host's lastlog tells; below, no file tells of it.
+            **({"ANSIBLE_PIPELINING": "True"} if look else {}),
             "ANSIBLE_NOCOLOR": "True",
             "BARE_STORY": str(story),
         },
