@@ -6,6 +6,7 @@ from typing import Any
 
 from itmp.change._answers import Words
 from itmp.change.record import ActionIntent, PermitRecord, ResultRecord, RunRecord, RunState, SliceRecord
+from itmp.errors import RefusedError
 
 
 @dataclass(slots=True)
@@ -40,8 +41,18 @@ class RunDraft:
     state: RunState = "admitted"
     started: bool = False
     stopped: list[str] = field(default_factory=list)
+    cause: int = 0
     hosts: Mapping[str, str] = field(default_factory=dict)
     resources: Mapping[str, str] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """Begin an attempt."""
+        self.state, self.started, self.cause = "running", True, 0
+
+    def stop(self, why: str, code: int) -> None:
+        """Note what stopped an attempt: the first word counts, and a plan that was left more than any other."""
+        self.stopped.append(why)
+        self.cause = code if code == RefusedError.exit_code else self.cause or code
 
     def freeze(self) -> RunRecord:
         """Return the value."""
@@ -54,6 +65,7 @@ class RunDraft:
             state=self.state,
             started=self.started,
             stopped=tuple(self.stopped),
+            cause=self.cause,
             hosts=self.hosts,
             resources=self.resources,
         )

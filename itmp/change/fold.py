@@ -275,9 +275,10 @@ class Folding:
         run, data = self._run_of(event.run), event.data or {}
         match event.type:
             case "run.started" | "run.resumed":
-                run.state, run.started = "running", True
+                run.begin()
             case "run.stopped":
-                run.stopped.append(str(data.get("why", "")))
+                code = data.get("exit_code")
+                run.stop(str(data.get("why", "")), code if isinstance(code, int) else 0)
             case _:
                 if not isinstance(data.get("state"), str) or data["state"] not in _RUN_STATES:
                     raise _Refused("a run that ended in no known state")

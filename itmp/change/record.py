@@ -141,7 +141,7 @@ class RunRecord:
 
     `hosts` and `resources` map each target to its final state once finished; `started` says that `run.started` was
     written. `answers` maps the key of a question's slice to the answer that counts, `asks` are the keys of those that
-    wait for one.
+    wait for one. `stopped` says why attempts stopped, `cause` with which exit code the newest one did (0: it did not).
     """
 
     id: str
@@ -152,6 +152,7 @@ class RunRecord:
     state: RunState = "admitted"
     started: bool = False
     stopped: tuple[str, ...] = ()
+    cause: int = 0
     hosts: Mapping[str, str] = field(default_factory=dict)
     resources: Mapping[str, str] = field(default_factory=dict)
 

@@ -130,6 +130,7 @@ def summary(result: "Result") -> tuple[str, ...]:
         first, *more = note.splitlines() or [""]
         lines += [f"  note: {safe(first)}", *(f"        {safe(line.strip())}" for line in more)]
     lines += [f"  next: {command}" for command in result.next]
+    lines += [f"  the window opens again: {result.retry_at}"] if result.retry_at else []
     return tuple(lines)
 
 

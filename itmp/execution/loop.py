@@ -219,7 +219,7 @@ class Drive:
         if not record:
             return course
         try:
-            self.recorder.run_stopped(why)
+            self.recorder.run_stopped(why, code=error.exit_code)
         except Error as failure:
             return self.die(course, failure)
         return course

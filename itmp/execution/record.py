@@ -155,9 +155,9 @@ class Recorder:
             self._event("slice.finished", step=part.step.id, phase=part.phase, intent=intent, data=data)
         )
 
-    def run_stopped(self, why: str) -> None:
-        """Write why no further ordinary slice starts."""
-        self._journal.append(self._event("run.stopped", data={"why": _text(why)}))
+    def run_stopped(self, why: str, *, code: int) -> None:
+        """Write why no further ordinary slice starts; `code` is the exit code of what stopped it."""
+        self._journal.append(self._event("run.stopped", data={"why": _text(why), "exit_code": code}))
 
     def run_finished(
         self, state: str, *, hosts: Mapping[str, HostState], resources: Mapping[str, HostState]

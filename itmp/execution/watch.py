@@ -133,7 +133,8 @@ class Watch:
             if not begun:
                 self._deny(_denied(action, error))
             why = f"{error.where}: {error.what}"
-            self._write(lambda: self._recorder.run_stopped(why))
+            code = error.exit_code
+            self._write(lambda: self._recorder.run_stopped(why, code=code))
             raise
 
     def _deny(self, result: ActionResult) -> None:

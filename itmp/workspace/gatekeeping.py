@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.supervisor import custody
 from itmp.audit import Event, Expect, Finding, HeadMovedError, Health
+from itmp.calendars import format_time
 from itmp.canonical import Digest, digest
 from itmp.change import (
     Admission,
@@ -143,6 +144,13 @@ def told_input(place: Workspace, record: ChangeRecord, plan: Plan, now: datetime
     """
     health = place.log.health(SystemClock())
     return GateInput(mode="slice", plan=plan, record=record, history=place.history(), health=health, now=now)
+
+
+def opening(place: Workspace, record: ChangeRecord, plan: Plan) -> str:
+    """Return when the window opens that alone keeps a change from running now; empty where something else does."""
+    answer = judge(told_input(place, record, plan, SystemClock().now()))
+    at = answer.retry_at if isinstance(answer, Refusal) else None
+    return format_time(at) if at else ""
 
 
 def _judge_fully(place: Workspace, attempt: Attempt, leases: Leases) -> Admission | Refusal:

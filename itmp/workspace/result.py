@@ -1,11 +1,8 @@
 """What a verb that meets the gate or the fleet comes back with: the one final object of architecture §9."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from itmp.plan import Plan
+from typing import Any, Final
 
 SCHEMA: Final = "itmp-result/v1"
 RETRYABLE: Final = frozenset({10, 11, 19})
@@ -65,11 +62,3 @@ class Result:
             "next": list(self.next),
             "notes": list(self.notes),
         }
-
-
-def failed_next(change: str, states: Collection[str], plan: "Plan") -> tuple[str, ...]:
-    """Return what a person would type after a run in which targets failed, or that was stopped before any did."""
-    failed = {"failed", "unreachable"} & set(states)
-    on = (f"itmp logs {change} --failed", f"itmp resume {change} --retry failed,unreachable")
-    back = (f"itmp undo {change}",) if plan.manifest.undo else ()
-    return (*(on if failed else (f"itmp resume {change}",)), *back)

@@ -16,7 +16,7 @@ from itmp.adapters.clock import SystemClock, new_id
 from itmp.adapters.private import PRIVATE, PrivateStore
 from itmp.calendars import parse_duration
 from itmp.change import Admission, ChangeRecord, Given, Permit, Refusal
-from itmp.errors import InvalidInputError, LogUnavailableError, StaleError
+from itmp.errors import InvalidInputError, LogUnavailableError, OutsideWindowError, StaleError
 from itmp.execution import Author, Reprise, RunStory, RunSummary, Wiring, execute
 from itmp.execution import resume as resume_run
 from itmp.execution import undo as undo_run
@@ -28,12 +28,14 @@ from itmp.workspace import anchoring, changes, gatekeeping, planning, remembered
 from itmp.workspace.answering import LogPatience, asking, commands, told
 from itmp.workspace.events import watcher
 from itmp.workspace.following import attach, run_already
+from itmp.workspace.glancing import Glances
 from itmp.workspace.holding import ChangeHeldError, hearing, held, publishing, stopping
 from itmp.workspace.leases import Held, Leases
-from itmp.workspace.leftover import SOME, left_by_others, told_of
+from itmp.workspace.leftover import left_by_others, told_of
 from itmp.workspace.narrowing import Limit, chosen_hosts, kept_limit, limit_line, refuse_empty
+from itmp.workspace.onward import onward
 from itmp.workspace.place import EXECUTOR, Workspace
-from itmp.workspace.result import Result, failed_next
+from itmp.workspace.result import Result
 from itmp.workspace.starting import Asked, limit_of, recorded_start, refuse_start, sign_start, wanted_hosts
 
 if TYPE_CHECKING:
@@ -281,7 +283,9 @@ def _carry(
 def _finished(place: Workspace, start: _Start, summary: RunSummary) -> Result:
     if summary.exit_code in OVER:
         rmtree(place.facts(start.run), ignore_errors=True)
-    asked = asking(place, changes.find(place, start.record.id)) if summary.cause else {}
+    record = changes.skimmed(place, start.record.id)
+    asked = asking(place, record) if summary.cause else {}
+    late = summary.exit_code == OutsideWindowError.exit_code
     notes = list(summary.notes)
     if summary.cause is not None:
         where = f"{summary.cause.where}: " if summary.cause.where else ""
@@ -294,7 +298,8 @@ def _finished(place: Workspace, start: _Start, summary: RunSummary) -> Result:
         state=summary.state.value,
         hosts={**summary.hosts, **summary.resources},
         asks=told(asked),
-        next=(*commands(start.record.id, asked), *_next(start.record.id, summary, start.plan)),
+        retry_at=gatekeeping.opening(place, record, start.plan) if late else "",
+        next=(*commands(start.record.id, asked), *_next(place, record)),
         notes=(*notes, *_story(place, start.record, start.plan).handlers, *_stale(place, start.plan)),
     )
 
@@ -320,23 +325,11 @@ def _stale(place: Workspace, plan: Plan) -> tuple[str, ...]:
     return tuple(f"{path} was edited after the plan was made; the approved bytes run" for path in changed)
 
 
-def _next(change: str, summary: RunSummary, plan: Plan) -> tuple[str, ...]:
-    match summary.exit_code:
-        case 0:
-            return (
-                f"itmp change close {change} --reason TEXT",
-                f"itmp evidence {change} -o {change}.evidence.tar",
-            )
-        case 14:
-            lost = [
-                name for name, state in {**summary.hosts, **summary.resources}.items() if state == "unknown"
-            ]
-            asked = [f"itmp reconcile {change} {name} ok|failed --reason TEXT" for name in lost[:SOME]]
-            return (f"itmp status {change}", f"itmp resume {change}", *asked)
-        case 13:
-            return failed_next(change, {**summary.hosts, **summary.resources}.values(), plan)
-        case _:
-            return (f"itmp status {change}", f"itmp logs {change}")
+def _next(place: Workspace, record: ChangeRecord) -> tuple[str, ...]:
+    """Return what a person would type next; where the log does not tell how the run ended, what looks at it."""
+    if record.run is None or record.run.active:
+        return (f"itmp status {record.id}", f"itmp logs {record.id}")
+    return onward(Glances(place.reading(), place.plan), record, SystemClock().now())
 
 
 def _approved(place: Workspace, record: ChangeRecord, act: str) -> Plan:

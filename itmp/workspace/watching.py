@@ -12,18 +12,19 @@ from itmp.adapters.clock import SystemClock
 from itmp.calendars import format_time, parse_duration, parse_time
 from itmp.change import ChangeRecord, Refusal, RunRecord, SliceRecord, Vote, judge
 from itmp.change.statements import Given
-from itmp.errors import BusyError, InvalidInputError, NotFoundError, RejectedError
+from itmp.errors import BusyError, InvalidInputError, NotFoundError, OutsideWindowError, RejectedError
 from itmp.workspace import changes, periods, planning, statements
 from itmp.workspace.answering import asking, commands, role_to_answer, to_answer, told
 from itmp.workspace.glancing import ENDED, Glances
-from itmp.workspace.leftover import GONE, NOBODY, is_gone, left_by_others, reconciling, told_of
+from itmp.workspace.leftover import GONE, NOBODY, is_gone, left_by_others, told_of
 from itmp.workspace.noticing import Notice, is_held
+from itmp.workspace.onward import onward
 from itmp.workspace.place import Workspace
-from itmp.workspace.result import CODES, Result, failed_next
+from itmp.workspace.result import CODES, Result
 
 
 def status(place: Workspace, name: str) -> Result:
-    """Say where a change and each of its targets stand; nothing is judged and nothing is written."""
+    """Say where a change and each of its targets stand, and when a window opens again; nothing is written."""
     place = periods.in_its_period(place, name)
     glances = Glances(place.reading(), place.plan)
     record = glances.record(glances.resolve(name))
@@ -35,6 +36,7 @@ def status(place: Workspace, name: str) -> Result:
         run=run.id if run else "",
         state=", ".join((record.state, *([f"run {run.state}"] if run else []), *([NOBODY] if gone else []))),
         hosts=glances.hosts(record, run) if run else {},
+        retry_at=_retry_at(place, record),
         asks=told(asked),
         next=(*commands(record.id, asked), *_next(place, glances, record)),
         notes=(
@@ -324,13 +326,18 @@ def lost(record: ChangeRecord, host: str) -> tuple[RunRecord, SliceRecord]:
 def _next(place: Workspace, glances: Glances, record: ChangeRecord) -> tuple[str, ...]:
     if record.run and record.run.active and is_held(place, record.id):
         return (f"itmp wait {record.id} --for finished", f"itmp stop {record.id} --reason TEXT")
-    if record.state == "review" and record.run and record.run.state == "failed":
-        plan = planning.logged_plan(place, changes.request_of(record).plan)
-        return failed_next(record.id, record.run.targets.values(), plan)
-    words = {
-        "assess": ("approve",), "authorize": ("approve",), "scheduled": ("run",), "implement": ("resume", "undo"),
-        "review": ("change close",),
-    }.get(record.state, ())  # fmt: skip
-    more = " --reason TEXT" if record.state == "review" else ""
-    first = reconciling(glances, record) if record.state == "implement" else ()
-    return (*first, *(f"itmp {word} {record.id}{more}" for word in words))
+    if record.run:
+        return onward(glances, record, SystemClock().now())
+    words = {"assess": "approve", "authorize": "approve", "scheduled": "run"}
+    return (f"itmp {words[record.state]} {record.id}",) if record.state in words else ()
+
+
+def _retry_at(place: Workspace, record: ChangeRecord) -> str:
+    """Return when the window opens again that has closed upon the newest run; empty where none has."""
+    if record.run is None or record.run.active or record.run.cause != OutsideWindowError.exit_code:
+        return ""
+    from itmp.workspace import gatekeeping  # noqa: PLC0415 - as above
+
+    record = changes.skimmed(place, record.id)
+    plan = planning.logged_plan(place, changes.request_of(record).plan)
+    return gatekeeping.opening(place, record, plan)
