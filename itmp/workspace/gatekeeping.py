@@ -169,7 +169,7 @@ def _lease(place: Workspace, attempt: Attempt, answer: Admission | NeedsWorld, l
     """Take what the run may act on; write down who holds it when another run does. Return whether we waited."""
     phases: tuple[Phase, ...] = ("undo",) if attempt.mode == "undo" else ("do", "undo")
     try:
-        return leases.take(acted_on(attempt.plan.manifest, frozenset(answer.hosts), phases=phases))
+        return leases.take(acted_on(attempt.plan, frozenset(answer.hosts), phases=phases))
     except TargetHeldError as error:
         checks = [check.to_data() for check in answer.checks]
         data = {"act": attempt.mode, "exit_code": error.exit_code, "checks": checks}

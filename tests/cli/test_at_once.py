@@ -4,6 +4,7 @@ import json
 from collections import Counter
 
 import pytest
+import yaml
 from places import WEB, Place, rolling, wait_for
 
 from itmp.errors import InvalidInputError
@@ -141,3 +142,24 @@ def test_a_killed_run_holds_no_host_any_more(place: Place) -> None:
     place.run(second)
     assert place.journal("web3") == ["begin two", "end two"]
     place.let_go("web2", "one")
+
+
+def test_a_machine_that_two_inventories_name_differently_has_one_change_at_a_time(place: Place) -> None:
+    first = place.ready(rolling("one", hosts="web2"))
+    tree = yaml.safe_load((place.root / "inventories/hosts.yml").read_text())
+    same = {"admin2": tree["all"]["hosts"]["web2"], "admin3": tree["all"]["hosts"]["web3"]}
+    place.write("inventories/admin.yml", yaml.safe_dump({"all": {"hosts": same}}))
+    found = (place.root / "itmp.yml").read_text()
+    place.write("itmp.yml", found.replace("inventories/hosts.yml", "inventories/admin.yml"))
+    second, third = (place.ready(rolling("two", hosts=host)) for host in ("admin2", "admin3"))
+    place.hold("web2", "one")
+    running = place.start("run", first, "--key", "alice", "--json")
+    place.until("web2", "begin one")
+    refused = place.itmp("run", second, "--key", "alice", expect=19)
+    port = place.fleet.host("web2").port
+    assert f"admin2 (127.0.0.1:{port}) is held by {first} as web2" in refused.err
+    place.run(third)  # at the same address, behind another port
+    place.let_go("web2", "one")
+    assert place.ended(running).json["exit_code"] == 0
+    place.run(second)
+    assert place.journal("web2") == ["begin one", "end one", "begin two", "end two"]

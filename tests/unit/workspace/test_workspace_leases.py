@@ -4,13 +4,20 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from itmp.adapters.ansible._ways import Hop, Way, Ways
+from itmp.adapters.ansible.layout import WAYS
 from itmp.adapters.file_events import SAFE
 from itmp.adapters.supervisor._custody import KEPT
+from itmp.canonical import digest
+from itmp.plan import Plan
+from itmp.plan.model import Host
 from itmp.testing.small_plans import ansible, check, plan, stack
 from itmp.workspace import Workspace
 from itmp.workspace.leases import Held, Leases, TargetHeldError, acted_on
@@ -26,6 +33,11 @@ def left(place: Workspace) -> list[str]:
     return [path.name for path in place.leases.glob("*.lease")]
 
 
+def own(*names: str) -> dict[str, str]:
+    """Things of which nothing but the name is known."""
+    return {name: name for name in names}
+
+
 HOLDER = """\
 import sys
 from pathlib import Path
@@ -34,7 +46,7 @@ from itmp.workspace.holding import held
 from itmp.workspace.leases import Leases
 place = Workspace.here(Path(sys.argv[1]))
 with held(place, "CHG-dead"), Leases(place, "CHG-dead", "run-dead") as leases:
-    leases.take({"web1", "web2"})
+    leases.take({"web1": "web1", "web2": "web2"})
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -49,7 +61,7 @@ from itmp.workspace.noticing import is_held
 place = Workspace.here(Path(sys.argv[1]))
 try:
     with Leases(place, "CHG-b", "run-b") as leases:
-        leases.take({"web1"})
+        leases.take({"web1": "web1"})
         whose = "nobody"
 except TargetHeldError as error:
     whose = error.held.change
@@ -69,41 +81,41 @@ def holder(place: Workspace) -> Iterator["subprocess.Popen[str]"]:
 
 def test_a_name_has_one_holder_who_can_be_read_and_others_are_free(place: Workspace) -> None:
     with Leases(place, "CHG-a", "run-a") as first:
-        assert first.take({"web1", "lb1"}) is False
+        assert first.take(own("web1", "lb1")) is False
         with Leases(place, "CHG-b", "run-b") as other:
             with pytest.raises(TargetHeldError, match="lb1 is held by CHG-a") as caught:
-                other.take({"lb1", "web2"})
+                other.take(own("lb1", "web2"))
             assert caught.value.exit_code == 19
             assert caught.value.held.to_data() == {"target": "lb1", "change": "CHG-a", "run": "run-a"}
             assert len(left(place)) == 1
-            other.take({"web2"})
+            other.take(own("web2"))
     assert left(place) == []
 
 
 def test_a_killed_holder_holds_nothing_any_more(place: Workspace, holder: "subprocess.Popen[str]") -> None:
     with Leases(place, "CHG-b", "run-b") as leases:
         with pytest.raises(TargetHeldError, match="CHG-dead"):
-            leases.take({"web2"})
+            leases.take(own("web2"))
         holder.kill()
         holder.wait()
         assert len(left(place)) == 1  # the file is still there, and says nothing
-        leases.take({"web2"})
+        leases.take(own("web2"))
         assert [name for name in left(place) if "CHG-dead" in name] == []
 
 
 def test_who_waits_is_told_for_whom_holds_nothing_and_gets_it_when_it_is_free(place: Workspace) -> None:
     told: list[Held] = []
     first = Leases(place, "CHG-a", "run-a")
-    first.take({"web2"})
+    first.take(own("web2"))
 
     def free(held: Held) -> None:
         told.append(held)
         with Leases(place, "CHG-c", "run-c") as third:
-            third.take({"web1"})  # what the waiting one wants too is free meanwhile
+            third.take(own("web1"))  # what the waiting one wants too is free meanwhile
         first.__exit__()
 
     with Leases(place, "CHG-b", "run-b", patience=60, tell=free) as leases:
-        assert leases.take({"web1", "web2"}) is True
+        assert leases.take(own("web1", "web2")) is True
     assert [held.target for held in told] == ["web2"]
 
 
@@ -112,16 +124,16 @@ class Counting(Leases):
 
     looks = 0
 
-    def _try(self, names: Collection[str]) -> Held | None:
+    def _try(self, wanted: Mapping[str, str]) -> Held | None:
         self.looks += 1
-        return super()._try(names)
+        return super()._try(wanted)
 
 
 def test_who_waits_sleeps_until_the_holder_dies(place: Workspace, holder: "subprocess.Popen[str]") -> None:
     waiting = [Counting(place, f"CHG-{n}", f"run-{n}", patience=600) for n in range(2)]
     names = ({"web1"}, {"web2"})
     threads = [
-        threading.Thread(target=one.take, args=(its,)) for one, its in zip(waiting, names, strict=True)
+        threading.Thread(target=one.take, args=(own(*its),)) for one, its in zip(waiting, names, strict=True)
     ]
     for thread in threads:
         thread.start()
@@ -166,7 +178,7 @@ def test_many_runs_at_once_neither_share_a_name_nor_wait_for_each_other_for_ever
     def go(number: int) -> None:
         mine = {names[number % 3], names[(number + 1) % 3]}
         with Leases(place, f"CHG-{number}", f"run-{number}", patience=120) as leases:
-            leases.take(mine)
+            leases.take(own(*mine))
             clashes.extend(busy & mine)
             busy.update(mine)
             threading.Event().wait(0.01)
@@ -190,16 +202,100 @@ def test_it_is_exactly_what_the_run_may_act_on() -> None:
             ansible("elsewhere", ["web9"], delegates=("lb9",)),
         ],
         undo=[ansible("back", ["web1"], delegates=("lb2",))],
-    ).manifest
+    )
     hosts = {"web1", "db1"}
-    assert acted_on(made, hosts, phases=("undo",)) == {"web1", "lb2"}
-    whole = acted_on(made, hosts, phases=("do", "undo"))
+    assert acted_on(made, hosts, phases=("undo",)) == {"web1": "web1", "web1:22": "web1", "lb2": "lb2"}
+    whole = set(acted_on(made, hosts, phases=("do", "undo")).values())
     assert {name for name in whole if not name.startswith("stack ")} == {"web1", "lb1", "lb2"}
     assert len([name for name in whole if name.startswith("stack ")]) == 1
 
 
+def reached(*hosts: tuple[str, str, int], ways: Mapping[str, Way] | None = None) -> Plan:
+    """A plan that acts on hosts at these addresses and ports, by `ways` where not by plain ssh."""
+    made = plan([ansible("one", [name for name, *_ in hosts])])
+    found = tuple(
+        Host(name=name, address=address, port=port, groups=(), vars=digest(b"{}"))
+        for name, address, port in hosts
+    )
+    assert made.manifest.inventory
+    manifest = replace(made.manifest, artifacts={}, inventory=replace(made.manifest.inventory, hosts=found))
+    more = {WAYS: Ways(of=ways).to_bytes()} if ways else {}
+    return Plan.build(manifest, {path: made.artifact(path) for path in made.manifest.artifacts} | more)
+
+
+def leased(made: Plan) -> Mapping[str, str]:
+    return acted_on(made, {host.name for host in made.manifest.inventory.hosts}, phases=("do",))
+
+
+BASTION = Hop(host="Bastion.example.", port=2222)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shared"),
+    [
+        (reached(("db1", "10.0.0.5", 22)), reached(("db1-admin", "10.0.0.5", 22)), "10.0.0.5:22"),
+        (reached(("db1", "DB.example", 22)), reached(("other", "db.example.", 22)), "db.example:22"),
+        (reached(("db1", "::1", 22)), reached(("other", "[0:0:0:0:0:0:0:1]", 22)), "[::1]:22"),
+        (reached(("db1", "10.0.0.5", 22)), reached(("other", "10.0.0.5", 2022)), ""),
+        (
+            reached(("db1", "10.0.0.5", 22)),
+            reached(("db", "db", 22), ways={"db": Way(end=Hop(host="10.0.0.5"))}),
+            "10.0.0.5:22",
+        ),
+        (
+            reached(("db1", "10.0.0.5", 22), ways={"db1": Way(via=(BASTION,))}),
+            reached(("other", "10.0.0.5", 22), ways={"other": Way(via=(BASTION,))}),
+            "10.0.0.5:22 over bastion.example:2222",
+        ),
+        (
+            reached(("db1", "10.0.0.5", 22), ways={"db1": Way(via=(BASTION,))}),
+            reached(("x", "10.0.0.5", 22)),
+            "",
+        ),
+        (
+            reached(("box1", "localhost", 22), ways={"box1": Way(connection="community.docker.docker")}),
+            reached(("box2", "localhost", 22), ways={"box2": Way(connection="local")}),
+            "",
+        ),
+    ],
+)
+def test_two_names_of_one_machine_are_one_lease(
+    place: Workspace, first: Plan, second: Plan, shared: str
+) -> None:
+    ours, theirs = leased(second), leased(first)
+    with Leases(place, "CHG-a", "run-a") as leases:
+        assert leases.take(theirs) is False
+        with Leases(place, "CHG-b", "run-b") as other:
+            if not shared:
+                assert other.take(ours) is False
+                return
+            with pytest.raises(TargetHeldError) as caught:
+                other.take(ours)
+    mine, its = (one.manifest.inventory.hosts[0].name for one in (second, first))
+    assert caught.value.what == f"{mine} ({shared}) is held by CHG-a as {its}"
+    assert caught.value.held.to_data() == {"target": mine, "change": "CHG-a", "run": "run-a", "name": its}
+
+
+def test_names_of_one_run_may_share_a_machine(place: Workspace) -> None:
+    made = reached(("db1", "10.0.0.5", 22), ("db1-admin", "10.0.0.5", 22))
+    with Leases(place, "CHG-a", "run-a") as leases:
+        assert leases.take(leased(made)) is False
+    assert set(leased(made)) == {"db1", "db1-admin", "10.0.0.5:22"}
+
+
+def test_ten_thousand_hosts_are_leased_and_compared_in_no_time(place: Workspace) -> None:
+    many = [(f"web{n}", f"10.0.{n // 250}.{n % 250}", 22) for n in range(10_000)]
+    wanted = leased(reached(*many))
+    assert len(wanted) == 20_000
+    begun = time.monotonic()
+    with Leases(place, "CHG-a", "run-a") as first, Leases(place, "CHG-b", "run-b") as second:
+        first.take(wanted)
+        second.take({f"x{name}": f"x{its}" for name, its in wanted.items()})
+    assert time.monotonic() - begun < 2
+
+
 def test_leases_lie_where_no_child_of_the_executor_reaches(place: Workspace) -> None:
     with Leases(place, "CHG-a", "run-a") as leases:
-        leases.take({"web1"})
+        leases.take(own("web1"))
         (lease,) = place.state.rglob("*.lease")
     assert lease.relative_to(place.state).parts[0] not in KEPT
