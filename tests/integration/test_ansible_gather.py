@@ -528,3 +528,78 @@ def test_every_module_of_ansible_core_is_expected_by_its_full_name(root):
     write(root, "playbooks/every.yml", json.dumps([{"hosts": "db", "gather_facts": False, "tasks": tasks}]))
     found = {task.action for task in gather(root, need("every")).plays["a"].expected}
     assert found == {f"ansible.builtin.{name}" for name in names}
+
+
+BY_TEMPLATE = """\
+- {hosts: db, gather_facts: false, tasks: [{name: First, ping: }]}
+- import_playbook: "envs/{{ target_env }}{% if blue | default(false) %}-blue{% endif %}.yml"
+"""
+
+
+def test_an_import_by_a_template_finds_what_the_step_s_variables_name(root):
+    write(root, "playbooks/by.yml", BY_TEMPLATE)
+    for name in ("prod", "prod-blue", "test"):
+        text = f"- import_playbook: '{{{{ inner }}}}.yml'\n  vars: {{inner: {name}/site}}\n"
+        write(root, f"playbooks/envs/{name}.yml", text)
+        play = f"- {{hosts: web, gather_facts: false, tasks: [{{name: In {name}, ping: }}]}}\n"
+        write(root, f"playbooks/envs/{name}/site.yml", play)
+    for given, found in (
+        ({"target_env": "prod", "inner": "prod/site"}, "In prod"),
+        ({"target_env": "prod", "blue": True, "inner": "prod-blue/site"}, "In prod-blue"),
+    ):
+        facts = gather(root, need("by", vars=given))
+        assert [task.name for task in facts.plays["a"].expected] == ["First", found]
+        assert "project/playbooks/envs/test.yml" in facts.artifacts, "the template may mean it"
+        assert "project/playbooks/unused.yml" not in facts.artifacts
+    assert "target_env" in refused(root, need("by"))
+
+
+UNREAD_BY_ANSIBLE = {
+    "inventories/group_vars/web/README.md": "# Web\n\n- a: [\n",
+    "inventories/group_vars/web/.draft.yml": "a: [\n",
+    "inventories/group_vars/web/old.bak": "a: [\n",
+    "inventories/host_vars/web1/tls.gpg": "\x00\x01: [\n",
+    "inventories/group_vars/web/off.d/x.yml": "a: [\n",
+    "playbooks/vars/hosts.csv": "name,owner\nweb1,{a: [\n",
+    "playbooks/roles/web/molecule/default/group_vars/all.yml": "a: [\n",
+    "playbooks/roles/web/tests/vars/main.yml": "a: [\n",
+    "playbooks/roles/web/tasks/never.yml": "- {name: [\n",
+}
+
+
+def test_files_that_ansible_does_not_read_refuse_no_plan_and_hide_no_secret(root):
+    for path, text in UNREAD_BY_ANSIBLE.items():
+        write(root, path, text)
+    notes = gather(root, need()).notes
+    broken = [note for note in notes if "not readable as YAML" in note]
+    assert len(broken) == sum(path.endswith(".yml") for path in UNREAD_BY_ANSIBLE), notes
+    assert any(note.startswith("playbooks/roles/web/tasks/never.yml:2 is not readable") for note in broken)
+    for path, text in UNREAD_BY_ANSIBLE.items():
+        write(root, path, f'{text}\n  "db_password": "hunter2",\nansible_host_key_checking = false\n')
+    told = refused(root, need())
+    assert told.count("db_password is named like a secret and stands in clear") == len(UNREAD_BY_ANSIBLE)
+    assert told.count("ansible_host_key_checking takes the plan's control") == len(UNREAD_BY_ANSIBLE)
+    assert "hunter2" not in told
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "inventories/group_vars/web/main.yml",
+        "inventories/group_vars/web/deep/plain",
+        "inventories/host_vars/web1.json",
+        "playbooks/roles/web/vars/Debian.yaml",
+        "playbooks/roles/web/defaults/main.yml",
+    ],
+)
+def test_variables_that_ansible_reads_must_be_readable(root, path):
+    write(root, path, "a: [\n")
+    told = refused(root, need())
+    assert path in told
+    assert "not readable as YAML" in told
+
+
+def test_a_broken_file_of_tasks_is_refused_where_the_parser_comes_to_it(root):
+    write(root, "playbooks/more.yml", "- {name: [\n")
+    assert "more.yml" in refused(root, need("site"))
+    assert any("playbooks/more.yml:2 is not readable as YAML" in note for note in gather(root, need()).notes)

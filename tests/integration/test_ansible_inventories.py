@@ -7,6 +7,7 @@ import pytest
 
 from itmp.adapters.ansible import AnsibleSources
 from itmp.documents import DocumentError
+from itmp.errors import InvalidInputError
 from itmp.plan.sources import Facts, Needs, PlayNeed
 
 INI = """
@@ -211,3 +212,30 @@ def test_vars_beside_a_file_count_also_after_a_list_of_hosts(tmp_path):
     facts = AnsibleSources(tmp_path, ("other,", "inv/hosts")).gather(Needs(patterns=("all",)))
     assert "inventory/group_vars/web.yml" in facts.artifacts
     assert "inv/group_vars/web.yml" in {source.path for source in facts.sources}
+
+
+def test_what_is_no_inventory_inside_of_a_folder_is_named_and_a_source_of_nothing_refused(tmp_path):
+    write(tmp_path, "inv/cluster/hosts.yml", "all: {hosts: {web1: }}\n")
+    write(tmp_path, "inv/cluster/patches/one.yaml", "- op: add\n  path: /spec\n")
+    write(tmp_path, "inv/cluster/credentials/db.creds", "{[\n")
+    write(tmp_path, "inv/cluster/group_vars/all.yml", "a: 1\n")
+    asked = Needs(patterns=("all",))
+    facts = AnsibleSources(tmp_path, ("inv/cluster",)).gather(asked)
+    assert facts.inventory is not None
+    assert [host.name for host in facts.inventory.hosts] == ["web1"]
+    said = "is no inventory that Ansible reads: hosts of it are not in the plan"
+    assert [note for note in facts.notes if note.endswith(said)] == [
+        f"inv/cluster/credentials/db.creds {said}",
+        f"inv/cluster/patches/one.yaml {said}",
+    ]
+    write(tmp_path, "inv/broken.yml", "all: [\n")
+    (tmp_path / "inv/empty").mkdir()
+    for bad in ("inv/broken.yml", "inv/empty"):
+        for sources in ((bad,), ("inv/cluster", bad), (bad, "inv/cluster")):
+            with pytest.raises(InvalidInputError, match="Ansible cannot read the inventory") as caught:
+                AnsibleSources(tmp_path, sources).gather(asked)
+            assert caught.value.where == bad
+            assert "ansible-inventory --list warns of the same" in caught.value.do
+    write(tmp_path, "ansible.cfg", "[inventory]\nany_unparsed_is_failed = true\n")
+    with pytest.raises(InvalidInputError, match="credentials"):
+        AnsibleSources(tmp_path, ("inv/cluster",)).gather(asked)

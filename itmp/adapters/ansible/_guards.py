@@ -3,12 +3,14 @@
 Rules kept here: a variable named like a secret (as in documents: `itmp.documents.secrecy`) holds ciphertext,
 one expression over variables or nothing, in lists too, unless it is listed in `public_vars`; a found value is
 never printed. Host keys are checked by the plan's known_hosts alone. Vars files are read as trees of nodes,
-never constructed, so no tag in them does anything.
+never constructed, so no tag in them does anything. What is no YAML is refused where Ansible reads it whenever its host,
+group or role is there, and elsewhere searched line by line: nothing is carried unseen.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 import yaml
@@ -45,6 +47,13 @@ _FORBIDDEN: Final = frozenset(
 _UNCHECKED: Final = re.compile(r"(?:\w+\.)*(?:paramiko|paramiko_ssh|libssh)\Z")
 _CIPHERTEXT: Final = frozenset({"!vault", "!vault-encrypted"})
 _NOTHING: Final = frozenset({"tag:yaml.org,2002:bool", "tag:yaml.org,2002:null"})
+_READ: Final = frozenset({"", ".yml", ".yaml", ".json"})
+_SHARED: Final = frozenset({"roles", "ansible_collections"})
+_APART: Final = frozenset({"molecule", "tests", "docs"})
+"""Folders of a role or collection for whoever makes it: no play comes there."""
+_LINE: Final = re.compile(r"""^[\s"'{,-]*([A-Za-z_][\w-]*)["']?\s*[:=][ \t]*(\S.*)$""")
+_WORDLESS: Final = frozenset({"", "~", "null", "true", "false", "yes", "no"})
+UNREAD: Final = "not readable as YAML: whatever comes to it at the run fails there"
 _VARS_FOLDERS: Final = frozenset({"group_vars", "host_vars", "vars", "defaults"})
 _ENCRYPT_DO: Final = (
     "Encrypt it with ansible-vault, pass it as a secret of the step, or list it in `public_vars`."
@@ -130,14 +139,50 @@ def check_file(path: str, data: bytes, public: frozenset[str]) -> Iterator[Probl
     try:
         documents = list(yaml.compose_all(data, Loader=yaml.CSafeLoader))
     except (yaml.YAMLError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        yield Problem(
-            path=path, line=line, column=column, message="not readable as YAML", suggestion="Correct it."
-        )
+        yield from _broken(path, error)
+        yield from _lines(path, data.decode(errors="replace"), public)
         return
     for node in documents:
         yield from _node(path, node, whole, public)
+
+
+def _broken(path: str, error: Exception) -> Iterator[Problem]:
+    """Yield what to say of a file that is no YAML; nothing of one that nobody takes for YAML."""
+    mark = getattr(error, "problem_mark", None)
+    line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+    if _is_read(path):
+        yield Problem(
+            path=path, line=line, column=column, message="not readable as YAML", suggestion="Correct it."
+        )
+    elif path.endswith((".yml", ".yaml")):
+        yield Problem(path=path, line=line, column=column, message=UNREAD, suggestion="Correct it.")
+
+
+def _is_read(path: str) -> bool:
+    """Whether Ansible reads a file of variables by its place: by its own rules of endings and hidden files.
+
+    Tasks and plays are read by the parser, which refuses those that it comes to.
+    """
+    folders, name = path.split("/")[:-1], PurePosixPath(path)
+    at = next((index for index, folder in enumerate(folders) if folder in _VARS_FOLDERS), None)
+    shared = max((index for index, folder in enumerate(folders) if folder in _SHARED), default=len(folders))
+    if at is None or _APART & set(folders[shared:]):
+        return False
+    below = folders[at + 1 :]
+    skipped = any(part.startswith(".") or PurePosixPath(part).suffix for part in below)
+    return not skipped and not name.name.startswith(".") and name.suffix in _READ
+
+
+def _lines(path: str, text: str, public: frozenset[str]) -> Iterator[Problem]:
+    """Yield what is wrong with the lines of a text that is no YAML, where they name a value."""
+    for number, line in enumerate(text.splitlines(), 1):
+        found = _LINE.match(line)
+        if not found or found[2].startswith("!vault"):
+            continue
+        value = found[2].strip().rstrip(",").strip("\"'")
+        clear = value.lower() not in _WORDLESS and not harmless(value)
+        variable = _Variable(path=path, line=number, column=1, name=found[1], value=value, clear=clear)
+        yield from variable.problems(public)
 
 
 def _node(

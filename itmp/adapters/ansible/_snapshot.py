@@ -2,11 +2,14 @@
 
 Rules kept here: vars plugins are off, so vaulted files stay ciphertext and files stay files; group
 variables stay with their groups, so precedence is Ansible's own; every host is kept, also one without
-variables; what changes from look to look is left out by name. Same inventory, same bytes.
+variables; what changes from look to look is left out by name. Same inventory, same bytes. A source of which Ansible
+reads nothing is refused, though bare Ansible goes on with the others: half an inventory is none. What it does not read
+inside of a folder is named.
 """
 
 import json
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -49,41 +52,53 @@ _VOLATILE: Final = frozenset(
     ]
 )
 _TIMEOUT: Final = 300.0
+_UNREAD: Final = "is no inventory that Ansible reads: hosts of it are not in the plan"
+_DO: Final = "Correct it, or do not name it: ansible-inventory --list warns of the same."
 
 
 def take(
     root: Path, inventories: tuple[str, ...], *, environment: Mapping[str, str], token: str
-) -> dict[str, Any]:
-    """Return the inventory as Ansible exports it, cleaned; raise `InvalidInputError` if it cannot read it."""
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the inventory as Ansible exports it, cleaned, and a note for each file of a folder that it did not read.
+
+    Raises `InvalidInputError` when it cannot read a source.
+    """
     for name in files_of(inventories):
         if not (root / name).exists():
             raise NotFoundError("no such inventory", where=name, do="Name one with -i, or in itmp.yml.")
     places = {name: str(root / name) for name in files_of(inventories)}
     sources = [part for name in inventories for part in ("-i", places.get(name, name))]
-    done = supervisor.run(
-        [
-            sys.executable,
-            "-P",
-            "-m",
-            "itmp.adapters.ansible.plain",
-            "inventory",
-            *sources,
-            "--list",
-            "--export",
-        ],
-        token=token,
-        environment={**environment, "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "True"},
-        folder=root,
-        timeout=_TIMEOUT,
-    )
-    if done.rc != 0:
+    with tempfile.TemporaryDirectory(prefix="itmp-list-") as scratch:
+        told = Path(scratch) / "unread.json"
+        done = supervisor.run(
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "itmp.adapters.ansible.listing",
+                str(told),
+                *sources,
+                "--list",
+                "--export",
+            ],
+            token=token,
+            environment=environment,
+            folder=root,
+            timeout=_TIMEOUT,
+        )
+        unread = json.loads(told.read_text()) if told.is_file() else {"sources": [], "files": []}
+    if done.rc != 0 or unread["sources"]:
         text = done.stderr.decode(errors="replace").replace(f"{root}/", "").strip()
         raise InvalidInputError(
             f"Ansible cannot read the inventory: {text[-600:]}",
-            where=", ".join(inventories),
-            do="Correct it: ansible-inventory --list shows the same.",
+            where=", ".join(_shown(root, unread["sources"]) or inventories),
+            do=_DO,
         )
-    return _clean(json.loads(done.stdout))
+    return _clean(json.loads(done.stdout)), [f"{path} {_UNREAD}" for path in _shown(root, unread["files"])]
+
+
+def _shown(root: Path, sources: list[str]) -> list[str]:
+    return [source.removeprefix(f"{root}/") for source in dict.fromkeys(sources)]
 
 
 def files_of(inventories: tuple[str, ...]) -> tuple[str, ...]:

@@ -94,23 +94,28 @@ class AnsibleSources:
         with tempfile.TemporaryDirectory(prefix="itmp-plan-") as scratch:
             folder, temporary = Path(scratch) / "layout", Path(scratch) / "tmp"
             environment = self._environment(folder, temporary)
-            snapshot = _snapshot.take(
+            snapshot, unread = _snapshot.take(
                 self._root,
                 self._inventories,
                 environment=self._for_reading(environment, artifacts),
                 token=secrets.token_hex(16),
             )
             artifacts[layout.SNAPSHOT] = _snapshot.to_bytes(snapshot)
+            judged = self._judge(snapshot, artifacts, needs, public)
+            broken = [one for one in judged if one.message == _guards.UNREAD]
+            notes += unread
             for path, data in sorted(artifacts.items()):
                 notes += (*_guards.notes(path, data), *_keys.notes(self._place(path), data, public))
-            problems += self._judge(snapshot, artifacts, needs, public)
+            notes += tuple(f"{one.path}:{one.line} is {one.message}" for one in broken)
+            problems += [one for one in judged if one not in broken]
             if problems:
                 raise DocumentError(problems)
             folder.mkdir(mode=0o700)
             layout.lay_out(folder, artifacts.items())
             environment = self._for_parsing(folder, temporary)
             answer = _asking.ask(Path(scratch), environment, needs, str(self._root), image)
-        _refuse([_advised(one, artifacts, elsewhere) for one in answer["problems"]], self._place)
+        found = [_advised(one, artifacts, elsewhere) for one in answer["problems"]]
+        _refuse(found, self._place, broken)
         used = _used(answer, needs)
         ways, unused = self._settle([host for host in answer["hosts"] if host["name"] in used], artifacts)
         # A project's own plugins are found from its playbooks; who asks of hosts alone runs a plan that holds them.
@@ -383,9 +388,12 @@ def _advised(problem: list[str], artifacts: Mapping[str, bytes], elsewhere: Mapp
     return [where, what, _collections.advice(what, do, artifacts, held, elsewhere), *more]
 
 
-def _refuse(found: list[list[str]], place: Callable[[str], str]) -> None:
-    if found:
-        raise DocumentError(_at(place(where), what, _advice(*do)) for where, what, *do in found)
+def _refuse(found: list[list[str]], place: Callable[[str], str], broken: list[Problem]) -> None:
+    """Raise for what the parser found; where it came to a `broken` file it does not always say which."""
+    problems = [_at(place(where), what, _advice(*do)) for where, what, *do in found]
+    if problems:
+        named = any("YAML" in one.message for one in problems)
+        raise DocumentError([*problems, *(broken if named else ())])
 
 
 def _advice(do: str, name: str = "", if_secret: str = "") -> str:
