@@ -148,7 +148,9 @@ def test_a_machine_that_two_inventories_name_differently_has_one_change_at_a_tim
     first = place.ready(rolling("one", hosts="web2"))
     tree = yaml.safe_load((place.root / "inventories/hosts.yml").read_text())
     same = {"admin2": tree["all"]["hosts"]["web2"], "admin3": tree["all"]["hosts"]["web3"]}
-    place.write("inventories/admin.yml", yaml.safe_dump({"all": {"hosts": same}}))
+    place.write(
+        "inventories/admin.yml", yaml.safe_dump({"all": {**tree["all"], "hosts": same, "children": {}}})
+    )
     found = (place.root / "itmp.yml").read_text()
     place.write("itmp.yml", found.replace("inventories/hosts.yml", "inventories/admin.yml"))
     second, third = (place.ready(rolling("two", hosts=host)) for host in ("admin2", "admin3"))

@@ -24,7 +24,9 @@ def leaving(place: Place, *, undo: bool) -> str:
     """Approve a runbook whose play leaves its plan."""
     place.write("playbooks/left.yml", LEFT)
     document = yaml.safe_load(rolling("one", undo=("back",) if undo else (), hosts="web1"))
-    return place.ready(yaml.safe_dump({**document, "steps": [{"id": "left", "playbook": "left"}]}))
+    return place.ready(
+        yaml.safe_dump({**document, "steps": [{"id": "left", "playbook": "left"}]}, sort_keys=False)
+    )
 
 
 def half_way(place: Place, *, undo: bool = True) -> tuple[str, Any]:

@@ -93,7 +93,7 @@ def test_a_window_that_opens_again_is_told_with_its_time(tmp_path: Path) -> None
     )
     now = datetime.now(UTC).replace(microsecond=0)
     begin, end = format_time(now - timedelta(minutes=30)), format_time(now + timedelta(hours=9))
-    document["freezes"] = [{"name": "sale", "from": begin, "to": end, "environments": "all"}]
+    document["freezes"] = [{"name": "sale", "from": begin, "to": end, "environments": ["production"]}]
     place, story = stopped(tmp_path, BACK, 11, policy=yaml.safe_dump(document).encode())
     assert (told(place, story), status(place, story.change).retry_at) == ((RESUME, UNDO), end)
 
