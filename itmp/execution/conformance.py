@@ -2,7 +2,8 @@
 
 Rules kept here, for each action, before it happens:
 1. its target belongs to the slice, a delegate was declared, and the runner has not found by itself that it lies
-   outside the plan (a connection that leads elsewhere): from whatever file the action comes;
+   outside the plan (a connection that leads elsewhere, a task that waits for a person): from whatever file the action
+   comes;
 2. Ansible: (path, line, action) is in the step's expected work. Only where the plan says that a dynamic
    include is opaque may a task come from another artifact of the plan, and never from a file whose tasks are
    all known;
@@ -93,7 +94,8 @@ class Conformance:
             do = f"List it under `delegates:` of step {step.id}. {_AGAIN}"
             self._refuse(action, f"delegation to {action.delegate!r:.120} was not declared", do)
         elif action.outside:
-            self._refuse(action, action.outside[:300], _WAY)
+            do = f"{action.do[:300]} {_AGAIN}" if action.do else _WAY
+            self._refuse(action, action.outside[:300], do)
         elif isinstance(step, AnsibleStep):
             if not self._expected(action):
                 what = f"{action.action!r:.120} at {action.path!r:.200}:{action.line} was not approved"

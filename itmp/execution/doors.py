@@ -55,7 +55,8 @@ class Action:
     """What is about to happen: `action` (FQCN or engine op) on `host` (or urn), from `path`:`line`.
 
     `id` is the runner's own id for it (task uuid + host, or urn) and pairs it with its result. `outside` says what the
-    runner itself has found to lie outside the plan and has not done: it asks so that this is refused and recorded.
+    runner itself has found to lie outside the plan and has not done: it asks so that this is refused and recorded; `do`
+    what to write instead, where the runner knows that.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Action:
     name: str = ""
     delegate: str = ""
     outside: str = ""
+    do: str = ""
     before: Mapping[str, Any] = field(default_factory=dict)
     after: Mapping[str, Any] = field(default_factory=dict)
 

@@ -117,6 +117,15 @@ SITE_MODULE = f"""{BEGIN}
 TURN_MODULE = """\
 - {name: Unseen, ansible.builtin.raw: "sh {{ host_root }}/act unseen"}
 """
+TURN_PAUSE = """\
+- {name: Not asked, ansible.builtin.pause: {prompt: Shall it go on?}, when: which == "never"}
+- {name: For a moment, ansible.builtin.pause: {seconds: 1}}
+- {name: Unseen, ansible.builtin.pause: {prompt: Shall it go on?}, ignore_errors: true}
+- {name: Go on, ansible.builtin.raw: "sh {{ host_root }}/act more"}
+"""
+TURN_DEBUGGER = """\
+- {name: Unseen, ansible.builtin.raw: "sh {{ host_root }}/act more && false", debugger: on_failed}
+"""
 ASTRAY = {
     "connection": (
         {},
@@ -142,6 +151,18 @@ ASTRAY = {
         TURN_LOCAL,
         "delegation to 'web3' was not declared at project/playbooks/site.yml:8",
     ),
+    "pause": (
+        {"timeout": "2m"},
+        SITE_TURN,
+        TURN_PAUSE,
+        "pause without a time waits for a person at project/playbooks/tasks/turn.yml:3",
+    ),
+    "debugger": (
+        {"timeout": "2m"},
+        SITE_TURN,
+        TURN_DEBUGGER,
+        "debugger asks a person at project/playbooks/tasks/turn.yml:1",
+    ),
     "module": (
         {},
         SITE_MODULE,
@@ -161,7 +182,9 @@ def test_an_unexpected_connection_host_delegate_or_module_stops_the_run_and_stan
     place.write("playbooks/site.yml", site)
     place.write("playbooks/tasks/turn.yml", turn)
     change = place.ready(book(step))
-    assert place.run(change, expect=15)["hosts"]["web1"] == "failed"
+    ended = place.run(change, expect=15)
+    assert ended["hosts"]["web1"] == "failed"
+    assert any("seconds" in note for note in ended["notes"]) == (case == "pause"), "what to write instead"
     approved = ["begin approved", "end approved"]
     assert place.journals() == {"web1": approved, "web2": [], "web3": []}
     leaves = [leaf.event for leaf in place.leaves(change)]

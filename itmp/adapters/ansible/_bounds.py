@@ -6,9 +6,10 @@ a task acts on its host, or on a delegate of the slice; SSH goes to the address 
 for that host, by the arguments, programs and sockets that the executor gave, which a loop can set past every other
 variable; a local connection, which acts on the executor's own machine, is used only where the plan
 shows it: on `localhost`, by the keyword `connection`, or by a host's own inventory variable; another connection
-plugin only by that keyword or for the hosts that the plan says it reaches. A plugin is who its full name says: a
-collection's `ssh` or `local` is none of Ansible's. The worker itself tells the executor
-of what breaks them: neither `no_log`, nor a loop, nor what a play makes of its failures hides it.
+plugin only by that keyword or for the hosts that the plan says it reaches (a plugin is who its full name says: a
+collection's `ssh` or `local` is none of Ansible's); no task asks a person, also one of a file that the plan could not
+foresee. The worker itself tells the executor of what breaks them: neither `no_log`, nor a loop, nor what a play makes of
+its failures hides it.
 """
 
 import json
@@ -23,8 +24,8 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import connection_loader
 from ansible.utils.vars import load_extra_vars
 
-from itmp.adapters.ansible import layout
-from itmp.adapters.ansible._tasks import HERE
+from itmp.adapters.ansible import _questions, layout
+from itmp.adapters.ansible._tasks import HERE, action
 
 MARK: Final = "itmp: outside the approved plan: "
 _SSH: Final = "ansible.builtin.ssh"
@@ -89,10 +90,10 @@ def _resolved(plugin: str) -> str:
     return str(found.resolved_fqcn) if found and found.resolved else ""
 
 
-def hold(bounds: Bounds, tell: Callable[[Any, Any, str], None]) -> None:
+def hold(bounds: Bounds, tell: Callable[[Any, Any, str, str], None]) -> None:
     """Make every task of this process and its workers keep `bounds`; a task that breaks them fails unbegun.
 
-    `tell` tells the executor of host, task and what is wrong. Later items of a loop are not begun either.
+    `tell` tells the executor of host, task, what is wrong and what to do. Later items of a loop are not begun either.
     """
     settle = TaskExecutor._set_connection_options  # noqa: SLF001 -- where host, delegate and options are settled
     found: list[str] = []  # by this worker, which has one task on one host
@@ -101,9 +102,11 @@ def hold(bounds: Bounds, tell: Callable[[Any, Any, str], None]) -> None:
         keyword = str(self._task.connection or "")
         settled = settle(self, variables, templar)
         what = bounds.broken(self._host.name, str(self._task.delegate_to or ""), keyword, self._connection)
-        if what and not found:
-            found.append(what)
-            tell(self._host, self._task, what)
+        asks = _questions.of_task(self._task, action(self._task))
+        for wrong, do in ((what, ""),) if what else asks:
+            if not found:
+                found.append(wrong)
+                tell(self._host, self._task, wrong, do)
         if found:
             raise AnsibleError(MARK + found[0])
         return settled

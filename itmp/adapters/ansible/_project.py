@@ -1,11 +1,14 @@
 """Collects the bytes of an Ansible project that a plan can reach.
 
 Rules kept here: the whole of the folders that Ansible searches beside the playbooks is taken, of the playbooks those
-that are asked for or imported, and what they reach beside them by a path; everything else stays out. A symlink is
+that are asked for or imported (by a template: those that it may mean), and what they reach beside them by a path;
+everything else stays out. A symlink is
 followed only inside the workspace. What is collected does not depend on the order of directories, on modes or on times.
 """
 
+import fnmatch
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -143,8 +146,14 @@ def prune(artifacts: dict[str, bytes], asked: set[str]) -> dict[str, bytes]:
         path = waiting.pop()
         if path not in reached:
             reached.add(path)
-            waiting += [found for found in _imports(path, artifacts[path]) if found in artifacts]
+            names = _imports(path, artifacts[path])
+            waiting += [
+                one for name in names for one in ([name] if name in artifacts else _meant(name, books))
+            ]
     return {path: data for path, data in sorted(artifacts.items()) if path not in books or path in reached}
+
+
+_TEMPLATE: Final = re.compile(r"\{\{.*?\}\}|\{%.*%\}", re.DOTALL)
 
 
 def _at_top(path: str) -> bool:
@@ -159,9 +168,19 @@ _VARS: Final = frozenset(
 )
 
 
+def _meant(name: str, books: set[str]) -> list[str]:
+    """Return the playbooks that an import may mean in which `*` stands for what a template gives."""
+    return fnmatch.filter(books, name) if "*" in name else []
+
+
 def _imports(path: str, data: bytes) -> Iterator[str]:
-    node = yaml.compose(data, Loader=yaml.CSafeLoader)
+    """Yield the paths that a playbook imports, `*` in the place of each template."""
+    try:
+        node = yaml.compose(data, Loader=yaml.CSafeLoader)
+    except yaml.YAMLError:  # the parser says so
+        return
     for play in node.value if isinstance(node, yaml.SequenceNode) else ():
         for key, value in play.value if isinstance(play, yaml.MappingNode) else ():
             if str(key.value).rpartition(".")[2] == "import_playbook" and isinstance(value, yaml.ScalarNode):
-                yield os.path.normpath(str(PurePosixPath(path).parent / value.value))
+                name = _TEMPLATE.sub("*", value.value)
+                yield os.path.normpath(str(PurePosixPath(path).parent / name))

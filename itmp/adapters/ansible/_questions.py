@@ -1,6 +1,7 @@
 """Names what would ask a person while a playbook runs, and says what to write instead.
 
-Runs in the `inspect` child only. Rules kept here: an approved run asks nobody. A prompt whose variable the
+Runs in the `inspect` child and, for tasks of files that the plan could not foresee, in Ansible's workers (`_bounds`).
+Rules kept here: an approved run asks nobody. A prompt whose variable the
 document gives is not asked, which is Ansible's own rule; any other way to wait for a person is refused. Whether a
 variable's name promises a secret is for the executor to say: both answers are given.
 """

@@ -299,6 +299,7 @@ class _Masked:
                 action=self._plain(action.action),
                 delegate=self._plain(action.delegate),
                 outside=one_line(self._masker.text(action.outside)),
+                do=one_line(self._masker.text(action.do)),
             )
         )
 

@@ -153,12 +153,12 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
         data = {**(more or {}), **({"notified": notified} if notified else {}), **_preview.told(result)}
         self._send({**action, **_results.describe(result, outcome, data)})
 
-    def _outside(self, host: Any, task: Any, what: str) -> None:
+    def _outside(self, host: Any, task: Any, what: str, do: str) -> None:
         """Tell, in a worker, what lies outside the plan and is not done; its task fails, whatever the answer."""
         action = self._describe(host, task)
         with suppress(ActionRefusedError):
             client = ActionClient.from_environment("bounds")
-            client.outside({**action, "id": f"{action['id']}!", "outside": what})
+            client.outside({**action, "id": f"{action['id']}!", "outside": what, "do": do})
 
     def _send(self, result: dict[str, Any]) -> None:
         try:
