@@ -1,4 +1,4 @@
-"""Starts Ansible sooner, in the programs that import it (`start`, `inspect`, `plain`).
+"""Starts Ansible sooner, in the programs that import it (`start`, `inspect`, `listing`).
 
 At each start ansible-core reads two tables of its own: where its plugins have moved to, ten thousand lines, and its
 settings. They take a fifth of the start. It lets whoever loads it put another reader there for the first one, to keep
