@@ -5,7 +5,7 @@ a log valid; a head that an anchor holds and the log does not continue is a fork
 trusted: each anchor alone. Whoever controls one can forget heads, but cannot invent one without the log's key.
 """
 
-from itmp.anchors.doors import Anchor, AnchorError, Head, LocalAnchor, Prove, Seen
+from itmp.anchors.doors import Anchor, AnchorError, AnchorFloodedError, Head, LocalAnchor, Prove, Seen
 from itmp.anchors.judging import Coverage, cover, judge, judge_others
 from itmp.anchors.request import MAX_REQUEST, Request, RequestError
 from itmp.anchors.witness import Reply, Witness
@@ -14,6 +14,7 @@ __all__ = [
     "MAX_REQUEST",
     "Anchor",
     "AnchorError",
+    "AnchorFloodedError",
     "Coverage",
     "Head",
     "LocalAnchor",

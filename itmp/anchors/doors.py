@@ -4,7 +4,7 @@ Who is trusted: an `Anchor` may lie by forgetting; what it shows counts only wit
 witness's own disk: who rolls it back makes the witness sign two histories, so it belongs to another party than the log.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -20,6 +20,10 @@ class AnchorError(Error):
 
     exit_code = 16
     retryable = True
+
+
+class AnchorFloodedError(AnchorError):
+    """What an anchor shows is so full of what is no head of the log that its heads were not reached."""
 
 
 class Anchor(Protocol):
@@ -39,11 +43,12 @@ class Anchor(Protocol):
         `AnchorError`: perhaps remembered. Takes a few seconds at most.
         """
 
-    def held(self, kept: Mapping[str, bytes]) -> Sequence[bytes]:
-        """Return the notes that it shows now, or that `kept` proves it to have known, in any order.
+    def held(self, kept: Mapping[str, bytes]) -> Iterable[bytes]:
+        """Yield the notes that it shows now, or that `kept` proves it to have known; cheapest from the newest down.
 
         `kept` is what it and other anchors gave earlier, by `<size>/<file name>`. A note that somebody altered is
-        returned as no bytes.
+        yielded as no bytes. Below one that the anchor vouches for, others may be yielded that it does not: they count
+        against the log alone. `AnchorFloodedError`, after what was found: it shows too much that is no head of ours.
         """
 
     @property
@@ -55,8 +60,8 @@ class Anchor(Protocol):
 class LocalAnchor(Anchor, Protocol):
     """An anchor on this machine: it can be asked before anything is begun, without a network."""
 
-    def newest(self) -> Sequence[bytes]:
-        """Return the newest note or notes that it shows now; within milliseconds. `AnchorError`: unreadable."""
+    def newest(self) -> Iterable[bytes]:
+        """Yield the newest note or notes that it shows now; within milliseconds. `AnchorError`: unreadable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,13 +8,13 @@ smoothed over by writing to it.
 import json
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from itmp.adapters.clock import SystemClock
-from itmp.anchors import Anchor, Coverage, cover, judge, judge_others
+from itmp.anchors import Anchor, AnchorError, Coverage, cover, judge, judge_others
 from itmp.audit import Finding, SignedCheckpoint
 from itmp.calendars import format_time, parse_duration, parse_time
 from itmp.errors import Error, ForkError, InvalidInputError
@@ -25,9 +25,10 @@ from itmp.workspace.place import Workspace
 from itmp.workspace.planning import write_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from itmp.adapters.anchors import FolderAnchor, WitnessAnchor
+    from itmp.audit import Log
 
 WAIT: Final = 10.0
 """Seconds that all anchors together may take after a checkpoint."""
@@ -38,11 +39,16 @@ LOCAL: Final = frozenset({"directory", "git"})
 RULE: Final = 15
 _TRIES: Final = 3
 _LAST: Final = "anchors.json"
+_GONE: Final = "gone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anchored:
-    """What became of one anchor: `state` is ok, failed or fork; `since` when it has not been ok any more."""
+    """What became of one anchor: `state` is ok, failed, fork or gone; `since` when it has not been ok any more.
+
+    `where` is its place as itmp.yml says it, and `held` how many leaves it was seen to remember there: an anchor that
+    is named no more is gone, and stays written down with that.
+    """
 
     name: str
     kind: str
@@ -50,6 +56,8 @@ class Anchored:
     size: int
     why: str = ""
     since: str = ""
+    where: str = ""
+    held: int = 0
 
 
 def checkpoint(place: Workspace) -> SignedCheckpoint:
@@ -76,6 +84,10 @@ def anchor(place: Workspace, *, wait: float = WAIT) -> tuple[Anchored, ...]:
 
 def last(place: Workspace) -> tuple[Anchored, ...]:
     """Return what became of each anchor the last time; nothing is contacted."""
+    return tuple(one for one in _written(place) if one.state != _GONE)
+
+
+def _written(place: Workspace) -> tuple[Anchored, ...]:
     try:
         return tuple(Anchored(**one) for one in json.loads((place.state / _LAST).read_text()))
     except (OSError, ValueError, TypeError):
@@ -84,19 +96,18 @@ def last(place: Workspace) -> tuple[Anchored, ...]:
 
 def survey(place: Workspace) -> tuple[tuple[Finding, ...], tuple[Coverage, ...]]:
     """Compare the log with what each anchor remembers, asking each; return findings and coverage."""
-    log, size = NoteVerifier.parse(place.log.vkey), place.log.size()
+    log, kept = NoteVerifier.parse(place.log.vkey), _Kept(place.log)
     findings, coverage = list[Finding](), list[Coverage]()
     answers = {one.name: one for one in anchor(place)}
-    kept = dict(place.log.kept())
     for one in anchors_of(place):
         answer = answers.get(one.name)
         if answer and answer.state != "ok":
             findings.append(_finding(answer))
-        found, heads = judge(f"anchor {one.name}", _held(one, kept), log, size, place.log.root)
+        found, newest = judge(f"anchor {one.name}", _shown(one, kept), log, place.log.size, place.log.root)
         told = {(item.name, item.place) for item in findings}
         findings += [item for item in found if (item.name, item.place) not in told]
         findings += _others(one, log)
-        coverage.append(cover(one.name, one.kind, [head.size for head in heads], size, one.remark))
+        coverage.append(cover(one.name, one.kind, newest, place.log.size(), one.remark))
     return tuple(findings), tuple(coverage)
 
 
@@ -106,17 +117,11 @@ def survey_ended(place: Workspace) -> Iterator[Finding]:
     A witness shows its memory by refusing alone: it is given the period's last head once more, unless a copy of it, or
     another anchor before, has shown a fork, which is never smoothed over by writing.
     """
-    log, size, kept = NoteVerifier.parse(place.log.vkey), place.log.size(), dict(place.log.kept())
+    log, kept = NoteVerifier.parse(place.log.vkey), _Kept(place.log)
     sound = True
     for one in anchors_of(place):
         where = f"period {place.period}: anchor {one.name}"
-        try:
-            notes = tuple(one.held(kept))
-        except Error as error:
-            failed = Anchored(name=one.name, kind=one.kind, state="failed", size=size, why=error.what)
-            yield replace(_finding(failed), place=where)
-            continue
-        found = judge(where, notes, log, size, place.log.root)[0]
+        found = judge(where, _shown(one, kept), log, place.log.size, place.log.root)[0]
         yield from found
         sound = sound and not any(item.grave for item in found)
         if sound and one.kind == "witness":
@@ -139,10 +144,9 @@ def _refused(place: Workspace, one: Anchor, where: str) -> tuple[Finding, ...]:
     return ()
 
 
-def anchors_of(place: Workspace, *, local: bool = False) -> tuple[Anchor, ...]:
-    """Return the configured anchors, or those on this machine alone; `InvalidInputError` where a kind lacks a key."""
-    settings = [one for one in place.config.anchors if not local or one.kind in LOCAL]
-    made = tuple(_made(place, setting) for setting in settings)
+def anchors_of(place: Workspace) -> tuple[Anchor, ...]:
+    """Return the configured anchors; `InvalidInputError` where a kind lacks a key."""
+    made = tuple(made_of(place, setting) for setting in place.config.anchors)
     if len({one.name for one in made}) != len(made):
         raise InvalidInputError(
             "two anchors have one name", where="itmp.yml: anchors", do="Give each a name."
@@ -150,7 +154,8 @@ def anchors_of(place: Workspace, *, local: bool = False) -> tuple[Anchor, ...]:
     return made
 
 
-def _made(place: Workspace, setting: AnchorSetting) -> Anchor:
+def made_of(place: Workspace, setting: AnchorSetting) -> Anchor:
+    """Return the anchor of one setting; `InvalidInputError` or `NotFoundError` for what it lacks."""
     from itmp.adapters import anchors  # noqa: PLC0415 - a workspace without anchors starts faster
 
     name, log = setting.name or setting.kind, NoteVerifier.parse(place.log.vkey)
@@ -261,11 +266,30 @@ def _together(
     )
 
 
-def _held(one: Anchor, kept: "Mapping[str, bytes]") -> Iterable[bytes]:
+class _Kept(Mapping[str, bytes]):
+    """What anchors gave, by `<size>/<file name>`: each is read when it is asked for, and not held."""
+
+    def __init__(self, log: "Log") -> None:
+        self._log = log
+
+    def __getitem__(self, path: str) -> bytes:
+        return dict(self._log.kept(int(path.partition("/")[0])))[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return (f"{size}/{name}" for size, name in self._log.anchored())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _shown(one: Anchor, kept: Mapping[str, bytes]) -> Iterator[bytes]:
+    """Yield what an anchor holds; whatever keeps it from that is its own failure, and none of the log."""
     try:
-        return one.held(kept)
-    except Error:
-        return ()  # its failure is told already, by the attempt to anchor
+        yield from one.held(kept)
+    except AnchorError:
+        raise
+    except Error as error:
+        raise AnchorError(error.what, where=error.where) from error
 
 
 def _others(one: Anchor, log: NoteVerifier) -> tuple[Finding, ...]:
@@ -299,18 +323,38 @@ def overdue(place: Workspace) -> tuple[Anchored, ...]:
     )
 
 
+def gone(place: Workspace) -> tuple[Anchored, ...]:
+    """Return the anchors on this machine that have remembered heads, and that itmp.yml has no more where they were."""
+    named = {(setting.kind, setting.where) for setting in place.config.anchors}
+    return tuple(
+        replace(one, state=_GONE, since="")
+        for one in _written(place)
+        if one.held and one.kind in LOCAL and (one.kind, one.where) not in named
+    )
+
+
 def _write(place: Workspace, found: Sequence[Anchored]) -> None:
     """Write down what became of each, and have somebody told of what has gone on for too long."""
     before = {one.name: one.since for one in last(place)}
     now = format_time(SystemClock().now().replace(microsecond=0))
     found = [one if one.state == "ok" else replace(one, since=before.get(one.name) or now) for one in found]
-    _remember(place, found)
+    _remember(place, [*_placed(place, found), *gone(place)])
     late = {f"anchor-behind {one.name}" for one in overdue(place)}
     alerting.settle(place, {"anchor-behind"}, still=late)
     for incident in sorted(late):
         alerting.tell(place, incident)
     if any(one.state == "fork" for one in found):
         alerting.tell(place, "rolled-back")
+
+
+def _placed(place: Workspace, found: Sequence[Anchored]) -> Iterator[Anchored]:
+    """Add where each is, and what it was seen to hold there."""
+    settings = {setting.name or setting.kind: setting for setting in place.config.anchors}
+    held = {(one.kind, one.where): one.held for one in _written(place)}
+    for one in found:
+        where = settings[one.name].where if one.name in settings else ""
+        before = held.get((one.kind, where), 0)
+        yield replace(one, where=where, held=max(before, one.size) if one.state == "ok" else before)
 
 
 def _remember(place: Workspace, found: Sequence[Anchored]) -> None:

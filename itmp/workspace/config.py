@@ -1,8 +1,9 @@
 """Where a workspace is and what its `itmp.yml` says.
 
-Rules kept here: everything the gate uses is in the logged policy, never here; `itmp.local.yml` (not committed)
-overrides `itmp.yml` key by key; unknown keys are refused, so that a typing error never changes a run silently. Every
-command reads these files, so nothing large is imported to check them.
+Rules kept here: everything the gate judges by is in the logged policy, never here; of what stands here it takes the
+places of local anchors alone, which check 8 asks, and a policy that demands anchors is not met by taking them out.
+`itmp.local.yml` (not committed) overrides `itmp.yml` key by key; unknown keys are refused, so that a typing error never
+changes a run silently. Every command reads these files, so nothing large is imported to check them.
 """
 
 import os
@@ -160,6 +161,11 @@ class AnchorSetting:
     bucket: str = ""
     days: int = field(default=400, metadata={"read": _days})
     lag: str = "24h"
+
+    @property
+    def where(self) -> str:
+        """Its place as it is said here; another one is another anchor, whatever its name."""
+        return self.path or self.url or self.bucket or self.account
 
     def check(self, name: str) -> None:
         """Raise `InvalidInputError` unless everything that its kind needs is said, and `name` can name files."""

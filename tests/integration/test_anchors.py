@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from anchored import BIN, Site, bucket, judged, new_witness, rolled_back, trust_of, witness
@@ -12,6 +13,8 @@ from authority import Authority, serving
 from botocore.exceptions import ClientError
 
 import itmp.evidence
+from itmp.adapters.anchors import git as git_anchor
+from itmp.adapters.anchors import s3 as s3_anchor
 from itmp.adapters.anchors import verify_stamp
 from itmp.audit import Health
 from itmp.change._checks import healthy
@@ -213,8 +216,66 @@ def test_an_anchor_that_is_silent_is_told_and_refuses_where_the_policy_says_so(
     assert (check.outcome, check.code) == ("refused" if code else "ok", code)
     assert "anchor directory" in check.why, "told in either case"
     site.anchors({"kind": "git", "path": str(tmp_path), "key": "nowhere"})
-    assert grave(site.place) == [("anchor-unreadable", "itmp.yml: anchors", demanded)]
+    unreadable = ("anchor-unreadable", "itmp.yml: anchors", demanded)
+    assert grave(site.place) == [unreadable, *[("anchor-forgot", "anchor directory", True)][:demanded]]
     remembered.refuse_rolled_back(site.place)  # what is silent contradicts nothing: people may sign
+
+
+def test_an_anchor_that_cannot_be_asked_hides_nothing_that_another_knows(site: Site, tmp_path: Path) -> None:
+    directory = {"kind": "directory", "path": str(tmp_path / "second")}
+    site.anchors(directory)
+    assert site.states() == [("directory", "ok")]
+    site.save()
+    site.grow()
+    assert site.states() == [("directory", "ok")]
+    site.put_back()
+    site.anchors({"kind": "git", "path": str(tmp_path), "key": "nowhere"}, directory)
+    assert ("rolled-back", "anchor directory", True) in grave(site.place)
+
+
+FORGOT = ("anchor-forgot", "anchor directory", True)
+ABSENT = ("anchor-absent", "itmp.yml: anchors", True)
+
+
+@pytest.mark.parametrize("anchored", [False, True], ids=["at once", "once the others were asked"])
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ([], [ABSENT, FORGOT]),
+        ([{"kind": "s3", "bucket": "nowhere"}], [ABSENT, FORGOT]),
+        ([{"kind": "directory", "path": "third"}], [FORGOT]),
+        ([{"kind": "directory", "name": "other", "path": "third"}], [FORGOT]),
+    ],
+    ids=["none", "by the network alone", "elsewhere", "elsewhere by another name"],
+)
+def test_whoever_writes_the_settings_takes_no_anchor_away_that_the_policy_demands(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: list[dict[str, str]],
+    told: list[tuple[str, str, bool]],
+    anchored: bool,  # noqa: FBT001 - a case
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    site = Site(tmp_path / "w", limits="limits: {anchors: refuse}")
+    site.anchors({"kind": "directory", "path": "second"})
+    assert site.states() == [("directory", "ok")]
+    assert grave(site.place) == []
+    site.anchors(*settings)
+    if anchored:
+        site.states()
+        site.states()
+    assert grave(site.place) == told
+    check = healthy(Health(findings=remembered.compare(site.place)))
+    assert check.code == 16
+    site.anchors(*settings, {"kind": "directory", "name": "again", "path": "second"})
+    assert grave(site.place) == []
+
+
+def test_settings_without_anchors_are_their_writers_choice_where_the_policy_demands_none(site: Site) -> None:
+    site.anchors({"kind": "directory", "path": "second"})
+    assert site.states() == [("directory", "ok")]
+    assert grave(site.anchors()) == []
+    assert grave(site.anchors({"kind": "directory", "path": "third"})) == []
 
 
 # RFC 3161.
@@ -327,7 +388,85 @@ def test_a_commit_that_the_key_did_not_sign_is_told(site: Site, tmp_path: Path) 
     assert "anchor-altered" in {one.name for one in audit_verify(site.place).findings}
 
 
+def on_top(repo: Path, key: Path, tree: str, *parents: str) -> str:
+    """Make a commit that the anchor's key has signed; return its id."""
+    words = [
+        "-c",
+        "user.name=m",
+        "-c",
+        "user.email=m@x",
+        "-c",
+        "gpg.format=ssh",
+        "-c",
+        f"user.signingkey={key}",
+    ]
+    words += ["commit-tree", "-S", tree, *(word for one in parents for word in ("-p", one)), "-m", "old"]
+    return git(repo, *words)
+
+
+def git(repo: Path, *words: str) -> str:
+    call = ["git", "-C", str(repo), *words]
+    return subprocess.run(call, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+
+
+@pytest.mark.parametrize("way", ["more than are verified", "beside the first parent", "unsigned"])
+def test_commits_on_top_hide_no_head_below_them(site: Site, tmp_path: Path, way: str) -> None:
+    """Whoever may push can fast-forward the branch to a head of before."""
+    key, repo = tmp_path / "anchor_key", repository(tmp_path)
+    make_key(key, "anchor")
+    site.anchors({"kind": "git", "path": str(repo), "key": str(key)})
+    assert site.states() == [("git", "ok")]
+    site.save()
+    ref = git(repo, "for-each-ref", "--format=%(refname)")
+    old = git(repo, "rev-parse", f"{ref}^{{tree}}")
+    site.grow()
+    assert site.states() == [("git", "ok")]
+    tip = git(repo, "rev-parse", ref)
+    site.put_back()
+    if way == "beside the first parent":
+        tip = on_top(repo, key, old, on_top(repo, key, old), tip)
+    elif way == "unsigned":
+        words = ["-c", "user.name=m", "-c", "user.email=m@x", "commit-tree", old, "-m", "old", "-p"]
+        for _ in range(git_anchor.SIGNED + 1):
+            tip = git(repo, *words, tip)
+    for _ in range(git_anchor.SIGNED + 1):
+        tip = on_top(repo, key, old, tip)
+    git(repo, "update-ref", ref, tip)
+    assert grave(site.place) == [("rolled-back", "anchor git", True)]
+    assert site.named() == (42, {("rolled-back", "anchor git")})
+
+
 # S3.
+
+
+def stranger(client: Any, key: str, body: bytes, at: int) -> None:
+    """Put an object of the right form, below the greatest size that there can be."""
+    folder = key.partition("/")[0]
+    client.put_object(Bucket="anchors", Key=f"{folder}/{2**63 - 1 - at:019d}.note", Body=body)
+
+
+def test_objects_that_are_no_heads_hide_no_head_below_them(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The executor may put objects: old heads under great names, then anything, then more than are read."""
+    with bucket(monkeypatch) as client:
+        site.anchors({"kind": "s3", "bucket": "anchors"})
+        assert site.states() == [("s3", "ok")]
+        site.save()
+        site.grow()
+        assert site.states() == [("s3", "ok")]
+        key, newest = sorted(one["Key"] for one in client.list_objects_v2(Bucket="anchors")["Contents"])
+        old = client.get_object(Bucket="anchors", Key=key)["Body"].read()
+        site.put_back()
+        for at in range(s3_anchor.KEPT):
+            stranger(client, key, old, at)
+            client.put_object(Bucket="anchors", Key=newest, Body=old)
+        for name in ("0.note", f"{10**19}.note", f"{'x' * 19}.note", "latest"):
+            client.put_object(Bucket="anchors", Key=f"{key.partition('/')[0]}/{name}", Body=b"x")
+        assert site.named() == (42, {("rolled-back", "anchor s3")})
+        for at in range(s3_anchor.LOOKED):
+            stranger(client, key, b"no head", at)
+        assert site.named() == (40, {("anchor-flooded", "anchor s3")})
 
 
 def test_locked_objects_name_an_old_backup_and_a_fork(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

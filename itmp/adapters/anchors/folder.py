@@ -7,7 +7,7 @@ account, the folder finds accidents and restored backups, not an attacker who is
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -45,7 +45,7 @@ def default_folder(environ: Mapping[str, str]) -> Path:
 
 
 def check_continues(
-    notes: Sequence[bytes], log: NoteVerifier, head: SignedCheckpoint, prove: Prove, where: str
+    notes: Iterable[bytes], log: NoteVerifier, head: SignedCheckpoint, prove: Prove, where: str
 ) -> None:
     """Raise `ForkError` unless `head` continues every one of `notes` that the log's key signed."""
     new = head.checkpoint
@@ -104,9 +104,9 @@ class FolderAnchor:
         except OSError as error:
             raise AnchorError(f"cannot be written: {error.strerror}", where=str(self._folder)) from error
 
-    def held(self, kept: Mapping[str, bytes]) -> Sequence[bytes]:  # noqa: ARG002 - all that it knows lies here
-        """Return the notes that lie here; an unreadable one as no bytes."""
-        return [self._read(size) for size in self._sizes()]
+    def held(self, kept: Mapping[str, bytes]) -> Iterator[bytes]:  # noqa: ARG002 - all that it knows lies here
+        """Yield the notes that lie here, newest first; an unreadable one as no bytes."""
+        return (self._read(size) for size in reversed(self._sizes()))
 
     def newest(self) -> Sequence[bytes]:
         """Return the newest few notes that lie here, for a quick comparison; an unreadable one as no bytes."""

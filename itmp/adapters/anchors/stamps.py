@@ -11,8 +11,9 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from heapq import nlargest
 from pathlib import Path
 from typing import Final
 
@@ -66,17 +67,15 @@ class StampAnchor:
         self._copies.attach(head.checkpoint.size, ".tsr", reply)
         return {f"{self.name}.tsr": reply, f"{self.name}.note": head.note}
 
-    def held(self, kept: Mapping[str, bytes]) -> Sequence[bytes]:
-        """Return the copies, and the newest heads whose stamp beside the log holds; an authority keeps no list."""
+    def held(self, kept: Mapping[str, bytes]) -> Iterator[bytes]:
+        """Yield the newest heads whose stamp beside the log holds, and the copies; an authority keeps no list."""
         end = f"/{self.name}.note"
         sizes = [path.removesuffix(end) for path in kept if path.endswith(end)]
-        newest = sorted((size for size in sizes if size.isdecimal()), key=int)[-_KEPT:]
-        beside = [
-            note
-            for size in newest
-            if self._holds(note := kept[f"{size}{end}"], kept.get(f"{size}/{self.name}.tsr"))
-        ]
-        return list(dict.fromkeys([*beside, *self._copies.held({})]))
+        for size in nlargest(_KEPT, (size for size in sizes if size.isdecimal()), key=int):
+            note = kept.get(f"{size}{end}", b"")
+            if self._holds(note, kept.get(f"{size}/{self.name}.tsr")):
+                yield note
+        yield from self._copies.held({})
 
     def _holds(self, note: bytes, reply: bytes | None) -> bool:
         try:

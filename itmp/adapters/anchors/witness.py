@@ -6,7 +6,7 @@ older ones 409 at the same size), is the proof of a rollback or a fork. Who is t
 than the log's owner.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from itmp.adapters.anchors.posting import check_url, post
@@ -54,11 +54,20 @@ class WitnessAnchor:
             raise AnchorError(f"status {status}: {answer[:120].decode(errors='replace')!r}", where=self._url)
         return {f"{self.name}.note": self._accept(head.note, answer)}
 
-    def held(self, kept: Mapping[str, bytes]) -> Sequence[bytes]:
-        """Return the heads that it has cosigned for us; a witness shows its memory only by what it refuses."""
-        return [
-            data for path, data in kept.items() if path.endswith(f"/{self.name}.note") and self.cosigned(data)
-        ]
+    def held(self, kept: Mapping[str, bytes]) -> Iterator[bytes]:
+        """Yield the newest head that it has cosigned for us, and what else was kept in its name before that.
+
+        A witness shows its memory only by what it refuses, so this is what it gave, beside the log. Its line says how
+        far it covers the log, so it is looked for from the newest head down; older heads count against the log by the
+        log's own signature, whoever cosigned them.
+        """
+        end, covered = f"/{self.name}.note", False
+        sizes = (path.removesuffix(end) for path in kept if path.endswith(end))
+        for size in sorted((size for size in sizes if size.isdecimal()), key=int, reverse=True):
+            note = kept.get(f"{size}{end}", b"")
+            covered = covered or self.cosigned(note)
+            if covered:
+                yield note
 
     def cosigned(self, note: bytes) -> bool:
         """Whether `note` carries this witness's valid line, with a time."""

@@ -385,9 +385,9 @@ def test_an_anchor_that_lags_for_too_long_is_told_and_one_that_lags_shortly_is_n
     assert names(receiver) == []
     assert workspace.audit_health(again(here)).faults == ()
     file = here.state / "anchors.json"
-    (one,) = json.loads(file.read_text())
+    one, *before = json.loads(file.read_text())
     one["since"] = format_time((SystemClock().now() - timedelta(hours=2)).replace(microsecond=0))
-    file.write_text(json.dumps([one]))
+    file.write_text(json.dumps([one, *before]))
     workspace.audit_anchor(again(here))
     assert names(receiver) == ["anchor-behind"]
     assert receiver.got[0][0]["about"] == "second"
