@@ -2,19 +2,22 @@
 
 Rules kept here: key and memory are made together, once, and a missing memory is an error, never an empty one (it would
 sign a second history); each move of the memory is one immediate transaction with a full sync; a request is bounded in
-bytes and seconds before it is judged; nothing is answered but the one call. Who is trusted: the account that owns the
-folder; it must not be the log owner's.
+bytes before it is judged, and has a connection of its own, which is cut after `SECONDS` whatever has come by then; at
+most `CONNECTIONS` are open at once, and the next one waits for an end; nothing is answered but the one call. Who is
+trusted: the account that owns the folder; it must not be the log owner's.
 """
 
 import os
+import socket
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from itmp.adapters.posix_log import durable
 from itmp.anchors import MAX_REQUEST, Head, Reply, Witness
@@ -24,6 +27,9 @@ from itmp.signing import NoteKey, NoteVerifier
 
 KEY: Final = "witness.key"
 MEMORY: Final = "witness.sqlite"
+SECONDS: Final = 10.0
+"""What a request and its answer may take together."""
+CONNECTIONS: Final = 64
 _COSIGNATURE: Final = 4
 _SEED: Final = 32
 _MAX_KEY: Final = 4096
@@ -102,7 +108,14 @@ def read_key(folder: Path) -> NoteKey:
     return NoteKey.from_text(data.decode(errors="replace").removesuffix("\n"))
 
 
-def server(folder: Path, logs: Sequence[str], address: tuple[str, int]) -> ThreadingHTTPServer:
+def server(
+    folder: Path,
+    logs: Sequence[str],
+    address: tuple[str, int],
+    *,
+    seconds: float = SECONDS,
+    connections: int = CONNECTIONS,
+) -> ThreadingHTTPServer:
     """Return the server of the witness in `folder` for the logs with these keys, bound and not yet serving."""
     verifiers = [NoteVerifier.parse(vkey) for vkey in logs]
     if not verifiers:
@@ -116,18 +129,56 @@ def server(folder: Path, logs: Sequence[str], address: tuple[str, int]) -> Threa
         judge = witness
 
     try:
-        return ThreadingHTTPServer(address, Bound)
+        return _Server(address, Bound, seconds, connections)
     except OSError as error:
         raise InvalidInputError(
             f"cannot listen: {error.strerror}", where=f"{address[0]}:{address[1]}"
         ) from error
 
 
+class _Server(ThreadingHTTPServer):
+    """A thread for each connection, of which there are few and each has an end."""
+
+    request_queue_size = CONNECTIONS
+
+    def __init__(
+        self, address: tuple[str, int], handler: type["_Handler"], seconds: float, connections: int
+    ) -> None:
+        super().__init__(address, handler)
+        self._seconds, self._free = seconds, threading.Semaphore(connections)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._free.acquire()  # who comes next waits in the kernel's queue, `seconds` at most for each end
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._free.release()  # no thread began, so none will
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        end = threading.Timer(self._seconds, _cut, [request])
+        end.daemon = True
+        try:
+            end.start()
+            super().process_request_thread(request, client_address)
+        finally:
+            end.cancel()
+            self._free.release()
+
+
+def _cut(connection: socket.socket) -> None:
+    with suppress(OSError):  # it ended meanwhile
+        connection.shutdown(socket.SHUT_RDWR)
+
+
 class _Handler(BaseHTTPRequestHandler):
     judge: Witness
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "itmp-witness", ""
-    timeout = _WAIT_SECONDS
+
+    def handle(self) -> None:
+        with suppress(OSError):  # who asked is gone, or was cut off
+            self.handle_one_request()
 
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "")
@@ -140,17 +191,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _judge(self, body: bytes) -> None:
         try:
-            self._answer(self.judge.add_checkpoint(body), keep=True)
+            self._answer(self.judge.add_checkpoint(body))
         except LogUnavailableError as error:
             self.log_error("%s", str(error))
             self._answer(Reply(status=HTTPStatus.INTERNAL_SERVER_ERROR, body=b"the memory failed\n"))
 
-    def _answer(self, reply: Reply, *, keep: bool = False) -> None:
+    def _answer(self, reply: Reply) -> None:
         self.send_response(reply.status)
         self.send_header("Content-Type", reply.type)
         self.send_header("Content-Length", str(len(reply.body)))
-        if not keep:  # what follows on this connection may be an unread body
-            self.send_header("Connection", "close")
-            self.close_connection = True
+        self.send_header("Connection", "close")  # a deadline is one request's
         self.end_headers()
         self.wfile.write(reply.body)

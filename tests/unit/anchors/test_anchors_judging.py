@@ -53,6 +53,10 @@ def test_a_head_that_another_key_signed_covers_nothing() -> None:
     assert named(note(tree(7), OTHER), note(tree(3))) == ([("anchor-altered", False)], 3)
 
 
+def test_no_signature_is_looked_at_of_a_head_that_agrees_and_covers_nothing_more() -> None:
+    assert named(note(tree(7)), note(tree(3), OTHER)) == ([], 7)
+
+
 def test_a_head_of_leaves_that_came_meanwhile_is_no_rollback() -> None:
     mine, sizes = tree(9), iter([7, 9])
     findings, newest = judge("anchor a", [note(tree(9))], LOG.verifier, lambda: next(sizes), mine.root)

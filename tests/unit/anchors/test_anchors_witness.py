@@ -1,6 +1,7 @@
 """A witness cosigns one history of each log, whatever it is asked."""
 
 import base64
+from collections import UserDict
 from pathlib import Path
 
 import pytest
@@ -167,3 +168,22 @@ def test_a_cosignature_that_does_not_say_when_is_none() -> None:
     anchor = WitnessAnchor("w1", url="http://127.0.0.1:1", vkey=KEY.vkey)
     assert not anchor.cosigned(KEY.cosign(head(grown(5)), time=0))
     assert anchor.cosigned(KEY.cosign(head(grown(5)), time=1))
+
+
+def test_what_was_kept_is_read_from_the_newest_down_and_only_as_it_is_wanted() -> None:
+    read = list[str]()
+
+    class Kept(UserDict[str, bytes]):
+        """Tells what is read of it."""
+
+        def __getitem__(self, path: str) -> bytes:
+            read.append(path)
+            return super().__getitem__(path)
+
+    anchor = WitnessAnchor("w1", url="http://127.0.0.1:1", vkey=KEY.vkey)
+    kept = Kept({f"{size}/w1.note": KEY.cosign(head(grown(size)), time=NOW) for size in (9, 10, 11)})
+    kept |= {"12/w1.note": head(grown(12)), "12/w2.note": b"", "x/w1.note": b""}
+    shown = anchor.held(kept)
+    assert next(shown) == kept.get("11/w1.note")
+    assert read == ["12/w1.note", "11/w1.note", "11/w1.note"], "the newest is not cosigned: it covers nothing"
+    assert len(list(shown)) == 2
