@@ -152,6 +152,9 @@ class LogReader(Protocol):
     def journal(self) -> Iterable[JournalPart]:
         """Yield the journal's segments, oldest first; none for a copy without them."""
 
+    def wait(self) -> None:
+        """Let a publisher that may be at work take its next step; a fraction of a second, none where nobody writes."""
+
 
 class LogStore(Protocol):
     """Everything that a `Log` stands on."""

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain, groupby
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from itmp import canonical
 from itmp.audit._beside import Beside
@@ -42,6 +42,8 @@ from itmp.errors import EvidenceInvalidError, InvalidInputError
 from itmp.signing import NoteVerifier
 
 T = TypeVar("T")
+_LOOKS: Final = 5
+"""How often a checkpoint that is one step behind is looked at again, `LogReader.wait` before each."""
 
 
 def verify(
@@ -50,15 +52,16 @@ def verify(
     *,
     genesis: Digest | None = None,
     kept: Checkpoint | Sequence[Checkpoint] | None = None,
+    decided: Checkpoint | None = None,
     events: bool = True,
 ) -> tuple[Finding, ...]:
     """Return everything that is wrong with the log; nothing grave means that it holds.
 
     `verifiers` holds the log's key (and any witnesses'). `genesis` is the trusted leaf hash of leaf 0, `kept`
-    what the auditor kept: one checkpoint or several. Without `events` rules 8 to 10 are not judged: only hashes and
-    signatures.
+    what the auditor kept: one checkpoint or several; `decided` the head that the log's own record tells of, read before
+    this is called. Without `events` rules 8 to 10 are not judged: only hashes and signatures.
     """
-    audit = _Audit(reader, verifiers, stories=Stories() if events else None)
+    audit = _Audit(reader, verifiers, stories=Stories() if events else None, decided=decided)
     head = audit.newest_head()
     if head is not None and audit.read_entries(head):
         audit.check_root(head)
@@ -78,10 +81,16 @@ class _Audit:
     """One verification: what was read so far and what was found."""
 
     def __init__(
-        self, reader: LogReader, verifiers: Sequence[NoteVerifier], *, stories: Stories | None
+        self,
+        reader: LogReader,
+        verifiers: Sequence[NoteVerifier],
+        *,
+        stories: Stories | None,
+        decided: Checkpoint | None = None,
     ) -> None:
         self.findings: list[Finding] = []
         self.stories = stories
+        self._decided = decided
         self._reader, self._verifiers = reader, verifiers
         self._tree = LeanTree()
         self._history: dict[int, Checkpoint] = {}
@@ -91,28 +100,48 @@ class _Audit:
         self._signed = 0
 
     def newest_head(self) -> Checkpoint | None:
-        """Rules 1 and 5: the newest signed head, from the checkpoint and the history.
+        """Rules 1 and 5: the newest signed head, from the checkpoint, the history and the log's own record.
 
-        A publisher may be at work: it lands tiles, then a history entry, then the checkpoint. So what exists is
-        listed in that order here, and each list can only be behind the next.
+        A publisher may be at work: it lands tiles, moves the record, then lands a history entry, then the checkpoint.
+        So what exists is listed in that order here, and each list can only be behind the next; and where the checkpoint
+        is one step behind, it is looked at again until that publisher has had its time.
         """
         self._tiles = self._reader.names("tile")
         listed = self._reader.names("history")
         self._read_history(listed)
-        current = self._open("checkpoint", rule=1)
+        current, looks = self._current(alone=not listed), 0
+        while current and len(newer := self._newer_than(current)) == 1 and looks < _LOOKS:
+            self._reader.wait()
+            current, looks = self._current(alone=False), looks + 1
         if current is None:
             return None
-        if current.size not in self._history:
-            self._read_newest(f"history/{current.size}.note", alone=not listed)
-        newer = [head for size, head in self._history.items() if size > current.size]
-        newer = [head for head in newer if head.origin == current.origin]
         if not newer:
             return current
-        newest = max(newer, key=lambda head: head.size)
-        behind = f"the checkpoint is of {current.size} leaves, the history knows {newest.size}"
-        interrupted = len(newer) == 1 and current.size in self._history
-        self._find(1, "checkpoint-behind", "checkpoint", behind, grave=not interrupted)
+        newest = max(newer.values(), key=lambda head: head.size)
+        behind = (
+            f"the checkpoint is of {current.size} leaves, {newest.size} are signed: an older one was put back"
+        )
+        if len(newer) == 1:
+            behind += ", or a publisher was killed and none came after it (itmp audit checkpoint)"
+        self._find(1, "checkpoint-behind", "checkpoint", behind)
         return newest
+
+    def _current(self, *, alone: bool) -> Checkpoint | None:
+        """Return what the checkpoint says now; its entry in the history may be newer than our list of them."""
+        current = self._open("checkpoint", rule=1)
+        if current and current.size not in self._history:
+            self._read_newest(f"history/{current.size}.note", alone=alone)
+        return current
+
+    def _newer_than(self, current: Checkpoint) -> dict[int, Checkpoint]:
+        """Return what is known to be signed beyond the checkpoint, by size."""
+        known = {self._decided.size: self._decided} if self._decided else {}
+        known |= self._history
+        return {
+            size: head
+            for size, head in known.items()
+            if size > current.size and head.origin == current.origin
+        }
 
     def read_entries(self, head: Checkpoint) -> bool:
         """Rule 2, and rules 8 to 10 on the way, and of rule 11 what is the same; whether all could be read."""

@@ -286,6 +286,9 @@ class MemoryReader:
         """Yield the one segment."""
         yield MemoryPart(path=".state/journal.0", start=0, leaves=tuple(self._store.journal.leaves))
 
+    def wait(self) -> None:
+        """Return at once: who else publishes here, a test says."""
+
 
 def genesis(origin: str, vkey: str, *, policy: str = "") -> Event:
     """Return a first leaf for tests: no statements, `policy` as given."""

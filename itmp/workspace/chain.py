@@ -12,7 +12,7 @@ from typing import Final
 
 from itmp.adapters import posix_log
 from itmp.adapters.posix_log import periods as layout
-from itmp.audit import STANDING_ENDS, Checkpoint, Finding, LogReader, verify
+from itmp.audit import STANDING_ENDS, Checkpoint, Finding, Log, LogReader, verify
 from itmp.audit.published import bundled
 from itmp.canonical import Digest
 from itmp.change import HandoverError, PolicyHistory, continue_history, policy_history
@@ -35,13 +35,14 @@ _POLICY: Final = 14
 def verify_log(place: Workspace, known: Known) -> tuple[Finding, ...]:
     """Verify this period's log: its entries by `itmp.audit.verify` and what was brought, and the policy's versions."""
     log = place.log
-    reader = posix_log.open_reader(place.shard / posix_log.LOG)
+    reader, decided = posix_log.open_reader(place.shard / posix_log.LOG), _decided(log)
     findings = list(
         verify(
             reader,
             (NoteVerifier.parse(log.vkey),),
             genesis=known.genesis.get(log.origin, log.leaf(0).hash),
             kept=known.kept.get(log.origin, ()),
+            decided=decided,
         )
     )
     try:
@@ -49,6 +50,15 @@ def verify_log(place: Workspace, known: Known) -> tuple[Finding, ...]:
     except EvidenceInvalidError as error:
         findings.append(Finding(rule=_POLICY, name="policy-history", place=error.where, message=error.what))
     return tuple(findings)
+
+
+def _decided(log: Log) -> Checkpoint | None:
+    """Return the head of the log's own record, which lies apart from what is published."""
+    try:
+        head = log.published()
+    except EvidenceInvalidError:  # lines beside its own do not hold: rule 1 says so
+        return None
+    return head.checkpoint if head else None
 
 
 def verify_older(

@@ -9,12 +9,12 @@ import pytest
 from attacks import Case, altered, told
 
 from itmp.adapters.posix_log import open_reader
-from itmp.audit import Checkpoint, Event
+from itmp.audit import Checkpoint, Event, verify
 from itmp.audit.merkle import Tree, leaf_hashes
 from itmp.canonical import Digest
 from itmp.errors import NotFoundError
 from itmp.evidence import Trust, build
-from itmp.signing import NoteKey
+from itmp.signing import NoteKey, NoteVerifier
 from itmp.testing.forgery import ForgedLog, repacked
 from itmp.testing.on_disk import story_on_disk
 from itmp.testing.story import EXECUTOR, ORIGIN
@@ -73,6 +73,43 @@ def test_older_checkpoint_replayed(case: Case) -> None:
     assert naive.entries(case.reader)
     assert "checkpoint-behind" in case.found()
     assert case.verdict(whole=True) == (40, 19, "log-contradicts")
+
+
+def behind(root: Path) -> Workspace:
+    """A workspace whose checkpoint is put back by one publication: nothing but the history, and the record, tell."""
+    story = story_on_disk(root)
+    before = story.log.checkpoint().note
+    story.log.append(Event(id=story.id(), type="log.read", actor=EXECUTOR))
+    story.log.checkpoint()
+    (root / ".itmp/log/checkpoint").write_bytes(before)
+    return Workspace.here(root)
+
+
+def verdict(place: Workspace) -> tuple[int, set[str]]:
+    report = audit_verify(place)
+    return report.exit_code, {one.name for one in report.findings if one.grave}
+
+
+def test_checkpoint_replayed_by_one_step(tmp_path: Path) -> None:
+    place = behind(tmp_path / "w")
+    copy = shutil.copytree(place.state / "log", tmp_path / "copy")
+    key = NoteVerifier.parse(place.log.vkey)
+    assert naive.entries(open_reader(copy))
+    found = verify(open_reader(copy), [key])
+    assert [(one.name, one.grave) for one in found] == [("checkpoint-behind", True)]
+    assert verdict(place) == (40, {"checkpoint-behind"})
+    assert verdict(Workspace.here(place.root)) == (0, set()), (
+        "verifying signs on: the newest head is published"
+    )
+
+
+def test_history_taken_away_with_its_checkpoint(tmp_path: Path) -> None:
+    """The head record lies apart from them."""
+    place = behind(tmp_path / "w")
+    size = place.log.size()
+    (place.state / f"log/history/{size}.note").unlink()
+    assert naive.entries(open_reader(place.state / "log"))
+    assert verdict(place) == (40, {"checkpoint-behind", "history-missing"})
 
 
 def test_checkpoint_of_another_log(case: Case) -> None:

@@ -225,10 +225,13 @@ def test_an_older_checkpoint_put_back_is_found(broad: Path) -> None:
     assert "checkpoint-behind" in grave(broad)
 
 
-def test_a_checkpoint_one_publication_behind_is_named_as_what_it_may_be(broad: Path) -> None:
+def test_a_checkpoint_one_publication_behind_is_named_and_the_next_publisher_puts_it_right(
+    broad: Path,
+) -> None:
     shutil.copy(broad / "log/history/259.note", broad / "log/checkpoint")
     found = verify(posix_log.open_reader(broad / "log"), [KEY.verifier])
-    assert [(finding.name, finding.grave) for finding in found] == [("checkpoint-behind", False)]
+    assert [(finding.name, finding.grave) for finding in found] == [("checkpoint-behind", True)]
+    assert "a publisher was killed" in found[0].message
     posix_log.open_log(broad).checkpoint()
     assert verify(posix_log.open_reader(broad / "log"), [KEY.verifier]) == ()
 

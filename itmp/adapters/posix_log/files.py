@@ -5,6 +5,7 @@ reader writes nothing and needs no key, so that it works on a copy of the log ma
 """
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -15,6 +16,7 @@ from itmp.errors import EvidenceInvalidError
 STATE: Final = ".state"
 _SEGMENT: Final = "journal."
 _CHUNK: Final = 4 * 1024 * 1024
+_STEP_SECONDS: Final = 0.3
 
 
 class JournalPart:
@@ -62,6 +64,10 @@ class PosixReader:
         for start, path in segments(self._folder / STATE):
             for one in (path, *spare.other(path)):
                 yield JournalPart(one, one.relative_to(self._folder).as_posix(), start)
+
+    def wait(self) -> None:
+        """Let a publisher that may be at work take its next step, which is one file made durable."""
+        time.sleep(_STEP_SECONDS)
 
     def _inside(self, path: str) -> Path:
         pure = PurePosixPath(path)

@@ -57,6 +57,9 @@ class PackedReader:
         """Yield nothing: a packed log has no journal."""
         yield from ()
 
+    def wait(self) -> None:
+        """Return at once: nobody writes to a packed log."""
+
     def _take(self, name: str, limit: int) -> bytes | None:
         if name not in self._places:
             return None

@@ -120,7 +120,9 @@ def test_a_publication_that_fails_anywhere_is_finished_by_the_next(
         log.checkpoint()
     store.faults.clear()
     store.reopen()
-    assert {finding.name for finding in verify(MemoryReader(store), [KEY.verifier]) if finding.grave} == set()
+    grave = {finding.name for finding in verify(MemoryReader(store), [KEY.verifier]) if finding.grave}
+    last_step = (place, when, skip) == ("put", "done", 5)  # the history tells of a head that is not published
+    assert grave == ({"checkpoint-behind"} if last_step else set())
     fresh = again(store)
     fresh.append(event(300))
     signed = fresh.checkpoint()

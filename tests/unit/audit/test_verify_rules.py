@@ -177,3 +177,40 @@ def test_a_journal_that_differs_is_named() -> None:
     assert [finding.name for finding in verify(MemoryReader(store), [KEY.verifier])] == ["journal-differs"]
     del store.journal.leaves[1]
     assert [finding.name for finding in verify(MemoryReader(store), [KEY.verifier])] == ["journal-short"]
+
+
+class Published(MemoryReader):
+    """A log whose publisher was between history and checkpoint when it was read, and steps on after `waits`."""
+
+    def __init__(self, store: MemoryStore, *, waits: int) -> None:
+        super().__init__(store)
+        self.files, self.waits = store.files.content, waits
+        self.newest, self.files["checkpoint"] = self.files["checkpoint"], self.files["history/1.note"]
+
+    def wait(self) -> None:
+        """Let the publisher take its step, if it is time."""
+        self.waits -= 1
+        if self.waits == 0:
+            self.files["checkpoint"] = self.newest
+
+
+@pytest.mark.parametrize(("waits", "told"), [(1, []), (3, []), (99, ["checkpoint-behind"])])
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_publisher_between_two_steps_is_waited_for(waits: int, told: list[str], recorded: bool) -> None:  # noqa: FBT001 - a case
+    log, store = memory_log(KEY, start=START)
+    log.append(Event(id="e" * 32, type="log.read", actor={"kind": "executor", "id": "i"}))
+    decided = log.checkpoint().checkpoint
+    found = verify(Published(store, waits=waits), [KEY.verifier], decided=decided if recorded else None)
+    assert [one.name for one in found if one.grave] == told
+    assert len(store.files.names("history")) == 2
+
+
+def test_the_record_tells_of_a_head_that_was_taken_away() -> None:
+    log, store = memory_log(KEY, start=START)
+    before = store.files.content["checkpoint"]
+    log.append(Event(id="e" * 32, type="log.read", actor={"kind": "executor", "id": "i"}))
+    decided = log.checkpoint().checkpoint
+    del store.files.content["history/2.note"]
+    store.files.content["checkpoint"] = before
+    found = verify(MemoryReader(store), [KEY.verifier], decided=decided)
+    assert {one.name for one in found if one.grave} == {"checkpoint-behind", "history-missing"}
