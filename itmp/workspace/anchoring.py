@@ -47,7 +47,7 @@ class Anchored:
     """What became of one anchor: `state` is ok, failed, fork or gone; `since` when it has not been ok any more.
 
     `where` is its place as itmp.yml says it, and `held` how many leaves it was seen to remember there: an anchor that
-    is named no more is gone, and stays written down with that.
+    was not asked the last time is gone, and stays written down with that.
     """
 
     name: str
@@ -326,11 +326,17 @@ def overdue(place: Workspace) -> tuple[Anchored, ...]:
 def gone(place: Workspace) -> tuple[Anchored, ...]:
     """Return the anchors on this machine that have remembered heads, and that itmp.yml has no more where they were."""
     named = {(setting.kind, setting.where) for setting in place.config.anchors}
-    return tuple(
-        replace(one, state=_GONE, since="")
-        for one in _written(place)
-        if one.held and one.kind in LOCAL and (one.kind, one.where) not in named
-    )
+    return tuple(one for one in _holding(place) if (one.kind, one.where) not in named)
+
+
+def seen(place: Workspace, setting: AnchorSetting) -> int:
+    """Return how many leaves a local anchor was seen to remember where it is now; 0 for none."""
+    mine = (setting.kind, setting.where)
+    return max((one.held for one in _holding(place) if (one.kind, one.where) == mine), default=0)
+
+
+def _holding(place: Workspace) -> Iterator[Anchored]:
+    return (one for one in _written(place) if one.held and one.kind in LOCAL)
 
 
 def _write(place: Workspace, found: Sequence[Anchored]) -> None:
@@ -338,7 +344,10 @@ def _write(place: Workspace, found: Sequence[Anchored]) -> None:
     before = {one.name: one.since for one in last(place)}
     now = format_time(SystemClock().now().replace(microsecond=0))
     found = [one if one.state == "ok" else replace(one, since=before.get(one.name) or now) for one in found]
-    _remember(place, [*_placed(place, found), *gone(place)])
+    placed = list(_placed(place, found))
+    asked = {(one.kind, one.where) for one in placed}
+    others = (one for one in _holding(place) if (one.kind, one.where) not in asked)
+    _remember(place, [*placed, *(replace(one, state=_GONE, since="") for one in others)])
     late = {f"anchor-behind {one.name}" for one in overdue(place)}
     alerting.settle(place, {"anchor-behind"}, still=late)
     for incident in sorted(late):

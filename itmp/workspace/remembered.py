@@ -56,7 +56,7 @@ def _asked(place: Workspace, setting: AnchorSetting) -> tuple[Finding, ...]:
         one = anchoring.made_of(place, setting)
     except Error as error:  # a key file that is gone, say: it must not keep anybody from a fix
         return (_silent("anchor-unreadable", "itmp.yml: anchors", error.what),)
-    return _judged(place, one, setting.where) if isinstance(one, LocalAnchor) else ()
+    return _judged(place, one, setting) if isinstance(one, LocalAnchor) else ()
 
 
 def _taken_away(place: Workspace) -> Iterator[Finding]:
@@ -69,7 +69,7 @@ def _taken_away(place: Workspace) -> Iterator[Finding]:
         yield _silent("anchor-forgot", f"anchor {one.name}", told)
 
 
-def _judged(place: Workspace, one: LocalAnchor, at: str) -> tuple[Finding, ...]:
+def _judged(place: Workspace, one: LocalAnchor, setting: AnchorSetting) -> tuple[Finding, ...]:
     where = f"anchor {one.name}"
     try:
         notes = tuple(one.newest())
@@ -78,9 +78,7 @@ def _judged(place: Workspace, one: LocalAnchor, at: str) -> tuple[Finding, ...]:
         )
     except Error as error:
         return (_silent("anchor-unreadable", where, error.what),)
-    known = max(
-        (last.held for last in anchoring.last(place) if (last.kind, last.where) == (one.kind, at)), default=0
-    )
+    known = anchoring.seen(place, setting)
     if known and not found and newest is None:
         told = f"it holds nothing, and held {known} leaves the last time"
         return (_silent("anchor-forgot", where, told),)

@@ -21,8 +21,9 @@ from itmp.change._checks import healthy
 from itmp.errors import ForkError
 from itmp.evidence import Trust, archive, verify
 from itmp.lab.fleet import make_key
+from itmp.signing import NoteVerifier
 from itmp.testing.forgery import repacked
-from itmp.workspace import Workspace, audit_verify, evidence, remembered, statements
+from itmp.workspace import Workspace, anchoring, audit_verify, evidence, remembered, statements
 
 SCRIPT = Path(itmp.evidence.__file__).with_name("verify.sh")
 
@@ -271,6 +272,17 @@ def test_whoever_writes_the_settings_takes_no_anchor_away_that_the_policy_demand
     assert grave(site.place) == []
 
 
+def test_settings_that_cannot_be_used_for_a_while_have_nothing_forgotten(tmp_path: Path) -> None:
+    site = Site(tmp_path / "w", limits="limits: {anchors: refuse}")
+    second = {"kind": "directory", "path": "second"}
+    site.anchors(second)
+    assert site.states() == [("directory", "ok")]
+    anchoring.checkpoint(site.anchors(second, {"kind": "git", "path": ".", "key": "nowhere"}))
+    site.anchors({"kind": "directory", "path": "third"})
+    assert site.states() == [("directory", "ok")]
+    assert grave(site.place) == [FORGOT]
+
+
 def test_settings_without_anchors_are_their_writers_choice_where_the_policy_demands_none(site: Site) -> None:
     site.anchors({"kind": "directory", "path": "second"})
     assert site.states() == [("directory", "ok")]
@@ -434,6 +446,35 @@ def test_commits_on_top_hide_no_head_below_them(site: Site, tmp_path: Path, way:
     git(repo, "update-ref", ref, tip)
     assert grave(site.place) == [("rolled-back", "anchor git", True)]
     assert site.named() == (42, {("rolled-back", "anchor git")})
+
+
+def test_a_head_that_another_process_overtakes_is_not_put_on_top_of_a_greater_one(
+    site: Site, tmp_path: Path
+) -> None:
+    key, repo = tmp_path / "anchor_key", repository(tmp_path)
+    make_key(key, "anchor")
+    log = site.place.log
+    made: dict[str, Any] = {"log": NoteVerifier.parse(log.vkey), "path": repo, "key": key}
+    before = log.checkpoint()
+    site.grow()
+    after = site.place.log.checkpoint()
+    prove = site.place.log.prove_consistency
+
+    class Overtaken(git_anchor.GitAnchor):
+        """Lets another process through once it knows the tip."""
+
+        overtaken = False
+
+        def _tip(self) -> str:
+            tip = super()._tip()
+            if not self.overtaken:
+                self.overtaken = True
+                git_anchor.GitAnchor("git", **made).put(after, prove)
+            return tip
+
+    with pytest.raises(ForkError, match="an older log"):
+        Overtaken("git", **made).put(before, prove)
+    assert list(git_anchor.GitAnchor("git", **made).held({})) == [after.note]
 
 
 # S3.
