@@ -8,8 +8,8 @@ variable; a local connection, which acts on the executor's own machine, is used 
 shows it: on `localhost`, by the keyword `connection`, or by a host's own inventory variable; another connection
 plugin only by that keyword or for the hosts that the plan says it reaches (a plugin is who its full name says: a
 collection's `ssh` or `local` is none of Ansible's); no task asks a person, also one of a file that the plan could not
-foresee. The worker itself tells the executor of what breaks them: neither `no_log`, nor a loop, nor what a play makes of
-its failures hides it.
+foresee. The worker itself tells the executor of what breaks them: neither `no_log`, nor a loop, nor what a play makes
+of its failures hides it.
 """
 
 import json

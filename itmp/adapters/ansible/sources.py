@@ -103,7 +103,7 @@ class AnsibleSources:
             artifacts[layout.SNAPSHOT] = _snapshot.to_bytes(snapshot)
             judged = self._judge(snapshot, artifacts, needs, public)
             broken = [one for one in judged if one.message == _guards.UNREAD]
-            notes += unread
+            notes += tuple(unread)
             for path, data in sorted(artifacts.items()):
                 notes += (*_guards.notes(path, data), *_keys.notes(self._place(path), data, public))
             notes += tuple(f"{one.path}:{one.line} is {one.message}" for one in broken)
