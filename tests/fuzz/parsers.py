@@ -342,8 +342,8 @@ def _documents_and_plans() -> tuple[Parser, ...]:
     plan = small_plan(hosts=["web1"])
     documents = [path.read_bytes() for path in sorted((ROOT / "runbooks").rglob("*.yml"))]
 
-    def make(name: str, back: Callable[[bytes], bytes], *seeds: bytes) -> Parser:
-        return Parser(family="documents", name=name, back=back, seeds=seeds)
+    def make(name: str, back: Callable[[bytes], bytes], *seeds: bytes, odd: tuple[bytes, ...] = ()) -> Parser:
+        return Parser(family="documents", name=name, back=back, seeds=seeds, odd=odd)
 
     def whole(data: bytes) -> bytes:
         return Plan.from_bytes(data, lambda digest: plan.artifacts[digest]).manifest_bytes
