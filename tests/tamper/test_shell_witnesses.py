@@ -118,7 +118,7 @@ LIES: dict[str, Callable[[], bytes]] = {
     "bytes after it": lambda: bare() + line(WITNESSES["w1"], WHEN, signature(cosigned("w1")) + b"\0"),
     "one line twice": lambda: cosigned("w1") + line(WITNESSES["w1"], WHEN, signature(cosigned("w1"))),
     "a time beyond what a signed number holds": lambda: bare()
-    + line(WITNESSES["w1"], 2**63, signature(cosigned("w1"))),
+    + line(WITNESSES["w1"], 2**63, signature(WITNESSES["w1"].cosign(bare(), time=2**63 - 1))),
     "a key of its name that TRUST does not know": lambda: NoteKey.generate(
         WITNESSES["w1"].name, b"x" * 32, algorithm=4
     ).cosign(bare(), time=WHEN),
