@@ -102,3 +102,12 @@ def bare(world, home: Path) -> int:
         timeout=60,
     )
     return done.returncode
+
+
+def test_no_variable_has_ssh_load_a_library(world):
+    world.write("inventories/group_vars/all.yml", "ansible_ssh_pkcs11_provider: /nowhere/theirs.so\n")
+    task = "{name: Go, ansible.builtin.raw: 'true', ignore_errors: true"
+    loop = "loop: [/nowhere/theirs.so], loop_control: {loop_var: ansible_ssh_pkcs11_provider}"
+    recorder = world.play(f"- {{hosts: web1, gather_facts: false, tasks: [{task}}}, {task}, {loop}}}]}}\n")
+    assert [result.outcome for result in recorder.results if result.name == "Go"] == ["changed", "failed"]
+    assert any("ssh with a pkcs11_provider of its own" in action.outside for action in recorder.actions)

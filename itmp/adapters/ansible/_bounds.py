@@ -34,7 +34,7 @@ _SSH_PORT: Final = 22
 _GIVEN: Final = (
     *("ssh_args", "ssh_common_args", "ssh_extra_args", "scp_extra_args", "sftp_extra_args"),
     *("ssh_executable", "scp_executable", "sftp_executable"),
-    *("control_path", "control_path_dir", "host_key_checking"),
+    *("control_path", "control_path_dir", "host_key_checking", "pkcs11_provider"),
 )
 """Options of Ansible's ssh that a slice gives as `ansible_…` on the command line."""
 
@@ -78,10 +78,11 @@ class Bounds:
         found = (str(connection.get_option("host")), int(connection.get_option("port") or _SSH_PORT))
         if found != self.addresses.get(target):
             return f"a connection to {found[0]:.120} port {found[1]} for {target!r:.120}"
-        changed = [
-            name for name in _GIVEN if connection.get_option(name) != self.given.get(f"ansible_{name}")
-        ]
+        changed = [name for name in _GIVEN if connection.get_option(name) != self._of_command_line(name)]
         return f"ssh with a {changed[0]} of its own for {target!r:.120}" if changed else ""
+
+    def _of_command_line(self, option: str) -> Any:
+        return self.given.get(f"ansible_{option}", self.given.get(f"ansible_ssh_{option}"))
 
 
 def _resolved(plugin: str) -> str:
