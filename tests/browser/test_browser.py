@@ -38,6 +38,7 @@ def story(tmp_path: Path) -> Story:
     made.act("approve", "bob")
     tell_run(made)
     made.close()
+    made.log.checkpoint()  # pages sign nothing
     (tmp_path / "report.html").write_text(report(account(Workspace.here(tmp_path), made.change)))
     return made
 
