@@ -127,7 +127,7 @@ class _Audit:
         # Whoever verifies beside the log's own record is about to publish what that has decided.
         due = len(newer) == 1 and self._decided == newest
         self._find(1, "checkpoint-behind", "checkpoint", behind, grave=not due)
-        return newest
+        return current if due and newest.size not in self._history else newest
 
     def _current(self, *, alone: bool) -> Checkpoint | None:
         """Return what the checkpoint says now; its entry in the history may be newer than our list of them."""
