@@ -16,6 +16,7 @@ from typing import Any, Final
 import yaml
 
 from itmp.errors import InvalidInputError, NotFoundError, ToolMissingError
+from itmp.signing.notes import PRIVATE
 
 MASK: Final = "********"
 WITHHELD: Final = "output withheld: it may hold a vaulted value"
@@ -34,8 +35,17 @@ def resolve(reference: str, *, vaults: Mapping[str, str] | None = None) -> str:
     JSON of AWS Secrets Manager; without it the whole is the secret.
 
     Raises `NotFoundError` when it is not there and `InvalidInputError` for a reference that is not
-    understood.
+    understood, or that leads to a key which signs a log: plays would be handed it.
     """
+    value = _value(reference, vaults or {})
+    if value.lstrip().startswith(PRIVATE):
+        raise InvalidInputError(
+            "a key that signs a log is no secret for a run", where=reference, do="Name another file."
+        )
+    return value
+
+
+def _value(reference: str, vaults: Mapping[str, str]) -> str:
     scheme, colon, rest = reference.partition(":")
     if not colon or not rest:
         raise InvalidInputError(f"not a secret reference: {scheme!r:.40}", do=f"Use {_SCHEMES}.")
@@ -45,7 +55,7 @@ def resolve(reference: str, *, vaults: Mapping[str, str] | None = None) -> str:
         case "file":
             return _from_file(rest)
         case "ansible-vault":
-            return _from_vault(rest, vaults or {})
+            return _from_vault(rest, vaults)
         case "aws-secretsmanager":
             return _from_aws(rest)
         case _:

@@ -26,7 +26,8 @@ MAX_NOTE: Final = 256 * 1024
 MAX_LINES: Final = 100  # Go's reader has the same limit
 _MAX_TIME: Final = 2**63 - 1  # C2SP tlog-cosignature
 _DASH: Final = "\u2014 "
-_PRIVATE: Final = "PRIVATE+KEY+"
+PRIVATE: Final = "PRIVATE+KEY+"
+"""How the text of a private key begins."""
 _NAME: Final = re.compile(r"[!-*,-~]{1,255}\Z")
 _KEY: Final = re.compile(r"([!-*,-~]{1,255})\+([0-9a-f]{8})\+([A-Za-z0-9+/]{44})\Z")
 _ID_SIZE: Final = 4
@@ -122,9 +123,9 @@ class NoteKey:
     @classmethod
     def from_text(cls, text: str) -> "NoteKey":
         """Read `PRIVATE+KEY+name+hash+base64`; raise `NoteKeyError`, which never quotes the text."""
-        if not text.startswith(_PRIVATE):
+        if not text.startswith(PRIVATE):
             raise NoteKeyError("a note's private key must begin with PRIVATE+KEY+")
-        name, key_hash, algorithm, seed = _split(text.removeprefix(_PRIVATE).removesuffix("\n"), "private")
+        name, key_hash, algorithm, seed = _split(text.removeprefix(PRIVATE).removesuffix("\n"), "private")
         key = cls(name=name, algorithm=algorithm, seed=seed)
         if key.verifier.key_id.hex() != key_hash:
             raise NoteKeyError("the hash in a private note key is not that of its key", where=name)
@@ -133,7 +134,7 @@ class NoteKey:
     def to_text(self) -> str:
         """Return `PRIVATE+KEY+name+hash+base64(type ‖ seed)`, one line without its end."""
         encoded = rebase64(bytes([self.algorithm]) + self.seed)
-        return f"{_PRIVATE}{self.name}+{self.verifier.key_id.hex()}+{encoded}"
+        return f"{PRIVATE}{self.name}+{self.verifier.key_id.hex()}+{encoded}"
 
     @property
     def verifier(self) -> NoteVerifier:

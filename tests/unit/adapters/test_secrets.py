@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from itmp.adapters.secrets import MASK, WITHHELD, Masker, resolve
 from itmp.errors import InvalidInputError, NotFoundError
+from itmp.signing import NoteKey
 
 SECRETS = st.text(st.characters(exclude_categories=["Cs"]), min_size=6, max_size=40).filter(
     lambda text: text.strip() == text
@@ -19,6 +20,16 @@ def test_references_are_resolved(tmp_path, monkeypatch):
     (tmp_path / "s").write_text("from file\n")
     assert resolve("env:A_SECRET") == "from env"
     assert resolve(f"file:{tmp_path / 's'}") == "from file"
+
+
+def test_a_key_that_signs_a_log_is_handed_to_nobody(tmp_path, monkeypatch):
+    key = NoteKey.generate("example.com/ops/2026", b"s" * 32).to_text()
+    (tmp_path / "log.key").write_text(key + "\n")
+    monkeypatch.setenv("A_KEY", key)
+    for reference in ("env:A_KEY", f"file:{tmp_path / 'log.key'}"):
+        with pytest.raises(InvalidInputError) as caught:
+            resolve(reference)
+        assert key not in str(caught.value)
 
 
 @pytest.mark.parametrize("reference", ["env:NOT_SET_ANYWHERE", "file:/nonexistent/x"])
