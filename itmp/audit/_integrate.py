@@ -60,6 +60,11 @@ def integrate(
     head = head or store.heads.read()
     size = max(size, head.size)
     continues(tree, head)
+    if size > head.size > 0 and not serves(store.files, head, head.size):
+        _sign(
+            store, key, head
+        )  # what a killed publisher left: no two heads are ever decided and not published
+        head = store.heads.read()
     store.journal.sync(size)  # 1. the leaves survive a power cut
     if size > head.size:
         land(store.journal, store.files, tree, since=head.size, size=size)  # 2. bundles and tiles
@@ -83,12 +88,12 @@ def serves(files: Files, head: Head, size: int) -> bool:
 
 def published(store: LogStore, verifier: NoteVerifier) -> SignedCheckpoint | None:
     """Return the newest signed head, with the lines that witnesses added; None before the first."""
-    head = store.heads.read()
-    if not head.note:
-        return None
-    note = store.files.get("checkpoint", MAX_NOTE)
-    note = note if note is not None and note.startswith(head.note) else head.note
-    return SignedCheckpoint.open(note, (verifier,), where=RECORD)
+    head, note = store.heads.read(), store.files.get("checkpoint", MAX_NOTE)
+    if head.note:
+        note = note if note is not None and note.startswith(head.note) else head.note
+    return (
+        None if note is None else SignedCheckpoint.open(note, (verifier,), where=RECORD)
+    )  # decided, not signed yet
 
 
 def known_heads(store: LogStore, verifier: NoteVerifier, *, history: bool = True) -> dict[str, Head]:

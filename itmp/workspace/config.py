@@ -165,7 +165,7 @@ class AnchorSetting:
     @property
     def where(self) -> str:
         """Its place as it is said here; another one is another anchor, whatever its name."""
-        return self.path or self.url or self.bucket or self.account
+        return os.path.normpath(self.path) if self.path else self.url or self.bucket or self.account
 
     def check(self, name: str) -> None:
         """Raise `InvalidInputError` unless everything that its kind needs is said, and `name` can name files."""

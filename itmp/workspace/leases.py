@@ -209,6 +209,8 @@ def _common(descriptor: int, wanted: Mapping[str, str]) -> Held | None:
     with open(descriptor, "rb", closefd=False) as file:
         body = json.loads(file.read())
     theirs = body["targets"]
+    if not isinstance(theirs, dict):  # of an executor of before, which still runs
+        theirs = {name: name for name in theirs}
     common = sorted(wanted.keys() & theirs.keys(), key=lambda key: (wanted[key] != key, key))  # names first
     if not common:
         return None

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from itmp.change import ChangeRecord, RunRecord
-from itmp.errors import NotApprovedError, OutsideWindowError, RefusedError, RejectedError, StaleError
+from itmp.errors import Error, NotApprovedError, OutsideWindowError, RefusedError, RejectedError, StaleError
 from itmp.plan import Plan
 from itmp.workspace.glancing import Glances
 from itmp.workspace.leftover import reconciling
@@ -35,7 +35,11 @@ def onward(glances: Glances, record: ChangeRecord, now: datetime) -> tuple[str, 
         case "undone":
             return (close,)
         case _:
-            plan, asks = glances.plan(record.request.plan), reconciling(glances, record)
+            asks = reconciling(glances, record)
+            try:
+                plan = glances.plan(record.request.plan)
+            except Error:  # its bytes are damaged or gone: what can be said without them is said all the same
+                return (*asks, *_resume(record.id, run.targets))
             return (*asks, *_from_its_cause(record, run, plan, close=close, now=now))
 
 
@@ -45,6 +49,8 @@ def _from_its_cause(
     window = record.request.window if record.request else None
     over = window is not None and window.end <= now
     back = (f"itmp undo {record.id}",) if plan.manifest.undo and run.slices else ()
+    if run.active:  # its process died: until a resume has ended it, nothing closes the change
+        return (*_resume(record.id, run.targets), *back)
     if run.cause in _LEFT or (run.cause in _LATER and over):
         return (*back, close, _anew(plan))
     if run.cause == RejectedError.exit_code:

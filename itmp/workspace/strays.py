@@ -6,12 +6,15 @@ is older than a period whose leaves cannot be read here may be that period's: th
 value is compared: two attempts seldom leave the same diff byte for byte, and the same secret may stand in both.
 """
 
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from itmp.adapters.clock import SystemClock
 from itmp.adapters.private import PRIVATE, Kept, PrivateStore, destroy
+from itmp.errors import LogUnavailableError
 from itmp.inquiry import Content
 from itmp.workspace import packing
 from itmp.workspace.committed import committed
@@ -59,11 +62,12 @@ def sweep(place: Workspace) -> tuple[str, ...]:
     """Destroy what is nobody's; return the paths of what cannot be judged yet, below `.itmp/`."""
     found = strays(place)
     for file in found.dead:
-        destroy(file.path)
+        with suppress(LogUnavailableError):  # not a file of ours: it is named, and the next one is destroyed
+            destroy(file.path)
     return tuple(
         file.path.relative_to(place.state).as_posix()
-        for file in (*found.earlier, *found.young)
-        if file.path.exists()
+        for file in (*found.dead, *found.earlier, *found.young)
+        if os.path.lexists(file.path)
     )
 
 

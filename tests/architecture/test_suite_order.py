@@ -1,6 +1,7 @@
 """The suite begins with its longest tests, and they are there."""
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,12 @@ LONGEST = next(
     for node in TREE.body
     if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "LONGEST"
 )
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """Pytest would collect neither the second nor say so as a failed test."""
+    names = Counter(path.name for path in TESTS.rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_each_of_the_longest_is_there_once() -> None:

@@ -30,9 +30,9 @@ from promises import PROMISES, SAID, Held, Said, heard, moved, named, places, st
 from itmp.adapters import posix_log
 from itmp.adapters.clock import SystemClock
 from itmp.adapters.posix_log.opening import PosixStore
-from itmp.audit import Head, verify
-from itmp.audit._integrate import land
-from itmp.errors import NotFoundError
+from itmp.audit import Checkpoint, Head, verify
+from itmp.audit._integrate import land, published
+from itmp.errors import LogUnavailableError, NotFoundError
 
 FAULTS = {"kill": KILL, "EIO": errno.EIO, "ENOSPC": errno.ENOSPC}
 ACTOR = Path(__file__).with_name("log_actor.py")
@@ -336,9 +336,7 @@ def hold(root: Path, said: Said, where: str, clock: type[SystemClock] = SystemCl
 
 def _hold(root: Path, said: Said, clock: SystemClock) -> Iterator[str]:
     try:
-        yield from (
-            f"before recovery: {wrong}" for wrong in grave(root, events=False) if not cut_short(wrong)
-        )
+        yield from (f"before recovery: {wrong}" for wrong in grave(root, events=False))
         yield from undecided(root, clock)
         log = posix_log.open_log(root, clock=clock)
     except NotFoundError:
@@ -372,12 +370,20 @@ def undecided(root: Path, clock: SystemClock) -> Iterator[str]:
             yield f"{name} is signed for {size} leaves, the record has decided {decided}"
 
 
-def cut_short(wrong: str) -> bool:
-    """Whether it may be a publisher that was killed before its last step, which a replay looks like."""
-    return wrong.startswith("checkpoint-behind ") and "or a publisher was killed" in wrong
+def _decided(root: Path) -> Checkpoint | None:
+    """Return the head that the log's own record tells of; none where its founding was cut short."""
+    with suppress(LogUnavailableError):
+        store = PosixStore(root, boot=SystemClock().boot())
+        try:
+            head = published(store, KEY.verifier)
+        finally:
+            store.close()
+        return head.checkpoint if head else None
+    return None
 
 
 def grave(root: Path, *, events: bool = True) -> list[str]:
-    """Return the verifier's grave findings."""
-    found = verify(posix_log.open_reader(root / "log"), [KEY.verifier], events=events)
+    """Return the verifier's grave findings, beside the log's own record."""
+    reader = posix_log.open_reader(root / "log")
+    found = verify(reader, [KEY.verifier], decided=_decided(root), events=events)
     return [f"{finding.name} {finding.place}: {finding.message}" for finding in found if finding.grave]

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from itmp.adapters.ansible._rsync import unbound
+
 pytestmark = pytest.mark.fleet
 POSIX = "playbooks/collections/ansible_collections/ansible/posix/plugins"
 # The action starts its module here, whatever connects the host, with the task's own arguments.
@@ -37,7 +39,17 @@ def test_rsync_that_starts_here_asks_for_the_plans_keys_and_a_hosts_own_does_not
         assert said == "[false, null]"
 
 
-OWN = ("-e ssh", "--rsh=ssh -p 23", "--archive,-e ssh", "-ze ssh", ["--archive", "-e", "ssh"], "{{ flags }}")
+OWN = (
+    *(
+        "-e ssh",
+        "--rsh=ssh -p 23",
+        "--archive,-e ssh",
+        "-ze ssh",
+        "--archive -e 'ssh -F /dev/null'",
+        "{{ flags }}",
+    ),
+    *(["--archive", "-e", "ssh"], ["--stats --rsh=/tmp/x"], ["'-e'", "ssh"], ["\\-e", "ssh"], ["'unclosed"]),
+)
 
 
 @pytest.mark.parametrize("options", OWN)
@@ -48,7 +60,33 @@ def test_a_remote_shell_of_the_tasks_own_is_refused_where_its_options_are_known(
     play = {"hosts": "web1", "gather_facts": False, "vars": {"flags": ["--rsh", "ssh"]}, "tasks": [task]}
     result = world.play(json.dumps([play])).of("Sync")
     assert result.outcome == "failed"
-    assert "is a remote shell that no plan binds" in result.message
+    assert "no plan binds whom such an rsync reaches" in result.message
+
+
+def test_what_else_would_start_a_program_or_an_option_is_refused() -> None:
+    plain = {
+        "src": "/a",
+        "dest": "root@web1:/b",
+        "rsync_opts": ["--exclude=.e"],
+        "_local_rsync_path": "rsync",
+    }
+    assert [*unbound(plain)] == []
+    assert [*unbound({**plain, "_local_rsync_path": "/opt/new/bin/rsync"})] == []
+    for name, value in (
+        ("_local_rsync_path", "sh -c 'id' #"),
+        ("_local_rsync_path", "/srv/mine"),
+        ("link_dest", ["/x --rsh=/srv/evil"]),
+        ("src", "--rsh=/srv/evil:"),
+        ("dest", "'--rsh=/tmp/evil:'"),
+    ):
+        assert len([*unbound({**plain, name: value})]) == 1, (name, value)
+
+
+def test_the_engine_that_the_action_names_for_a_container_is_no_shell_of_the_tasks_own() -> None:
+    added = {"rsync_opts": ["--exclude=.git", "--blocking-io", "--rsh='docker exec -i'"]}
+    assert [*unbound(added, contained=True)] == []
+    assert [*unbound(added)] != []
+    assert [*unbound({"rsync_opts": ["-e ssh", *added["rsync_opts"]]}, contained=True)] != []
 
 
 SYNCS = """

@@ -171,9 +171,10 @@ class Files:
         for file in sorted(self._root.glob("[pi]*/**/*")):
             path = file.relative_to(self._root).as_posix()
             role = _ROLE.match(path)
-            if _CONTENT & {*file.parts} or (role and role[1] not in self._roles):
+            parts = {*Path(path).parts}
+            if _CONTENT & parts or (role and role[1] not in self._roles):
                 continue
-            if (_VARS & {*file.parts} or file.suffix == ".j2") and file.is_file():
+            if (_VARS & parts or file.suffix == ".j2") and file.is_file():
                 found[path] = file.read_bytes()
         return found
 

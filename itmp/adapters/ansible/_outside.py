@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from itmp.adapters.ansible._rsync import own_shells
+from itmp.adapters.ansible._rsync import shells
 from itmp.adapters.ansible._tasks import HERE, is_local, place
 
 _LOOKUP: Final = re.compile(
@@ -140,7 +140,7 @@ def _arguments(task: Any, root: str) -> Iterator[str]:
 
 
 def _rsync(task: Any, arguments: dict[str, Any]) -> Iterator[str]:
-    if own_shells(arguments.get("rsync_opts")):
+    if shells(arguments.get("rsync_opts")):
         yield "rsync over a remote shell of the task's own: no plan binds it, so the task fails"
     if task.delegate_to and str(task.delegate_to) not in HERE:
         checked = "" if arguments.get("verify_host") else ", which looks at no key"

@@ -18,14 +18,15 @@ FILE: Final = re.compile(r"[A-Za-z0-9_.:%@+~/=][A-Za-z0-9_.:%@+~/=-]*\Z")
 _NAMES: Final = re.compile(r"[+^-]?[A-Za-z0-9@._*?][A-Za-z0-9@._*?-]*(?:,[A-Za-z0-9@._*?-]+)*\Z")
 _SWITCH: Final = re.compile(r"(?:yes|no|true|false)\Z")
 _NUMBER: Final = re.compile(r"[0-9]{1,6}\Z")
-_TIME: Final = re.compile(r"[0-9]{1,6}[smhdSMHD]?\Z")
+_TIME: Final = re.compile(r"(?:[0-9]{1,6}[smhdwSMHDW]?){1,5}\Z")
 _FORMS: Final[Mapping[str, re.Pattern[str]]] = {
     **dict.fromkeys(
         ["CASignatureAlgorithms", "Ciphers", "HostKeyAlgorithms", "KexAlgorithms", "MACs"], _NAMES
     ),
-    **dict.fromkeys(["PubkeyAcceptedAlgorithms", "PreferredAuthentications"], _NAMES),
+    "PubkeyAcceptedAlgorithms": _NAMES,
+    "PreferredAuthentications": re.compile(r"(?=(?:.*,)?publickey(?:,|\Z))" + _NAMES.pattern),
     **dict.fromkeys(["Compression", "GSSAPIAuthentication", "IdentitiesOnly", "TCPKeepAlive"], _SWITCH),
-    "PubkeyAuthentication": re.compile(r"(?:yes|no|true|false|unbound|host-bound)\Z"),
+    "PubkeyAuthentication": re.compile(r"(?:yes|true|unbound|host-bound)\Z"),
     "AddressFamily": re.compile(r"(?:any|inet|inet6)\Z"),
     **dict.fromkeys(["ConnectTimeout", "ServerAliveInterval"], _TIME),
     **dict.fromkeys(["ConnectionAttempts", "RequiredRSASize", "ServerAliveCountMax"], _NUMBER),
@@ -56,6 +57,7 @@ _WEAKENS: Final = {
 _DECIDED: Final = frozenset(
     {"batchmode", "globalknownhostsfile", "kbdinteractiveauthentication", "passwordauthentication"}
     | {"challengeresponseauthentication", "stricthostkeychecking"}
+    | {"preferredauthentications", "pubkeyauthentication"}
 )
 """What the plan decides, whatever is asked: ssh enters hosts by key, asks nobody, and knows hosts by pinned keys."""
 _FLAGS: Final[Mapping[str, tuple[str, str]]] = {
@@ -73,6 +75,8 @@ _VALUED: Final = {"-J": "proxyjump", "-c": "ciphers", "-i": "identityfile", "-m"
 def option(name: str, value: str) -> Option | None:
     """Return an option in its one spelling, if the table has it and its value has the table's form."""
     proper = _PROPER.get(name.lower(), "")
+    if proper and _FORMS[proper] is _SWITCH:
+        value = value.lower()  # ssh reads a flag in either case
     return (proper, value) if proper and _FORMS[proper].match(value) else None
 
 
