@@ -58,6 +58,15 @@ def test_jumps_are_read(text, jumps):
             ],
         ),
         (
+            "-o IdentitiesOnly=Yes -o TCPKeepAlive=NO -o ConnectTimeout=1m30s -o PreferredAuthentications=password,publickey",
+            [
+                ("IdentitiesOnly", "yes"),
+                ("TCPKeepAlive", "no"),
+                ("ConnectTimeout", "1m30s"),
+                ("PreferredAuthentications", "password,publickey"),
+            ],
+        ),
+        (
             "-i ~/.ssh/a -o IdentityFile=~/.ssh/b -o CertificateFile=~/.ssh/a-cert.pub",
             [
                 ("IdentityFile", "~/.ssh/a"),
@@ -80,6 +89,8 @@ def test_options_that_are_data_are_read(text, options):
         ("-o BatchMode=yes -o StrictHostKeyChecking=yes -o PasswordAuthentication=no", ()),
         ("-o PasswordAuthentication=yes -o BatchMode=no", ("passwordauthentication", "batchmode")),
         ("-o GlobalKnownHostsFile=/etc/known", ("globalknownhostsfile",)),
+        ("-o PreferredAuthentications=password,keyboard-interactive", ("preferredauthentications",)),
+        ("-o PubkeyAuthentication=no", ("pubkeyauthentication",)),
     ],
 )
 def test_what_the_plan_decides_is_named_where_something_else_is_asked(text, decided):

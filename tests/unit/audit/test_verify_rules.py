@@ -8,8 +8,9 @@ import pytest
 
 from itmp import canonical
 from itmp.audit import Event, Finding, verify
-from itmp.audit._integrate import integrate
+from itmp.audit._integrate import integrate, published
 from itmp.audit.merkle import Tree, leaf_hash, leaf_hashes, root_of
+from itmp.errors import LogUnavailableError
 from itmp.signing import NoteKey
 from itmp.testing.memory_log import MemoryReader, MemoryStore, genesis, memory_log
 
@@ -206,6 +207,31 @@ def test_a_publisher_between_two_steps_is_waited_for(waits: int, told: list[str]
         [] if recorded else told
     )  # it publishes what it has decided
     assert len(store.files.names("history")) == 2
+
+
+class Away(NoteKey):
+    """A key whose agent is gone."""
+
+    def sign(self, text: str) -> bytes:
+        raise LogUnavailableError(f"no agent for {len(text)} letters")
+
+
+def test_what_a_killed_publisher_left_is_published_before_another_head_is_decided() -> None:
+    log, store = memory_log(KEY, start=START)
+    before = store.files.content["checkpoint"]
+    log.append(Event(id="e" * 32, type="log.read", actor={"kind": "executor", "id": "i"}))
+    log.checkpoint()
+    store.files.content["checkpoint"] = before  # killed between the history and the checkpoint
+    log.append(Event(id="f" * 32, type="log.read", actor={"kind": "executor", "id": "i"}))
+    tree = Tree()
+    tree.extend(leaf_hashes(store.journal.leaves))
+    with pytest.raises(LogUnavailableError):  # and the next one before it had signed
+        integrate(store, Away(name=KEY.name, seed=KEY.seed), tree, 3)
+    decided = published(store, KEY.verifier)
+    assert decided
+    assert decided.checkpoint.size == 2
+    found = verify(MemoryReader(store), [KEY.verifier], decided=decided.checkpoint)
+    assert [one.name for one in found if one.grave] == []
 
 
 def test_the_record_tells_of_a_head_that_was_taken_away() -> None:

@@ -1,5 +1,6 @@
 """What a run acts on is leased: to one run, all or nothing, and for no longer than its process lives."""
 
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from itmp.adapters.ansible._ways import Hop, Way, Ways
 from itmp.adapters.ansible.layout import WAYS
 from itmp.adapters.file_events import SAFE
+from itmp.adapters.hold import lock
 from itmp.adapters.supervisor._custody import KEPT
 from itmp.canonical import digest
 from itmp.plan import Plan
@@ -292,6 +294,17 @@ def test_ten_thousand_hosts_are_leased_and_compared_in_no_time(place: Workspace)
         first.take(wanted)
         second.take({f"x{name}": f"x{its}" for name, its in wanted.items()})
     assert time.monotonic() - begun < 2
+
+
+def test_a_run_of_an_executor_of_before_holds_what_it_says(place: Workspace) -> None:
+    file = place.state / "leases" / "CHG-a-run-a-1.lease"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    body = {"change": "CHG-a", "run": "run-a", "pid": 1, "targets": ["lb1", "web1"]}
+    file.write_text(json.dumps(body))
+    with file.open("r+b") as held, Leases(place, "CHG-b", "run-b") as other:
+        lock(held.fileno())
+        with pytest.raises(TargetHeldError, match="web1 is held by CHG-a"):
+            other.take(own("web1"))
 
 
 def test_leases_lie_where_no_child_of_the_executor_reaches(place: Workspace) -> None:

@@ -26,9 +26,16 @@ ONLY = plan([ansible("one", TWO)])
 
 
 def stopped(
-    root: Path, of: Plan, code: int | None, *, begun: bool = True, ends: bool = False, **more: Any
+    root: Path,
+    of: Plan,
+    code: int | None,
+    *,
+    begun: bool = True,
+    ends: bool = False,
+    killed: bool = False,
+    **more: Any,
 ) -> tuple[Workspace, Story]:
-    """A run that was stopped after its first slice; `ends`: by now its window is over."""
+    """A run that was stopped after its first slice; `ends`: by now its window is over; `killed`: it did not end."""
     (root / "itmp.yml").write_text("organization: example.com\nlog: ops\n")
     now = datetime.now(UTC).replace(microsecond=0)
     story = Story(plan=of, start=now - timedelta(hours=1), **more)
@@ -46,7 +53,8 @@ def stopped(
     code_of = {} if code is None else {"exit_code": code}
     story.say(permit, "run.stopped", data={"why": "it was stopped", **code_of})
     states = {"web1": "changed" if begun else "not_reached", "web2": "not_reached"}
-    story.say(permit, "run.finished", outcome="failed", data={"state": "stopped", "hosts": states})
+    if not killed:
+        story.say(permit, "run.finished", outcome="failed", data={"state": "stopped", "hosts": states})
     story.log.checkpoint()
     return Workspace.here(root), story
 
@@ -77,6 +85,13 @@ def test_each_cause_leads_onward_and_back_only_where_the_plan_does(
 
 def test_before_anything_was_begun_there_is_nothing_to_undo(tmp_path: Path) -> None:
     assert told(*stopped(tmp_path, BACK, 12, begun=False)) == (CLOSE, PROPOSE)
+
+
+@pytest.mark.parametrize("code", [11, 12, 15, 18])
+def test_a_run_that_was_killed_while_it_stopped_is_ended_by_a_resume_first(tmp_path: Path, code: int) -> None:
+    lines = told(*stopped(tmp_path, BACK, code, killed=True))
+    assert RESUME in lines
+    assert CLOSE not in lines
 
 
 @pytest.mark.parametrize("code", [10, 11])
