@@ -4,8 +4,8 @@ Rules kept here: (1) what is signed is durable, re-opened and re-hashed first; (
 routes, from the leaves and from the files, and both agree; (3) the new head continues the recorded one, by
 proof; (4) the head record moves by compare-and-swap before anything is signed, so that no size ever has two
 roots and no size shrinks; (5) a partial tile is removed only when the full one is published; (6) a published file that
-is missing is put again, from leaves that the tree vouches for; one that is there is never touched, whatever it holds; (7)
-a head that was decided is published before another is decided, whoever was killed in between.
+is missing is put again, from leaves that the tree vouches for; one that is there is never touched, whatever it holds;
+(7) a head that was decided is published before another is decided, whoever was killed in between.
 """
 
 from typing import Final
