@@ -62,9 +62,7 @@ def integrate(
     size = max(size, head.size)
     continues(tree, head)
     if size > head.size > 0 and not serves(store.files, head, head.size):
-        _sign(
-            store, key, head
-        )  # what a killed publisher left: no two heads are ever decided and not published
+        _sign(store, key, head)  # what a killed publisher left (7)
         head = store.heads.read()
     store.journal.sync(size)  # 1. the leaves survive a power cut
     if size > head.size:
@@ -92,9 +90,8 @@ def published(store: LogStore, verifier: NoteVerifier) -> SignedCheckpoint | Non
     head, note = store.heads.read(), store.files.get("checkpoint", MAX_NOTE)
     if head.note:
         note = note if note is not None and note.startswith(head.note) else head.note
-    return (
-        None if note is None else SignedCheckpoint.open(note, (verifier,), where=RECORD)
-    )  # decided, not signed yet
+    # A head that is decided and not signed yet has no note: the one before it is the newest that is signed.
+    return None if note is None else SignedCheckpoint.open(note, (verifier,), where=RECORD)
 
 
 def known_heads(store: LogStore, verifier: NoteVerifier, *, history: bool = True) -> dict[str, Head]:

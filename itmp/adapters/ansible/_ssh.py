@@ -149,8 +149,8 @@ def variables(
         # A live connection at a path that the project names was opened past this configuration and these keys. The
         # name of the socket stays Ansible's own: it is short, as a socket's path must be, and `reset_connection` asks.
         "ansible_control_path": "",
-        "ansible_ssh_pkcs11_provider": "",  # a library that ssh would load
         "ansible_control_path_dir": str(config_file.parent / "cp"),
+        "ansible_ssh_pkcs11_provider": "",  # a library that ssh would load
         "ansible_host_key_checking": True,
         "ansible_ssh_host_key_checking": True,
         **{f"ansible_{name}_executable": tool for name, tool in tools.items()},
