@@ -211,21 +211,24 @@ def ask_archive(fleet: loopback.LoopbackFleet, archive: Path) -> str:
     return ssh(fleet, "host1", f'{sys.executable} -c "{told}"').stdout
 
 
+def kept_codes(fleet: loopback.LoopbackFleet) -> set[Path]:
+    """Return what the hosts kept; Python's own folder for the code of `sitecustomize.py` appears when one starts it."""
+    return {file for file in (fleet.folder / "python").iterdir() if file.is_file() and not file.suffix}
+
+
 def test_what_a_host_compiled_from_an_archive_it_does_not_compile_again(
     fleet: loopback.LoopbackFleet, tmp_path: Path
 ) -> None:
-    kept = fleet.folder / "python"
-    before = {*kept.iterdir()}
+    before = kept_codes(fleet)
     for name in ("one.zip", "two.zip"):  # each time Ansible sends one, it lies elsewhere
         assert ask_archive(fleet, tmp_path / name) == f"{tmp_path}/{name}/archived.py\n"
-    (file,) = {*kept.iterdir()} - before
+    (file,) = kept_codes(fleet) - before
     file.write_bytes(marshal.dumps(compile("def where():\n    return 'kept'\n", "", "exec")))
     assert ask_archive(fleet, tmp_path / "one.zip") == "kept\n"
 
 
 def test_what_cannot_be_read_again_is_compiled_as_ever(fleet: loopback.LoopbackFleet, tmp_path: Path) -> None:
     ask_archive(fleet, tmp_path / "one.zip")
-    for file in (fleet.folder / "python").iterdir():
-        if file.suffix != ".py" and file.is_file():
-            file.write_bytes(b"\xe3")
+    for file in kept_codes(fleet):
+        file.write_bytes(b"\xe3")
     assert ask_archive(fleet, tmp_path / "one.zip") == f"{tmp_path}/one.zip/archived.py\n"
