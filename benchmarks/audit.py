@@ -31,6 +31,7 @@ from pathlib import Path
 
 from ara_play import Play
 from own_play import OwnPlay
+from shell_verifier import plan
 
 from itmp.adapters import posix_log
 from itmp.adapters.clock import new_id
@@ -251,12 +252,15 @@ def reading(folder: Path) -> Iterator[Row]:
 
 
 def changes() -> Iterator[Row]:
-    story = Story().tell()
-    bundle, trust = story.evidence(), Trust.from_files(story.trust())
-    taken = [processor(lambda: verify_evidence(bundle, trust)) * 1000 for _ in range(ROUNDS)]
-    yield Row(
-        name="one change verified in process", values=taken, target=100 + STATEMENTS, least=False, unit="ms"
-    )
+    for name, story in (("", Story()), (", of 500 results", Story(plan=plan(500)))):
+        bundle, trust = story.tell().evidence(), Trust.from_files(story.trust())
+        yield Row(
+            name=f"one change verified in process{name}",
+            values=[processor(partial(verify_evidence, bundle, trust)) * 1000 for _ in range(ROUNDS)],
+            target=100 + STATEMENTS,
+            least=False,
+            unit="ms",
+        )
 
 
 def plays(folder: Path, *, ara: bool) -> Iterator[Row]:
