@@ -18,15 +18,16 @@ class Bundles(Protocol):
         """Return the content, None when absent."""
 
 
-def bundled(files: Bundles, size: int, *, within: str = "") -> Iterator[bytes]:
-    """Yield the bytes of the first `size` leaves; an error says `within`, where the files lie, before a path."""
-    for tile in tiles_of(size):
+def bundled(files: Bundles, size: int, *, start: int = 0, within: str = "") -> Iterator[bytes]:
+    """Yield the leaves [start, size); an error says `within`, where the files lie, before a path."""
+    for tile in tiles_of(size, since=start // WIDTH * WIDTH):
         if tile.level != ENTRIES:
             return
         for width in (tile.width, WIDTH):
             data = files.get(Tile(level=ENTRIES, n=tile.n, width=width).path, MAX_BUNDLE)
             if data is not None:
-                yield from decode_bundle(data, width, where=within + tile.path)[: tile.width]
+                leaves = decode_bundle(data, width, where=within + tile.path)[: tile.width]
+                yield from leaves[max(0, start - tile.start) :]
                 break
         else:
             raise EvidenceInvalidError("entries are missing", where=within + tile.path)

@@ -2,13 +2,14 @@
 
 Who is trusted: the account that owns the folder. It can lose or rewrite everything; kept checkpoints,
 witnesses and signers' `seen` lines find that out. Network file systems are not supported: `flock` and shared
-memory must be local. What writes loads when it is first used: who reads does without.
+memory must be local. What writes loads when it is first used: who reads does without, and needs no key (`open_reading`).
 """
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 from itmp.adapters.posix_log.files import STATE, JournalPart, PosixReader
-from itmp.adapters.posix_log.reading import LOG, key_of, open_reader, read_key
+from itmp.adapters.posix_log.reading import LOG, key_of, open_reader, read_key, verifier_of, verifiers_of
 from itmp.audit.checkpoint import MAX_NOTE
 
 __all__ = [
@@ -22,16 +23,28 @@ __all__ = [
     "key_of",
     "open_log",
     "open_reader",
+    "open_reading",
+    "read_head",
     "read_key",
+    "verifier_of",
+    "verifiers_of",
 ]
 
 if TYPE_CHECKING:
     from itmp.adapters.posix_log.opening import PosixStore, create, open_log
+    from itmp.adapters.posix_log.readonly import open_reading, read_head
+
+
+_HOME: Final = {
+    "PosixStore": "opening",
+    "create": "opening",
+    "open_log": "opening",
+    "open_reading": "readonly",
+    "read_head": "readonly",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in {"PosixStore", "create", "open_log"}:
+    if name not in _HOME:
         raise AttributeError(name)
-    from itmp.adapters.posix_log import opening  # noqa: PLC0415 - as the docstring says
-
-    return getattr(opening, name)
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,6 +1,6 @@
 """The compare-and-swap head record: one row in SQLite, beside the log's folder, never inside it.
 
-Rules kept here: each swap is one immediate transaction with a full sync, folder included; a record that is
+Rules kept here: who only looks writes nothing, and takes back what a killed writer began in a copy of the file; each swap is one immediate transaction with a full sync, folder included; a record that is
 gone is given back by its spare name, or is an error, never an empty log; it appears at its place whole; a process is
 forked only while none of its threads has the record open, for SQLite's own locks would stay as they are in the child.
 Who can write this file and the log together can roll both back: kept checkpoints and witnesses find that out.
@@ -8,6 +8,7 @@ Who can write this file and the log together can roll both back: kept checkpoint
 
 import os
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -65,7 +66,26 @@ class SqliteHeads:
     def read(self) -> Head:
         """Return the record; `LogUnavailableError` when it is gone or damaged."""
         with self._open("rw") as db:
-            row = db.execute("SELECT origin, size, root, note FROM head").fetchone()
+            return self._row(db)
+
+    def look(self) -> Head:
+        """Return the record as `read` does, and leave everything as it is."""
+        path = self._path if self._path.exists() else spare.spare_of(self._path)
+        begun = path.with_name(f"{path.name}-journal")
+        try:
+            with self._connected(path, "ro") as db:
+                return self._row(db)
+        except LogUnavailableError:
+            if not begun.exists():
+                raise
+        with durable.unavailable("copied", path), tempfile.TemporaryDirectory() as folder:
+            for one in (path, begun):
+                (Path(folder) / one.name).write_bytes(one.read_bytes())
+            with self._connected(Path(folder) / path.name, "rw") as db:
+                return self._row(db)
+
+    def _row(self, db: sqlite3.Connection) -> Head:
+        row = db.execute("SELECT origin, size, root, note FROM head").fetchone()
         if row is None:
             raise LogUnavailableError("the head record is empty", where=str(self._path))
         return Head(origin=row[0], size=row[1], root=row[2], note=row[3])
@@ -85,13 +105,18 @@ class SqliteHeads:
     @contextmanager
     def _open(self, mode: str) -> Iterator[sqlite3.Connection]:
         spare.give_back(self._path)
+        with self._connected(self._path, mode) as db:
+            db.execute("PRAGMA synchronous = EXTRA")
+            yield db
+
+    @contextmanager
+    def _connected(self, path: Path, mode: str) -> Iterator[sqlite3.Connection]:
         try:
-            uri = f"{self._path.absolute().as_uri()}?mode={mode}"
+            uri = f"{path.absolute().as_uri()}?mode={mode}"
             with (
                 _OPEN,
                 closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_WAIT_SECONDS)) as db,
             ):
-                db.execute("PRAGMA synchronous = EXTRA")
                 yield db
         except sqlite3.Error as error:
             raise LogUnavailableError(

@@ -13,6 +13,8 @@ import struct
 from pathlib import Path
 from typing import Final
 
+from itmp.errors import LogUnavailableError
+
 _FILE: Final = 4096
 _BOOT: Final = 64
 _OWNER: Final = struct.Struct(f"={_BOOT}sQQQ")
@@ -26,17 +28,22 @@ def owner_of(boot: str, segment: tuple[int, int, int]) -> bytes:
 
 
 class Marks:
-    """The shared numbers of one journal. Changed only under the journal's locks."""
+    """The shared numbers of one journal. Changed only under the journal's locks, and never by who opens them `reading`."""
 
     __slots__ = ("_identity", "_map", "_numbers", "_path")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, reading: bool = False) -> None:
         self._path = os.fspath(path)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        flags = os.O_RDONLY if reading else os.O_RDWR | os.O_CREAT
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             if os.fstat(descriptor).st_size < _FILE:
+                if reading:
+                    raise LogUnavailableError("the marks are cut short", where=self._path)  # noqa: TRY301 - closed below
                 os.posix_fallocate(descriptor, 0, _FILE)
-            self._map = mmap.mmap(descriptor, _FILE)
+            self._map = mmap.mmap(
+                descriptor, _FILE, access=mmap.ACCESS_READ if reading else mmap.ACCESS_DEFAULT
+            )
             status = os.fstat(descriptor)
             self._identity = status.st_dev, status.st_ino
         finally:

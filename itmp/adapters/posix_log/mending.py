@@ -21,7 +21,7 @@ from itmp.adapters.posix_log.cuts import Cuts
 from itmp.adapters.posix_log.files import segments
 from itmp.adapters.posix_log.heads import SqliteHeads
 from itmp.adapters.posix_log.marks import Marks
-from itmp.audit import Cut, Files, Head
+from itmp.audit import Cut, Files, Head, LogReader
 from itmp.audit.checkpoint import MAX_NOTE, Checkpoint
 from itmp.audit.merkle import Tree, leaf_hash
 from itmp.audit.published import bundled
@@ -44,7 +44,7 @@ def mend(
         spare.settle(state / path.name)
     starts = [start for start, _ in segments(state)]
     if starts and starts[0] != 0:
-        _check_published(state, starts[0], signed())
+        check_published(state, starts[0], signed())
         rebuild(state / "journal.0", 0, starts[0])
         spare.keep(state / "journal.0")
     newest = marks.start_in(boot)
@@ -52,14 +52,15 @@ def mend(
         return False
     start = newest if starts else 0
     target, end = state / f"journal.{start}", signed()
-    _check_all_published(target, marks, boot, end)
+    check_all_published(target, marks, boot, end)
     cuts.keep(Cut(data=b"", size=end))
     rebuild(target, start, end)
     spare.keep(target)
     return True
 
 
-def _check_published(state: Path, start: int, published: int) -> None:
+def check_published(state: Path, start: int, published: int) -> None:
+    """Rule 2 for what stands before the first segment."""
     if published < start:
         raise LogUnavailableError(
             f"the journal is gone, and leaves {published} to {start - 1} with it, which were not published",
@@ -68,7 +69,7 @@ def _check_published(state: Path, start: int, published: int) -> None:
         )
 
 
-def _check_all_published(target: Path, marks: Marks, boot: str, published: int) -> None:
+def check_all_published(target: Path, marks: Marks, boot: str, published: int) -> None:
     """Rule 2 for the newest segment."""
     told = marks.told(boot)
     if told > published:
@@ -120,11 +121,18 @@ def remake_record(heads: SqliteHeads, files: Files, proven: int) -> None:
 
     The note is judged by whoever opens the log, as every head that is known.
     """
+    head = proven_head(files, proven)
+    if head is not None and heads.gone:
+        heads.make_again(head)
+
+
+def proven_head(files: LogReader, proven: int) -> Head | None:
+    """Return the newest head of the history, unjudged, where the journal is `proven` to hold its leaves."""
     names = [name for name in files.names("history") if name[8:-5].isdecimal()]
     name = max(names, key=lambda one: int(one[8:-5]), default="")
     note = files.get(name, MAX_NOTE) if name else None
-    if note is None or not heads.gone:
-        return
+    if note is None:
+        return None
     head = Checkpoint.parse(note.decode(errors="replace").partition("\n\n")[0] + "\n")
-    if head.size <= proven:
-        heads.make_again(Head(origin=head.origin, size=head.size, root=head.root, note=note))
+    known = Head(origin=head.origin, size=head.size, root=head.root, note=note)
+    return known if head.size <= proven else None

@@ -1,15 +1,21 @@
 """Where a log's parts stand, and what reading it takes: its folder and its key.
 
 Rules kept here: nothing is written; a key that others can read, or that is not ours, is refused. What speaks with an
-agent loads when a log's key is there.
+agent loads when a log's key is there. Reading needs no key but the public one, which the log's first leaf names:
+whether that is the key that somebody trusts is for whoever brings it to compare.
 """
 
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from itmp.adapters.posix_log import durable
-from itmp.adapters.posix_log.files import STATE, PosixReader
-from itmp.errors import LogUnavailableError, NotFoundError
+from itmp.adapters.posix_log import durable, frames
+from itmp.adapters.posix_log.files import STATE, PosixReader, segments
+from itmp.audit import Event, SignedCheckpoint
+from itmp.audit.checkpoint import MAX_NOTE, Checkpoint
+from itmp.audit.published import bundled
+from itmp.errors import Error, LogUnavailableError, NotFoundError
 from itmp.signing import LogKey, NoteKey, NoteVerifier
 
 LOG: Final = "log"
@@ -54,3 +60,63 @@ def read_key(path: Path) -> LogKey:
     from itmp.adapters.ssh_agent import AgentKey  # noqa: PLC0415 - as the docstring says
 
     return AgentKey.from_text(text)
+
+
+def verifiers_of(root: Path) -> tuple[NoteVerifier, ...]:
+    """Return the public keys that the log below `root` names as its own, the one that signed its head first.
+
+    Honest logs name one. None where no first leaf can be read, which is damage.
+    """
+    reader = open_reader(root / LOG)
+    found = dict.fromkeys(_named(root, reader))
+    note = reader.get("checkpoint", MAX_NOTE) or b""
+    return tuple(sorted(found, key=lambda key: not _signed(note, key)))
+
+
+def verifier_of(root: Path) -> NoteVerifier:
+    """Return the public key of the log below `root`; `LogUnavailableError` where it names none."""
+    found = verifiers_of(root)
+    if not found:
+        raise LogUnavailableError(
+            "the log's first leaf cannot be read, which names its key",
+            where=str(root / LOG),
+            do="itmp audit verify --trust DIR judges what is there by the key that you brought.",
+        )
+    return found[0]
+
+
+def _named(root: Path, reader: PosixReader) -> Iterator[NoteVerifier]:
+    with suppress(Error):
+        data = durable.read_file(root / RETIRED, _MAX_KEY)
+        if data is not None:
+            yield NoteVerifier.parse(data.decode(errors="replace").removesuffix("\n"))
+    for first in (_journaled, _published):
+        with suppress(Error):
+            data = first(reader, root)
+            key = (Event.from_bytes(data).data or {}).get("log_key") if data else None
+            if key is not None:
+                yield NoteVerifier.parse(str(key))
+
+
+def _journaled(_: PosixReader, root: Path) -> bytes | None:
+    """Return the first leaf as the journal has it."""
+    for start, path in segments(root / LOG / STATE)[:1]:
+        with durable.opened(path) as descriptor:
+            found = frames.scan(durable.read_at(descriptor, 0, frames.MAX_FRAME))
+        return found.leaves[0] if start == 0 and found.leaves else None
+    return None
+
+
+def _published(reader: PosixReader, _: Path) -> bytes | None:
+    """Return the first leaf as the bundles have it; how many there are says a note that nobody has judged yet."""
+    note = reader.get("checkpoint", MAX_NOTE) or b""
+    text = note.decode(errors="replace").partition("\n\n")[0] + "\n"
+    return next(bundled(reader, Checkpoint.parse(text).size), None)
+
+
+def _signed(note: bytes, key: NoteVerifier) -> bool:
+    try:
+        SignedCheckpoint.open(note, (key,))
+    except Error:
+        return False
+    return True

@@ -40,13 +40,14 @@ class Segment:
         "start",
     )
 
-    def __init__(self, path: Path, start: int) -> None:
+    def __init__(self, path: Path, start: int, *, reading: bool = False) -> None:
         self.path, self.start, self._name = path, start, os.fspath(path)
         self.ends = array("Q")
         self.skipped = self.offset = 0
         self._last = b""
         try:
-            self.descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+            flags = os.O_RDONLY | os.O_NONBLOCK if reading else os.O_RDWR | os.O_APPEND
+            self.descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as error:
             raise LogUnavailableError(
                 f"the journal cannot be opened: {error.strerror}", where=str(path)

@@ -77,17 +77,26 @@ def settle(path: Path) -> None:
     give_back(path)
     spare = spare_of(path)
     with durable.unavailable("read", path):
-        if None not in (_identity(path), _identity(spare)) and _identity(path) != _identity(spare):
-            longer = max(path, spare, key=lambda one: one.stat(follow_symlinks=False).st_size)
-            if not _begins(longer, spare if longer is path else path):
-                raise LogUnavailableError(
-                    "two files under its two names, and neither begins with the other",
-                    where=f"{path} and {spare}",
-                    do="Compare both with the newest copy, and remove the one that is not this log's.",
-                )
-            if longer is spare:
-                _link(spare, path)
+        if whole(path) == spare:
+            _link(spare, path)
     keep(path)
+
+
+def whole(path: Path) -> Path:
+    """Return the name under which a file that only grows is whole: of two files the longer, as in `settle`."""
+    spare, mine, others = spare_of(path), _identity(path), _identity(spare_of(path))
+    if others is None or mine == others:
+        return path
+    if mine is None:
+        return spare
+    longer = max(path, spare, key=lambda one: one.stat(follow_symlinks=False).st_size)
+    if not _begins(longer, spare if longer is path else path):
+        raise LogUnavailableError(
+            "two files under its two names, and neither begins with the other",
+            where=f"{path} and {spare}",
+            do="Compare both with the newest copy, and remove the one that is not this log's.",
+        )
+    return longer
 
 
 def _link(source: Path, target: Path) -> None:
