@@ -130,3 +130,7 @@ class ForkError(Error):
     """Two histories exist: a fork, or a rollback to an older one."""
 
     exit_code = 42
+
+
+class RolledBackError(ForkError):
+    """Somebody knew more leaves than there are now."""

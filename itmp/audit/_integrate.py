@@ -34,7 +34,7 @@ from itmp.audit.tiles import (
     encode_bundle,
     tiles_of,
 )
-from itmp.errors import ForkError, InvalidInputError, LogUnavailableError
+from itmp.errors import ForkError, InvalidInputError, LogUnavailableError, RolledBackError
 from itmp.signing import LogKey, NoteVerifier
 
 RECORD: Final = "the head record"
@@ -121,17 +121,19 @@ def _newest_history(store: LogStore) -> list[str]:
 def continues(tree: Tree, head: Head, *, name: str = RECORD) -> None:
     """Raise `ForkError` unless `tree` is the tree of `head` or continues it, shown by a verified proof."""
     if head.size > tree.size:
-        raise ForkError(
+        raise RolledBackError(
             f"the log has {tree.size} leaves, {name} knows {head.size}",
+            where=name,
             do="An older copy was put back, or leaves were lost. Restore the newest log; never sign on.",
         )
     if head.size == 0:
         if head.root != EMPTY_ROOT:
-            raise ForkError(f"{name} holds a root for an empty log that is not the empty root")
+            raise ForkError(f"{name} holds a root for an empty log that is not the empty root", where=name)
         return
     if tree.root(head.size) != head.root:
         raise ForkError(
             f"two histories: the log's first {head.size} leaves are not those of {name}",
+            where=name,
             do="Keep both copies and compare them; never sign on.",
         )
     proof = tree.consistency(head.size, tree.size)

@@ -31,7 +31,13 @@ _KEYS: Final = {"origin", "log_key", "size", "root", "leaf", "at", "handover"}
 
 
 class HandoverError(EvidenceInvalidError):
-    """One period does not continue the other; `what` begins with the name of what was found."""
+    """One period does not continue the other; `what` begins with the name of what was found.
+
+    Where nothing else is said it is met in the first leaf of the log that continues, which tells of the one before.
+    """
+
+    def __init__(self, what: str, *, where: str = "leaf 0", do: str = "") -> None:
+        super().__init__(what, where=where, do=do)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

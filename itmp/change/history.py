@@ -136,23 +136,29 @@ def continue_history(old: PolicyHistory, head: SignedCheckpoint, new: PolicyHist
     The rules are those of `handover`; `head` must have been opened with the old log's key.
     """
     before, ended = new.previous, old.ended
+    first, last = f"{new.origin}: leaf 0", f"{old.origin}: leaf {head.checkpoint.size - 1}"
     if before is None or before.key.vkey != old.log_key:
         named = before.origin if before else "no log"
-        raise HandoverError(f"period-missing: {new.origin} continues {named}, not {old.origin}")
+        what = f"period-missing: {new.origin} continues {named}, not {old.origin}"
+        raise HandoverError(what, where=first)
     if ended is None or ended.index != head.checkpoint.size - 1:
-        raise HandoverError(f"handover-open: {old.origin} does not end with key.rotated, or goes on after it")
+        what = f"handover-open: {old.origin} does not end with key.rotated, or goes on after it"
+        raise HandoverError(what, where=last)
     if ended.to.vkey != new.log_key:
-        raise HandoverError(f"handover-open: {old.origin} ended for another key than that of {new.origin}")
+        what = f"handover-open: {old.origin} ended for another key than that of {new.origin}"
+        raise HandoverError(what, where=last)
     if (before.size, before.root) != (head.checkpoint.size, head.checkpoint.root):
         raise HandoverError(
             f"handover-altered: {new.origin} continues {before.size} leaves of another root or size than"
-            f" {old.origin} ended with, {head.checkpoint.size}"
+            f" {old.origin} ended with, {head.checkpoint.size}",
+            where=first,
         )
     if (before.leaf, before.at) != (ended.leaf, ended.at) or new.genesis.by != ended.by:
-        raise HandoverError("handover-altered: the two logs tell of another last leaf, or of other people")
+        what = "handover-altered: the two logs tell of another last leaf, or of other people"
+        raise HandoverError(what, where=first)
     if new.genesis.policy.digest != old.latest.policy.digest:
         raise HandoverError(
-            "policy-carried: the new log begins with another policy than the old one ended with"
+            "policy-carried: the new log begins with another policy than the old one ended with", where=first
         )
 
 

@@ -40,7 +40,7 @@ def population(start: From = "", end: To = "", period: Period = "", json: Json =
     """List every change and run. Example: itmp audit population --from 2026-01-01 --to 2027-01-01"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    place = workspace.of_period(workspace.Workspace.here(), period)
+    place = workspace.of_period(workspace.Workspace.here().for_reading(), period)
     found = workspace.audit_population(place, start=start, end=end, alone=bool(period))
     return Answer(
         data={**_basis(found), "changes": found.cases.each(_data)},
@@ -63,7 +63,7 @@ def sample(
     """Draw changes by the auditor's seed. Example: itmp audit sample --seed 'Q4, A. Auditor' --n 25"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    place = workspace.of_period(workspace.Workspace.here(), period)
+    place = workspace.of_period(workspace.Workspace.here().for_reading(), period)
     drawn = workspace.audit_sample(place, seed=seed, count=count, start=start, end=end, alone=bool(period))
     whole, several = drawn.whole, _several(drawn.whole.span)
     return Answer(
@@ -84,7 +84,7 @@ def access(period: Period = "", json: Json = False) -> Answer:
     """Say who may do what, since when, by whose signatures. Example: itmp audit access"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    place = workspace.of_period(workspace.Workspace.here(), period)
+    place = workspace.of_period(workspace.Workspace.here().for_reading(), period)
     grants, spoken = workspace.audit_access(place), workspace.periods_of(place)
     elsewhere = {grant.period for grant in grants} - {spoken.name}
     rows = [
@@ -128,7 +128,7 @@ def exceptions(start: From = "", end: To = "", period: Period = "", json: Json =
     """List where a control did less than usual. Example: itmp audit exceptions --from 2026-01-01"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    place = workspace.of_period(workspace.Workspace.here(), period)
+    place = workspace.of_period(workspace.Workspace.here().for_reading(), period)
     asked: dict[str, Any] = {"start": start, "end": end, "alone": bool(period)}
     span, found = workspace.audit_span(place, **asked), workspace.audit_exceptions(place, **asked)
     rows = [
@@ -168,7 +168,7 @@ def reconcile(
     """Compare the log with the hosts' own records. Example: itmp audit reconcile --records records"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    place = workspace.Workspace.here()
+    place = workspace.Workspace.here().for_reading()
     found = workspace.audit_reconcile(place, records, start=start, end=end, slack=slack)
     rows = [
         (f"{item.at:%Y-%m-%dT%H:%M:%SZ}", item.place, item.name, item.what) for item in found.disagreements

@@ -39,7 +39,7 @@ def list_(
     """List events, oldest first. Example: itmp audit list --change CHG-7f3a90c21b"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    place = workspace.of_period(workspace.Workspace.here(), period)
+    place = workspace.of_period(workspace.Workspace.here().for_reading(), period)
     leaves = workspace.audit_list(place, change, kind=kind, limit=limit)
     rows = (
         (leaf.index, event.t, event.type, event.actor.get("id", ""), event.change, event.step,
@@ -72,7 +72,7 @@ def show(
     """Print one event, exactly as logged. Example: itmp audit show 12"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    leaf = workspace.audit_show(workspace.of_period(workspace.Workspace.here(), period), name)
+    leaf = workspace.audit_show(workspace.of_period(workspace.Workspace.here().for_reading(), period), name)
     return Answer(
         data={"index": leaf.index, "leaf_hash": leaf.hash, "leaf": leaf.data.decode()},
         lines=(f"index      {leaf.index}", f"leaf hash  {leaf.hash}", safe(leaf.data.decode())),
@@ -118,6 +118,7 @@ def verify(
         data={
             "size": report.size,
             "root": report.root,
+            "unsigned": report.unsigned,
             "trusted": list(report.trusted),
             "older": [{"period": name, "size": size} for name, size in report.older],
             "findings": [

@@ -60,7 +60,7 @@ def report(
     trust: TrustFolder = None,
     json: Json = False,
 ) -> Answer:
-    """Write one change as one page that needs nothing else, under a head that is signed for it.
+    """Write one change as one page that needs nothing else; where the log's key is, under a head signed for it.
 
     Example: itmp audit report CHG-7f3a90c21b -o change.html
     """
@@ -71,9 +71,9 @@ def report(
     from itmp.viewer.account import account  # noqa: PLC0415 - as above
 
     place = workspace.Workspace.here()
-    if not workspace.in_its_period(place, name).period:
-        workspace.audit_checkpoint(place)  # this command is the executor's own, and may sign for the page
-    found = account(place, name, trust=_trust(trust))
+    if place.keyed and not workspace.in_its_period(place.for_reading(), name).period:
+        workspace.audit_checkpoint(place)  # whoever has the key may sign for the page
+    found = account(place.for_reading(), name, trust=_trust(trust))
     workspace.write_file(output, written(found).encode())
     verdict = found.report.exit_code if found.report else 41
     return Answer(

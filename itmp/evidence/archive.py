@@ -31,13 +31,15 @@ class ArchiveError(EvidenceInvalidError):
 def pack(members: Mapping[str, bytes]) -> bytes:
     """Return the archive of `members` (name to content)."""
     if odd := [name for name in members if not _NAME.fullmatch(name.encode())]:
-        raise ArchiveError(f"not a member's name: {odd[0]!r:.120}")
+        raise ArchiveError("not a member's name", where=f"{odd[0]!r:.120}")
     parts = [
         _header(name.encode("ascii"), len(data)) + _padded(data) for name, data in sorted(members.items())
     ]
     archive = b"".join([*parts, _END])
     if len(archive) > MAX_BUNDLE:
-        raise ArchiveError(f"evidence of {len(archive)} bytes; the limit is {MAX_BUNDLE}")
+        raise ArchiveError(
+            f"evidence of {len(archive)} bytes; the limit is {MAX_BUNDLE}", where=f"byte {MAX_BUNDLE}"
+        )
     return archive
 
 
@@ -46,7 +48,7 @@ def write(file: BinaryIO, members: Iterable[tuple[str, bytes]]) -> None:
     previous = ""
     for name, data in members:
         if not _NAME.fullmatch(name.encode()) or name <= previous:
-            raise ArchiveError(f"not a member's name, or not in order: {name!r:.120}")
+            raise ArchiveError("not a member's name, or not in order", where=f"{name!r:.120}")
         file.write(_header(name.encode("ascii"), len(data)) + _padded(data))
         previous = name
     file.write(_END)
@@ -70,13 +72,13 @@ def places(file: BinaryIO) -> dict[str, tuple[int, int]]:
         found[name.decode()] = (at + _BLOCK, size)
         at, previous = end, name
     if _read(file, at, length - at) != _END:
-        raise ArchiveError("bytes after the end of the archive, or its end is cut")
+        raise ArchiveError("bytes after the end of the archive, or its end is cut", where=f"byte {at}")
     return found
 
 
 def _read(file: BinaryIO, at: int, size: int) -> bytes:
     if size > _MOST_TAIL:
-        raise ArchiveError("bytes after the end of the archive")
+        raise ArchiveError("bytes after the end of the archive", where=f"byte {at}")
     file.seek(at)
     return file.read(size)
 
@@ -84,7 +86,9 @@ def _read(file: BinaryIO, at: int, size: int) -> bytes:
 def unpack(data: bytes) -> dict[str, bytes]:
     """Return the members of an archive; raise `ArchiveError` for what `pack` would not have written."""
     if len(data) > MAX_BUNDLE:
-        raise ArchiveError(f"evidence of {len(data)} bytes; the limit is {MAX_BUNDLE}")
+        raise ArchiveError(
+            f"evidence of {len(data)} bytes; the limit is {MAX_BUNDLE}", where=f"byte {MAX_BUNDLE}"
+        )
     members: dict[str, bytes] = {}
     at, previous = 0, b""
     while data[at : at + _BLOCK] != _END[:_BLOCK]:
@@ -94,7 +98,7 @@ def unpack(data: bytes) -> dict[str, bytes]:
         members[name.decode()] = content
         at, previous = at + _BLOCK + len(content) + -len(content) % _BLOCK, name
     if data[at:] != _END:
-        raise ArchiveError("bytes after the end of the archive, or its end is cut")
+        raise ArchiveError("bytes after the end of the archive, or its end is cut", where=f"byte {at}")
     return members
 
 

@@ -331,7 +331,9 @@ class Conduct:
 
     def _blob(self, digest: Digest) -> bytes:
         if digest not in self._blobs:
-            raise RuleBrokenError(1, f"blob {digest} is not in the file")
+            raise RuleBrokenError(
+                1, "this blob is not in the file", where=f"blobs/{digest.removeprefix('sha256:')}"
+            )
         return self._blobs[digest]
 
 

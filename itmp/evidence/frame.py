@@ -20,7 +20,7 @@ BACKWARD: Final = timedelta(seconds=1)
 (as in `itmp.audit`).
 """
 
-_MANIFEST: Final = "plan/manifest"
+MANIFEST: Final = "plan/manifest"
 
 
 def numbered(members: Mapping[str, bytes], start: str, end: str) -> list[tuple[int, bytes]]:
@@ -40,11 +40,11 @@ def read_plan(members: Mapping[str, bytes], digest: Digest) -> Plan | None:
     mine = {name: data for name, data in members.items() if name.startswith("plan/")}
     if not mine:
         return None
-    if canonical.digest(mine.get(_MANIFEST, b"")) != digest:
-        raise EvidenceInvalidError(f"not the plan of the request, {digest}", where=_MANIFEST)
-    plan = Plan.from_bytes(mine[_MANIFEST], lambda blob: mine[_artifact(blob)])
+    if canonical.digest(mine.get(MANIFEST, b"")) != digest:
+        raise EvidenceInvalidError(f"not the plan of the request, {digest}", where=MANIFEST)
+    plan = Plan.from_bytes(mine[MANIFEST], lambda blob: mine[_artifact(blob)])
     names = {_artifact(blob): blob for blob in plan.manifest.artifacts.values()}
-    if odd := names.keys() ^ (mine.keys() - {_MANIFEST}):
+    if odd := names.keys() ^ (mine.keys() - {MANIFEST}):
         raise EvidenceInvalidError("an artifact that is missing, or not the plan's", where=min(odd))
     for name, blob in names.items():
         if canonical.digest(mine[name]) != blob:

@@ -17,7 +17,7 @@ from itmp.audit import Leaf
 from itmp.change import HandoverError, PolicyHistory, continue_history, policy_history
 from itmp.errors import Error, EvidenceInvalidError, ForkError
 from itmp.evidence.period import Period
-from itmp.evidence.rules import HANDOVERS, RevokedKeyError, RuleBrokenError
+from itmp.evidence.rules import HANDOVERS, Lack, RevokedKeyError, RuleBrokenError
 from itmp.evidence.trust import LogPolicy, Trust
 
 PREFIX: Final = "handovers/"
@@ -29,14 +29,14 @@ class Walked:
     """Where the handovers lead: TRUST for the change's own log, the logs walked through, and the members they bind.
 
     `passed` are the logs walked through, oldest first, and `behind` those before TRUST's own; `absent` says what could
-    not be judged on the way, empty where nothing was missing.
+    not be judged on the way, None where nothing was missing.
     """
 
     trust: Trust
     bound: frozenset[str]
     passed: tuple[Period, ...] = ()
     behind: tuple[Period, ...] = ()
-    absent: str = ""
+    absent: Lack | None = None
 
 
 def walk(members: Mapping[str, bytes], trust: Trust) -> Walked:
@@ -65,7 +65,7 @@ def _walked(groups: list[dict[str, bytes]], goal: Leaf, trust: Trust, bound: fro
     behind = tuple(
         _behind(groups[at], firsts[at], firsts[at + 1], f"{PREFIX}{at + 1}/") for at in reversed(range(start))
     )
-    walked, absent = list[Period](), ""
+    walked, absent = list[Period](), None
     for number, (group, following) in enumerate(
         zip(groups[start:], firsts[start + 1 :], strict=True), start + 1
     ):

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from itmp.audit import Checkpoint, Leaf, ProofError, SignedCheckpoint, verify_consistency, verify_inclusion
 from itmp.canonical import Digest, raw
 from itmp.change import PolicyHistory, PolicyHistoryError, policy_history
-from itmp.errors import EvidenceInvalidError, ForkError, InvalidInputError
+from itmp.errors import EvidenceInvalidError, ForkError, InvalidInputError, RolledBackError
 from itmp.evidence.frame import numbered
 from itmp.evidence.proofs import read_hashes, read_inclusion
-from itmp.evidence.rules import LEFT_OUT, PolicyLeftOutError, RolledBackError
+from itmp.evidence.rules import LEFT_OUT, Lack, PolicyLeftOutError
 from itmp.evidence.seen import seen_in
 from itmp.evidence.trust import Trust
 
@@ -34,8 +34,8 @@ class Period:
         self.bound = {"checkpoint"}
         self.head: SignedCheckpoint
         self.history: PolicyHistory
-        self.absent = ""
-        self.unreached = ""
+        self.absent: Lack | None = None
+        self.unreached: Lack | None = None
 
     def check_head(self) -> None:
         """Rule 2."""
@@ -85,9 +85,8 @@ class Period:
         """
         size, where = self.head.checkpoint.size, f"{self._prefix}leaf {index}"
         if index >= size and self.history.ended is None:
-            self.unreached = (
-                f"TRUST knows a policy version at leaf {index}, and the file ends at {size}: it is too old"
-            )
+            why = f"TRUST knows a policy version at leaf {index}, and the file ends at {size}: it is too old"
+            self.unreached = Lack(why=why, place=where)
         elif index >= size:
             raise RolledBackError(
                 f"TRUST knows a policy version there, and the log ends with {size} leaves", where=where
@@ -109,7 +108,8 @@ class Period:
         present = {name for name in self._members if name.startswith("consistency/")}
         mine = f"consistency/{kept.size}-{head.size}" if kept else ""
         if kept and mine in expected - present:
-            self.absent = f"no proof from your checkpoint of {kept.size} leaves: ask for evidence --since it"
+            why = f"no proof from your checkpoint of {kept.size} leaves: ask for evidence --since it"
+            self.absent = Lack(why=why, place=self._prefix + mine)
         if present - expected or expected - present - {mine}:
             odd = min(present ^ expected)
             raise EvidenceInvalidError(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from itmp.errors import Error, EvidenceInvalidError, ForkError
+from itmp.errors import Error, EvidenceInvalidError, ForkError, RolledBackError
 
 FORKED: Final = "forked"
 ROLLED_BACK: Final = "rolled-back"
@@ -47,12 +47,16 @@ class PolicyLeftOutError(EvidenceInvalidError):
     """A policy version that the auditor knows is not in the file; `what` begins with `LEFT_OUT`."""
 
 
-class RolledBackError(ForkError):
-    """Somebody knew more leaves than there are now."""
-
-
 class ContradictedError(EvidenceInvalidError):
     """A leaf's own time is not what witnesses and authorities say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lack:
+    """What is merely absent: why its rule cannot be judged, and where it would be."""
+
+    why: str
+    place: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

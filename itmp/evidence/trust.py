@@ -64,17 +64,17 @@ class LogPolicy:
         """Whether any witness must have cosigned."""
         return self.quorum != _NONE
 
-    def open(self, note: bytes) -> SignedCheckpoint:
+    def open(self, note: bytes, *, where: str = "checkpoint") -> SignedCheckpoint:
         """Read a checkpoint; raise `EvidenceInvalidError` unless log and quorum have signed it."""
-        signed = SignedCheckpoint.open(note, [self.log, *self.witnesses.values()], where="checkpoint")
+        signed = SignedCheckpoint.open(note, [self.log, *self.witnesses.values()], where=where)
         names = {signer.vkey for signer in open_note(note, [self.log, *self.witnesses.values()]).signers}
         if self.log.vkey not in names:
-            raise EvidenceInvalidError("the checkpoint is not signed by TRUST's log", where="checkpoint")
+            raise EvidenceInvalidError("the checkpoint is not signed by TRUST's log", where=where)
         cosigned = {name for name, witness in self.witnesses.items() if witness.vkey in names}
         if self.witnessed and not self._reached(self.quorum, cosigned):
             have = ", ".join(sorted(cosigned)) or "nobody"
             raise EvidenceInvalidError(
-                f"TRUST's quorum {self.quorum} of witnesses is not met: {have} cosigned"
+                f"TRUST's quorum {self.quorum} of witnesses is not met: {have} cosigned", where=where
             )
         return signed
 
@@ -194,7 +194,7 @@ class Trust:
 
         Raise `RevokedKeyError` where the key counts for fewer leaves.
         """
-        signed = self.policy.open(note)
+        signed = self.policy.open(note, where=where)
         self.check_counts(signed.checkpoint.size, where=where)
         return signed
 

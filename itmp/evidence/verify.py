@@ -38,12 +38,12 @@ from itmp.errors import Error, EvidenceInvalidError, ForkError
 from itmp.evidence import archive
 from itmp.evidence.bundle import blobs_in, derived, manifest_of
 from itmp.evidence.conduct import Conduct
-from itmp.evidence.frame import check_clocks, check_close, healths, read_plan
+from itmp.evidence.frame import MANIFEST, check_clocks, check_close, healths, read_plan
 from itmp.evidence.handovers import PREFIX, Walked, walk
 from itmp.evidence.moments import ANCHORED, check_moments, heads
 from itmp.evidence.period import Period
 from itmp.evidence.report import Report, Rule, Verdict
-from itmp.evidence.rules import HANDOVERS, RULES, RuleBrokenError, finding_of
+from itmp.evidence.rules import HANDOVERS, RULES, Lack, RuleBrokenError, finding_of
 from itmp.evidence.seen import signed_in
 from itmp.evidence.stamps import MEMBER, Bounds, Stamps, bounds
 from itmp.evidence.told import assurance, known_of, tell, told_of
@@ -55,6 +55,9 @@ if TYPE_CHECKING:
     from itmp.plan import Plan
 
 REQUIRABLE: Final = ("checkpoint", "tsa", "witness")
+_BROUGHT: Final = {"checkpoint": "checkpoint", "tsa": "tsa.pem", "witness": "log.policy"}
+THE_FILE: Final = "the file"
+"""The place of what is wrong with evidence as a whole."""
 Strict = Callable[[Signed, str, PublicKey], None]
 """A second opinion on each signature that counts (stock ssh-keygen): raises `Error` when it disagrees."""
 
@@ -122,7 +125,7 @@ class _Verifier:
         self._conduct: Conduct | None = None
         self._anchored: dict[int, list[SignedCheckpoint]] = {}
         self._held: list[int] = []
-        self._absent: dict[int, str] = {}
+        self._absent: dict[int, Lack] = {}
         self._bound = {"MANIFEST", "checkpoint"}
         self._rules: dict[int, Callable[[], None]] = {
             1: self._archive,
@@ -174,9 +177,10 @@ class _Verifier:
         verdict = self._verdict(n, broken)
         found, place = "", ""
         if verdict == "broken":
-            found, place = finding_of(n, error=error), getattr(error, "where", "")
+            found, place = finding_of(n, error=error), getattr(error, "where", "") or THE_FILE
         elif verdict == "incomplete":
-            why, found = self._absent[n], finding_of(n)
+            lack, found = self._absent[n], finding_of(n)
+            why, place = lack.why, lack.place
         return Rule(n=n, name=RULES[n], verdict=verdict, why=why if found else "", finding=found, place=place)
 
     def _verdict(self, n: int, broken: int) -> Verdict:
@@ -293,7 +297,7 @@ class _Verifier:
     def _plan_bytes(self) -> None:
         self._plan = read_plan(self._members, self._request().plan)
         if self._plan is None:
-            self._absent[9] = "the plan's bytes are not in the file"
+            self._absent[9] = Lack(why="the plan's bytes are not in the file", place=MANIFEST)
         self._bound |= {name for name in self._members if name.startswith("plan/")}  # read_plan took them
         if free := self._members.keys() - self._bound:
             raise RuleBrokenError(1, "a member that does not belong here", where=min(free))
@@ -308,15 +312,17 @@ class _Verifier:
     def _deeds(self) -> None:
         if self._plan is None or self._history is None:
             for n in (*range(10, 16), 20):
-                self._absent[n] = "cannot be judged without the plan's bytes"
+                self._absent[n] = Lack(why="cannot be judged without the plan's bytes", place=MANIFEST)
             return
         blobs = {digest: self._blob(digest) for digest in blobs_in(self._events)}
         self._conduct = Conduct(self._plan, self._history, blobs, healths(self._leaves))
         for leaf in self._events:
             self._conduct.take(leaf)
         self._record = self._conduct.end()
-        if self._conduct.running:
-            self._absent[15] = f"a run has not ended: {', '.join(self._conduct.running)}"
+        if running := self._conduct.running:
+            self._absent[15] = Lack(
+                why=f"a run has not ended: {', '.join(running)}", place=f"run {running[0]}"
+            )
         for finding in self._record.findings:
             kind = self._leaves[finding.index].event.type
             if kind not in _SIGNED:  # a statement that does not count is told; anything else must not be here
@@ -328,7 +334,10 @@ class _Verifier:
 
     def _close(self) -> None:
         if not check_close(self._events, counts=bool(self._record and self._record.closed)):
-            self._absent[16] = "the change is not closed: its last events may be missing"
+            last = f"leaf {self._events[-1].index}"
+            self._absent[16] = Lack(
+                why="the change is not closed: its last events may be missing", place=last
+            )
 
     def _clocks(self) -> None:
         check_clocks(self._leaves)
@@ -341,7 +350,8 @@ class _Verifier:
         used = set(self._trust.brought) - (set() if self._bounds.stamped else {"tsa"})
         missing = [name for name in self._require if name not in used]
         if missing:
-            self._absent[18] = f"required and not there: {', '.join(missing)}"
+            place = ", ".join(f"TRUST/{_BROUGHT.get(name, name)}" for name in missing)
+            self._absent[18] = Lack(why=f"required and not there: {', '.join(missing)}", place=place)
 
     def _whole(self) -> None:
         if self._logs and self._record:

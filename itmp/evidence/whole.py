@@ -16,9 +16,9 @@ from itmp.audit import verify as verify_log
 from itmp.audit.checkpoint import MAX_NOTE, Checkpoint, SignedCheckpoint
 from itmp.audit.merkle import Frontier, leaf_hash
 from itmp.audit.published import bundled
-from itmp.errors import EvidenceInvalidError, ForkError
+from itmp.errors import EvidenceInvalidError, ForkError, RolledBackError
 from itmp.evidence.anchored import check_anchored
-from itmp.evidence.rules import FORKED, ROLLED_BACK, RolledBackError
+from itmp.evidence.rules import FORKED, ROLLED_BACK
 from itmp.evidence.trust import Trust
 
 _NAMED: Final = "--log "

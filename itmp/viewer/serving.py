@@ -58,7 +58,7 @@ def application(place: Workspace, *, trust: Trust | None = None) -> FastAPI:
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(NAMES), www_redirect=False)
     app.middleware("http")(_guarded)
     app.exception_handler(Error)(_explained)
-    pages = _Pages(place, trust)
+    pages = _Pages(place.for_reading(), trust)
     pages.warm()
     pages.register(app)
     return app

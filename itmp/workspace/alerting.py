@@ -79,6 +79,14 @@ class Site(Protocol):
         """Where the log of its period lies."""
 
     @property
+    def reads(self) -> bool:
+        """Whether it was opened for reading alone."""
+
+    @property
+    def keyed(self) -> bool:
+        """Whether the log's private key is here."""
+
+    @property
     def config(self) -> "Config":
         """What `itmp.yml` says."""
 

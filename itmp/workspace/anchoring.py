@@ -1,6 +1,8 @@
 """Anchors of a workspace: remember each head outside the log, and compare the log with what is remembered.
 
-Rules kept here: anchoring after a checkpoint is best effort and bounded in time, and never stops what is being done;
+Rules kept here: comparing asks, and leaves log and anchors as they are: a witness alone is handed the published head,
+because it shows its memory by refusing, and its answer is not kept; anchoring after a checkpoint is best effort and
+bounded in time, and never stops what is being done;
 what failed is written down for `audit verify` and `doctor`; a rollback or a fork that an anchor shows is never
 smoothed over by writing to it.
 """
@@ -96,12 +98,13 @@ def _written(place: Workspace) -> tuple[Anchored, ...]:
 
 def survey(place: Workspace) -> tuple[tuple[Finding, ...], tuple[Coverage, ...]]:
     """Compare the log with what each anchor remembers, asking each; return findings and coverage."""
-    log, kept = NoteVerifier.parse(place.log.vkey), _Kept(place.log)
+    log, anchors = NoteVerifier.parse(place.log.vkey), anchors_of(place)
     findings, coverage = list[Finding](), list[Coverage]()
-    answers = {one.name: one for one in anchor(place)}
-    for one in anchors_of(place):
+    answers, given = _answers(place, anchors)
+    kept = _Kept(place.log, given)
+    for one in anchors:
         answer = answers.get(one.name)
-        if answer and answer.state != "ok":
+        if answer:
             findings.append(_finding(answer))
         found, newest = judge(f"anchor {one.name}", _shown(one, kept), log, place.log.size, place.log.root)
         told = {(item.name, item.place) for item in findings}
@@ -111,13 +114,33 @@ def survey(place: Workspace) -> tuple[tuple[Finding, ...], tuple[Coverage, ...]]
     return tuple(findings), tuple(coverage)
 
 
+def _answers(place: Workspace, anchors: Sequence[Anchor]) -> tuple[dict[str, Anchored], dict[str, bytes]]:
+    """Ask the witnesses; return which anchors failed, now or the last time, and what was given, as it would lie."""
+    why = "the last time that it was to remember a head: "
+    failed = {one.name: replace(one, why=why + one.why) for one in last(place) if one.state == "failed"}
+    head, given = place.log.published(), dict[str, bytes]()
+    witnesses = [one for one in anchors if one.kind == "witness"] if head else []
+    if head is None or not witnesses:
+        return failed, given
+
+    def ask(one: Anchor) -> Anchored:
+        newest, files = _handed(place, one, head)
+        size = newest.checkpoint.size
+        given.update({f"{size}/{name}": data for name, data in files.items()})
+        return Anchored(name=one.name, kind=one.kind, state="ok", size=size)
+
+    found = _together(witnesses, ask, WAIT, head.checkpoint.size)
+    now = {one.name: one for one in found}
+    return {name: one for name, one in (failed | now).items() if one.state != "ok"}, given
+
+
 def survey_ended(place: Workspace) -> Iterator[Finding]:
     """Compare a period that has ended with what each anchor holds of it.
 
     A witness shows its memory by refusing alone: it is given the period's last head once more, unless a copy of it, or
     another anchor before, has shown a fork, which is never smoothed over by writing.
     """
-    log, kept = NoteVerifier.parse(place.log.vkey), _Kept(place.log)
+    log, kept = NoteVerifier.parse(place.log.vkey), _Kept(place.log, {})
     sound = True
     for one in anchors_of(place):
         where = f"period {place.period}: anchor {one.name}"
@@ -211,19 +234,26 @@ def _put(place: Workspace, one: Anchor, head: SignedCheckpoint) -> Anchored:
     """Anchor one head; what the anchor gives is kept beside the log, cosignatures in the checkpoint too."""
     from itmp.adapters.anchors import WitnessAnchor  # noqa: PLC0415 - as above
 
+    head, files = _handed(place, one, head)
     size = head.checkpoint.size
-    try:
-        files = one.put(head, place.log.prove_consistency)
-    except ForkError:
-        newer = place.log.published()
-        if newer is None or newer.checkpoint.size <= size:
-            raise
-        return _put(place, one, newer)  # another process published and anchored in between: no fork
     for name, data in files.items():
         place.log.keep(f"{size}/{name}", data)
     if isinstance(one, WitnessAnchor):
         _add_line(place, one, head, files[f"{one.name}.note"])
     return Anchored(name=one.name, kind=one.kind, state="ok", size=size)
+
+
+def _handed(
+    place: Workspace, one: Anchor, head: SignedCheckpoint
+) -> tuple[SignedCheckpoint, Mapping[str, bytes]]:
+    """Have an anchor remember one head, or a newer one; return which, and what it gave."""
+    try:
+        return head, one.put(head, place.log.prove_consistency)
+    except ForkError:
+        newer = place.log.published()
+        if newer is None or newer.checkpoint.size <= head.checkpoint.size:
+            raise
+        return _handed(place, one, newer)  # another process published and anchored in between: no fork
 
 
 def _add_line(place: Workspace, witness: "WitnessAnchor", asked: SignedCheckpoint, cosigned: bytes) -> None:
@@ -267,16 +297,20 @@ def _together(
 
 
 class _Kept(Mapping[str, bytes]):
-    """What anchors gave, by `<size>/<file name>`: each is read when it is asked for, and not held."""
+    """What anchors gave, by `<size>/<file name>`: each is read when it is asked for, and not held but for `given`."""
 
-    def __init__(self, log: "Log") -> None:
-        self._log = log
+    def __init__(self, log: "Log", given: Mapping[str, bytes]) -> None:
+        self._log, self._given = log, given
 
     def __getitem__(self, path: str) -> bytes:
+        if path in self._given:
+            return self._given[path]
         return dict(self._log.kept(int(path.partition("/")[0])))[path]
 
     def __iter__(self) -> Iterator[str]:
-        return (f"{size}/{name}" for size, name in self._log.anchored())
+        yield from self._given
+        kept = (f"{size}/{name}" for size, name in self._log.anchored())
+        yield from (path for path in kept if path not in self._given)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

@@ -1,21 +1,30 @@
 """Verbs of the trail: verify, checkpoint, anchor, evidence (`entries` lists and shows events).
 
 Rules kept here: nothing that is shown or proven is an index's word; verifying recomputes everything from the raw
-entries and asks nothing of the code that wrote them; a report names every finding with its rule, place and reason.
+entries and asks nothing of the code that wrote them; it is reading: it needs no private key, and changes no byte of the
+log; a report names every finding with its rule, place and reason, also where the log cannot be opened.
 """
 
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from itmp.adapters.posix_log.periods import names
 from itmp.anchors import Coverage
-from itmp.audit import Finding
+from itmp.audit import Checkpoint, Finding, Log
+from itmp.audit.merkle import EMPTY_ROOT
 from itmp.canonical import Digest, digest, of_raw
 from itmp.change.handover import period_of
-from itmp.errors import Error
-from itmp.workspace import alerting, anchoring, chain, changes, periods
+from itmp.errors import (
+    Error,
+    EvidenceInvalidError,
+    ForkError,
+    InvalidInputError,
+    LogUnavailableError,
+    NotFoundError,
+)
+from itmp.workspace import alerting, anchoring, chain, changes, periods, unopened
 from itmp.workspace.chain import verify_log
 from itmp.workspace.place import Workspace
 from itmp.workspace.planning import write_file
@@ -41,7 +50,8 @@ class LogReport:
     """What a whole log is: how long, its root, and everything found wrong with it.
 
     `older` names each period before and its size, oldest first; what is wrong there is among `findings`. `trusted` says
-    what was brought to judge it by: empty where the log had to be taken at its own word.
+    what was brought to judge it by: empty where the log had to be taken at its own word. `size` and `root` are the
+    newest signed head's; `unsigned` leaves came after it, which is named and no fault.
     """
 
     size: int
@@ -50,6 +60,7 @@ class LogReport:
     coverage: tuple[Coverage, ...] = ()
     older: tuple[tuple[str, int], ...] = ()
     trusted: tuple[str, ...] = ()
+    unsigned: int = 0
 
     @property
     def exit_code(self) -> int:
@@ -79,32 +90,67 @@ def audit_verify(
     """Check the whole log of this workspace, and each period before it that is here, with what joins them.
 
     `strict` also asks stock ssh-keygen about every signature. `trust` is an auditor's folder (else the workspace's own
-    `trust`, where it is there), `kept` the file of a checkpoint that somebody kept.
+    `trust`, where it is there), `kept` the file of a checkpoint that somebody kept. Nothing is signed, written or
+    finished; where the log cannot be opened, what is there of it is judged all the same (rule 17 says why).
     """
-    known = gathered(place, trust, kept)
+    place = place.for_reading()
+    try:
+        log = _opened(place)
+        report = _judged(place, log, gathered(place, trust, kept), strict=strict)
+    except (EvidenceInvalidError, ForkError, LogUnavailableError) as error:
+        known, head, findings = unopened.judged(place, error, trust, kept)
+        report = _report(head, findings, trusted=known.said)
+    if place.keyed:
+        _tell(place, report)
+    return report
+
+
+def _opened(place: Workspace) -> Log:
+    """Open the log; a head record that is of another log is the log's fault here, and nobody's input."""
+    try:
+        return place.log
+    except NotFoundError:
+        raise
+    except InvalidInputError as error:
+        raise LogUnavailableError(error.what, where="the head record") from error
+
+
+def _judged(place: Workspace, log: Log, known: Known, *, strict: bool) -> LogReport:
     before, older = chain.verify_older(place, known)
     findings = [*known.findings, *before, *verify_log(place, known)]
-    log, ended = place.log, [periods.of_period(place, name) for name in names(place.state)]
+    ended = [periods.of_period(place, name) for name in names(place.state)]
     if strict:
         findings += [finding for one in (*ended, place) for finding in asked(one)]
-    signed = log.checkpoint().checkpoint
     findings += _unfounded(place)
     findings += _anchored(ended)
     found, coverage = anchoring.survey(place)
     findings += _headed((*ended, place), known)
-    report = LogReport(
-        size=signed.size,
-        root=of_raw(signed.root),
-        findings=(*findings, *found),
+    head = log.published()
+    return _report(
+        head.checkpoint if head else None,
+        (*findings, *found),
         coverage=coverage,
         older=older,
         trusted=known.said,
+        length=log.size(),
     )
+
+
+def _report(
+    head: Checkpoint | None, findings: "Sequence[Finding]", *, length: int = 0, **told: Any
+) -> LogReport:
+    size, root = (head.size, head.root) if head else (0, EMPTY_ROOT)
+    return LogReport(
+        size=size, root=of_raw(root), findings=tuple(findings), unsigned=max(0, length - size), **told
+    )
+
+
+def _tell(place: Workspace, report: LogReport) -> None:
+    """Have somebody told, by whoever keeps the log; an auditor's copy tells nobody."""
     wrong = {0: (), INCOMPLETE: (), FORK: ("rolled-back",)}.get(report.exit_code, ("verify-failed",))
     alerting.settle(place, {"verify-failed", "rolled-back"}, still=wrong)
     for incident in wrong:
         alerting.tell(place, incident)
-    return report
 
 
 def _headed(places: "Sequence[Workspace]", known: Known) -> "Iterator[Finding]":

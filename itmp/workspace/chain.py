@@ -158,7 +158,8 @@ def _holds_all(handed: Period, reader: LogReader) -> None:
     """Raise where a handover leaves out who may do what: whoever was removed could have passed the log on."""
     for index, leaf in enumerate(bundled(reader, handed.head.checkpoint.size)):
         if leaf.endswith(STANDING_ENDS) and index not in handed.leaves:
-            raise HandoverError(f"handover-altered: leaf {index} of the log is not in its handover")
+            what = f"handover-altered: leaf {index} of the log is not in its handover"
+            raise HandoverError(what, where=f"leaf {index}")
 
 
 def _reader(place: Workspace, name: str) -> LogReader | None:

@@ -2,8 +2,9 @@
 
 Rules kept here: every answer is read from raw leaves, all of them, of every period that the question touches, and says
 on which size and root of each it rests and which periods could not be read; no search index is asked, so that none can
-hide anything; nothing is written; what hosts recorded comes from a folder that a change with its own approval
-collected, so that not even an auditor's question reaches a host without one.
+hide anything; nothing is written, and the log's public key is enough (`Workspace.for_reading`); what hosts recorded
+comes from a folder that a change with its own approval collected, so that not even an auditor's question reaches a
+host without one.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -100,7 +101,7 @@ def audit_account(place: Workspace, name: str, *, trust: "Trust | None" = None) 
 
     Nothing is signed for it: what no head covers yet is in the account, and not in the evidence.
     """
-    place = periods.in_its_period(place, name)
+    place = periods.in_its_period(place.for_reading(), name)
     change = changes.resolve(place, name)
     trail = Covered.of(place.log)
     leaves, covered = place.log.of_change(change), trail.of_change(change) if trail else ()
@@ -164,7 +165,7 @@ def audit_population(
     `processes` is how many read the log; 0: as many as there are processors, one for a short log.
     """
     within = Within(start=moment(start), end=moment(end), processes=processes)
-    cases = Spanning(place, within, alone=alone)
+    cases = Spanning(place.for_reading(), within, alone=alone)
     return Population(start=within.start, end=within.end, cases=cases, span=cases.span, again=cases.again)
 
 
@@ -177,7 +178,7 @@ def audit_sample(
     if not 0 < count <= MOST:
         raise InvalidInputError(f"a sample of {count}", do=f"Draw 1 to {MOST}.")
     within = Within(start=moment(start), end=moment(end))
-    cases = Spanning(place, within, alone=alone)
+    cases = Spanning(place.for_reading(), within, alone=alone)
     whole = Population(start=within.start, end=within.end, cases=cases, span=cases.span, again=cases.again)
     there = {change: part for part in cases.parts for change in part.touching()}
     drawn = sample(there, seed=seed, count=count)
@@ -186,6 +187,7 @@ def audit_sample(
 
 def audit_access(place: Workspace) -> tuple[Grant, ...]:
     """Return who may do what now, since when, and by whose signatures, in whichever period of the log that was."""
+    place = place.for_reading()
     history, older = place.history(), []
     for one, members in periods.chain_of(place):
         at = {leaf.index: time_of(leaf) for leaf in periods.leaves_of(members)}
@@ -195,7 +197,7 @@ def audit_access(place: Workspace) -> tuple[Grant, ...]:
 
 def audit_span(place: Workspace, *, start: str = "", end: str = "", alone: bool = False) -> Span:
     """Return on which logs an answer about [start, end) rests, and which periods it lacks."""
-    return Spanning(place, Within(start=moment(start), end=moment(end)), alone=alone).span
+    return Spanning(place.for_reading(), Within(start=moment(start), end=moment(end)), alone=alone).span
 
 
 def audit_exceptions(
@@ -203,7 +205,7 @@ def audit_exceptions(
 ) -> tuple[Exceptional, ...]:
     """Return every exception to the usual controls in [start, end); `processes` and `alone` as for the population."""
     asked = Within(start=moment(start), end=moment(end), processes=processes)
-    places = Spanning(place, asked, alone=alone).places
+    places = Spanning(place.for_reading(), asked, alone=alone).places
     found = chain.from_iterable(_exceptions(one, asked) for one in places)
     return within(found, asked.start, asked.end)
 
@@ -240,7 +242,7 @@ def audit_reconcile(
     traces = {host: found for host, (found, _) in collected.items()}
     within = Within(start=moment(start), end=moment(end), slack=apart, processes=processes)
     asked = Asked.of((trace for mine in traces.values() for trace in mine), apart)
-    cases = Spanning(place, within)
+    cases = Spanning(place.for_reading(), within)
     told = chain.from_iterable(
         CasesOf(one, size, within).each(asked.told)
         for one, size in zip(cases.places, cases.sizes, strict=True)

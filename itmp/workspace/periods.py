@@ -55,7 +55,7 @@ class Periods:
 
 def periods_of(place: Workspace) -> Periods:
     """Return which periods there are; `away` are those that are archived or were dropped."""
-    now = Workspace(root=place.root, config=place.config) if place.period else place
+    now = place.in_period("") if place.period else place
     walked, readable = [history for history, _ in chain_of(now)], set(names(place.state))
     before, current = [period_of(history.origin) for history in walked], period_of(now.log.origin)
     previous = (walked[-1] if walked else policy_history([now.log.leaf(0)])).previous
@@ -114,7 +114,7 @@ def of_period(place: Workspace, name: str) -> Workspace:
     if not name or (place.has_log and name == period_of(place.log.origin)):
         return place
     if name in names(place.state):
-        return Workspace(root=place.root, config=place.config, period=name)
+        return place.in_period(name)
     folder = place.state / PERIODS
     if (folder / f"{name}{PACKED}").is_file():
         raise NotFoundError(

@@ -3,7 +3,8 @@
 Rules kept here: state lives in `.itmp/` and nowhere else, and is closed to child processes (`supervisor.custody`) from
 the moment a workspace is opened, as is the user's ssh-agent; the log is opened by its normal recovery path, which
 finishes a rotation that was interrupted; the log of an earlier period is read where it lies, and nothing is written to
-it; the policy in force is read from the log, never from a file of the working tree.
+it; who reads alone (`for_reading`) needs no private key, writes nothing and finishes nothing; the policy in force is
+read from the log, never from a file of the working tree.
 """
 
 import os
@@ -34,12 +35,14 @@ EXECUTOR: Final[Mapping[str, str]] = {"kind": "executor", "id": "itmp"}
 class Workspace:
     """A folder of documents with its state. `Workspace.here()` finds it; everything opens lazily.
 
-    `period` names an earlier period, for reading alone; empty for the current one.
+    `period` names an earlier period, for reading alone; empty for the current one. `reads` says that nothing is written
+    and no private key is opened: see `for_reading`.
     """
 
     root: Path
     config: configuration.Config
     period: str = ""
+    reads: bool = False
     _histories: dict[str, "PolicyHistory"] = field(default_factory=dict, repr=False, compare=False)
     _plans: dict[str, "Plan"] = field(default_factory=dict, repr=False, compare=False)
 
@@ -61,6 +64,21 @@ class Workspace:
         """Open the workspace around `start` (default: the current folder, or `ITMP_WORKSPACE`)."""
         root = configuration.find_root(start)
         return cls(root=root, config=configuration.load(root))
+
+    def for_reading(self) -> "Workspace":
+        """Return this workspace as whoever may not write it reads it: the log, or a copy of it, by its public key."""
+        if self.reads:
+            return self
+        return Workspace(root=self.root, config=self.config, period=self.period, reads=True)
+
+    def in_period(self, name: str) -> "Workspace":
+        """Return the workspace in period `name` (empty: the current one), unjudged whether it is here."""
+        return Workspace(root=self.root, config=self.config, period=name, reads=self.reads)
+
+    @property
+    def keyed(self) -> bool:
+        """Whether the log's private key is here and ours to use: in a copy that somebody was given it is not."""
+        return os.access(self.state / "keys" / "log.key", os.R_OK)
 
     @property
     def state(self) -> Path:
@@ -84,6 +102,8 @@ class Workspace:
     @property
     def has_log(self) -> bool:
         """Whether `itmp init` has written a genesis here."""
+        if self.reads:
+            return (self.shard / "log").is_dir()
         self._settle()
         return (self.shard / "log" / "checkpoint").is_file()
 
@@ -94,7 +114,7 @@ class Workspace:
 
     @cached_property
     def log(self) -> "Log":
-        """The log, recovered and checked against every head known."""
+        """The log, recovered (`reads`: as it would be, in memory) and checked against every head known."""
         from itmp.workspace.watched import open_watched  # noqa: PLC0415 - commands without a log start faster
 
         if not self.has_log:
@@ -120,7 +140,7 @@ class Workspace:
         if not self.has_log:
             raise NotFoundError("this workspace has no log yet", where=str(self.root), do="Run `itmp init`.")
         with telling(self):
-            return Reading(self.shard)
+            return Reading(self.shard, alone=self.reads, keep=self.keyed or not self.reads)
 
     def history(self) -> "PolicyHistory":
         """Every policy version so far, each verified against the one before; walked again only when one is added."""

@@ -55,11 +55,21 @@ class Known:
 NOTHING: Final = Known()
 
 
-def gathered(place: Workspace, folder: Path | None, kept: Path | None) -> Known:
-    """Read TRUST (the workspace's own `trust` where none is named and it is there) and a kept checkpoint's file."""
+def gathered(
+    place: Workspace,
+    folder: Path | None,
+    kept: Path | None,
+    *,
+    keys: Mapping[str, NoteVerifier] | None = None,
+) -> Known:
+    """Read TRUST (the workspace's own `trust` where none is named and it is there) and a kept checkpoint's file.
+
+    `keys` are those by the log's name, where the log cannot be opened to ask it.
+    """
     chosen = folder or (place.root / FOLDER if (place.root / FOLDER).is_dir() else None)
     trust = inquiries.read_trust(chosen) if chosen else None
-    (logs, whole), said, findings = _logs(place), list[str](), list[Finding]()
+    logs, whole = _logs(place) if keys is None else (keys, False)
+    said, findings = list[str](), list[Finding]()
     genesis: Mapping[str, Digest] = {}
     if trust is not None:
         said.append(f"{folder or FOLDER}: {', '.join(_said(trust))}")
@@ -188,7 +198,7 @@ def _at(place: Workspace) -> str:
     return f"period {place.period}: checkpoint" if place.period else "checkpoint"
 
 
-def _logs(place: Workspace) -> tuple[dict[str, NoteVerifier], bool]:
+def _logs(place: Workspace) -> tuple[Mapping[str, NoteVerifier], bool]:
     """Return the key of each period that is here, by its origin, and whether the handovers lead to the first of all."""
     found, earliest = {place.log.origin: NoteVerifier.parse(place.log.vkey)}, None
     try:

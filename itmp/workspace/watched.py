@@ -1,7 +1,7 @@
 """The log, with somebody who is told when it cannot be written, read or believed.
 
 Rules kept here: what the log raises is raised on, unchanged and at once; telling is `alerting`'s, and costs nothing
-where no route is configured.
+where no route is configured; who reads a copy, without its key, tells nobody.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,8 +27,10 @@ WRITES: Final = frozenset({"log-full", "log-unavailable"})
 
 
 def open_watched(place: Site) -> Log:
-    """Open the log of a workspace; see `posix_log.open_log`."""
+    """Open the log of a workspace; see `posix_log.open_log`, and `open_reading` for one that is read alone."""
     with telling(place):
+        if place.reads:
+            return posix_log.open_reading(place.shard)
         if not place.config.alerts:
             return posix_log.open_log(place.shard)
         alerting.prepare(place)
@@ -42,7 +44,7 @@ def telling(place: Site) -> Iterator[None]:
         yield
     except Error as error:
         for kind, incident in _INCIDENTS:
-            if isinstance(error, kind):
+            if isinstance(error, kind) and (place.keyed or not place.reads):
                 alerting.tell(place, incident)
                 break
         raise

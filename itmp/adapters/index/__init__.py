@@ -41,13 +41,13 @@ _NONE: Final = (sqlite3.Error, OSError, ValueError, OverflowError, KeyError, _St
 
 
 class SearchIndex:
-    """The index of the log in `folder`, kept in `file`; opened up to date.
+    """The index of the log in `folder`, kept in `file`, or in memory alone where that is None; opened up to date.
 
     `proven` is the signed tree that leaves are held against. Raises `LogUnavailableError` when the journal cannot be
     read and `ForkError` when it is shorter than the signed tree.
     """
 
-    def __init__(self, file: Path, folder: Path, proven: ProvenHashes) -> None:
+    def __init__(self, file: Path | None, folder: Path, proven: ProvenHashes) -> None:
         self._file, self._proven = file, proven
         self._frames = Frames(folder)
         self._rows, self._db = self._opened()
@@ -107,6 +107,8 @@ class SearchIndex:
 
     def _opened(self) -> tuple[Rows, sqlite3.Connection]:
         """Open the file; else make it anew beside and put it in place; else make one in memory."""
+        if self._file is None:
+            return self._caught_up(None, anew=True)
         with suppress(*_NONE):
             return self._caught_up(self._file)
         aside = Path(f"{self._file}.{os.getpid()}-{os.urandom(4).hex()}")
@@ -171,13 +173,13 @@ class SearchIndex:
 
 
 @contextmanager
-def _usable(file: Path) -> Iterator[None]:
+def _usable(file: Path | None) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
         raise LogUnavailableError(
             f"the search index cannot be used: {error}",
-            where=str(file),
+            where=str(file or "memory"),
             do="Make it anew: itmp audit reindex",
         ) from error
 

@@ -2,14 +2,23 @@
 
 Who is trusted: the account that owns the folder. It can lose or rewrite everything; kept checkpoints,
 witnesses and signers' `seen` lines find that out. Network file systems are not supported: `flock` and shared
-memory must be local. What writes loads when it is first used: who reads does without, and needs no key (`open_reading`).
+memory must be local. What writes loads when it is first used: who reads does without, and without a key
+(`open_reading`).
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from itmp.adapters.posix_log.files import STATE, JournalPart, PosixReader
-from itmp.adapters.posix_log.reading import LOG, key_of, open_reader, read_key, verifier_of, verifiers_of
+from itmp.adapters.posix_log.reading import (
+    LOG,
+    is_own,
+    key_of,
+    open_reader,
+    read_key,
+    verifier_of,
+    verifiers_of,
+)
 from itmp.audit.checkpoint import MAX_NOTE
 
 __all__ = [
@@ -20,11 +29,11 @@ __all__ = [
     "PosixReader",
     "PosixStore",
     "create",
+    "is_own",
     "key_of",
     "open_log",
     "open_reader",
     "open_reading",
-    "read_head",
     "read_key",
     "verifier_of",
     "verifiers_of",
@@ -32,7 +41,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from itmp.adapters.posix_log.opening import PosixStore, create, open_log
-    from itmp.adapters.posix_log.readonly import open_reading, read_head
+    from itmp.adapters.posix_log.readonly import open_reading
 
 
 _HOME: Final = {
@@ -40,7 +49,6 @@ _HOME: Final = {
     "create": "opening",
     "open_log": "opening",
     "open_reading": "readonly",
-    "read_head": "readonly",
 }
 
 

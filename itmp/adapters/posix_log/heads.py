@@ -1,8 +1,9 @@
 """The compare-and-swap head record: one row in SQLite, beside the log's folder, never inside it.
 
-Rules kept here: who only looks writes nothing, and takes back what a killed writer began in a copy of the file; each swap is one immediate transaction with a full sync, folder included; a record that is
-gone is given back by its spare name, or is an error, never an empty log; it appears at its place whole; a process is
-forked only while none of its threads has the record open, for SQLite's own locks would stay as they are in the child.
+Rules kept here: each swap is one immediate transaction with a full sync, folder included; who only looks writes
+nothing, and takes back in a copy what a killed writer began; a record that is gone is given back by its spare name, or
+is an error, never an empty log; it appears at its place whole; a process is forked only while none of its threads has
+the record open, for SQLite's own locks would stay as they are in the child.
 Who can write this file and the log together can roll both back: kept checkpoints and witnesses find that out.
 """
 

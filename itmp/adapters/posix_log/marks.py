@@ -28,7 +28,7 @@ def owner_of(boot: str, segment: tuple[int, int, int]) -> bytes:
 
 
 class Marks:
-    """The shared numbers of one journal. Changed only under the journal's locks, and never by who opens them `reading`."""
+    """The shared numbers of one journal. Changed only under the journal's locks, by nobody who opens them `reading`."""
 
     __slots__ = ("_identity", "_map", "_numbers", "_path")
 
@@ -39,7 +39,7 @@ class Marks:
         try:
             if os.fstat(descriptor).st_size < _FILE:
                 if reading:
-                    raise LogUnavailableError("the marks are cut short", where=self._path)  # noqa: TRY301 - closed below
+                    raise LogUnavailableError("the marks are cut short", where=self._path)
                 os.posix_fallocate(descriptor, 0, _FILE)
             self._map = mmap.mmap(
                 descriptor, _FILE, access=mmap.ACCESS_READ if reading else mmap.ACCESS_DEFAULT

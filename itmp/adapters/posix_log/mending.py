@@ -21,7 +21,7 @@ from itmp.adapters.posix_log.cuts import Cuts
 from itmp.adapters.posix_log.files import segments
 from itmp.adapters.posix_log.heads import SqliteHeads
 from itmp.adapters.posix_log.marks import Marks
-from itmp.audit import Cut, Files, Head, LogReader
+from itmp.audit import Cut, Files, Head
 from itmp.audit.checkpoint import MAX_NOTE, Checkpoint
 from itmp.audit.merkle import Tree, leaf_hash
 from itmp.audit.published import bundled
@@ -126,7 +126,7 @@ def remake_record(heads: SqliteHeads, files: Files, proven: int) -> None:
         heads.make_again(head)
 
 
-def proven_head(files: LogReader, proven: int) -> Head | None:
+def proven_head(files: Files, proven: int) -> Head | None:
     """Return the newest head of the history, unjudged, where the journal is `proven` to hold its leaves."""
     names = [name for name in files.names("history") if name[8:-5].isdecimal()]
     name = max(names, key=lambda one: int(one[8:-5]), default="")

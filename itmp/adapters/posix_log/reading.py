@@ -5,6 +5,7 @@ agent loads when a log's key is there. Reading needs no key but the public one, 
 whether that is the key that somebody trusts is for whoever brings it to compare.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -34,6 +35,11 @@ def open_reader(log_dir: Path) -> PosixReader:
     if not log_dir.is_dir():
         raise NotFoundError("there is no log here", where=str(log_dir))
     return PosixReader(log_dir)
+
+
+def is_own(root: Path) -> bool:
+    """Whether the log below `root` is in its own place: with its keys' folder, or an ended log's public key, beside."""
+    return any(os.path.lexists(path) for path in ((root / KEY).parent, root / RETIRED))
 
 
 def key_of(root: Path) -> LogKey:

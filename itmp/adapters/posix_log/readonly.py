@@ -1,12 +1,11 @@
 """A log opened for reading alone: by its public key, without a lock, a mark or a repair, by anybody who may read it.
 
-Rules kept here: nothing is written, whatever is asked; what a crash left is read as recovery would leave it, and left as
-it is; where the log is in its own place (its keys, or what is left of them, lie beside it) it is held against its head
-record and marks as by a writer; of a copy without them the newest published head stands for the record, so that only
+Rules kept here: nothing is written, whatever is asked; what a crash left is read as recovery would leave it, and left
+as it is; where the log is in its own place (`is_own`) it is held against its head record and marks as by a writer; of a
+copy without them the newest published head stands for the record, so that only
 what somebody kept tells of an older copy.
 """
 
-import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from itmp.adapters.posix_log.files import STATE, PosixReader
 from itmp.adapters.posix_log.heads import SqliteHeads
 from itmp.adapters.posix_log.locks import Guard
 from itmp.adapters.posix_log.mending import proven_head
-from itmp.adapters.posix_log.reading import HEAD, KEY, LOG, RETIRED, SNAPSHOT, verifier_of
+from itmp.adapters.posix_log.reading import HEAD, LOG, SNAPSHOT, is_own, verifier_of
 from itmp.adapters.posix_log.readonly_journal import ReadJournal, refuse
 from itmp.audit import Clock, Head, Log, SignedCheckpoint
 from itmp.audit.checkpoint import MAX_NOTE
@@ -121,15 +120,11 @@ class ReadStore:
             return head
         note = self.files.get("checkpoint", MAX_NOTE)
         if note is None:
-            raise LogUnavailableError("the checkpoint is missing", where="checkpoint", do="Copy the log again.")
-        signed = SignedCheckpoint.open(note, (self._verifier,), where="checkpoint")
-        head = signed.checkpoint
-        return Head(origin=head.origin, size=head.size, root=head.root, note=note)
-
-
-def is_own(root: Path) -> bool:
-    """Whether the log below `root` is in its own place: its keys' folder, or an ended log's public key, is beside it."""
-    return any(os.path.lexists(path) for path in ((root / KEY).parent, root / RETIRED))
+            raise LogUnavailableError(
+                "the checkpoint is missing", where="checkpoint", do="Copy the log again."
+            )
+        seen = SignedCheckpoint.open(note, (self._verifier,), where="checkpoint").checkpoint
+        return Head(origin=seen.origin, size=seen.size, root=seen.root, note=note)
 
 
 def open_reading(root: Path, *, clock: Clock | None = None) -> Log:
@@ -141,9 +136,3 @@ def open_reading(root: Path, *, clock: Clock | None = None) -> Log:
         raise NotFoundError("there is no log here", where=str(root / LOG))
     clock, verifier = clock or SystemClock(), verifier_of(root)
     return Log(ReadStore(root, verifier, boot=clock.boot()), ReadKey(verifier=verifier), clock, new_id)
-
-
-def read_head(root: Path) -> Head | None:
-    """Return the head record below `root` as it stands; None for a copy of a log without one."""
-    record = SqliteHeads(root / HEAD)
-    return None if record.gone and not is_own(root) else record.look()

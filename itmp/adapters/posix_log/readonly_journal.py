@@ -50,7 +50,7 @@ class ReadJournal:
         """Refuse: nobody writes here."""
         refuse(self._state)
 
-    def sync(self, size: int) -> None:
+    def sync(self, size: int) -> None:  # noqa: ARG002 - a `Journal` takes it
         """Refuse: what is durable is for who writes to know."""
         refuse(self._state)
 
