@@ -152,7 +152,8 @@ def audit_health(place: Workspace, *, trust: Path | None = None) -> Fitness:
         size = log.size()
     except Error as error:
         where = f"{error.where}: " if error.where else ""
-        faults.append((type(error).__name__, where + error.what))
+        kind = ForkError if isinstance(error, ForkError) else type(error)
+        faults.append((kind.__name__, where + error.what))
         size = 0
     faults += [*_late(place)]
     _tell(place, faults, whole=bool(size))

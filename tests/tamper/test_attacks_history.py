@@ -92,8 +92,10 @@ def test_checkpoint_replayed_by_one_step(tmp_path: Path) -> None:
     assert naive.entries(open_reader(copy))
     found = verify(open_reader(copy), [key])
     assert [(one.name, one.grave) for one in found] == [("checkpoint-behind", True)]
-    there = audit_verify(place)  # its own record tells what was decided, and it is published again
+    there = audit_verify(place)  # its own record tells what was decided, and the next publisher puts it right
     assert [(one.name, one.grave) for one in there.findings] == [("checkpoint-behind", False)]
+    assert audit_verify(Workspace.here(place.root)).findings == there.findings, "verifying is reading"
+    place.log.checkpoint()
     assert (there.exit_code, audit_verify(Workspace.here(place.root)).findings) == (0, ())
 
 
@@ -103,7 +105,9 @@ def test_history_taken_away_with_its_checkpoint(tmp_path: Path) -> None:
     size = place.log.size()
     (place.state / f"log/history/{size}.note").unlink()
     assert naive.entries(open_reader(place.state / "log"))
-    there = audit_verify(place)  # which publishes what was decided
+    there = audit_verify(place)
+    assert not (place.state / f"log/history/{size}.note").exists(), "verifying is reading"
+    place.log.checkpoint()
     assert ("checkpoint-behind", False) in [(one.name, one.grave) for one in there.findings]
     assert (place.state / f"log/history/{size}.note").exists()
 
