@@ -110,6 +110,10 @@ class Workspace:
     @property
     def shard(self) -> Path:
         """Where the log of this period lies, with its head record and search index."""
+        if self.reads and not self.period:
+            from itmp.adapters.posix_log.periods import standing  # noqa: PLC0415 - as for `log`
+
+            return standing(self.state)
         return self.state / "periods" / self.period if self.period else self.state
 
     @cached_property

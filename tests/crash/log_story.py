@@ -130,8 +130,8 @@ def _hold(root: Path, said: Said) -> Iterator[str]:
     yield from (
         f"audit verify: {one.name} {one.place}: {one.message}" for one in report.findings if one.grave
     )
-    if not report.trusted or report.size != log.size():
-        yield f"audit verify judged {report.size} leaves of {log.size()}, by {report.trusted}"
+    if not report.trusted or report.size + report.unsigned != log.size():
+        yield f"audit verify judged {report.size} leaves and {report.unsigned} of {log.size()}, by {report.trusted}"
     trust = Trust.from_files(teller.trust())
     bundle, whole = build(log, teller.change), posix_log.open_reader(root / ".itmp/log")
     verdict = verify(bundle, trust, logs=(whole,))

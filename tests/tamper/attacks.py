@@ -93,6 +93,7 @@ def judged(bundle: bytes, trust: dict[str, bytes], log: MemoryReader | None = No
     """Exit code, rule and finding of our verdict on evidence."""
     report = verify_evidence(bundle, Trust.from_files(trust), logs=(log,) if log else ())
     broken = recorded(report).broken or next(rule for rule in report.rules if rule.finding or rule.n == 19)
+    assert not broken.finding or broken.place not in {"", "the file"}, (broken, "a finding has a place")
     return report.exit_code, broken.n, broken.finding
 
 

@@ -11,6 +11,7 @@ from attacks import altered as another
 from itmp.cli.verify import main
 from itmp.errors import EvidenceInvalidError
 from itmp.evidence import Trust, archive, verify
+from itmp.signing import NoteKey
 from itmp.testing.forgery import repacked
 from itmp.testing.story import Story, small_plan
 
@@ -54,6 +55,32 @@ def forked() -> Made:
     return story.evidence(), story.trust()
 
 
+def running() -> Made:
+    story = Story(plan=small_plan(hosts=["web1"]))
+    story.open()
+    story.act("approve", "bob")
+    permit = story.permit()
+    story.say(permit, "run.started", data={"permit": permit.leaf})
+    return story.evidence(), story.trust()
+
+
+def unwitnessed() -> Made:
+    bundle, trust = closed()
+    witness = NoteKey.generate("witness.example.net/w1", b"w" * 32, algorithm=4)
+    policy = trust["log.policy"].replace(b"quorum none\n", b"quorum w1\n")
+    return bundle, {**trust, "log.policy": f"witness w1 {witness.vkey}\n".encode() + policy}
+
+
+def longer() -> Made:
+    bundle, trust = closed()
+    return bundle + b"\0", trust
+
+
+def not_handed_over() -> Made:
+    bundle, trust = closed()
+    return repacked(bundle, {"handovers/2/leaves/0": b"{}"}), trust
+
+
 def rolled_back() -> Made:
     story = Story(plan=small_plan(hosts=["web1"])).tell()
     bundle, change = story.evidence(), story.change
@@ -73,6 +100,10 @@ CASES: dict[str, tuple[int, str, Callable[[], Made], list[str]]] = {
     "a checkpoint was required and not brought": (41, "required-absent", open_change, ["--require", "checkpoint"]),
     "a witness was required": (41, "required-absent", closed, ["--require", "witness"]),
     "a time stamp was required": (41, "required-absent", lambda: trusting(tsa_pem=b"x"), ["--require", "tsa"]),
+    "a run goes on": (41, "run-not-ended", running, []),
+    "no witness has cosigned": (40, "checkpoint-unsigned", unwitnessed, []),
+    "a byte follows the end": (40, "archive-altered", longer, []),
+    "handovers begin with the second": (40, "period-missing", not_handed_over, []),
     "one byte differs": (40, "leaf-not-included", altered, []),
     "a signer saw another history": (42, "forked", forked, []),
     "the auditor knows more": (42, "rolled-back", rolled_back, []),
@@ -81,6 +112,21 @@ CASES: dict[str, tuple[int, str, Callable[[], Made], list[str]]] = {
     "a kept checkpoint of another log": (2, "", lambda: trusting(checkpoint=b"other\n1\nx\n\nx\n"), []),
     "a stranger in the folder": (2, "", lambda: trusting(verify_sh=b"exit 0"), []),
 }  # fmt: skip
+
+
+PLACES: dict[str, str] = {
+    "not-closed": "leaf ",
+    "plan-absent": "plan/manifest",
+    "consistency-absent": "consistency/1-",
+    "required-absent": "TRUST/",
+    "run-not-ended": "run run-1",
+    "checkpoint-unsigned": "checkpoint",
+    "archive-altered": "byte ",
+    "period-missing": "handovers/",
+    "leaf-not-included": "proofs/5",
+    "forked": "consistency/1-",
+    "rolled-back": "checkpoint",
+}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -100,7 +146,9 @@ def test_exit_code_and_finding(name: str, tmp_path: Path, capsys: pytest.Capture
         return
     found = {rule["finding"]: rule for rule in report["rules"] if rule["finding"]}
     assert finding in found or not finding
-    assert all(rule["n"] and rule["why"] for rule in found.values())
+    assert all(rule["n"] and rule["why"] and rule["place"] for rule in found.values())
+    assert "the file" not in {rule["place"] for rule in found.values()}
+    assert not finding or found[finding]["place"].startswith(PLACES[finding]), found[finding]["place"]
     assert all(rule["verdict"] in {"broken", "incomplete"} for rule in found.values())
     assert bool(found) == bool(code)
 

@@ -54,6 +54,23 @@ def marked(state: Path) -> bool:
     return (state / ROTATION / _SWITCH).is_file()
 
 
+def standing(state: Path) -> Path:
+    """Return where the current log lies for who only reads: between two moves of a rotation, where the new was made."""
+    new = state / ROTATION / NEXT
+    between = marked(state) and (new / LOG).is_dir() and not (state / LOG).is_dir()
+    return new if between else state
+
+
+def record_of(root: Path) -> Path:
+    """Return the head record of the log below `root`, which a rotation that was cut short may have moved before it."""
+    record = root / HEAD
+    state = root.parents[1] if root.name == NEXT else root
+    found = _marked(state / ROTATION) if spare.gone(record) else None
+    if found is None:
+        return record
+    return state / HEAD if root.name == NEXT else state / PERIODS / found[0] / HEAD
+
+
 def switch(state: Path) -> bool:
     """Move the logs as marked, from wherever it was interrupted; False when nothing is marked."""
     with durable.unavailable("moved", state):

@@ -16,6 +16,7 @@ from itmp.adapters.posix_log.files import STATE, PosixReader
 from itmp.adapters.posix_log.heads import SqliteHeads
 from itmp.adapters.posix_log.locks import Guard
 from itmp.adapters.posix_log.mending import proven_head
+from itmp.adapters.posix_log.periods import record_of
 from itmp.adapters.posix_log.reading import HEAD, LOG, SNAPSHOT, is_own, verifier_of
 from itmp.adapters.posix_log.readonly_journal import ReadJournal, refuse
 from itmp.audit import Clock, Head, Log, SignedCheckpoint
@@ -69,7 +70,7 @@ class ReadHeads:
     """The head record as it stands; of a copy without one, the published head."""
 
     def __init__(self, root: Path, store: "ReadStore") -> None:
-        self._record, self._store = SqliteHeads(root / HEAD), store
+        self._record, self._store = SqliteHeads(record_of(root)), store
 
     def read(self) -> Head:
         """Return the record, or what recovery would make of what is left of it."""
