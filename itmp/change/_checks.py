@@ -12,7 +12,7 @@ from itmp.calendars import Freeze, Weekly, format_time, next_window
 from itmp.change._shape import Quorum
 from itmp.change._votes import Count, apart_ever, count_votes
 from itmp.change.history import PolicyHistory
-from itmp.change.policy import Policy, Reading, still_valid
+from itmp.change.policy import CLOCK, Policy, Reading, still_valid
 from itmp.change.record import ChangeRecord, Vote
 from itmp.change.statements import Given
 from itmp.errors import RefusedError
@@ -21,6 +21,10 @@ from itmp.plan import Plan, scope, targets
 Outcome: TypeAlias = Literal["ok", "refused", "not judged"]
 Mode: TypeAlias = Literal["run", "resume", "undo", "slice", "always"]
 
+_SYNCHRONISE: Final = (
+    "Let chrony, ntpd or systemd-timesyncd set this machine's clock (in a container: that of its host), and try again; "
+    "`limits.unsynchronised_clock` in the policy asks for it."
+)
 RETRYABLE: Final = frozenset({"failed", "unreachable"})
 _MAX_STEPS: Final = 64  # freezes and windows passed over in search of the next opening
 
@@ -338,7 +342,8 @@ def healthy(health: Health) -> Check:
         return replace(_ok(8, name), why=told)
     code = 42 if any(finding.name in {"rolled-back", "forked"} for finding in grave) else 16
     why = "; ".join(f"{finding.place}: {finding.message}" for finding in grave)
-    return _refused(8, name, code, why, "Find out with: itmp audit verify")
+    do = _SYNCHRONISE if {finding.name for finding in grave} == {CLOCK} else "Find out with: itmp audit verify"
+    return _refused(8, name, code, why, do)
 
 
 INNER: Final[Mapping[int, Callable[[Question], Check]]] = {

@@ -192,12 +192,14 @@ class Limits(_Shape):
 
     `unpinned_hosts`: whether a plan may reach hosts without a check of their keys. `anchors`: whether a run is
     refused where a local anchor cannot be read or has forgotten; one that contradicts the log always refuses.
+    `unsynchronised_clock`: whether the gate judges times by a clock that the kernel does not call synchronised.
     """
 
     approval: Duration = timedelta(days=14)
     permit: Duration = timedelta(hours=24)
     unpinned_hosts: Literal["refuse", "allow"] = "refuse"
     anchors: Literal["tell", "refuse"] = "tell"
+    unsynchronised_clock: Literal["refuse", "allow"] = "allow"
 
     @field_validator("approval", "permit")
     @classmethod

@@ -33,6 +33,10 @@ from itmp.signing import PublicKey
 
 RISKS: Final[tuple[Risk, ...]] = ("low", "moderate", "high")
 _KINDS: Final = frozenset({"group", "address", "resource", "host"})
+CLOCK: Final = "clock-unsynchronised"
+"""What check 8 names where `limits.unsynchronised_clock` refuses."""
+SYNCHRONISED: Final = "synchronised"
+"""What a permit says of its `clock` where that limit was asked for and held."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +100,11 @@ class Policy:
     def anchors_demanded(self) -> bool:
         """Whether a local anchor that cannot be read refuses a run."""
         return self.document.limits.anchors == "refuse"
+
+    @property
+    def clock_demanded(self) -> bool:
+        """Whether the gate refuses while the kernel does not call its clock synchronised."""
+        return self.document.limits.unsynchronised_clock == "refuse"
 
     @property
     def retention(self) -> Retention:

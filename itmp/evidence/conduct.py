@@ -32,6 +32,7 @@ from itmp.change import (
     steps_digest,
     time_of,
 )
+from itmp.change.policy import SYNCHRONISED
 from itmp.errors import EvidenceInvalidError
 from itmp.evidence.asked import UNKNOWN, Asked
 from itmp.evidence.ends import account
@@ -115,6 +116,11 @@ class Conduct:
         if not isinstance(answer, Admission):
             raise RuleBrokenError(10, f"a permit that the gate refuses: {_why(answer)}", where=where)
         self._compare(body, event, answer, where)
+        demanded = mode != "undo" and self._history.until(leaf.index).latest.policy.clock_demanded
+        if demanded and body["binaries"].get("clock") != SYNCHRONISED:
+            raise RuleBrokenError(
+                10, "the policy demands a synchronised clock, and the permit names none", where=where
+            )
         permit = PermitRecord(index=leaf.index, leaf=leaf.hash, at=now, run=event.run, mode=mode, body=body)
         self._starts[permit.leaf] = starts[0]
         self.admissions.append((permit, answer))

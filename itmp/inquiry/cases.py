@@ -15,6 +15,7 @@ from itmp.canonical import Digest
 from itmp.change import ChangeRecord, PermitRecord, PolicyHistory, RunRecord, fold, time_of
 from itmp.change.handover import period_of
 from itmp.change.lists import Blob
+from itmp.errors import RefusedError
 from itmp.plan import AnsibleStep, Manifest, all_steps
 
 UNKNOWN: Final = "unknown"
@@ -75,6 +76,8 @@ class Case:
     manifest: Manifest | None
     environment: str
     risk: str
+    needed: int | None
+    """How many approvals the policy asked for at the time of the request; None where nobody can tell."""
     first: datetime
     last: datetime
     runs: tuple[RunCase, ...]
@@ -100,13 +103,14 @@ class Case:
         """Read a change's leaves, all of them and at least one; raises like `fold`."""
         times = {leaf.hash: time_of(leaf) for leaf in leaves}
         record = fold(leaves, history, manifest=manifest, now=times[leaves[-1].hash], blob=blob)
-        environment, risk = _reading(record, history, manifest)
+        environment, risk, needed = _reading(record, history, manifest)
         return cls(
             record=record,
             period=period_of(history.origin),
             manifest=manifest,
             environment=environment,
             risk=risk,
+            needed=needed,
             first=times[leaves[0].hash],
             last=times[leaves[-1].hash],
             runs=_runs(record, manifest, leaves, times),
@@ -115,11 +119,18 @@ class Case:
         )
 
 
-def _reading(record: ChangeRecord, history: PolicyHistory, manifest: Manifest | None) -> tuple[str, str]:
+def _reading(
+    record: ChangeRecord, history: PolicyHistory, manifest: Manifest | None
+) -> tuple[str, str, int | None]:
     if manifest is None or record.request is None:
-        return UNKNOWN, UNKNOWN
-    reading = history.at(record.request.given.index).policy.read(manifest)
-    return reading.environment, reading.risk
+        return UNKNOWN, UNKNOWN, None
+    policy = history.at(record.request.given.index).policy
+    reading = policy.read(manifest)
+    try:
+        needed = policy.quorum_for(reading.environment, reading.risk, record.request.type).count
+    except RefusedError:  # no rule: nothing of the kind may run
+        return reading.environment, reading.risk, None
+    return reading.environment, reading.risk, needed
 
 
 def _runs(

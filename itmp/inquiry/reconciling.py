@@ -5,7 +5,9 @@ Rules kept here:
 that host, or could delegate to it, was under way, give or take the slack that clocks need; otherwise it is named; time
 alone is compared: which account a connection uses is settled on the way (inventory, ssh's own files, `remote_user`);
 2. a slice with outcomes on a host that keeps a record of logins over ssh, and knows of none in that time, is named;
-3. from the log alone: a change that was approved and never ran, an intent without a result, a run without an end.
+3. from the log alone: a change that was approved, or needed no approval, and never ran; an intent without a result, of a
+slice or of one operation in it; a target whose outcome is unknown, and which neither a later slice of that step nor a
+reconciliation settled; a run without an end.
 A disagreement is a question and no verdict: people log in to hosts for good reasons.
 """
 
@@ -16,6 +18,8 @@ from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
 from itmp.calendars import format_time
+from itmp.canonical import Digest
+from itmp.change import RunRecord, SliceRecord
 from itmp.inquiry.cases import Case
 from itmp.inquiry.traces import Trace
 
@@ -30,6 +34,7 @@ _NAMES: Final = {
     "boot": "boot-outside-run",
 }
 _Span: TypeAlias = tuple[datetime, datetime]
+_UNKNOWN: Final = "unknown"
 _ACTED: Final = frozenset({"ok", "changed", "failed", "unknown"})
 
 
@@ -174,15 +179,39 @@ def _acted(case: Case, run: str) -> frozenset[str]:
 
 def _of_log(case: Case) -> Iterator[Disagreement]:
     """Rule 3."""
-    if not case.runs and case.approvers:
-        what = f"approved by {', '.join(case.approvers)}, {case.record.state}, and never ran"
+    if not case.runs and case.record.request and (case.approvers or case.needed == 0):
+        leave = f"approved by {', '.join(case.approvers)}" if case.approvers else "in need of no approval"
+        what = f"{leave}, {case.record.state}, and never ran"
         yield Disagreement(name="change-without-run", place=case.id, at=case.last, what=what)
+    times = dict(case.times)
     for record, run in zip(case.record.runs, case.runs, strict=True):
         if record.active:
             yield Disagreement(
                 name="run-without-end", place=case.id, at=run.started, what=f"run {run.id} has no end"
             )
-        for part in record.open_slices:
-            at = next(at for leaf, at in case.times if leaf == part.leaf)
-            what = f"slice {part.key} of run {run.id} was begun and has no end"
-            yield Disagreement(name="intent-without-result", place=case.id, at=at, what=what)
+        for name, leaf, what in (*_unanswered(record), *_unknown(record)):
+            yield Disagreement(name=name, place=case.id, at=times[leaf], what=f"{what} of run {run.id}")
+
+
+def _unanswered(run: RunRecord) -> Iterator[tuple[str, Digest, str]]:
+    """Yield intents without a result: of slices, and of single operations, whether or not their slice has an end."""
+    for part in run.slices:
+        if part.finished is None:
+            yield "intent-without-result", part.leaf, f"no end of slice {part.key}"
+        answered = {result.intent for result in part.results}
+        for one in part.actions:
+            target = one.target.get("id", "")
+            if one.leaf not in answered and target not in part.reconciled:
+                what = f"no result of {one.action} on {target} in slice {part.key}"
+                yield "intent-without-result", one.leaf, what
+
+
+def _unknown(run: RunRecord) -> Iterator[tuple[str, Digest, str]]:
+    """Yield targets whose last word in a step is that nobody knows."""
+    last: dict[tuple[str, str, str], tuple[str, SliceRecord]] = {}
+    for part in run.slices:
+        for target, state in {**(part.finished or {}), **part.reconciled}.items():
+            last[part.phase, part.step, target] = (state, part)
+    for (_, _, target), (state, part) in last.items():
+        if state == _UNKNOWN:
+            yield "outcome-unknown", part.leaf, f"nobody knows what became of {target} in slice {part.key}"

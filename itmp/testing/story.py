@@ -29,6 +29,7 @@ from itmp.change import (
     skim,
     steps_digest,
 )
+from itmp.change.policy import SYNCHRONISED
 from itmp.change.statements import type_of
 from itmp.evidence import build
 from itmp.execution.doors import Slice
@@ -171,9 +172,13 @@ class Story(SignedLog):
             run=run,
             manifest=self.plan.manifest,
             actor=EXECUTOR,
-            binaries={"python": "3.11", "custody": custody},
+            binaries={"python": "3.11", "custody": custody, **self._clock_said(mode)},
         )
         return Permit.from_receipt(self.write(event))
+
+    def _clock_said(self, mode: str) -> dict[str, str]:
+        demanded = mode != "undo" and self.history.latest.policy.clock_demanded
+        return {"clock": SYNCHRONISED} if demanded else {}
 
     def force(self, who: str = "alice", mode: str = "run", *, run: str = "run-1", **body: Any) -> Permit:
         """Write a permit that no gate has granted, as a lying owner of the log would; `body` replaces its parts."""

@@ -34,6 +34,7 @@ from itmp.change import (
     permit_event,
 )
 from itmp.change.gate import NAMES
+from itmp.change.policy import CLOCK, SYNCHRONISED
 from itmp.errors import Error, StaleError
 from itmp.plan import AnsibleStep, Host, Manifest, Plan, PulumiStep, all_steps
 from itmp.workspace import remembered
@@ -48,6 +49,8 @@ Mode: TypeAlias = Literal["run", "resume", "undo"]
 ATTEMPTS: Final = 20
 _STARTS: Final = frozenset({"run", "resume", "undo"})
 """Modes that ask what anchors remember; later, the log that stays open finds a rollback by itself."""
+_TIMED: Final = frozenset({"run", "resume", "slice"})
+"""Modes in which the gate judges times, and so asks for the clock that the policy may demand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +82,7 @@ def admit(place: Workspace, attempt: Attempt, leases: Leases) -> tuple[Admission
                 run=attempt.run,
                 manifest=attempt.plan.manifest,
                 actor=EXECUTOR,
-                binaries={**binaries(), **container(attempt.plan)},
+                binaries={**binaries(), **_clock_said(place, attempt.mode), **container(attempt.plan)},
             )
             receipt = place.log.append(event, expect=Expect(change=attempt.change, head=head, policy=policy))
         except HeadMovedError:
@@ -142,7 +145,7 @@ def told_input(place: Workspace, record: ChangeRecord, plan: Plan, now: datetime
 
     `record` is of every leaf, but for what results say; whoever starts something asks the gate, which reads those too.
     """
-    health = place.log.health(SystemClock())
+    health = _with(place.log.health(SystemClock()), _clock(place, "slice"))
     return GateInput(mode="slice", plan=plan, record=record, history=place.history(), health=health, now=now)
 
 
@@ -196,7 +199,7 @@ def _input(
     found: World | None,
 ) -> GateInput:
     history, now = place.history(), SystemClock().now()
-    outside = remembered.compare(place) if mode in _STARTS else ()
+    outside = (*(remembered.compare(place) if mode in _STARTS else ()), *_clock(place, mode))
     leaves = place.log.of_change(attempt.change)
     record = fold(leaves, history, manifest=attempt.plan.manifest, now=now, blob=place.log.blob)
     return GateInput(
@@ -209,6 +212,20 @@ def _input(
         start=attempt.start,
         world=found,
     )
+
+
+def _clock(place: Workspace, mode: str) -> tuple[Finding, ...]:
+    """Name a clock that nobody keeps, where the policy demands one by which windows and approvals can be judged."""
+    if mode not in _TIMED or not place.history().latest.policy.clock_demanded or place.synchronised():
+        return ()
+    why = "the kernel does not call it synchronised, and the policy refuses to judge times by it"
+    return (Finding(rule=remembered.RULE, name=CLOCK, place="clock", message=why),)
+
+
+def _clock_said(place: Workspace, mode: str) -> Mapping[str, str]:
+    """Return what a permit says of the clock, where the gate has just asked for it."""
+    asked = mode in _TIMED and place.history().latest.policy.clock_demanded
+    return {"clock": SYNCHRONISED} if asked else {}
 
 
 def _with(health: Health, outside: tuple[Finding, ...]) -> Health:

@@ -8,12 +8,13 @@ read from the log, never from a file of the working tree.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from itmp.adapters import clock
 from itmp.errors import NotFoundError
 from itmp.workspace import config as configuration
 
@@ -36,13 +37,14 @@ class Workspace:
     """A folder of documents with its state. `Workspace.here()` finds it; everything opens lazily.
 
     `period` names an earlier period, for reading alone; empty for the current one. `reads` says that nothing is written
-    and no private key is opened: see `for_reading`.
+    and no private key is opened: see `for_reading`. `synchronised` is the door to what the kernel says of its clock.
     """
 
     root: Path
     config: configuration.Config
     period: str = ""
     reads: bool = False
+    synchronised: Callable[[], bool] = field(default=clock.synchronised, repr=False, compare=False)
     _histories: dict[str, "PolicyHistory"] = field(default_factory=dict, repr=False, compare=False)
     _plans: dict[str, "Plan"] = field(default_factory=dict, repr=False, compare=False)
 

@@ -8,6 +8,7 @@ import pytest
 from itmp.audit import Finding, Health
 from itmp.calendars import Window
 from itmp.change import Admission, Check, ExternalState, GateInput, NeedsWorld, Refusal, judge
+from itmp.change.policy import CLOCK
 from itmp.errors import (
     ForkError,
     NotApprovedError,
@@ -452,6 +453,15 @@ def test_8_an_unhealthy_log_comes_before_everything(name: str, code: int) -> Non
     answer = refusal(given(story, health=health))
     assert (answer.exit_code, answer.first.n) == (code, 8)
     assert isinstance(answer.to_error("CHG-1"), ForkError) == (code == 42)
+
+
+def test_8_a_clock_that_nobody_keeps_is_refused_with_what_to_do() -> None:
+    health = Health(findings=(Finding(rule=8, name=CLOCK, place="clock", message="nobody keeps it"),))
+    answer = refusal(given(approved(), health=health))
+    assert (answer.exit_code, answer.first.why) == (16, "clock: nobody keeps it")
+    assert "chrony" in answer.first.do
+    both = Health(findings=(*health.findings, Finding(rule=8, name="damaged", place="head", message="no")))
+    assert "itmp audit verify" in refusal(given(approved(), health=both)).first.do
 
 
 def test_8_what_is_not_grave_does_not_refuse() -> None:
