@@ -5,8 +5,8 @@ Rules kept here:
 that host, or could delegate to it, was under way, give or take the slack that clocks need; otherwise it is named; time
 alone is compared: which account a connection uses is settled on the way (inventory, ssh's own files, `remote_user`);
 2. a slice with outcomes on a host that keeps a record of logins over ssh, and knows of none in that time, is named;
-3. from the log alone: a change that was approved, or needed no approval, and never ran; an intent without a result, of a
-slice or of one operation in it; a target whose outcome is unknown, and which neither a later slice of that step nor a
+3. from the log alone: a change that was approved, or needed no approval, and never ran; an intent without a result, of
+a slice or of one operation in it; a target whose outcome is unknown, and which neither a later slice of that step nor a
 reconciliation settled; a run without an end.
 A disagreement is a question and no verdict: people log in to hosts for good reasons.
 """

@@ -58,8 +58,13 @@ def test_what_the_log_leaves_open_is_named(tmp_path: Path) -> None:
     ]
     words = {name: what for name, _, what in found}
     assert words["change-without-run"] == "approved by bob@example.com, authorize, and never ran"
-    assert words["intent-without-result"] == f"no result of update on {URN} in slice {_slice(story)} of run {run}"
-    assert words["outcome-unknown"] == f"nobody knows what became of web1 in slice {_slice(story)} of run {run}"
+    assert (
+        words["intent-without-result"]
+        == f"no result of update on {URN} in slice {_slice(story)} of run {run}"
+    )
+    assert (
+        words["outcome-unknown"] == f"nobody knows what became of web1 in slice {_slice(story)} of run {run}"
+    )
     assert words["run-without-end"] == f"run {run} has no end"
     assert unapproved not in {place for _, place, _ in found}
 
