@@ -29,7 +29,7 @@ test: setup check ## every test, static checks first
 	bash scripts/test.sh $(BIN)/python
 
 test-browser: setup ## the auditor's pages in a real Chromium
-	bash scripts/system-packages.sh chromium
+	bash scripts/system-packages.sh chromium pdftotext=poppler-utils
 	$(BIN)/python -m pytest -m browser tests/browser
 
 test-catalog: setup ## each runbook of the catalog there and back on real hosts and services; a restart under load

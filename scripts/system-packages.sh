@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Install the Debian packages that the lab and the tests use, and those named as arguments, when we may; otherwise say
-# what to run.
+# Install the Debian packages that the lab and the tests use, and those named as arguments (PROGRAM=PACKAGE, or one name for
+# both), when we may; otherwise say what to run.
 set -euo pipefail
 need=()
 want() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || need+=("$2"); }
@@ -16,7 +16,7 @@ want rsync rsync
 want podman podman
 want runc runc
 want sudo sudo
-for program in "$@"; do want "$program" "$program"; done
+for program in "$@"; do want "${program%%=*}" "${program#*=}"; done
 [ ${#need[@]} -eq 0 ] && exit 0
 command_line="apt-get install -y --no-install-recommends ${need[*]}"
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

@@ -531,7 +531,7 @@ field() {
 
 # check_statement LEAF NAME VERSION: sets $ok to 1 when the statement counts, as far as is checked here.
 check_statement() {
-  local act signer start end when home=$origin kind=${type[$1]} from=$log_key
+  local act signer start end when home=$origin kind=${type[$1]} from=$log_key most=$1
   ok=0
   slurp "$base/statements/$2.txt"
   [[ $text == $'itmp-statement/v1\nact '* ]] || return 0
@@ -539,8 +539,8 @@ check_statement() {
   when=
   [[ ! ${leaf[$1]} =~ .*\"t\":\"([0-9TZ:-]{19})\.[0-9]+Z\" ]] || when=${BASH_REMATCH[1]}Z
   # A genesis that continues another log holds that log's statements, as they counted at its last leaf.
-  if [[ $1 == 0 && ${leaf[0]} =~ \"previous\":\{\"at\":\"([0-9TZ:-]{19})\.[0-9]+Z\",.*\"log_key\":\"([^\"]+)\",\"origin\":\"([^\"]+)\",\"root\" ]]; then
-    when=${BASH_REMATCH[1]}Z from=${BASH_REMATCH[2]} home=${BASH_REMATCH[3]} kind=key.rotated
+  if [[ $1 == 0 && ${leaf[0]} =~ \"previous\":\{\"at\":\"([0-9TZ:-]{19})\.[0-9]+Z\",.*\"log_key\":\"([^\"]+)\",\"origin\":\"([^\"]+)\",\"root\":\"[^\"]+\",\"size\":([1-9][0-9]{0,17})\} ]]; then
+    when=${BASH_REMATCH[1]}Z from=${BASH_REMATCH[2]} home=${BASH_REMATCH[3]} kind=key.rotated most=$((BASH_REMATCH[4] - 1))
   fi
   field seen; [[ $home != "$origin" ]] || seen+=("$value")
   [[ -n $when ]] || return 0
@@ -551,7 +551,8 @@ check_statement() {
   field log; [[ $value == "$home" ]] || return 0
   field policy; [[ $value == "sha256:${policy_at[$3]}" ]] || return 0
   [[ ${namespace_type[$act]:-statement.recorded} == "$kind" ]] || return 0
-  case $act in # whoever signed for one key, or one policy, has not signed for another
+  case $act in # whoever signed for one key, one policy or a longer log has not signed for another
+    rotate | recover) field size; [[ $value =~ ^(0|[1-9][0-9]{0,17})$ ]] && ((value <= most)) || return 0 ;;&
     rotate) field from; [[ $value == "$from" ]] || return 0; field to; [[ $value == "${passed_to[$1]:-}" ]] || return 0 ;;
     policy) field from; [[ $value == "sha256:${policy_at[$3]}" ]] || return 0; field to; [[ $value == "sha256:${policy_at[$1]:-}" ]] || return 0 ;;
   esac

@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 
 from itmp.documents.text import visible
 from itmp.testing.on_disk import story_on_disk
-from itmp.testing.story import Story
+from itmp.testing.story import Story, small_plan
 from itmp.viewer import application, report
 from itmp.viewer.account import account
 from itmp.workspace import Workspace
@@ -206,6 +206,50 @@ def test_the_trap_would_show(tmp_path: Path) -> None:
     page = tmp_path / "trap.html"
     page.write_text(f"<title>fine</title>{HOSTILE}")
     assert "owned" in chromium(tmp_path, page.as_uri(), "--dump-dom")
+
+
+LONG = "web-with-a-name-that-no-column-of-a-page-holds.rack-0000.row-00.hall-0.site-of-the-house.example.com"
+
+
+def told_at_length(story: Story) -> None:
+    """Tell a change whose timeline is wider than paper: long hosts and, in its last column, the last words of each row."""
+    story.plan = small_plan(hosts=[f"{n}.{LONG}" for n in range(2)])
+    story.open(reason="wide")
+    story.act("approve", "bob")
+    tell_run(story)
+    story.close()
+    story.log.checkpoint()
+
+
+def test_printed_pages_lose_no_column(address: str, story: Story, tmp_path: Path) -> None:
+    """A served page, on A4: what scrolls on a screen is wrapped on paper, down to the last cell of the widest table."""
+    told_at_length(story)
+    url, paper = f"{address}/changes/{story.change}", tmp_path / "change.pdf"
+    with tab(tmp_path / "tab") as page:
+        page.open(url, width=1280, scripts=True)
+        widest = (
+            "[...document.querySelectorAll('.wide table')]"
+            ".sort((a, b) => b.scrollWidth - a.scrollWidth || b.rows.length - a.rows.length)[0]"
+        )
+        heads = page.read(f"[...{widest}.rows[0].cells].map(c => c.innerText).join('|')").split("|")
+        said = page.read(f"[...{widest}.rows].map(r => r.cells[r.cells.length - 1].innerText).join('|')")
+        wide = page.read(f"{widest}.scrollWidth")
+    assert heads[-1] == "what"
+    assert int(wide) > 1000, wide
+    chromium(tmp_path, url, f"--print-to-pdf={paper}")
+    text = subprocess.run(
+        ["pdftotext", "-layout", paper, "-"], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    printed = squeezed(text)
+    cells = {cell for cell in said.split("|") if cell.strip()}
+    assert len(cells) > 3
+    lost = [cell for cell in cells if squeezed(cell)[-12:] not in printed]
+    assert not lost, (lost, text)
+
+
+def squeezed(text: str) -> str:
+    """Letters and digits alone: paper breaks lines where it likes."""
+    return re.sub(r"\W+", "", text)
 
 
 def test_a_report_reads_without_the_server_and_prints(story: Story, tmp_path: Path) -> None:
