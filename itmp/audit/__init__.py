@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from itmp.audit.checkpoint import Checkpoint, CheckpointError, SignedCheckpoint, check_origin
 from itmp.audit.doors import Clock, Cut, Files, Head, Heads, Journal, LogReader, LogStore, Turn
 from itmp.audit.event import Event, leaf_digest
-from itmp.audit.merkle import ProofError, verify_consistency, verify_inclusion
+from itmp.audit.merkle import Inclusions, ProofError, verify_consistency, verify_inclusion
 from itmp.audit.model import (
     DiskFullError,
     Expect,
@@ -39,6 +39,7 @@ __all__ = [
     "HeadMovedError",
     "Heads",
     "Health",
+    "Inclusions",
     "Journal",
     "Leaf",
     "Log",

@@ -265,25 +265,54 @@ def _split(count: int) -> int:
     return 1 << ((count - 1).bit_length() - 1)
 
 
+class Inclusions:
+    """The proofs that leaves are in the tree (`size`, `root`): where they share their way up, it is walked once.
+
+    How a walk goes on follows from where it stands, from the hash there and from the rest of the proof. A proof that
+    comes to where a sound one was, with the same hash and the same rest, byte for byte, is sound as well.
+    """
+
+    __slots__ = ("_root", "_size", "_walked")
+
+    def __init__(self, *, size: int, root: bytes) -> None:
+        self._size, self._root = size, root
+        self._walked: dict[tuple[int, int], tuple[bytes, tuple[bytes, ...]]] = {}
+
+    def verify(self, *, index: int, leaf: bytes, proof: Sequence[bytes]) -> None:
+        """Raise `ProofError` unless `proof` shows leaf hash `leaf` at `index` of the tree."""
+        _check_shape(proof, leaf, self._root)
+        if not 0 <= index < self._size:
+            raise ProofError(f"leaf {index} is outside a tree of {self._size}")
+        hashes, steps = tuple(proof), dict[tuple[int, int], tuple[bytes, tuple[bytes, ...]]]()
+        at, last, acc = index, self._size - 1, leaf
+        for number, item in enumerate(hashes):
+            step = steps[at, last] = acc, hashes[number:]
+            if self._walked.get((at, last)) == step:
+                break
+            if last == 0:
+                raise ProofError("an inclusion proof with hashes left over")
+            if at & 1 or at == last:
+                acc = node_hash(item, acc)
+                at, last = _climb(at, last)
+            else:
+                acc = node_hash(acc, item)
+            at, last = at >> 1, last >> 1
+        else:
+            self._end(index, last, acc)
+        if len(self._walked) >= _RANGES:
+            self._walked = {}
+        self._walked |= steps
+
+    def _end(self, index: int, last: int, acc: bytes) -> None:
+        if last != 0:
+            raise ProofError("an inclusion proof with hashes missing")
+        if acc != self._root:
+            raise ProofError(f"leaf {index} is not in the tree of {self._size} with this root")
+
+
 def verify_inclusion(*, index: int, size: int, leaf: bytes, proof: Sequence[bytes], root: bytes) -> None:
     """Raise `ProofError` unless `proof` shows leaf hash `leaf` at `index` of the tree (`size`, `root`)."""
-    _check_shape(proof, leaf, root)
-    if not 0 <= index < size:
-        raise ProofError(f"leaf {index} is outside a tree of {size}")
-    at, last, acc = index, size - 1, leaf
-    for item in proof:
-        if last == 0:
-            raise ProofError("an inclusion proof with hashes left over")
-        if at & 1 or at == last:
-            acc = node_hash(item, acc)
-            at, last = _climb(at, last)
-        else:
-            acc = node_hash(acc, item)
-        at, last = at >> 1, last >> 1
-    if last != 0:
-        raise ProofError("an inclusion proof with hashes missing")
-    if acc != root:
-        raise ProofError(f"leaf {index} is not in the tree of {size} with this root")
+    Inclusions(size=size, root=root).verify(index=index, leaf=leaf, proof=proof)
 
 
 def verify_consistency(

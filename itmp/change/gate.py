@@ -199,6 +199,7 @@ def _admission(question: Question, checks: tuple[Check, ...], world: World | Non
     ]
     hosts = question.limited_hosts()
     left = unskipped(hosts, question.plan.manifest.inventory, world)
+    kept = frozenset(left)
     return Admission(
         mode=question.mode,
         change=question.record.id,
@@ -207,7 +208,7 @@ def _admission(question: Question, checks: tuple[Check, ...], world: World | Non
         reading=question.reading,
         quorum=question.rule.count if question.rule else 0,
         hosts=left,
-        skipped=tuple(host for host in hosts if host not in left),
+        skipped=tuple(host for host in hosts if host not in kept),
         statements=tuple(statements),
         not_after=question.not_after(),
         runner=question.start.signer if question.start else "",

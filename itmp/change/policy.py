@@ -153,8 +153,15 @@ class Policy:
         A glob of `match` reads the target's host name, or `group:…`, `address:…`, `resource:…`. Names come
         from the inventory, so a policy that must not trust its authors matches addresses.
         """
-        found = [self._environment(target) for target in targets]
-        return max(found, key=_rank, default=self._strictest()).name
+        strictest, found = self._strictest(), None
+        for target in targets:
+            one = self._environment(target, strictest)
+            if (
+                one is strictest
+            ):  # ranks differ, so that none is above it: a thousand more targets change nothing
+                return one.name
+            found = one if found is None else max(found, one, key=_rank)
+        return (found or strictest).name
 
     def read(self, manifest: Manifest) -> Reading:
         """The environment and risk of a plan: the reading of its frozen targets, raised by the document."""
@@ -199,13 +206,13 @@ class Policy:
     def _strictest(self) -> Environment:
         return max(self.document.environments, key=_rank)
 
-    def _environment(self, target: Target) -> Environment:
+    def _environment(self, target: Target, strictest: Environment) -> Environment:
         matching = [
             environment
             for environment in self.document.environments
             if any(_matches(glob, target) for glob in environment.match)
         ]
-        return max(matching, key=_rank) if matching else self._strictest()
+        return max(matching, key=_rank) if matching else strictest
 
 
 def targets_of(manifest: Manifest) -> tuple[Target, ...]:
@@ -226,13 +233,11 @@ def _matches(glob: str, target: Target) -> bool:
     kind, colon, pattern = glob.partition(":")
     if not colon or kind not in _KINDS:
         kind, pattern = "host", glob
-    values: Mapping[str, tuple[str, ...]] = {
-        "host": (target.name,) if target.kind == "host" else (),
-        "resource": (target.name,) if target.kind == "resource" else (),
-        "group": target.groups,
-        "address": (target.address,) if target.address else (),
-    }
-    return any(fnmatchcase(value, pattern) for value in values[kind])
+    if kind == "group":
+        return any(fnmatchcase(value, pattern) for value in target.groups)
+    if kind == "address":
+        return bool(target.address) and fnmatchcase(target.address, pattern)
+    return kind == target.kind and fnmatchcase(target.name, pattern)
 
 
 def _rank(environment: Environment) -> int:

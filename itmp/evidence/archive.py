@@ -20,8 +20,15 @@ _BLOCK: Final = 512
 _END: Final = bytes(2 * _BLOCK)
 _MOST_TAIL: Final = 1024 * 1024  # no header, padding or end is longer
 _SIZE: Final = slice(124, 135)
-_CHECKSUM: Final = slice(148, 156)
 _NAME: Final = re.compile(rb"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,98}[A-Za-z0-9])?")
+_OWNED: Final = b"0000644\0" + b"0000000\0" * 2
+"""Mode, owner and group, between name and size."""
+_DATED: Final = b"0" * 11 + b"\0"
+"""The time, between size and checksum."""
+_KIND: Final = b"0".ljust(101, b"\0") + b"ustar\x0000" + bytes(64) + b"0000000\0" * 2 + bytes(167)
+"""All that follows the checksum."""
+_SAME: Final = sum(_OWNED) + sum(_DATED) + sum(b" " * 8) + sum(_KIND)
+"""What every header's checksum begins with: an archive has thousands of them."""
 
 
 class ArchiveError(EvidenceInvalidError):
@@ -133,18 +140,9 @@ def _size(head: bytes) -> int | None:
 
 
 def _header(name: bytes, size: int) -> bytes:
-    fields = [
-        name.ljust(100, b"\0"),
-        b"0000644\0",
-        b"0000000\0" * 2,
-        b"%011o\0" % size,
-        b"0" * 11 + b"\0",
-        b" " * 8,
-    ]
-    head = b"".join(
-        [*fields, b"0".ljust(101, b"\0"), b"ustar\x0000", bytes(64), b"0000000\0" * 2, bytes(167)]
-    )
-    return head[: _CHECKSUM.start] + b"%06o\0 " % sum(head) + head[_CHECKSUM.stop :]
+    length = b"%011o\0" % size
+    checksum = b"%06o\0 " % (_SAME + sum(name) + sum(length))
+    return name.ljust(100, b"\0") + _OWNED + length + _DATED + checksum + _KIND
 
 
 def _padded(data: bytes) -> bytes:

@@ -69,13 +69,13 @@ def _settled(part: SliceRecord, later: tuple[SliceRecord, ...], where: str, away
 
 def _against_slices(manifest: Manifest, run: RunRecord) -> Iterator[str]:
     """Yield what the run's end says against its slices: one sentence for each host, and for the whole."""
-    said, succeeded = _said(run), run.state == "succeeded"
+    said, succeeded, steps = _said(run), run.state == "succeeded", _steps(manifest)
     if succeeded and any(part.phase == "undo" for part in run.slices):
         yield "it is said to have succeeded, and was undone"
     for host, end in run.hosts.items():
         if end not in {"ok", "changed"}:
             continue
-        states = [said.get((step, host)) for step in _steps_of(manifest, host)]
+        states = [said.get((step, host)) for step in steps.get(host, ())]
         reached = [state for state in states if state is not None]
         bad = sorted(set(reached) - {*_DONE, "not_reached"})
         if bad:
@@ -96,6 +96,10 @@ def _said(run: RunRecord) -> Mapping[tuple[str, str], str]:
     return last
 
 
-def _steps_of(manifest: Manifest, host: str) -> list[str]:
-    parts = slices(manifest, "do")
-    return [part.step.id for part in parts if not isinstance(part.step, PulumiStep) and host in part.hosts]
+def _steps(manifest: Manifest) -> Mapping[str, list[str]]:
+    """Return the steps of the do phase on each host, by its name."""
+    found: dict[str, list[str]] = {}
+    for part in slices(manifest, "do"):
+        for host in () if isinstance(part.step, PulumiStep) else part.hosts:
+            found.setdefault(host, []).append(part.step.id)
+    return found

@@ -7,12 +7,12 @@ change's own log and for each log before it.
 
 from collections.abc import Iterable, Mapping
 
-from itmp.audit import Checkpoint, Leaf, ProofError, SignedCheckpoint, verify_consistency, verify_inclusion
+from itmp.audit import Checkpoint, Inclusions, Leaf, ProofError, SignedCheckpoint, verify_consistency
 from itmp.canonical import Digest, raw
 from itmp.change import PolicyHistory, PolicyHistoryError, policy_history
 from itmp.errors import EvidenceInvalidError, ForkError, InvalidInputError, RolledBackError
 from itmp.evidence.frame import numbered
-from itmp.evidence.proofs import read_hashes, read_inclusion
+from itmp.evidence.proofs import Hashes, read_hashes
 from itmp.evidence.rules import LEFT_OUT, Lack, PolicyLeftOutError
 from itmp.evidence.seen import seen_in
 from itmp.evidence.trust import Trust
@@ -48,13 +48,13 @@ class Period:
             raise EvidenceInvalidError(
                 "not every leaf has its proof, or a proof has no leaf", where=f"{self._prefix}proofs"
             )
-        head = self.head.checkpoint
+        head, hashes = self.head.checkpoint, Hashes()
+        included = Inclusions(size=head.size, root=head.root)
         for index, data in proofs.items():
             name = f"proofs/{index}.tlog-proof"
-            hashes = read_inclusion(data, index=index, note=self.head.note, where=self._prefix + name)
-            leaf = raw(self.leaves[index].hash)
+            proof = hashes.inclusion(data, index=index, note=self.head.note, where=self._prefix + name)
             try:
-                verify_inclusion(index=index, size=head.size, leaf=leaf, proof=hashes, root=head.root)
+                included.verify(index=index, leaf=raw(self.leaves[index].hash), proof=proof)
             except ProofError as error:
                 raise EvidenceInvalidError(error.what, where=self._prefix + name) from error
             self.bound |= {name, f"leaves/{index}"}

@@ -15,6 +15,8 @@ from itmp.signing import Signed, Statement
 def signed_in(leaf: Leaf) -> tuple[Signed, ...]:
     """Return the signed statements that a leaf holds, in its order; pairs that are none are passed over."""
     data: Mapping[str, Any] = leaf.event.data or {}
+    if "statements" not in data and "text" not in data:  # as in most leaves
+        return ()
     items = data.get("statements", [data])
     found = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
     return tuple(

@@ -214,8 +214,9 @@ class _Verifier:
     def _checkpoint(self) -> None:
         self._walked = walk(self._members, self._trust)
         self._handed()
-        self._trust = self._walked.trust
-        self._log_of(self._trust)
+        if self._walked.trust is not self._trust:  # handovers led to the key of the change's own log
+            self._trust = self._walked.trust
+            self._log_of(self._trust)
         self._period.check_head()
         self._head = self._period.head
         self._bound |= self._walked.bound

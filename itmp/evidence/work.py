@@ -42,7 +42,7 @@ class Work:
         self.passed = bool(data.get("passed"))
         if isinstance(step, AskStep | WaitStep):
             self.targets = {word_target(step)}
-        self._files: frozenset[str] = frozenset()
+        self._files, self._planned = frozenset[str](), _planned(step)
         if isinstance(step, PulumiStep):
             done = [one for one in step.operations if one.op != "same"]
             self.targets = {one.urn for one in done}
@@ -59,6 +59,7 @@ class Work:
         single = object.__new__(Work)
         single.key, single.until, single.passed = self.key, self.until, False
         single.slice, single.single, single._step, single._files = self.slice, True, self._step, self._files
+        single._planned = self._planned
         single.targets, single.operations = {urn}, frozenset({(urn, action)})
         single.place, single.outcomes = self.place, {}
         return single
@@ -128,11 +129,14 @@ class Work:
                 place = (path, data["line"] if isinstance(data.get("line"), int) else -1, event.action)
                 if delegate and delegate not in {*step.delegates, *self.targets}:
                     return False
-                facts = {
-                    (t.path, t.line, name) for t in step.expected if t.section == "facts" for name in _FACTS
-                }
-                planned = {(task.path, task.line, task.action) for task in step.expected}
-                return place in planned | facts or path in self._files
+                return place in self._planned or path in self._files
+
+
+def _planned(step: LeafStep) -> frozenset[tuple[str, int, str]]:
+    """Return where in the plan's files which action stands, fact gathering by each of its names."""
+    expected = step.expected if isinstance(step, AnsibleStep) else ()
+    facts = {(task.path, task.line, name) for task in expected if task.section == "facts" for name in _FACTS}
+    return frozenset({(task.path, task.line, task.action) for task in expected} | facts)
 
 
 def place_of(event: Event) -> tuple[str, str, str]:

@@ -7,7 +7,7 @@ get in. Every field stands in it, but for one marked `OMITTED` that has its defa
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -20,6 +20,10 @@ from itmp.plan.model import OMITTED, SCHEMA, Manifest
 
 MAX_MANIFEST: Final = 64 * 1024 * 1024
 """Bytes. Ten thousand hosts in four steps take about 5 MB."""
+_RECENT: Final = 4
+"""Manifests that are remembered as read, by all their bytes: whoever judges a change reads its plan several times."""
+_SMALL: Final = 1024 * 1024
+"""Bytes of the longest that is; four of them take some 40 MB."""
 
 
 def encode(manifest: Manifest) -> bytes:
@@ -37,6 +41,10 @@ def decode(data: bytes) -> Manifest:
     """Read a manifest; raise `InvalidInputError` for anything that `encode` would not have written."""
     if len(data) > MAX_MANIFEST:
         raise InvalidInputError(f"a manifest of {len(data)} bytes; the limit is {MAX_MANIFEST}")
+    return _remembered(data) if len(data) <= _SMALL else _decode(data)
+
+
+def _decode(data: bytes) -> Manifest:
     value = canonical.loads(data)
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         raise InvalidInputError(
@@ -51,6 +59,9 @@ def decode(data: bytes) -> Manifest:
         raise InvalidInputError(f"not a valid manifest: {visible(_difference(again, value, '$'))[:200]}")
     refuse(manifest)
     return manifest
+
+
+_remembered: Final = lru_cache(_RECENT)(_decode)
 
 
 @cache

@@ -26,7 +26,9 @@ VERSION_LINE: Final = "itmp-statement/v1"
 MAX_TEXT: Final = 16 * 1024
 _CHANGE_DIGITS: Final = 10
 _RECENT: Final = 64
-"""Texts that stay read: whoever judges a change reads some of its statements twice."""
+"""Texts that stay read, and signatures that stay verified, by all their bytes: whoever judges a change comes to some of
+its statements several times.
+"""
 _SAID: Final = 512
 """Lines that were found good: statements of one change, or under one policy, have most of theirs in common."""
 
@@ -143,6 +145,11 @@ def verify_signed(signed: Signed, *, domain: str) -> tuple[Statement, SignedBy]:
     Raises `StatementError` for the text, `SignatureError` for the signature. Whose key it is, and whether
     that person may do this, is the policy's question.
     """
+    return _verified(signed, domain)
+
+
+@lru_cache(_RECENT)
+def _verified(signed: Signed, domain: str) -> tuple[Statement, SignedBy]:
     statement = Statement.parse(signed.text)
     if statement.domain != domain:
         raise SignatureError(

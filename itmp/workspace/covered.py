@@ -1,14 +1,14 @@
-"""A log as far as its newest signed head covers it, for whoever judges evidence and signs nothing.
+"""A log as far as its newest signed head covers it, for whoever judges one change's evidence and signs nothing.
 
 Rules kept here: the head is read once, and everything is asked of that size: what is appended, or signed, meanwhile
-changes no answer.
+changes no answer. The change's leaves are read once, after the head, so that none that it covers is missing.
 """
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from itmp.audit import Leaf, Log, SignedCheckpoint
     from itmp.canonical import Digest
@@ -20,12 +20,16 @@ class Covered:
 
     log: "Log"
     head: "SignedCheckpoint"
+    leaves: "tuple[Leaf, ...]"
 
     @classmethod
-    def of(cls, log: "Log") -> "Covered | None":
-        """Return the log under its newest head; None where none was signed."""
+    def read(cls, log: "Log", change: str) -> "tuple[Covered | None, tuple[Leaf, ...]]":
+        """Return the log under its newest head, None where none was signed, and every leaf of the change."""
         head = log.published()
-        return None if head is None else cls(log=log, head=head)
+        leaves = log.of_change(change)
+        if head is None:
+            return None, leaves
+        return cls(log=log, head=head, leaves=tuple(_below(leaves, head))), leaves
 
     @property
     def vkey(self) -> str:
@@ -38,12 +42,13 @@ class Covered:
 
     def policy_leaves(self) -> "Iterable[Leaf]":
         """Return leaf 0 and every later leaf that changed the policy, in order."""
-        return (leaf for leaf in self.log.policy_leaves() if leaf.index < self.head.checkpoint.size)
+        return _below(self.log.policy_leaves(), self.head)
 
     def of_change(self, change: str) -> "tuple[Leaf, ...]":
         """Return the change's covered events in order."""
-        size = self.head.checkpoint.size
-        return tuple(leaf for leaf in self.log.of_change(change) if leaf.index < size)
+        if self.leaves and self.leaves[0].event.change == change:
+            return self.leaves
+        return tuple(_below(self.log.of_change(change), self.head))
 
     def prove_inclusion(self, index: int, size: int) -> tuple[bytes, ...]:
         """Return the hashes from leaf `index` to the root of `size`."""
@@ -64,3 +69,7 @@ class Covered:
     def kept(self, size: int | None = None) -> "Iterable[tuple[str, bytes]]":
         """Yield what anchors gave (for the head of `size` leaves)."""
         return self.log.kept(size)
+
+
+def _below(leaves: "Iterable[Leaf]", head: "SignedCheckpoint") -> "Iterator[Leaf]":
+    return (leaf for leaf in leaves if leaf.index < head.checkpoint.size)

@@ -103,8 +103,8 @@ def audit_account(place: Workspace, name: str, *, trust: "Trust | None" = None) 
     """
     place = periods.in_its_period(place.for_reading(), name)
     change = changes.resolve(place, name)
-    trail = Covered.of(place.log)
-    leaves, covered = place.log.of_change(change), trail.of_change(change) if trail else ()
+    trail, leaves = Covered.read(place.log, change)
+    covered = trail.leaves if trail else ()
     case = Manifests(place).case(leaves)
     found = exceptions((case,), place.history(), leaves, time_of(place.log.leaf(0)))
     return Account(
