@@ -48,8 +48,9 @@ _GONE: Final = "gone"
 class Anchored:
     """What became of one anchor: `state` is ok, failed, fork or gone; `since` when it has not been ok any more.
 
-    `where` is its place as itmp.yml says it, and `held` how many leaves it was seen to remember there: an anchor that
-    was not asked the last time is gone, and stays written down with that.
+    `where` is its place as itmp.yml says it, and `held` how many leaves of `log` it was seen to remember there: what
+    was not asked the last time, an anchor or an earlier log's heads in it, is gone, and stays written down with that.
+    A file of before names no log.
     """
 
     name: str
@@ -60,6 +61,12 @@ class Anchored:
     since: str = ""
     where: str = ""
     held: int = 0
+    log: str = ""
+
+    @property
+    def memory(self) -> tuple[str, str, str]:
+        """By what it is remembered: its place and the log."""
+        return self.kind, self.where, self.log
 
 
 def checkpoint(place: Workspace) -> SignedCheckpoint:
@@ -360,13 +367,19 @@ def overdue(place: Workspace) -> tuple[Anchored, ...]:
 def gone(place: Workspace) -> tuple[Anchored, ...]:
     """Return the anchors on this machine that have remembered heads, and that itmp.yml has no more where they were."""
     named = {(setting.kind, setting.where) for setting in place.config.anchors}
-    return tuple(one for one in _holding(place) if (one.kind, one.where) not in named)
+    away = [one for one in _holding(place) if (one.kind, one.where) not in named]
+    newest = {(one.kind, one.where): one for one in sorted(away, key=lambda one: one.log == place.log.origin)}
+    return tuple(newest.values())  # one for each place: of the logs whose heads lay there, rather this one
 
 
-def seen(place: Workspace, setting: AnchorSetting) -> int:
-    """Return how many leaves a local anchor was seen to remember where it is now; 0 for none."""
-    mine = (setting.kind, setting.where)
-    return max((one.held for one in _holding(place) if (one.kind, one.where) == mine), default=0)
+def seen(place: Workspace, setting: AnchorSetting) -> tuple[int, int]:
+    """Return how many leaves of this log a local anchor was seen to remember where it is now; 0 for none.
+
+    The second is the same of a log that was not written down, which may be an earlier one.
+    """
+    held = {one.memory: one.held for one in _holding(place)}
+    here = (setting.kind, setting.where)
+    return held.get((*here, place.log.origin), 0), held.get((*here, ""), 0)
 
 
 def _holding(place: Workspace) -> Iterator[Anchored]:
@@ -379,8 +392,11 @@ def _write(place: Workspace, found: Sequence[Anchored]) -> None:
     now = format_time(SystemClock().now().replace(microsecond=0))
     found = [one if one.state == "ok" else replace(one, since=before.get(one.name) or now) for one in found]
     placed = list(_placed(place, found))
-    asked = {(one.kind, one.where) for one in placed}
-    others = (one for one in _holding(place) if (one.kind, one.where) not in asked)
+    asked = {one.memory for one in placed}
+    known = {
+        (one.kind, one.where, "") for one in placed if one.held
+    }  # of which log was not said: of this, from now on
+    others = (one for one in _holding(place) if one.memory not in asked | known)
     _remember(place, [*placed, *(replace(one, state=_GONE, since="") for one in others)])
     late = {f"anchor-behind {one.name}" for one in overdue(place)}
     alerting.settle(place, {"anchor-behind"}, still=late)
@@ -393,11 +409,12 @@ def _write(place: Workspace, found: Sequence[Anchored]) -> None:
 def _placed(place: Workspace, found: Sequence[Anchored]) -> Iterator[Anchored]:
     """Add where each is, and what it was seen to hold there."""
     settings = {setting.name or setting.kind: setting for setting in place.config.anchors}
-    held = {(one.kind, one.where): one.held for one in _written(place)}
+    held = {one.memory: one.held for one in _written(place)}
     for one in found:
         where = settings[one.name].where if one.name in settings else ""
-        before = held.get((one.kind, where), 0)
-        yield replace(one, where=where, held=max(before, one.size) if one.state == "ok" else before)
+        asked = replace(one, where=where, log=place.log.origin)
+        before = held.get(asked.memory, 0)
+        yield replace(asked, held=max(before, one.size) if one.state == "ok" else before)
 
 
 def _remember(place: Workspace, found: Sequence[Anchored]) -> None:

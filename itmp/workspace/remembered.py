@@ -65,7 +65,8 @@ def _taken_away(place: Workspace) -> Iterator[Finding]:
         yield _silent("anchor-absent", "itmp.yml: anchors", _NONE)
     for one in anchoring.gone(place):
         at = f" at {one.where}" if one.where else ""
-        told = f"it held {one.held} leaves{at}, and is named there no more: {_AGAIN}"
+        of = "" if one.log in {"", place.log.origin} else f" of {one.log}"
+        told = f"it held {one.held} leaves{of}{at}, and is named there no more: {_AGAIN}"
         yield _silent("anchor-forgot", f"anchor {one.name}", told)
 
 
@@ -78,9 +79,11 @@ def _judged(place: Workspace, one: LocalAnchor, setting: AnchorSetting) -> tuple
         )
     except Error as error:
         return (_silent("anchor-unreadable", where, error.what),)
-    known = anchoring.seen(place, setting)
-    if known and not found and newest is None:
-        told = f"it holds nothing, and held {known} leaves the last time"
+    known, unsure = anchoring.seen(place, setting)
+    size = newest.size if newest else 0
+    if not found and (size < known or (unsure and not size)):
+        holds = f"{size} leaves" if size else "nothing"
+        told = f"it holds {holds}, and held {known or unsure} leaves the last time"
         return (_silent("anchor-forgot", where, told),)
     return found
 

@@ -1,5 +1,6 @@
 """Each kind of anchor over its real part: a rolled back or forked log is named, evidence carries what others signed."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -220,6 +221,57 @@ def test_an_anchor_that_is_silent_is_told_and_refuses_where_the_policy_says_so(
     unreadable = ("anchor-unreadable", "itmp.yml: anchors", demanded)
     assert grave(site.place) == [unreadable, *[("anchor-forgot", "anchor directory", True)][:demanded]]
     remembered.refuse_rolled_back(site.place)  # what is silent contradicts nothing: people may sign
+
+
+def forget_newest(kind: str, path: Path) -> None:
+    """Take the newest head, and no other, out of an anchor."""
+    if kind == "directory":
+        max(path.rglob("*.note"), key=lambda note: int(note.stem)).unlink()
+        return
+    git = ["git", "-C", str(path)]
+    listed = subprocess.run([*git, "for-each-ref", "--format=%(refname)"], capture_output=True, check=True)
+    (ref,) = listed.stdout.decode().split()
+    subprocess.run([*git, "update-ref", ref, f"{ref}~1"], check=True)
+
+
+@pytest.mark.parametrize("kind", ["directory", "git"])
+def test_an_anchor_that_holds_less_than_it_did_is_named_before_a_run(
+    site: Site, tmp_path: Path, kind: str
+) -> None:
+    key = tmp_path / "anchor_key"
+    make_key(key, "anchor")
+    path = tmp_path / "second" if kind == "directory" else repository(tmp_path)
+    site.anchors({"kind": kind, "path": str(path), "key": str(key)})
+    assert site.states() == [(kind, "ok")]
+    first = site.place.log.size()
+    site.grow()
+    assert site.states() == [(kind, "ok")]
+    assert grave(site.place) == []
+    forget_newest(kind, path)
+    (told,) = remembered.compare(site.place)
+    assert (told.name, told.place) == ("anchor-forgot", f"anchor {kind}")
+    assert told.message == f"it holds {first} leaves, and held {first + 2} leaves the last time"
+    assert site.states() == [(kind, "ok")]
+    assert grave(site.place) == [], "it remembers again"
+
+
+def test_a_memory_of_before_says_of_no_log_what_an_anchor_held(site: Site, tmp_path: Path) -> None:
+    """Such a number may be an earlier log's: it tells that an anchor is empty, and of nothing else."""
+    site.anchors({"kind": "directory", "path": str(tmp_path / "second")})
+    assert site.states() == [("directory", "ok")]
+    file = site.root / ".itmp/anchors.json"
+    (one,) = json.loads(file.read_text())
+    assert (one["log"], one["held"]) == (site.place.log.origin, site.place.log.size())
+    old = {name: value for name, value in one.items() if name != "log"} | {"held": one["held"] + 99}
+    file.write_text(json.dumps([old]))
+    assert grave(site.place) == []
+    shutil.rmtree(tmp_path / "second")
+    assert grave(site.place) == [("anchor-forgot", "anchor directory", False)]
+    assert [one.held for one in anchoring.gone(site.anchors())] == [old["held"]]
+    site.anchors({"kind": "directory", "path": str(tmp_path / "second")})
+    assert site.states() == [("directory", "ok")]
+    assert json.loads(file.read_text()) == [one], "from now on it is this log's"
+    assert grave(site.place) == []
 
 
 def test_an_anchor_that_cannot_be_asked_hides_nothing_that_another_knows(site: Site, tmp_path: Path) -> None:

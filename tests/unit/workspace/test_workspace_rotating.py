@@ -1,5 +1,6 @@
 """`itmp audit rotate` on a real workspace: one log ends, the next begins, and everything old can still be read."""
 
+import json
 import os
 import threading
 import time
@@ -24,7 +25,7 @@ from itmp.evidence import archive
 from itmp.evidence.seen import seen_in
 from itmp.signing import Statement, sign_statement
 from itmp.testing.story import small_plan
-from itmp.workspace import anchoring, handing, rotating, statements
+from itmp.workspace import anchoring, handing, remembered, rotating, statements
 from itmp.workspace.periods import leaves_of
 from itmp.workspace.place import EXECUTOR
 
@@ -419,6 +420,28 @@ def test_an_anchor_of_this_machine_shows_a_fork_of_an_ended_period(place: worksp
     report = workspace.audit_verify(again(place))
     assert [(one.name, one.place) for one in report.findings] == [("forked", "period 2026: anchor directory")]
     assert report.exit_code == 42
+
+
+def test_what_an_anchor_held_is_remembered_of_each_log(place: workspace.Workspace) -> None:
+    for _ in range(3):
+        noted(place)
+    assert [one.state for one in anchoring.anchor(again(place))] == ["ok"]
+    workspace.rotate(place, period="2027", key=key_of(place))
+    after = again(place)
+    noted(after)
+    assert [one.state for one in anchoring.anchor(after)] == ["ok"]
+    after = again(place)
+    assert remembered.compare(after) == (), "that the older log had more leaves says nothing of this one"
+    written = json.loads((place.state / "anchors.json").read_text())
+    held = {one["log"]: (one["held"], one["state"]) for one in written}
+    assert held == {"example.com/ops/2026": (6, "gone"), "example.com/ops/2027": (2, "ok")}
+    (folder,) = (anchor._folder for anchor in anchoring.anchors_of(after) if isinstance(anchor, FolderAnchor))
+    (folder / "2.note").unlink()
+    (told,) = remembered.compare(again(place))
+    assert told.message == "it holds 1 leaves, and held 2 leaves the last time"
+    (place.root / "itmp.yml").write_text((place.root / "itmp.yml").read_text().partition("anchors:")[0])
+    (gone,) = anchoring.gone(again(place))
+    assert (gone.log, gone.held) == ("example.com/ops/2027", 2), "one for each place"
 
 
 @pytest.mark.parametrize("kept", [b"[1", b"[1]", b"7", b"\xff\xfe", b'[{"text": 1}]', b"[" * 100_000])
