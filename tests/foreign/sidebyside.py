@@ -57,6 +57,12 @@ class Expect:
     """Accounts whose password the play hashes with a salt by chance."""
     touches: list[str] = field(default_factory=list)
     """On whole hosts: everything but files that the bare run changes."""
+    placed: list[str] = field(default_factory=list)
+    """Files that name what only a fleet that is up has: `port of HOST`, the `key`, `user` and `known_hosts of the fleet`."""
+    without: list[str] = field(default_factory=list)
+    """Variables that the inventory does not give: the project says it elsewhere, and so is the way that ssh goes its own."""
+    through: str = ""
+    """A host that both sides must have passed through."""
     leaves: list[str] = field(default_factory=list)
     """On whole hosts: what Ansible itself leaves behind under a name of chance, which stands as `…`."""
 
@@ -94,9 +100,18 @@ class Expect:
             ],
         }
         text: str = yaml.safe_dump({key: value for key, value in document.items() if value}, sort_keys=False)
-        for host in place.fleet.hosts:
-            text = text.replace(f"port of {host.name}", str(host.port))
-        return text
+        return _put(text, place)
+
+
+def _put(text: str, place: Place) -> str:
+    """Return a text with what only the fleet that is up has."""
+    login = place.fleet.login
+    known = place.root / "inventories/known_hosts"
+    for name, value in (("user", login.user), ("key", login.key), ("known_hosts", known)):
+        text = text.replace(f"{name} of the fleet", str(value))
+    for host in place.fleet.hosts:
+        text = text.replace(f"port of {host.name}", str(host.port))
+    return text
 
 
 def bring(place: Place, tree: Path, expect: Expect) -> Path:
@@ -109,7 +124,14 @@ def bring(place: Place, tree: Path, expect: Expect) -> Path:
     for folder in (place.root if whole else place.root / "playbooks", bare):
         shutil.copytree(tree, folder, dirs_exist_ok=whole)
         collections_of_others.bring(folder, *expect.collections)
+        for name in expect.placed:
+            (folder / name).write_text(_put((folder / name).read_text(), place))
     place.inventory(**expect.hosts)
+    hosts = place.root / "inventories/hosts.yml"
+    found = yaml.safe_load(hosts.read_text())
+    for name in expect.without:
+        del found["all"]["vars"][name]
+    hosts.write_text(yaml.safe_dump(found))
     return bare
 
 
@@ -143,7 +165,7 @@ def run_bare(place: Place, folder: Path, expect: Expect, look: Look | None = Non
             **place.environ,
             "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
             "ANSIBLE_CALLBACKS_ENABLED": "bare_story",
-            "ANSIBLE_SSH_ARGS": ssh,
+            **({} if expect.without else {"ANSIBLE_SSH_ARGS": ssh}),
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder.parent / "cp"),
             "ANSIBLE_HOST_KEY_CHECKING": "True",
             # Without it ssh asks for a terminal, of which a whole host's lastlog tells; below, no file tells of it.

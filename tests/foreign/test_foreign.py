@@ -26,16 +26,25 @@ def test_a_foreign_project_does_under_itmp_what_it_does_bare(place: Place, name:
     for host in expect.down:
         place.fleet.stop_host(host)
     try:
+        passed = [_passed(place, expect)]
         bare = run_bare(place, folder, expect)
+        passed.append(_passed(place, expect))
         renew(place, name)
         ours = run_itmp(place, expect)
+        passed.append(_passed(place, expect))
     finally:
         for host in expect.down:
             place.fleet.start_host(host)
     assert bare["ends"] == expect.ends
+    assert (passed[0] < passed[1] < passed[2]) == bool(expect.through), passed
     found = differences(bare, ours)
     assert found == expect.explained, found
     assert place.sound()
+
+
+def _passed(place: Place, expect: Expect) -> int:
+    """How many connections the host has seen that leads to the others."""
+    return place.fleet.connections(expect.through) if expect.through else 0
 
 
 def refuse(place: Place, expect: Expect) -> None:

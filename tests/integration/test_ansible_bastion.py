@@ -73,6 +73,61 @@ def test_the_bastions_key_is_checked_too(behind):
     assert behind.play(PLAY).outcomes("Ping") == {"web1": "unreachable"}
 
 
+CFG = """
+[defaults]
+private_key_file = {key}
+[ssh_connection]
+ssh_args = -F ./ssh_config -o ControlMaster=auto -o ControlPersist=60s
+ssh_common_args = -o ProxyJump=bastion
+"""
+
+
+@pytest.fixture
+def configured(behind):
+    """The same way, by an ansible.cfg alone: neither inventory nor itmp.yml says anything of it."""
+    change(behind, "web1", ansible_ssh_common_args=None)
+    tree = yaml.safe_load((behind.root / "inventories/lab.yml").read_text())
+    del tree["all"]["vars"]["ansible_ssh_private_key_file"]
+    behind.write("inventories/lab.yml", yaml.safe_dump(tree))
+    behind.write("ansible.cfg", CFG.format(key=login(behind).key))
+    behind.looking = {}
+    return behind
+
+
+def test_an_ansible_cfg_alone_leads_over_the_bastion_with_its_key(configured):
+    before = configured.fleet.connections("lb1")
+    configured.write("playbooks/play.yml", PLAY)
+    plan = configured.plan()
+    bastion = configured.fleet.host("lb1")
+    assert plan.manifest.inventory.ways == {
+        "web1": f"ssh over {login(configured).user}@{bastion.address}:{bastion.port} with {login(configured).key}"
+    }
+    assert configured.run(plan).outcomes("Ping") == {"web1": "ok"}
+    assert configured.fleet.connections("lb1") == before + 1
+
+
+def test_a_variable_of_the_inventory_comes_before_the_ansible_cfg(configured):
+    change(configured, "web1", ansible_ssh_common_args="")
+    configured.write("playbooks/play.yml", PLAY)
+    assert configured.plan().manifest.inventory.ways == {}
+    change(configured, "web1", ansible_ssh_common_args=None, ansible_ssh_private_key_file="/nowhere")
+    assert configured.play(PLAY).outcomes("Ping") == {"web1": "unreachable"}
+
+
+def test_the_key_of_a_bastion_of_the_ansible_cfg_is_checked_too(configured):
+    pinned(configured, "web1", "web2")
+    assert configured.play(PLAY).outcomes("Ping") == {"web1": "unreachable"}
+
+
+@pytest.mark.parametrize("text", ["-o ProxyCommand='nc %h %p'", "-F ~/.ssh/config"])
+def test_what_an_ansible_cfg_would_lead_elsewhere_by_is_refused_in_its_place(configured, text):
+    configured.write("ansible.cfg", f"[ssh_connection]\nssh_args = {text}\n")
+    configured.write("playbooks/play.yml", PLAY)
+    with pytest.raises(DocumentError, match="by which ssh would reach web1") as found:
+        configured.plan()
+    assert [one.path for one in found.value.problems] == ["ansible.cfg"]
+
+
 def test_an_alias_of_the_ssh_configuration_leads_where_it_says(world):
     change(world, "web1", ansible_host="some-alias", ansible_port=None)
     web1 = world.fleet.host("web1")

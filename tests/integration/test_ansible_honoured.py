@@ -48,6 +48,7 @@ SETTINGS = [
         ("no_log", "True", "DEFAULT_NO_LOG", True),
         ("no_target_syslog", "True", "DEFAULT_NO_TARGET_SYSLOG", True),
         ("poll_interval", "4", "DEFAULT_POLL_INTERVAL", 4),
+        ("private_key_file", "/srv/key", "DEFAULT_PRIVATE_KEY_FILE", "/srv/key"),
         ("private_role_vars", "True", "DEFAULT_PRIVATE_ROLE_VARS", True),
         ("remote_port", "2200", "DEFAULT_REMOTE_PORT", 2200),
         ("remote_tmp", "~/.x-${USER}", "sh remote_tmp", "~/.x-${USER}"),
@@ -174,6 +175,7 @@ def test_no_setting_that_is_honoured_is_forgotten_here() -> None:
     honoured = {(section, key) for section, keys in _config.HONOURED.items() for key in keys}
     assert {(one.section, one.key) for one in SETTINGS} == honoured | {
         ("defaults", "jinja2_extensions"),
+        ("defaults", "private_key_file"),
         ("defaults", "strategy"),
         ("defaults", "transport"),
     }

@@ -156,8 +156,8 @@ def test_a_project_cannot_loosen_ssh_or_replace_the_callback(world):
 """
     recorder = world.play(play)
     assert recorder.outcomes("Ping") == {"web1": "unreachable", "web2": "ok"}
-    (note,) = [note for note in world.facts().notes if "ssh_args" in note]
-    assert note.startswith("ansible.cfg: [ssh_connection] ssh_args is not honoured: the plan alone gives ssh")
+    (note,) = [note for note in world.facts().notes if note.startswith("ssh arguments")]
+    assert note.endswith("keys are checked against the plan's known_hosts alone: web1, web2")
 
 
 def test_a_host_outside_the_slice_gets_no_connection(world):

@@ -186,9 +186,9 @@ def test_a_child_is_not_started_where_custody_cannot_be_held(state):
 def test_what_reads_the_users_ssh_configuration_finds_the_state_closed(state: Path) -> None:
     seen = state.parents[1] / "seen"
     script = (
-        "import sys; from pathlib import Path; from itmp.adapters.ansible import _ways;"
+        "import sys; from pathlib import Path; from itmp.adapters.ansible import _ssh_files;"
         "from itmp.adapters.supervisor import custody; custody.close(Path(sys.argv[1]));"
-        "_ways._ask('web1', f'Match exec \"cat {sys.argv[1]}/keys/log.key > {sys.argv[2]} || true\"\\n  User x\\n')"
+        "_ssh_files._ask('web1', f'Match exec \"cat {sys.argv[1]}/keys/log.key > {sys.argv[2]} || true\"\\n  User x\\n')"
     )
     argv = [sys.executable, "-c", script, str(state), str(seen)]
     subprocess.run(argv, check=True, timeout=60, env={**os.environ, "PYTHONPATH": HOME})

@@ -52,6 +52,7 @@ def _request(folder: Path, needs: Needs) -> dict[str, Any]:
     artifacts = {str(path.relative_to(folder)): b"" for path in project if path.is_file()}
     return {
         "root": str(folder),
+        "ssh": dict(layout.settings(folder).ssh),
         "inventory": str(layout.inventory(folder)),
         "patterns": sorted(set(needs.patterns) | {need.pattern for need in needs.plays if need.pattern}),
         "plays": [

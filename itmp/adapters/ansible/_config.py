@@ -9,7 +9,7 @@ import configparser
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -23,6 +23,7 @@ from itmp.adapters.ansible._settings import (
     READING,
     REASONS,
     SHOWN_IF_ON,
+    SSH_ARGUMENTS,
     TARGET_FOLDERS,
 )
 from itmp.errors import InvalidInputError
@@ -41,6 +42,9 @@ _FOLDER_NAME: Final = re.compile(r"(?:[\w./~+, -]|\$\w+|\$\{\w+\})+")
 """What a target's shell takes for a name: Ansible hands it these texts unquoted, and a preview does as well."""
 _OF_JINJA: Final = re.compile(r"jinja2\.ext\.\w+")
 """Extensions that come with Jinja, whose version is in the plan."""
+_SSH: Final = "ssh_connection"
+_KEY: Final = re.compile(r"(?:[~/]|\$HOME/|\$\{HOME\}/)[^\n]*")
+"""A key that ssh reads where it is, whatever folder the plan is laid out in."""
 _OFF: Final = frozenset({"false", "no", "0", "off", "n", "f"})
 _MANAGED: Final = re.compile(r"(?<!\{)\{(?:file|host|uid)\}|%[A-Za-z]")
 
@@ -50,7 +54,8 @@ class Settings:
     """What an ansible.cfg says.
 
     `honoured` by section; `folders` maps Ansible's variable to folders of the workspace; `ignored` are lines for the
-    approver; `unpinned` says that it switches the check of host keys off; `inventory` are the sources that it names.
+    approver; `unpinned` says that it switches the check of host keys off; `inventory` are the sources that it names;
+    `ssh` are arguments for ssh by their settings' names, and `base` is the folder in which the file lies.
     """
 
     honoured: Mapping[str, Mapping[str, str]]
@@ -58,6 +63,8 @@ class Settings:
     ignored: tuple[str, ...]
     unpinned: bool = False
     inventory: tuple[str, ...] = ()
+    ssh: Mapping[str, str] = field(default_factory=dict)
+    base: str = ""
 
 
 def of(artifacts: Mapping[str, bytes]) -> Settings:
@@ -95,6 +102,10 @@ def read(config: bytes, base: str = "") -> Settings:
         ignored=tuple(sorted(ignored)),
         unpinned=not _on(parser.get("defaults", "host_key_checking", fallback="true")),
         inventory=tuple(_sources(parser.get("defaults", "inventory", fallback=""), base)),
+        ssh={
+            name: _unquoted(value) for name in SSH_ARGUMENTS if (value := parser.get(_SSH, name, fallback=""))
+        },
+        base=base,
     )
 
 
@@ -120,6 +131,8 @@ def _honours(section: str, key: str, value: str) -> bool:
         return value.strip().removeprefix("ansible.builtin.") in _STRATEGIES
     if (section, key) == ("defaults", "transport"):
         return value.strip() in {"ssh", "smart"}
+    if (section, key) == ("defaults", "private_key_file"):
+        return bool(_KEY.fullmatch(value.strip()))
     if (section, key) == ("defaults", "jinja2_extensions"):
         return all(_OF_JINJA.fullmatch(name.strip()) for name in value.split(","))
     if section == "defaults" and key in TARGET_FOLDERS and not _FOLDER_NAME.fullmatch(value):
@@ -131,12 +144,20 @@ def _quiet(section: str, key: str, value: str) -> bool:
     """Whether a setting that no run is given needs no word: it counts elsewhere, or changes nothing."""
     if (section, key) == ("defaults", "inventory"):  # told where it differs from the workspace's own
         return True
+    if section == _SSH and key in SSH_ARGUMENTS:  # told where the ways of hosts are settled
+        return True
     elsewhere = key in READING.get(section, ()) or key in HARMLESS.get(section, ())
     return elsewhere or section in HARMLESS_SECTIONS or (key in SHOWN_IF_ON and not _on(value))
 
 
 def _on(value: str) -> bool:
     return value.strip().lower() not in _OFF
+
+
+def _unquoted(value: str) -> str:
+    """Return a text as Ansible reads it, which takes quotes round the whole away."""
+    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" and value[-2] != "\\"
+    return value[1:-1] if quoted else value
 
 
 def _managed(text: str) -> Iterator[str]:

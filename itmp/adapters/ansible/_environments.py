@@ -38,7 +38,8 @@ _INSIDE: Final = "itmp.adapters.ansible.contained"
 _NOT_PASSED: Final = frozenset({"PATH", "USER", "LOGNAME", "HOME"})
 _AGENT: Final = "SSH_AUTH_SOCK"
 _KEY: Final = re.compile(
-    rb"""\bansible_(?:ssh_)?private_key_file["']?\s*[:=]\s*["']?(?P<path>[~/][^\s"',}]*)"""
+    rb"""(?:^|\bansible_(?:ssh_)?)private_key_file["']?\s*[:=]\s*["']?(?P<path>[~/][^\s"',}]*)""",
+    re.MULTILINE,
 )
 _NAMES_KEY: Final = re.compile(rb"\bansible_(?:ssh_)?private_key_file\b")
 _IDENTITY: Final = re.compile(r"^(  (?:Identity|Certificate)File )~/", re.MULTILINE)

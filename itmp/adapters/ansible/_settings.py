@@ -35,6 +35,9 @@ HONOURED: Final[Mapping[str, frozenset[str]]] = {
     "jinja2": frozenset({"dont_type_filters"}),
 }
 
+SSH_ARGUMENTS: Final = ("ssh_args", "ssh_common_args", "ssh_extra_args")
+"""Settings of [ssh_connection] that are read as variables of the inventory are, which come before them."""
+
 TARGET_FOLDERS: Final = frozenset({"remote_tmp", "system_tmpdirs"})
 """Honoured settings of [defaults] that a target's shell reads: as plain names of folders alone."""
 
@@ -98,7 +101,6 @@ SHOWN_IF_ON: Final = frozenset(
 
 _KEYS: Final = "host keys are checked against the plan's known_hosts alone"
 _SSH: Final = "the plan alone gives ssh its arguments"
-_JUMPS: Final = f"{_SSH}; `-J` and ProxyJump are read from the inventory"
 _SOCKETS: Final = "sockets lie in the run's private folder"
 _SHELL: Final = "it is no plain name of a folder, and the target's shell would run what it holds"
 _OURS: Final = "results go to the log through itmp's own callback"
@@ -115,8 +117,7 @@ _SCRATCH: Final = "scratch lies in the run's private folder"
 _TAGS: Final = "tags belong to the step: `tags` and `skip_tags` of the document"
 REASONS: Final[Mapping[str, str]] = {
     **dict.fromkeys(["host_key_checking", "host_key_auto_add", "look_for_keys", "ssh_config"], _KEYS),
-    **dict.fromkeys(["ssh_args", "ssh_common_args"], _JUMPS),
-    **dict.fromkeys(["ssh_extra_args", "sftp_extra_args", "scp_extra_args"], _SSH),
+    **dict.fromkeys(["sftp_extra_args", "scp_extra_args"], _SSH),
     "ssh_executable": "the system's own ssh is used",
     **dict.fromkeys(["control_path", "control_path_dir"], _SOCKETS),
     **dict.fromkeys(["stdout_callback", "callback_result_format", "bin_ansible_callbacks"], _OURS),
@@ -133,7 +134,7 @@ REASONS: Final[Mapping[str, str]] = {
     "ask_pass": "nobody is there to ask: pass a secret of the step",
     "connection_password_file": "ssh enters hosts by key",
     **dict.fromkeys(["become_ask_pass", "become_password_file"], _BECOME),
-    "private_key_file": "keys come from the SSH agent or the host's ansible_ssh_private_key_file",
+    "private_key_file": "no plan holds a key of the workspace: name it from `/` or `~`, or use the SSH agent",
     **dict.fromkeys(["ssh_agent", "ssh_agent_executable", "ssh_agent_key_lifetime"], _AGENT),
     "callback_plugins": f"{_UNASKED}: {_LISTED}",
     **dict.fromkeys(
@@ -176,4 +177,5 @@ __all__ = [
     "READING",
     "REASONS",
     "SHOWN_IF_ON",
+    "SSH_ARGUMENTS",
 ]

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from itmp.adapters.ansible import _ssh_options
-from itmp.adapters.ansible._ways import SAFE, Hop, Way, Ways, unsafe
+from itmp.adapters.ansible._ssh_files import SAFE, Hop
+from itmp.adapters.ansible._ways import Way, Ways, unsafe
 from itmp.errors import ToolMissingError
 from itmp.plan.model import Host
 

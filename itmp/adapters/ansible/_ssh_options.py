@@ -6,6 +6,7 @@ anyway needs no word. Nothing that runs a command, loads a library, leads elsewh
 is in either: whoever reads options refuses the rest, or names it.
 """
 
+import functools
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,6 +36,9 @@ _FORMS: Final[Mapping[str, re.Pattern[str]]] = {
 _PROPER: Final = {name.lower(): name for name in _FORMS} | {
     "pubkeyacceptedkeytypes": "PubkeyAcceptedAlgorithms"
 }
+CONFIG: Final = "-F"
+UNREADABLE: Final = "unreadable quoting"
+_EMPTY: Final = frozenset({"none", "/dev/null"})
 JUMPS: Final = frozenset({"proxyjump", "proxycommand"})
 _SEVERAL: Final = frozenset({"CertificateFile", "IdentityFile"})
 _ANY: Final = re.compile(r"")
@@ -117,23 +121,28 @@ def difference(usual: str, value: str) -> str:
 class Arguments:
     """What an inventory's ssh arguments ask for: jumps, options, no check of keys, and what cannot be honoured.
 
-    Of that, `decided` is what the plan decides whatever is asked, and `refused` is a problem.
+    Of that, `decided` is what the plan decides whatever is asked, and `refused` is a problem. `config` is the file of
+    `-F`, which is among `refused` too: whoever reads it takes it from there.
     """
 
     jumps: tuple[str, ...] = ()
     options: tuple[Option, ...] = ()
+    config: str = ""
     weakens: bool = False
     decided: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
 
 
+@functools.lru_cache(maxsize=256)
 def arguments(text: str) -> Arguments:
-    """Read ssh arguments."""
+    """Read ssh arguments; the hosts of an inventory have few different ones."""
     way: tuple[str, ...] = ()
     taken: list[Option] = []
-    weakens, decided, refused = False, [], []
+    weakens, config, decided, refused = False, "", [], []
     for name, value in _options(text):
         found = option(name, value)
+        if name == CONFIG:
+            config = "" if value in _EMPTY else value  # of several ssh reads the last
         if name in JUMPS and (over := jumps(name, value)):
             way = way or over
         elif value.lower() in _WEAKENS.get(name, ()):
@@ -142,11 +151,12 @@ def arguments(text: str) -> Arguments:
             taken.append(found)
         elif name in _DECIDED and not settled(name, value):
             decided.append(name)
-        elif not settled(name, value):
+        elif not (settled(name, value) or (name == CONFIG and not config)):
             refused.append(name)
     return Arguments(
         jumps=way,
         options=merged(taken),
+        config=config,
         weakens=weakens,
         decided=tuple(decided),
         refused=tuple(refused),
@@ -157,7 +167,7 @@ def _options(text: str) -> Iterator[tuple[str, str]]:
     try:
         words = iter([*_words(text)])
     except ValueError:
-        yield "unreadable quoting", ""
+        yield UNREADABLE, ""
         return
     for word in words:
         if word in _FLAGS:
@@ -206,8 +216,10 @@ def _forwards(command: str) -> str:
 
 
 __all__ = [
+    "CONFIG",
     "FILE",
     "JUMPS",
+    "UNREADABLE",
     "Arguments",
     "Option",
     "arguments",

@@ -1,32 +1,29 @@
 """How each host is reached: its connection plugin, and for ssh the name, port, user, key and jumps on the way.
 
 Rules kept here: the way is settled when the plan is made and frozen as the artifact `inventory/ways.json`, which is
-what ssh gets at the run; of an inventory's ssh arguments jumps and options that are data are taken, what the plan
-decides itself is named or needs no word, all others are problems; the user's ssh configuration counts only where
-`ssh_config` in itmp.yml names it, is read by stock `ssh -G` in the same way, and may not run commands: quotes, which
-ssh takes away from a word wherever they stand, hide none, and what reads it finds the state closed like any child. What
-else it sets is named. Every hop is known by a pinned key like any host.
+what ssh gets at the run; of an inventory's ssh arguments, and of those of an ansible.cfg where it has none, jumps and
+options that are data are taken, and what the plan decides itself is named or needs no word. All others are problems; of
+an ansible.cfg those alone by which ssh would go another way, the rest is named. The user's ssh configuration counts
+only where `ssh_config` in itmp.yml names it, or where there is none a file of the workspace that `-F` of an ansible.cfg
+names; it is read by stock `ssh -G` in the same way, and may not run commands: quotes, which ssh takes away from a word
+wherever they stand, hide none, and what reads it finds the state closed like any child. What else it sets is named.
+Every hop is known by a pinned key like any host.
 """
 
 import json
-import os
-import re
-import secrets
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from itmp.adapters import supervisor
 from itmp.adapters.ansible import _ssh_options
+from itmp.adapters.ansible._ssh_files import PORT, SAFE, TAKEN, Configuration, Configurations, Hop, Place, few
 from itmp.adapters.ansible._ssh_options import Arguments, Option
 from itmp.adapters.ansible._tasks import core
-from itmp.errors import InvalidInputError, ToolMissingError
+from itmp.errors import ToolMissingError
 
-SAFE: Final = re.compile(r"[A-Za-z0-9_.:%@+-]+\Z")
-_PORT: Final = 22
-_SECONDS: Final = 20.0
 _PACKAGES: Final[Mapping[str, tuple[str, str]]] = {
     "winrm": ("winrm", "pywinrm"),
     "psrp": ("pypsrp", "pypsrp"),
@@ -40,23 +37,9 @@ _PLUGIN_DO: Final = (
     "Put its collection into collections/, or the plugin into connection_plugins/ beside the playbooks."
 )
 _DECIDES: Final = "ssh enters hosts by key and asks nobody, and the plan's pinned keys count"
-_DATA: Final = "of options a plan takes those that are data alone"
-_SHOWN: Final = 3
-_NOBODY: Final = "itmp-nobody"
-_TAKEN: Final = frozenset({"hostname", "port", "user", "identityfile"})
-_RUNS: Final = re.compile(r"^\s*(?:match.*exec|include|knownhostscommand)", re.IGNORECASE | re.MULTILINE)
-_QUOTES: Final = str.maketrans("", "", "\"'\\")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hop:
-    """A place that ssh connects to; empty values are ssh's own choice."""
-
-    host: str
-    port: int = _PORT
-    user: str = ""
-    keys: tuple[str, ...] = ()
-    options: tuple[Option, ...] = ()
+_ALONE: Final = "the plan alone gives ssh its arguments"
+_LEADS: Final = _ssh_options.JUMPS | {_ssh_options.CONFIG, _ssh_options.UNREADABLE}
+"""Arguments without which ssh would go another way than the project's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +87,7 @@ class Ways:
 class Settled:
     """How hosts are reached: `refused` cannot be honoured, by host; `weak` hosts ask for no check of their keys.
 
+    `misled` are arguments of an ansible.cfg that cannot be honoured, and the hosts that would be reached by them.
     `notes` are for the approver.
     """
 
@@ -111,166 +95,59 @@ class Settled:
     refused: Mapping[str, tuple[str, ...]]
     weak: frozenset[str]
     notes: tuple[str, ...]
+    misled: Mapping[str, str] = field(default_factory=dict)
 
 
-def settle(hosts: Iterable[Mapping[str, Any]], user_config: Path | None) -> Settled:
-    """Return how `hosts` (the parser's entries) are reached."""
-    known = _Configuration(user_config)
+def settle(
+    hosts: Iterable[Mapping[str, Any]], user_config: Path | None, place: Place | None = None
+) -> Settled:
+    """Return how `hosts` (the parser's entries) are reached; `place` is that of the project's ansible.cfg."""
+    read = Configurations(user_config, place)
     ways: dict[str, Way] = {}
     refused: dict[str, tuple[str, ...]] = {}
-    decided: dict[str, list[str]] = {}
+    misled: dict[str, list[str]] = {}
+    noted: dict[str, list[str]] = {}
     weak = set()
     for host in hosts:
         name, plugin = str(host["name"]), core(str(host["connection"]))
-        asked = _ssh_options.arguments(host["ssh_args"]) if plugin in {"ssh", "smart"} else Arguments()
-        if asked.refused:
-            refused[name] = asked.refused
+        ssh = plugin in {"ssh", "smart"}
+        asked = _ssh_options.arguments(host["ssh_args"] if ssh else "")
+        theirs = _ssh_options.arguments(host.get("config_args", "") if ssh else "")
+        if wrong := tuple((Counter(asked.refused) - Counter(theirs.refused)).elements()):
+            refused[name] = wrong
         if asked.weakens:
             weak.add(name)
         for one in dict.fromkeys(asked.decided):
-            decided.setdefault(one, []).append(name)
-        way = _way_of(host, plugin, asked, known)
+            noted.setdefault(f"the ssh argument {one} is not honoured: {_DECIDES}", []).append(name)
+        for one in dict.fromkeys(theirs.refused):
+            if one in _LEADS and not (one == _ssh_options.CONFIG and read.honours(theirs.config)):
+                misled.setdefault(one, []).append(name)
+            elif one not in _LEADS:
+                noted.setdefault(f"the ssh argument {one} is not honoured: {_ALONE}", []).append(name)
+        way = _way_of(host, plugin, asked, read.of(theirs.config))
         if way != Way():
             ways[name] = way
-    notes = [f"the ssh argument {one} is not honoured: {_DECIDES}: {_few(of)}" for one, of in decided.items()]
-    notes += [f"ssh_config: {one} is not honoured: {_DATA}: {_few(of)}" for one, of in known.unused().items()]
-    return Settled(ways=ways, refused=refused, weak=frozenset(weak), notes=tuple(notes))
+    return Settled(
+        ways=ways,
+        refused=refused,
+        weak=frozenset(weak),
+        notes=(*(f"{what}: {few(of)}" for what, of in noted.items()), *read.unused()),
+        misled={one: few(of) for one, of in misled.items()},
+    )
 
 
-def _few(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
-
-
-def _way_of(host: Mapping[str, Any], plugin: str, asked: Arguments, known: "_Configuration") -> Way:
+def _way_of(host: Mapping[str, Any], plugin: str, asked: Arguments, known: Configuration) -> Way:
     if plugin not in {"ssh", "smart"}:
         return Way(connection=plugin)
     address = str(host["address"])
     end = None
-    if _TAKEN & known.of(address).keys():
-        end = known.hop(address, port=host["port"] if host["port"] != _PORT else None)
+    if TAKEN & known.of(address).keys():
+        end = known.hop(address, port=host["port"] if host["port"] != PORT else None)
     return Way(
         via=known.over(asked.jumps or known.jumps(address)),
         end=replace(end, options=()) if end else None,
         options=_ssh_options.merged((*asked.options, *known.options(address))),
     )
-
-
-class _Configuration:
-    """The user's ssh configuration, asked of stock ssh: what it says of a name beside ssh's defaults."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path.expanduser() if path else None
-        self._said: dict[str, dict[str, tuple[str, ...]]] = {}
-        self._text = ""
-        if self._path is None:
-            return
-        try:
-            self._text = text = self._path.read_text()
-        except OSError as error:
-            raise InvalidInputError(f"cannot be read: {error.strerror}", where=str(path)) from error
-        found = _RUNS.search(text.translate(_QUOTES))
-        if found:
-            raise InvalidInputError(
-                f"{found[0].split()[0]} is not honoured: it runs a command or reads further files",
-                where=str(path),
-                do="Write the hosts of this workspace into a file of their own.",
-            )
-
-    def of(self, name: str) -> dict[str, tuple[str, ...]]:
-        """Return what is set for `name`."""
-        if self._path is None or not SAFE.match(name) or name.startswith("-"):
-            return {}
-        if name not in self._said:
-            plain, said = _ask(name, ""), _ask(name, self._text)
-            self._said[name] = {
-                key: tuple(_ssh_options.difference(plain.get(key, ("",))[0], value) for value in values)
-                for key, values in said.items()
-                if plain.get(key) != values
-            }
-        return self._said[name]
-
-    def jumps(self, name: str) -> tuple[str, ...]:
-        """Return over what `name` is reached; raise `InvalidInputError` for a command that does more than that."""
-        said = self.of(name)
-        for key in sorted(_ssh_options.JUMPS & said.keys()):
-            if found := _ssh_options.jumps(key, said[key][0]):
-                return found
-            if said[key][0] != "none":
-                raise InvalidInputError(
-                    f"{key} of {name:.80} is not honoured: it runs a command",
-                    where=str(self._path),
-                    do="Write ProxyJump HOST, or ProxyCommand ssh -W %h:%p HOST.",
-                )
-        return ()
-
-    def options(self, name: str) -> tuple[Option, ...]:
-        """Return what is set for connections to `name` and is data alone."""
-        said = (
-            (key, value) for key, values in self.of(name).items() if key not in _TAKEN for value in values
-        )
-        return tuple(found for key, value in said if (found := _ssh_options.option(key, value)))
-
-    def unused(self) -> dict[str, list[str]]:
-        """Return what else is set, for each name that was asked about."""
-        found: dict[str, list[str]] = {}
-        for name, said in self._said.items():
-            for key in sorted(said.keys() - _TAKEN - _ssh_options.JUMPS):
-                if not all(
-                    _ssh_options.option(key, one) or _ssh_options.settled(key, one) for one in said[key]
-                ):
-                    found.setdefault(key, []).append(name)
-        return found
-
-    def hop(self, name: str, *, port: int | None = None, user: str = "") -> Hop:
-        """Return where `name` leads; what is given beats what is configured."""
-        said = self.of(name)
-        return Hop(
-            host=said.get("hostname", (name,))[0],
-            port=port or int(said.get("port", (str(_PORT),))[0]),
-            user=user or said.get("user", ("",))[0],
-            keys=said.get("identityfile", ()),
-            options=self.options(name),
-        )
-
-    def over(self, jumps: tuple[str, ...], seen: tuple[str, ...] = ()) -> tuple[Hop, ...]:
-        """Return the hops of `jumps`; ssh reaches the first one as this configuration says, over others perhaps."""
-        if not jumps:
-            return ()
-        first = _jump(jumps[0])[1]
-        before = () if first in seen else self.over(self.jumps(first), (*seen, first))
-        hops = ((host, port, user) for user, host, port in map(_jump, jumps))
-        return (*before, *(self.hop(host, port=port, user=user) for host, port, user in hops))
-
-
-def _jump(text: str) -> tuple[str, str, int | None]:
-    """Return user, host and port of one jump of the form [user@]host[:port] or [user@][address]:port."""
-    user, _, place = text.removeprefix("ssh://").strip().rpartition("@")
-    found = re.fullmatch(r"\[([^\]]+)\](?::(\d+))?|([^:]+)(?::(\d+))?|(.+)", place)
-    host = (found[1] or found[3] or found[5]) if found else place
-    port = (found[2] or found[4]) if found else None
-    return user, host, int(port) if port else None
-
-
-def _ask(name: str, config: str) -> dict[str, tuple[str, ...]]:
-    """Return what ssh makes of `name` by a configuration; who asks makes no difference."""
-    done = supervisor.run(
-        ["ssh", "-T", "-G", "-F", "/dev/stdin", "--", name],
-        token=secrets.token_hex(16),
-        environment={
-            key: os.environ[key] for key in ("PATH", "HOME", "USER", "LOGNAME") if key in os.environ
-        },
-        data=f"{config}\nMatch all\n  User {_NOBODY}\n".encode(),
-        timeout=_SECONDS,
-    )
-    if done.rc != 0:
-        said = done.stderr.decode(errors="replace").strip()
-        raise InvalidInputError(f"ssh cannot read it: {said[-300:]}", where="ssh_config")
-    found: dict[str, tuple[str, ...]] = {}
-    for line in done.stdout.decode(errors="replace").splitlines():
-        key, _, value = line.partition(" ")
-        found[key.lower()] = (*found.get(key.lower(), ()), value)
-    return found
 
 
 def unsafe(way: Way) -> str:

@@ -1,7 +1,7 @@
 """The parser child: `python -m itmp.adapters.ansible.inspect`, a request on stdin, an answer on stdout.
 
-Request: `{root, inventory, patterns: [text], plays: [{id, playbook, mark, pattern, vars, secrets, delegates,
-sliced, per_slice, tags, skip_tags, adds, new}]}`. Answer: `{hosts: [{name, address, port, groups}],
+Request: `{root, ssh: {setting: text}, inventory, patterns: [text], plays: [{id, playbook, mark, pattern, vars, secrets,
+delegates, sliced, per_slice, tags, skip_tags, adds, new}]}`. Answer: `{hosts: [{name, address, port, groups, …}],
 patterns: {text: [host]}, plays: {id: facts}, files: [artifact path], problems: [[where, what, do]],
 versions: {name: version}}`.
 
@@ -88,7 +88,7 @@ def _inspect(request: Mapping[str, Any]) -> dict[str, Any]:
     loader = _parse.Loader()
     loader.set_basedir(os.path.join(root, "project", "playbooks"))  # noqa: PTH118 -- Ansible speaks in texts
     inventory = InventoryManager(loader=loader, sources=[request["inventory"]])
-    addresses = _Addresses(root, loader, inventory)
+    addresses = _Addresses(root, loader, inventory, request["ssh"])
     plays: dict[str, Any] = {}
     problems: list[tuple[str, ...]] = []
     files: set[str] = set()
@@ -137,11 +137,12 @@ class _Addresses:
     All variables of 10,000 hosts take Ansible ten times as long as everything else here together.
     """
 
-    def __init__(self, root: str, loader: Any, inventory: Any) -> None:
+    def __init__(self, root: str, loader: Any, inventory: Any, ssh: Mapping[str, str]) -> None:
         from ansible import constants  # noqa: PLC0415 -- as in _prepare
         from ansible.vars.manager import VariableManager  # noqa: PLC0415 -- as in _prepare
 
         self._loader, self._port = loader, int(constants.DEFAULT_REMOTE_PORT or _SSH_PORT)
+        self._ssh = {f"ansible_{name}": text for name, text in ssh.items()}  # where no variable says another
         self._variables = VariableManager(loader=loader, inventory=inventory)
         self._in_files = any(
             path.is_file() and _NAMED.search(path.read_bytes())
@@ -153,6 +154,7 @@ class _Addresses:
     def read(self, host: Any) -> dict[str, Any]:
         """Return the answer's entry for `host`."""
         values = self._values(host)
+        theirs = {name: text for name, text in self._ssh.items() if name not in values}
         port = str(values.get("ansible_port", values.get("ansible_ssh_port", self._port)))
         return {
             "name": host.name,
@@ -161,7 +163,8 @@ class _Addresses:
             "groups": sorted(group.name for group in host.get_groups()),
             "connection": str(values.get("ansible_connection", "ssh")),
             "unchecked": any(str(values.get(name, "true")).lower() in _OFF for name in _CHECKING),
-            "ssh_args": " ".join(str(values[name]) for name in _ARGUMENTS if values.get(name)),
+            "ssh_args": _joined({**theirs, **values}),
+            "config_args": _joined(theirs),
         }
 
     def _values(self, host: Any) -> dict[str, Any]:
@@ -183,6 +186,11 @@ class _Addresses:
             return Templar(loader=self._loader, variables=variables).template(value)
         except Exception:  # noqa: BLE001 -- not knowable before the run: the text itself says so
             return value
+
+
+def _joined(values: Mapping[str, Any]) -> str:
+    """Return ssh's arguments in the order in which Ansible gives them."""
+    return " ".join(str(values[name]) for name in _ARGUMENTS if values.get(name))
 
 
 def _where(error: BaseException | None, root: str) -> str:

@@ -132,14 +132,20 @@ def render_config(honoured: Mapping[str, Mapping[str, str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def settings(folder: Path) -> _config.Settings:
+    """Return what the project's ansible.cfg says in the layout in `folder`."""
+    return _config.of(
+        {path: (folder / path).read_bytes() for path in _config.FILES if (folder / path).is_file()}
+    )
+
+
 def environment(folder: Path, *, temporary: Path, passed: tuple[str, ...] = ()) -> dict[str, str]:
     """Return Ansible's whole environment for the layout in `folder`; local scratch goes to `temporary`.
 
     `passed` names further variables of our own environment (cloud credentials of lookups) to hand down.
     """
     project = folder / "project"
-    configs = {path: (folder / path).read_bytes() for path in _config.FILES if (folder / path).is_file()}
-    asked = _config.of(configs).folders
+    asked = settings(folder).folders
     own = {name: os.environ[name] for name in (*_PASSED, *passed) if name in os.environ}
     return own | {
         **agent.environment(),

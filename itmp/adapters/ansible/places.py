@@ -10,7 +10,8 @@ from ipaddress import ip_address
 from typing import Final
 
 from itmp.adapters.ansible import layout
-from itmp.adapters.ansible._ways import Hop, Way, Ways
+from itmp.adapters.ansible._ssh_files import Hop
+from itmp.adapters.ansible._ways import Way, Ways
 from itmp.plan import AnsibleStep, Plan, all_steps
 
 _SSH: Final = frozenset({"ssh", "smart"})

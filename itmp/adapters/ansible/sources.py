@@ -27,6 +27,7 @@ from itmp.adapters.ansible import (
     _project,
     _requirements,
     _snapshot,
+    _ssh_options,
     _versions,
     _ways,
     layout,
@@ -46,6 +47,14 @@ _OURS: Final = frozenset({layout.SNAPSHOT, layout.WAYS, layout.CALLED})
 _ALLOWED: Final = (_guards.KEYS, _guards.CONTROL)
 _ARGUMENT_DO: Final = (
     "Remove it: of ssh arguments a plan takes ProxyJump (-J) and options that are data alone."
+)
+_LEADS_DO: Final = (
+    "Write ProxyJump HOST, or ProxyCommand ssh -W %h:%p HOST; give -F a file of the workspace, or name one under "
+    "`ssh_config` in itmp.yml."
+)
+_CHECKED: Final = (
+    "ssh arguments that ask for no check of host keys are not honoured: keys are checked against the plan's "
+    "known_hosts alone"
 )
 _PLACE: Final = re.compile(r"(.+?):(\d+)(?::(\d+))?")
 
@@ -131,12 +140,18 @@ class AnsibleSources:
     ) -> tuple[Ways, tuple[str, ...]]:
         """Return how each host is reached, and notes on it; raise `DocumentError` for what no plan does on the way."""
         where = ", ".join(self._inventories)
-        settled = _ways.settle(hosts, self._ssh_config)
+        said, config = _config.of(artifacts), self._place(_config.in_force(artifacts))
+        base = (self._root / config).parent
+        settled = _ways.settle(hosts, self._ssh_config, _ways.Place(root=self._root, base=base))
         of = settled.ways
         problems = [
             _at(where, f"host {name}: ssh argument {text}", _ARGUMENT_DO)
             for name, texts in sorted(settled.refused.items())
             for text in texts
+        ]
+        problems += [
+            _at(config, f"ssh argument {text}, by which ssh would reach {names}", _LEADS_DO)
+            for text, names in settled.misled.items()
         ]
         problems += [
             _at(where, f"host {name}: {_ways.unsafe(way)!r:.80} is no place for ssh", "Correct it.")
@@ -146,14 +161,19 @@ class AnsibleSources:
         if problems:
             raise DocumentError(problems)
         pinned = PinnedKeys(data=artifacts[layout.KNOWN_HOSTS])
-        everyone = _config.of(artifacts).unpinned
+        everyone = said.unpinned
         asking = settled.weak | {str(host["name"]) for host in hosts if everyone or host["unchecked"]}
         unpinned = [
             str(host["name"])
             for host in hosts
             if self._unpinned and host["name"] in asking and not _known(pinned, host, of)
         ]
-        return Ways(of=of, unpinned=tuple(sorted(unpinned))), settled.notes
+        notes = settled.notes
+        if settled.weak and not self._unpinned:
+            notes += (f"{_CHECKED}: {_ways.few(sorted(settled.weak))}",)
+        if self._ssh_config and _ssh_options.arguments(" ".join(said.ssh.values())).config:
+            notes += (f"{config}: -F is not honoured: the file that ssh_config of itmp.yml names counts",)
+        return Ways(of=of, unpinned=tuple(sorted(unpinned))), notes
 
     def _environment(self, folder: Path, temporary: Path) -> dict[str, str]:
         for name in ("home", "local"):

@@ -50,7 +50,8 @@ def test_settings_that_shape_a_run_are_honoured():
         ("defaults", "vault_password_file", "~/.vault", "secret reference"),
         ("defaults", "log_path", "ansible.log", "what the log masks"),
         ("defaults", "fact_caching", "jsonfile", "facts of another run"),
-        ("ssh_connection", "ssh_args", "-o StrictHostKeyChecking=no", "the plan alone"),
+        ("ssh_connection", "scp_extra_args", "-l 800", "the plan alone"),
+        ("defaults", "private_key_file", "keys/deploy.pem", "no plan holds a key of the workspace"),
         ("ssh_connection", "control_path", "/srv/x", "private folder"),
         ("paramiko_connection", "host_key_auto_add", "True", "host keys are checked"),
     ],
@@ -93,6 +94,25 @@ def test_switching_host_keys_off_is_noticed(word):
     assert not read("[defaults]\nhost_key_checking = True\n").unpinned
 
 
+def test_arguments_for_ssh_are_read_as_ansible_reads_them():
+    said = read(
+        '[ssh_connection]\nssh_args = -o ProxyCommand="ssh -W %h:%p bastion"\n  -C\n'
+        "ssh_common_args = '-J gate'\nssh_extra_args =\n"
+    )
+    assert said.ssh == {
+        "ssh_args": '-o ProxyCommand="ssh -W %h:%p bastion"\n-C',
+        "ssh_common_args": "-J gate",
+    }
+    assert (said.honoured, said.ignored) == ({}, ())
+
+
+@pytest.mark.parametrize("name", ["~/.ssh/deploy", "/etc/keys/a b.pem", "$HOME/.ssh/deploy"])
+def test_a_key_that_ssh_reads_where_it_is_is_handed_on(name):
+    assert read(f"[defaults]\nprivate_key_file = {name}\n").honoured == {
+        "defaults": {"private_key_file": name}
+    }
+
+
 def test_a_broken_file_is_refused():
     with pytest.raises(InvalidInputError):
         read("forks = 3\n")
@@ -110,7 +130,7 @@ def known() -> list[tuple[str, str]]:
 
 def fates(section: str, key: str) -> list[str]:
     """What becomes of a setting: one thing, and one alone."""
-    by_value = section == "defaults" and key in {"strategy", "transport", "inventory"}
+    by_value = section == "defaults" and key in {"strategy", "transport", "inventory", "private_key_file"}
     ignored = read(f"[{section}]\n{key} = something\n").ignored
     named = any(line.startswith(f"[{section}] {key} is not honoured: ") for line in ignored)
     quiet = key in _settings.HARMLESS.get(section, ()) or section in _settings.HARMLESS_SECTIONS
@@ -121,6 +141,7 @@ def fates(section: str, key: str) -> list[str]:
         "harmless": quiet,
         "named": named and _settings.OTHER not in ignored[0] and not by_value,
         "by its value": by_value,
+        "settled with the ways of hosts": key in read(f"[{section}]\n{key} = something\n").ssh,
     }
     return [fate for fate, holds in found.items() if holds]
 

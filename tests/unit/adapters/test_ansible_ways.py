@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from itmp.adapters.ansible import _ssh, _ssh_options, _ways
-from itmp.adapters.ansible._ways import Hop, Way, Ways
+from itmp.adapters.ansible import _ssh, _ssh_files, _ssh_options, _ways
+from itmp.adapters.ansible._ssh_files import Hop, Place
+from itmp.adapters.ansible._ways import Way, Ways
 from itmp.canonical import digest
 from itmp.errors import InvalidInputError
 from itmp.plan.model import Host
@@ -191,12 +192,61 @@ def test_options_of_the_users_configuration_are_frozen_for_the_host_and_for_each
 def test_what_a_plan_does_not_take_of_the_users_configuration_is_named_once(tmp_path: Path):
     (tmp_path / "config").write_text("Host *\n  ForwardAgent yes\n  HostKeyAlias x\n  ControlMaster auto\n")
     asked = [entry(f"web{n}", ssh_args="-o BatchMode=no") for n in range(5)]
-    why, data = _ways._DECIDES, _ways._DATA
+    why, data = _ways._DECIDES, _ssh_files._DATA
     assert _ways.settle(asked, tmp_path / "config").notes == (
         f"the ssh argument batchmode is not honoured: {why}: web0, web1, web2 and 2 more",
         f"ssh_config: forwardagent is not honoured: {data}: web0, web1, web2 and 2 more",
         f"ssh_config: hostkeyalias is not honoured: {data}: web0, web1, web2 and 2 more",
     )
+
+
+def of_config(name: str, text: str) -> dict[str, Any]:
+    """A host whose variables say nothing of ssh, in a project whose ansible.cfg does."""
+    return entry(name, ssh_args=text, config_args=text)
+
+
+def test_arguments_of_an_ansible_cfg_lead_as_those_of_the_inventory_do():
+    text = "-o ControlMaster=auto -o ControlPersist=60s -C -o ProxyJump=ops@bastion:2222"
+    settled = _ways.settle([of_config("web1", text)], None)
+    way = Way(
+        via=(Hop(host="bastion", port=2222, user="ops"),),
+        options=(("Compression", "yes"),),
+    )
+    assert settled.ways == {"web1": way}
+    assert (settled.refused, settled.misled, settled.notes) == ({}, {}, ())
+
+
+def test_of_an_ansible_cfg_what_would_lead_elsewhere_is_refused_and_the_rest_named():
+    text = "-o ForwardAgent=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=~/.ssh/known -o ProxyCommand='nc %h %p'"
+    settled = _ways.settle([of_config("web1", text), entry("db1", ssh_args="-o ForwardAgent=yes")], None)
+    assert settled.refused == {"db1": ("forwardagent",)}
+    assert settled.misled == {"proxycommand": "web1"}
+    assert settled.weak == {"web1"}
+    assert settled.notes == (
+        f"the ssh argument forwardagent is not honoured: {_ways._ALONE}: web1",
+        f"the ssh argument userknownhostsfile is not honoured: {_ways._ALONE}: web1",
+    )
+
+
+def test_a_file_of_the_workspace_that_an_ansible_cfg_names_is_read_as_the_users_own(tmp_path: Path):
+    root = tmp_path / "w"
+    root.mkdir()
+    (root / "ssh.cfg").write_text("Host web*\n  ProxyJump gate\n  ForwardAgent yes\n")
+    (tmp_path / "other.cfg").write_text("Host web*\n  ProxyJump elsewhere\n")
+    place = Place(root=root, base=root)
+    asked = [of_config("web1", "-F ./ssh.cfg -o ControlMaster=auto")]
+    settled = _ways.settle(asked, None, place)
+    assert settled.ways == {"web1": Way(via=(Hop(host="gate"),))}
+    assert settled.notes == (f"./ssh.cfg: forwardagent is not honoured: {_ssh_files._DATA}: web1",)
+    assert settled.misled == {}
+    own = tmp_path / "own"
+    own.write_text("Host web*\n  ProxyJump mine\n")
+    assert _ways.settle(asked, own, place).ways == {"web1": Way(via=(Hop(host="mine"),))}
+    for name in ("../other.cfg", str(tmp_path / "other.cfg"), "~/.ssh/config", "absent"):
+        settled = _ways.settle([of_config("web1", f"-F {name}")], None, place)
+        assert (settled.ways, settled.misled) == ({}, {"-F": "web1"})
+    assert _ways.settle([of_config("web1", "-F none")], None, place).misled == {}
+    assert _ways.settle([entry("web1", ssh_args="-F ssh.cfg")], None, place).refused == {"web1": ("-F",)}
 
 
 def test_a_command_that_is_more_than_a_jump_is_refused_for_the_hosts_that_need_it(tmp_path: Path):

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from itmp.adapters.ansible._ways import Hop, Way, Ways
+from itmp.adapters.ansible._ssh_files import Hop
+from itmp.adapters.ansible._ways import Way, Ways
 from itmp.adapters.ansible.layout import WAYS
 from itmp.adapters.file_events import SAFE
 from itmp.adapters.hold import lock
