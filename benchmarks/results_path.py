@@ -20,7 +20,9 @@ from typing import Any
 
 from itmp.adapters import posix_log
 from itmp.adapters.actions import ActionClient, ActionServer
-from itmp.adapters.ansible.runner import _Masked, _public
+from itmp.adapters.ansible._laid import Laid
+from itmp.adapters.ansible._masked import Masked
+from itmp.adapters.ansible.runner import _public
 from itmp.adapters.secrets import Masker
 from itmp.cli.narration import Narrator
 from itmp.execution.doors import Room, Slice
@@ -62,7 +64,12 @@ class StubRunner:
 
     def run(self, permit: Any, plan: Plan, part: Slice, *, room: Room, observer: Any) -> None:  # noqa: ARG002 - the door's signature
         assert isinstance(part.step, AnsibleStep)
-        masked = _Masked(observer, Masker(["hunter2"]), _public(plan, part.step))
+        paths = {task.path for task in part.step.expected}
+        for path in paths:
+            (room.folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (room.folder / path).touch()
+        laid = Laid(room.folder, paths)
+        masked = Masked(observer, Masker(["hunter2"]), _public(plan, part.step), laid)
         with ActionServer(room.folder, token="token", observer=masked) as server:  # noqa: S106 - as above
             child = os.fork()
             if child == 0:

@@ -2,8 +2,8 @@
 
 Rules kept here, for each action, before it happens:
 1. its target belongs to the slice, a delegate was declared, and the runner has not found by itself that it lies
-   outside the plan (a connection that leads elsewhere, a task that waits for a person): from whatever file the action
-   comes;
+   outside the plan (a connection that leads elsewhere, a task that waits for a person, a file of tasks that is no
+   longer as it was laid out): from whatever file the action comes;
 2. Ansible: (path, line, action) is in the step's expected work. Only where the plan says that a dynamic
    include is opaque may a task come from another artifact of the plan, and never from a file whose tasks are
    all known;

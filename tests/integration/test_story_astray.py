@@ -114,6 +114,18 @@ SITE_MODULE = f"""{BEGIN}
       ansible.builtin.raw: "sed -i s/builtin.raw/builtin.command/ {{{{ playbook_dir }}}}/tasks/turn.yml"
     - {{name: Turn, ansible.builtin.include_tasks: tasks/turn.yml}}
 """
+ARGUMENTS = "s/act.more/act.unseen/"
+SITE_ARGUMENTS = SITE_MODULE.replace("s/builtin.raw/builtin.command/", ARGUMENTS)
+SITE_OPAQUE = SITE_ARGUMENTS.replace("tasks/turn.yml}", '"tasks/{{ which }}.yml"}')
+SITE_SAME = SITE_ARGUMENTS.replace(
+    f"sed -i {ARGUMENTS} {{{{ playbook_dir }}}}/tasks/turn.yml",
+    "cd {{ playbook_dir }}/tasks && sed s/act.more/act.less/ turn.yml > {{ host_root }}/t && touch -r turn.yml {{ host_root }}/t"
+    " && cat {{ host_root }}/t > turn.yml && touch -r {{ host_root }}/t turn.yml",
+)
+TURN_ARGUMENTS = """\
+- {name: Unseen, ansible.builtin.raw: "sh {{ host_root }}/act more"}
+"""
+CHANGED = "its file is no longer as the slice laid it out at project/playbooks/tasks/turn.yml:1, after project/playbooks/site.yml:9"
 TURN_MODULE = """\
 - {name: Unseen, ansible.builtin.raw: "sh {{ host_root }}/act unseen"}
 """
@@ -167,8 +179,11 @@ ASTRAY = {
         {},
         SITE_MODULE,
         TURN_MODULE,
-        "'ansible.builtin.command' at 'project/playbooks/tasks/turn.yml':1 was not approved, after project/playbooks/site.yml:9",
+        CHANGED,
     ),
+    "arguments": ({}, SITE_ARGUMENTS, TURN_ARGUMENTS, CHANGED),
+    "arguments of a file that nobody could parse": ({}, SITE_OPAQUE, TURN_ARGUMENTS, CHANGED),
+    "arguments of a file with its old length and times": ({}, SITE_SAME, TURN_ARGUMENTS, CHANGED),
 }
 
 

@@ -28,13 +28,14 @@ from itmp.adapters.ansible import (
     _environments,
     _facts,
     _harmless,
+    _laid,
     _leftovers,
     _probing,
     _versions,
     layout,
 )
 from itmp.adapters.ansible._lines import one_line
-from itmp.adapters.ansible._results import DATA
+from itmp.adapters.ansible._masked import Masked
 from itmp.adapters.ansible._slicing import (
     LostError,
     Slicing,
@@ -120,10 +121,11 @@ class AnsibleRunner:
         with fresh_folder(room, part) as fresh, short_folder(room) as short:
             slicing = Slicing(plan, part, step, room, contained=image is not None)
             request = slicing.write(fresh.folder, short, self._vaults, self._passed)
+            laid = _laid.Laid(fresh.folder, plan.manifest.artifacts)
             request["environment"] |= _facts.environment(plan, room, short)
             if preview:
                 _harmless.into(request, plan)
-            watched = _Masked(observer, masker, _public(plan, step))
+            watched = Masked(observer, masker, _public(plan, step), laid)
             with _server(short, watched, values, masker) as server:
                 request["environment"] |= server.environment
                 inside = _environments.contain(request, image, plan, room) if image else None
@@ -281,50 +283,6 @@ class _Nobody:
         raise AnsibleError(f"{result.action} was not asked for", where=result.host)
 
 
-class _Masked:
-    """An observer that sees masked texts only, each on one line; names that the plan shows are no secret."""
-
-    def __init__(self, observer: Observer, masker: Masker, public: frozenset[str]) -> None:
-        self._observer, self._masker, self._public = observer, masker, public
-        self.bad = False
-        self.results = 0
-        self.background: set[tuple[str, str]] = set()
-
-    def before(self, action: Action) -> None:
-        self._observer.before(
-            replace(
-                action,
-                host=self._plain(action.host),
-                name=one_line(self._masker.text(action.name)),
-                action=self._plain(action.action),
-                delegate=self._plain(action.delegate),
-                outside=one_line(self._masker.text(action.outside)),
-                do=one_line(self._masker.text(action.do)),
-            )
-        )
-
-    def after(self, result: ActionResult) -> None:
-        self.results += 1
-        self.bad = self.bad or result.outcome in {"failed", "unreachable"}
-        self.background |= {(result.host, str(name)) for name in result.data.get("started") or ()}
-        self.background -= {(result.host, str(name)) for name in result.data.get("ended") or ()}
-        clean = self._masker
-        self._observer.after(
-            replace(
-                result,
-                name=one_line(clean.text(result.name)),
-                action=self._plain(result.action),
-                delegate=self._plain(result.delegate),
-                message=one_line(clean.text(result.message)),
-                diff=clean.text(result.diff),
-                data={k: v if k in DATA else clean.value(v) for k, v in result.data.items()},
-            )
-        )
-
-    def _plain(self, name: str) -> str:
-        return name if name in self._public else self._masker.text(name)
-
-
 @contextmanager
 def _translated(where: str) -> Iterator[None]:
     """Say what this machine refuses (a full disk, no process more) as an error of the run, not of ours."""
@@ -385,7 +343,7 @@ def _only(values: Mapping[str, str]) -> Any:
 
 
 def _judge(
-    answer: Mapping[str, Any], server: ActionServer, watched: _Masked, masker: Masker, part: Slice
+    answer: Mapping[str, Any], server: ActionServer, watched: Masked, masker: Masker, part: Slice
 ) -> None:
     """Raise what the slice's end means: the observer's refusal, or that Ansible did not do its part."""
     if server.failure is not None:

@@ -4,7 +4,8 @@ import pytest
 
 from itmp.adapters.ansible import _results
 from itmp.adapters.ansible._lines import one_line
-from itmp.adapters.ansible.runner import _Masked
+from itmp.adapters.ansible._laid import Laid
+from itmp.adapters.ansible._masked import Masked
 from itmp.adapters.secrets import MASK, Masker
 from itmp.execution.doors import ActionResult
 
@@ -163,10 +164,10 @@ def test_a_diff_is_told_where_the_task_asks_for_it(raw, told):
     assert len(found) <= 200_000
 
 
-def test_a_known_secret_is_masked_in_a_diff_line_by_line():
+def test_a_known_secret_is_masked_in_a_diff_line_by_line(tmp_path):
     told = []
     observer = SimpleNamespace(after=told.append)
-    masked = _Masked(observer, Masker(["hunter2-hunter2"]), frozenset())
+    masked = Masked(observer, Masker(["hunter2-hunter2"]), frozenset(), Laid(tmp_path, ()))
     masked.after(
         ActionResult(id="1", host="web1", action="copy", outcome="changed", diff="-hunter2-hunter2\n+new\n")
     )
