@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 _HOME: Final = {
     "InputSpec": "inputs", "interpolate": "inputs", "resolve_inputs": "inputs",
     "Block": "model", "Document": "model", "MovedRule": "model", "Reviewed": "model",
-    "Registry": "parsing", "bind": "parsing", "json_schema": "parsing", "parse": "parsing", "validate": "parsing",
+    "Registry": "parsing", "bind": "parsing", "extended": "parsing", "json_schema": "parsing", "parse": "parsing",
+    "validate": "parsing",
     "DocumentError": "problems", "Problem": "problems",
     "Node": "reading", "load": "reading",
 }  # fmt: skip
@@ -26,6 +27,7 @@ __all__ = [
     "Registry",
     "Reviewed",
     "bind",
+    "extended",
     "interpolate",
     "json_schema",
     "load",
@@ -37,7 +39,7 @@ __all__ = [
 if TYPE_CHECKING:
     from itmp.documents.inputs import InputSpec, interpolate, resolve_inputs
     from itmp.documents.model import Block, Document, MovedRule, Reviewed
-    from itmp.documents.parsing import Registry, bind, json_schema, parse, validate
+    from itmp.documents.parsing import Registry, bind, extended, json_schema, parse, validate
     from itmp.documents.problems import DocumentError, Problem
     from itmp.documents.reading import Node, load
 

@@ -63,7 +63,8 @@ def resolve_inputs(spec: Mapping[str, InputSpec], given: Mapping[str, str]) -> M
     values: dict[str, Any] = {}
     for name, one in sorted(spec.items()):
         value = _read(one, given[name]) if name in given else one.default
-        why = "a value is missing" if value is None else one.problem(value)
+        asks = f": {one.description}" if one.description else ""
+        why = f"a value is missing{asks}" if value is None else one.problem(value)
         if why:
             problems.append(_given(name, why, f"give it with --set {name}=…"))
         values[name] = value

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Tag, ValidationError
 from pydantic.json_schema import SkipJsonSchema
 
 from itmp.documents.inputs import interpolate
-from itmp.documents.model import Document
+from itmp.documents.model import Document, Loc
 from itmp.documents.problems import DocumentError, Problem, did_you_mean
 from itmp.documents.reading import Node, load
 
@@ -61,14 +61,30 @@ def parse(path: str, data: bytes, registry: Registry) -> Document:
 
 def bind(document: D, inputs: Mapping[str, Any]) -> D:
     """Return `document` with every `${inputs.x}` replaced, checked again (inputs: `resolve_inputs`)."""
+    node = _parsed(document)
+    plain = node.plain()
+    bound = {key: value if key == "inputs" else interpolate(value, inputs) for key, value in plain.items()}
+    return _document(document.path, node, bound, type(document), bound=True)
+
+
+def extended(document: D, more: Mapping[Loc, Any]) -> D:
+    """Return `document` as if `more`, values by their place, stood in it too; checked again.
+
+    What is around such a value is made where it is not there. Problems with it stand at what is around it in the text.
+    """
+    node = _parsed(document)
+    for loc, value in more.items():
+        node = node.grown(loc, value)
+    return _document(document.path, node, node.plain(), type(document), bound=False)
+
+
+def _parsed(document: Document) -> Node:
     node = document._node  # noqa: SLF001  # marks are private to this room, which this module belongs to
     if node is None:
         raise DocumentError(
             [Problem(path=document.path, line=0, column=0, message="the document was not parsed from text")]
         )
-    plain = node.plain()
-    bound = {key: value if key == "inputs" else interpolate(value, inputs) for key, value in plain.items()}
-    return _document(document.path, node, bound, type(document), bound=True)
+    return node
 
 
 def validate(path: str, node: Node, model: type[M], plain: Any = None) -> M:

@@ -13,7 +13,7 @@ Rules kept here:
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 import yaml
@@ -70,6 +70,26 @@ class Node:
                 node = node.value[part]
                 place = (node.line, node.column)
         return place
+
+    def grown(self, loc: Sequence[int | str], value: Any) -> "Node":
+        """Return the tree with plain `value` at `loc` too; what is added stands where what is around it does."""
+        if not loc:
+            return self._here(value)
+        part, rest = loc[0], loc[1:]
+        if isinstance(self.value, tuple):
+            items = list(self.value)
+            items[int(part)] = items[int(part)].grown(rest, value)
+            return replace(self, value=tuple(items))
+        entries = dict(self.value) if isinstance(self.value, Mapping) else {}
+        entries[str(part)] = entries.get(str(part), self._here({})).grown(rest, value)
+        return replace(self, value=entries)
+
+    def _here(self, value: Any) -> "Node":
+        if isinstance(value, Mapping):
+            value = {str(key): self._here(one) for key, one in value.items()}
+        elif isinstance(value, list | tuple):
+            value = tuple(map(self._here, value))
+        return Node(value=value, line=self.line, column=self.column)
 
     def find_key(self, loc: Sequence[int | str]) -> tuple[int, int]:
         """Return line and column of the key that `loc` ends with, or of the nearest thing that exists."""

@@ -3,5 +3,6 @@
 from itmp.runbook.freeze import freeze
 from itmp.runbook.model import Runbook
 from itmp.runbook.needs import needs
+from itmp.runbook.prompts import Prompt, answer, playbooks
 
-__all__ = ["Runbook", "freeze", "needs"]
+__all__ = ["Prompt", "Runbook", "answer", "freeze", "needs", "playbooks"]

@@ -16,7 +16,7 @@ from itmp.plan import Plan, Source, scope
 from itmp.workspace.place import EXECUTOR, Workspace
 
 if TYPE_CHECKING:
-    from itmp.documents import Document
+    from itmp.documents import Document, Problem
     from itmp.documents.parsing import Registry
     from itmp.patching import PatchSchedule
     from itmp.plan import Facts, Needs
@@ -73,10 +73,25 @@ def compile_plan(
     """Parse, gather and freeze. Same document, inventory and world give the same digest anywhere."""
     from itmp import documents  # noqa: PLC0415 - as above
 
-    document = validate(place, file)
-    inputs = documents.resolve_inputs(document.inputs, given or {})
+    document, notes, left = _answered(place, validate(place, file))
+    try:
+        inputs = documents.resolve_inputs(document.inputs, given or {})
+    except documents.DocumentError as error:
+        raise documents.DocumentError([*error.problems, *left]) from error
     source = Source(path=place.relative(file), digest=digest(_read(file)))
-    return _freeze(place, document, inputs, source, tuple(inventories) or place.config.inventories)
+    chosen = tuple(inventories) or place.config.inventories
+    return _freeze(place, document, inputs, source, chosen, notes=notes)
+
+
+def _answered(place: Workspace, document: Any) -> tuple[Any, tuple[str, ...], "tuple[Problem, ...]"]:
+    """Return a runbook with inputs for what its playbooks ask, notes on these, and what is left unanswered."""
+    from itmp import runbook  # noqa: PLC0415 - as above
+    from itmp.workspace.sources import prompts  # noqa: PLC0415 - as above
+
+    if not isinstance(document, runbook.Runbook):
+        return document, (), ()
+    found = runbook.answer(document, {name: prompts(place, name) for name in runbook.playbooks(document)})
+    return found.document, found.notes, found.left
 
 
 def write_plan(plan: Plan, file: Path) -> Compiled:
@@ -156,13 +171,20 @@ def stale_sources(place: Workspace, plan: Plan) -> tuple[str, ...]:
 
 
 def _freeze(
-    place: Workspace, document: Any, inputs: Mapping[str, Any], source: Source, inventories: tuple[str, ...]
+    place: Workspace,
+    document: Any,
+    inputs: Mapping[str, Any],
+    source: Source,
+    inventories: tuple[str, ...],
+    *,
+    notes: tuple[str, ...] = (),
 ) -> Plan:
     from itmp import capacity, patching, runbook  # noqa: PLC0415 - as above
     from itmp.workspace.sources import gather  # noqa: PLC0415 - as above
 
     def facts(needs: "Needs") -> "Facts":
-        return gather(place, needs, inventories)
+        found = gather(place, needs, inventories)
+        return replace(found, notes=(*found.notes, *notes))
 
     match document:
         case runbook.Runbook():

@@ -5,9 +5,15 @@ adjustment without Ansible.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from itmp.plan import Facts, Needs
 from itmp.workspace.place import Workspace
+
+if TYPE_CHECKING:
+    from itmp.runbook import Prompt
+
+_CATALOG: Final = "playbooks"
 
 
 def gather(place: Workspace, needs: Needs, inventories: tuple[str, ...]) -> Facts:
@@ -18,6 +24,13 @@ def gather(place: Workspace, needs: Needs, inventories: tuple[str, ...]) -> Fact
     if needs.stacks:
         facts = facts.joined(_pulumi(place, needs))
     return facts
+
+
+def prompts(place: Workspace, playbook: str) -> "tuple[Prompt, ...]":
+    """Return what the plays of a playbook ask a person for."""
+    from itmp.adapters.ansible.prompts import asked  # noqa: PLC0415 - only runbooks need it
+
+    return asked(place.root, _CATALOG, playbook)
 
 
 def _ansible(place: Workspace, needs: Needs, inventories: tuple[str, ...]) -> Facts:

@@ -6,7 +6,7 @@ document gives is not asked, which is Ansible's own rule; any other way to wait 
 variable's name promises a secret is for the executor to say: both answers are given.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
@@ -20,9 +20,14 @@ def of_play(play: Any, given: AbstractSet[str]) -> Iterator[tuple[str, ...]]:
     Then, where it depends on that: the variable's name, and what to do if it promises a secret.
     """
     for prompt in play.vars_prompt or ():
-        name = str(prompt.get("name", ""))
-        if name not in given:
-            yield (f"vars_prompt asks a person for {name} during the run", *_declare(name, prompt))
+        if str(prompt.get("name", "")) not in given:
+            yield of_prompt(prompt)
+
+
+def of_prompt(prompt: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what is wrong with one prompt and what to do; more as `of_play`."""
+    name = str(prompt.get("name", ""))
+    return f"vars_prompt asks a person for {name} during the run", *_declare(name, prompt)
 
 
 def of_task(task: Any, action: str) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """Whether a laid out file is still the one that was laid out."""
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +22,19 @@ def laid(tmp_path: Path) -> Laid:
     (tmp_path / TASKS).write_text(TEXT)
     (tmp_path / "inventory").mkdir()
     (tmp_path / "inventory/known_hosts").touch()
-    return Laid(tmp_path, (TASKS, "inventory/known_hosts"))
+    made = Laid(tmp_path, (TASKS, "inventory/known_hosts"))
+    _tick(tmp_path)
+    return made
+
+
+def _tick(folder: Path) -> None:
+    """Wait until the kernel's clock of files has gone on: long before that Ansible has not even started."""
+    laid_out = (folder / TASKS).stat().st_ctime_ns
+    while True:
+        (folder / "clock").write_text("tick")
+        if (folder / "clock").stat().st_ctime_ns > laid_out:
+            return
+        time.sleep(0.001)
 
 
 def longer(file: Path) -> None:

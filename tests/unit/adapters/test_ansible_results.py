@@ -3,8 +3,8 @@ from types import SimpleNamespace
 import pytest
 
 from itmp.adapters.ansible import _results
-from itmp.adapters.ansible._lines import one_line
 from itmp.adapters.ansible._laid import Laid
+from itmp.adapters.ansible._lines import one_line
 from itmp.adapters.ansible._masked import Masked
 from itmp.adapters.secrets import MASK, Masker
 from itmp.execution.doors import ActionResult
