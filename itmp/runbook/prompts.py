@@ -1,7 +1,7 @@
 """What a play asks a person for (`vars_prompt`) becomes an input of the runbook that calls it.
 
 Rules kept here: pure. An input is made only where the document gives the variable nothing, and nothing says that what
-is typed is a secret: an input's value stands in the plan. A prompt that Ansible hashes, that asks to hide what is typed,
+is typed is a secret: an input's value stands in the plan. A prompt that Ansible hashes, that asks to hide its answer,
 or whose variable is named like a secret becomes none; nor does one that says nothing of hiding, because Ansible hides
 then, unless it has a default, which stands in the playbook for all to read. `public_vars` lists what is no secret. What
 is handed on is text, as Ansible makes of all that it asks for, defaults too; a default's type says which texts fit.

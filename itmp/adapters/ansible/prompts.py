@@ -1,7 +1,7 @@
 """Reads what the plays of a playbook ask a person for: the `vars_prompt` of its own plays and of those it imports.
 
 Rules kept here: the text alone is read, before anything of Ansible's starts, and nothing in it does anything: a tag is
-text. What is not to be read like this, an import by a template above all, is left to Ansible's own parser: a prompt that
+text. What is not to be read like this, an import by a template above all, is left to Ansible's parser: a prompt that
 nobody answers is refused there (`_questions`).
 """
 

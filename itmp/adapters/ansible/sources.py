@@ -32,6 +32,7 @@ from itmp.adapters.ansible import (
     _ways,
     layout,
 )
+from itmp.adapters.ansible._ssh_files import Place, few
 from itmp.adapters.ansible._ways import Way, Ways
 from itmp.adapters.known_hosts import PinnedKeys
 from itmp.canonical import digest
@@ -142,7 +143,7 @@ class AnsibleSources:
         where = ", ".join(self._inventories)
         said, config = _config.of(artifacts), self._place(_config.in_force(artifacts))
         base = (self._root / config).parent
-        settled = _ways.settle(hosts, self._ssh_config, _ways.Place(root=self._root, base=base))
+        settled = _ways.settle(hosts, self._ssh_config, Place(root=self._root, base=base))
         of = settled.ways
         problems = [
             _at(where, f"host {name}: ssh argument {text}", _ARGUMENT_DO)
@@ -170,7 +171,7 @@ class AnsibleSources:
         ]
         notes = settled.notes
         if settled.weak and not self._unpinned:
-            notes += (f"{_CHECKED}: {_ways.few(sorted(settled.weak))}",)
+            notes += (f"{_CHECKED}: {few(sorted(settled.weak))}",)
         if self._ssh_config and _ssh_options.arguments(" ".join(said.ssh.values())).config:
             notes += (f"{config}: -F is not honoured: the file that ssh_config of itmp.yml names counts",)
         return Ways(of=of, unpinned=tuple(sorted(unpinned))), notes
