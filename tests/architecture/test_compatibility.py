@@ -81,11 +81,16 @@ def words(column: int, *, verdicts: set[str] = VERDICTS) -> dict[str, list[list[
 
 @functools.cache
 def run_by(held: str) -> str:
-    """Return the text of what a row's tests run: whole projects, whole test files."""
+    """Return the text of what a row's tests run: the files of projects, whole test files.
+
+    What `expect.yml` says of a project describes it, and runs nowhere.
+    """
     texts = []
     for name in re.findall(r"`([^`]+)`", held):
         folder, file = project(name), ROOT / name.partition("::")[0]
-        texts += [one.read_text() for one in (sorted(folder.rglob("*.y*ml")) if folder else [file])]
+        texts += [
+            one.read_text() for one in (sorted((folder / "tree").rglob("*.y*ml")) if folder else [file])
+        ]
     return "\n".join(texts)
 
 

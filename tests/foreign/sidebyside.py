@@ -53,6 +53,10 @@ class Expect:
     """What is not the same on both sides, by name: `why`, and the very values `bare` and `itmp`."""
     collections: list[str] = field(default_factory=list)
     """Collections of others that the project needs."""
+    sources: list[str] = field(default_factory=list)
+    """The project's own inventories, in order, instead of the one that is written for it (`of_the_fleet`)."""
+    vault: dict[str, str] = field(default_factory=dict)
+    """Passwords of ansible-vault by their ids."""
     salted: list[str] = field(default_factory=list)
     """Accounts whose password the play hashes with a salt by chance."""
     touches: list[str] = field(default_factory=list)
@@ -84,7 +88,7 @@ class Expect:
         return self.playbooks or [self.playbook]
 
     def runbook(self, place: Place) -> str:
-        """Write the runbook; `port of HOST` stands for a port that is known only once the hosts are up."""
+        """Write the runbook."""
         document = {
             "itmp": "runbook/v1",
             "name": "foreign",
@@ -100,17 +104,20 @@ class Expect:
             ],
         }
         text: str = yaml.safe_dump({key: value for key, value in document.items() if value}, sort_keys=False)
-        return _put(text, place)
+        return of_the_fleet(text, place)
 
 
-def _put(text: str, place: Place) -> str:
-    """Return a text with what only the fleet that is up has."""
+def of_the_fleet(text: str, place: Place) -> str:
+    """Put in what is known only once the hosts are up, for `port of HOST`, `key of the fleet` and their like."""
     login = place.fleet.login
-    known = place.root / "inventories/known_hosts"
-    for name, value in (("user", login.user), ("key", login.key), ("known_hosts", known)):
-        text = text.replace(f"{name} of the fleet", str(value))
     for host in place.fleet.hosts:
-        text = text.replace(f"port of {host.name}", str(host.port))
+        known = {"address": host.address, "port": str(host.port), "root": str(place.on(host.name))}
+        for what, value in known.items():
+            text = text.replace(f"{what} of {host.name}", value)
+    keys = place.root / "inventories/known_hosts"
+    common = {"user": login.user, "key": login.key, "python": login.interpreter, "known_hosts": keys}
+    for what, value in common.items():
+        text = text.replace(f"{what} of the fleet", str(value))
     return text
 
 
@@ -125,14 +132,41 @@ def bring(place: Place, tree: Path, expect: Expect) -> Path:
         shutil.copytree(tree, folder, dirs_exist_ok=whole)
         collections_of_others.bring(folder, *expect.collections)
         for name in expect.placed:
-            (folder / name).write_text(_put((folder / name).read_text(), place))
+            (folder / name).write_text(of_the_fleet((folder / name).read_text(), place))
     place.inventory(**expect.hosts)
-    hosts = place.root / "inventories/hosts.yml"
+    if expect.sources:
+        for source in expect.sources:
+            for file in (place.root / source, bare / source):
+                file.write_text(of_the_fleet(file.read_text(), place))
+        (place.root / "inventories" / "hosts.yml").unlink()
+    elif expect.without:
+        _leave_out(place.root / "inventories" / "hosts.yml", expect.without)
+    _configure(place, expect)
+    return bare
+
+
+def _leave_out(hosts: Path, names: list[str]) -> None:
+    """Take variables of every host out of the inventory that was written."""
     found = yaml.safe_load(hosts.read_text())
-    for name in expect.without:
+    for name in names:
         del found["all"]["vars"][name]
     hosts.write_text(yaml.safe_dump(found))
-    return bare
+
+
+def _configure(place: Place, expect: Expect) -> None:
+    """Have itmp.yml name the project's own inventories, and the passwords of its vault."""
+    said = yaml.safe_load((place.root / "itmp.yml").read_text())
+    said |= {"inventories": expect.sources} if expect.sources else {}
+    said |= (
+        {"vault": {name: f"file:{_password(place, name)}" for name in expect.vault}} if expect.vault else {}
+    )
+    place.write("itmp.yml", yaml.safe_dump(said))
+    for name, word in expect.vault.items():
+        _password(place, name).write_text(word)
+
+
+def _password(place: Place, name: str) -> Path:
+    return place.root.parent / f"password-of-{name}"
 
 
 def _catalog(folder: Path, expect: Expect) -> Path:
@@ -147,19 +181,13 @@ def run_bare(place: Place, folder: Path, expect: Expect, look: Look | None = Non
     catalog = _catalog(folder, expect)
     books = [str(next(catalog.glob(f"{name}.y*ml"))) for name in expect.books]
     inventory = place.root / "inventories"
+    sources = [folder / source for source in expect.sources] or [inventory / "hosts.yml"]
+    given = [word for source in sources for word in ("-i", str(source))]
+    given += [word for name in expect.vault for word in ("--vault-id", f"{name}@{_password(place, name)}")]
     (folder.parent / "cp").mkdir()
     ssh = f"-F none -o UserKnownHostsFile={inventory}/known_hosts -o ControlMaster=auto -o ControlPersist=60s"
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "ansible",
-            "playbook",
-            "-i",
-            str(inventory / "hosts.yml"),
-            *books,
-            *expect.bare,
-        ],
+        [sys.executable, "-m", "ansible", "playbook", *given, *books, *expect.bare],
         cwd=folder,
         env={
             **place.environ,

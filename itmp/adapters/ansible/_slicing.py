@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from itmp.adapters import supervisor
-from itmp.adapters.ansible import _config, _handlers, _ssh, layout
+from itmp.adapters.ansible import _config, _handlers, _piping, _ssh, layout
 from itmp.adapters.ansible._tasks import is_local
 from itmp.adapters.ansible._ways import Ways
 from itmp.adapters.ansible.start import REMOTE_FOLDERS
@@ -210,7 +210,7 @@ def environment(
         "ITMP_LAYOUT": str(folder),
         supervisor.TOKEN: room.token,
         "ANSIBLE_HOST_KEY_CHECKING": "True",
-        **({"ANSIBLE_PIPELINING": "True"} if pipelining else {}),
+        **({_piping.VARIABLE: "True"} if pipelining else {}),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(short / "cp"),
         REMOTE_FOLDERS: remote_token(room),
         "ANSIBLE_FORKS": str(forks),

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from itmp.adapters.actions import ActionClient, ActionRefusedError
-from itmp.adapters.ansible import _kept_passwords, _preview, _rsync, _sooner
+from itmp.adapters.ansible import _kept_passwords, _piping, _preview, _rsync, _sooner
 from itmp.adapters.ansible._plaintext import secrets_in
 
 ROLE: Final = "decrypted values"
@@ -120,6 +120,7 @@ def main() -> None:
     keep_limit_unsaid()
     _rsync.bind()
     _kept_passwords.bind()
+    _piping.bind()
     if mark := os.environ.get(REMOTE_FOLDERS):
         mark_remote_folders(mark)
     from ansible.__main__ import main as ansible  # noqa: PLC0415 -- as above

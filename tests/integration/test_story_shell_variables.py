@@ -1,0 +1,67 @@
+"""Variables `ANSIBLE_*` of the shell that types a command: neither the plan nor the run is another one for them."""
+
+import subprocess
+import sys
+
+import pytest
+from places import PATIENCE, Place
+
+pytestmark = pytest.mark.fleet
+
+SHELL = {
+    "ANSIBLE_BECOME": "True",
+    "ANSIBLE_BECOME_EXE": "/nowhere/sudo",
+    "ANSIBLE_REMOTE_USER": "nobody-here",
+    "ANSIBLE_STRATEGY": "debug",
+    "ANSIBLE_RUN_TAGS": "never",
+    "ANSIBLE_CONFIG": "/nowhere/ansible.cfg",
+    "ANSIBLE_PIPELINING": "False",
+    "ANSIBLE_HOST_KEY_CHECKING": "False",
+    "ANSIBLE_OF_TOMORROW": "True",
+}
+BOOK = """\
+itmp: runbook/v1
+name: shell
+title: Shell
+owner: team-web
+environment: production
+risk: moderate
+steps: [{id: site, hosts: web1, playbook: site}]
+"""
+PLAY = """\
+- hosts: web1
+  gather_facts: false
+  tasks:
+    - name: What the play sees
+      ansible.builtin.raw: echo "{{ item }}={{ lookup('ansible.builtin.env', item, default='none') }}" >> {{ host_root }}/journal
+      loop: [ANSIBLE_BECOME, ANSIBLE_REMOTE_USER, ANSIBLE_STRATEGY, ANSIBLE_OF_TOMORROW]
+    - name: What Ansible made of it
+      ansible.builtin.raw: echo "{{ lookup('ansible.builtin.config', 'DEFAULT_BECOME', 'DEFAULT_STRATEGY', 'HOST_KEY_CHECKING') | join(' ') }}" >> {{ host_root }}/journal
+"""
+
+
+def test_the_shells_variables_for_ansible_change_neither_plan_nor_run(place: Place) -> None:
+    place.write("playbooks/site.yml", PLAY)
+    place.write("runbooks/r.yml", BOOK)
+    plans = []
+    for name, shell in (("without", {}), ("with", SHELL)):
+        place.itmp("plan", "runbooks/r.yml", "-o", f"{name}.plan.tar", expect=0, **shell)
+        plans.append((place.root / f"{name}.plan.tar").read_bytes())
+    assert plans[0] == plans[1]
+    opened = ("change", "open", "with.plan.tar", "--reason", "test", "--key", "alice", "--json")
+    change = str(place.itmp(*opened, expect=0, **SHELL).json["change"])
+    place.approve(change)
+    place.itmp("run", change, "--key", "alice", expect=0, **SHELL)
+    assert place.journal("web1") == [
+        "ANSIBLE_BECOME=none",
+        "ANSIBLE_REMOTE_USER=none",
+        "ANSIBLE_STRATEGY=none",
+        "ANSIBLE_OF_TOMORROW=none",
+        "False linear True",
+    ]
+    bare = subprocess.run(
+        [sys.executable, "-m", "ansible", "playbook", "-i", "inventories/hosts.yml", "playbooks/site.yml"],
+        cwd=place.root, env={**place.environ, **SHELL}, stdin=subprocess.DEVNULL, capture_output=True,
+        timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert bare.returncode != 0, "bare Ansible follows them"
