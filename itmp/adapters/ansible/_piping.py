@@ -14,7 +14,7 @@ from typing import Any, Final
 VARIABLE: Final = "ANSIBLE_PIPELINING"
 """Environment: set where the project's ansible.cfg says nothing."""
 _PLAIN: Final = "sudo"
-_NAMES: Final = frozenset({_PLAIN, "ansible.builtin.sudo", "ansible.legacy.sudo"})
+_NAMES: Final = frozenset({_PLAIN, f"ansible.builtin.{_PLAIN}"})
 
 
 def bind() -> None:
