@@ -102,7 +102,7 @@ def propose(
     """Validate, plan and open a change in one. Example: itmp propose runbooks/operate/restart-web.yml --reason leak"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    place = workspace.Workspace.here()
+    place = workspace.Workspace.here(say=say)
     plan = workspace.compile_plan(place, file, inventories=inventory or (), given=given(set_))
     seen = workspace.preview(place, plan, key=key) if preview else None
     for line in workspace.preview_lines(seen) if seen else ():
@@ -122,7 +122,7 @@ def open_(
     """Open a change over a plan. Example: itmp change open restart-web.plan.tar --reason 'memory leak'"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    place = workspace.Workspace.here()
+    place = workspace.Workspace.here(say=say)
     done = workspace.open_change(
         place,
         workspace.read_plan(place, name),
@@ -147,7 +147,7 @@ def list_(
     """List the changes of this log. Example: itmp change list --waiting-for-me"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    place = workspace.Workspace.here()
+    place = workspace.Workspace.here(say=say)
     found = workspace.waiting_for(place, key) if waiting else workspace.listed(place)
     header = ("CHANGE", "STATE", "TYPE", "REQUESTER", "REASON")
     rows = (
@@ -172,7 +172,7 @@ def show(name: Id, diff: Diff = False, json: Json = False) -> Answer:
     """Show one change: who asked, who voted, what ran. Example: itmp change show CHG-7f3a90c21b"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    place = workspace.in_its_period(workspace.Workspace.here(), name)
+    place = workspace.in_its_period(workspace.Workspace.here(say=say), name)
     story = workspace.change_story(place, name)
     plan = story.to_json()["plan"]
     seen = workspace.previewed(place, workspace.read_plan(place, plan)) if plan else None

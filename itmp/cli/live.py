@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from itmp.cli.board import FINE, Board, Line, lines
 from itmp.cli.narration import Narrator
-from itmp.cli.printing import STYLES, say, wants_colour
+from itmp.cli.printing import STYLES, fold, say, wants_colour
 from itmp.errors import Error
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 REPAINT: Final = 0.5
 """Seconds between two repaints at the least."""
+_HANG: Final = 16
+"""Where a line that does not fit goes on: behind an outcome, at the host's name."""
 _RESERVED: Final = 10
 """Lines of the terminal that hosts at work leave to everything else."""
 
@@ -144,7 +146,8 @@ class _View:
         from rich.text import Text  # noqa: PLC0415 - only on a terminal
 
         for line in self._lines_said():
-            live.console.print(Text.from_ansi(line), soft_wrap=True)
+            for part in fold(line, _HANG, stream=sys.stderr):
+                live.console.print(Text.from_ansi(part), soft_wrap=True)
 
     def _lines_said(self) -> "Iterator[str]":
         """Yield what the narrator has said and nobody has printed yet."""

@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, assert_never
 
 from itmp.cli.board import COMING
-from itmp.cli.printing import colour, safe, say
+from itmp.cli.printing import colour, fold, safe, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -106,11 +106,10 @@ def summary(result: "Result") -> tuple[str, ...]:
     lines = [f"{colour(result.change, 'bold')}  {result.state or 'refused'}  (exit {result.exit_code})"]
     for check in result.checks:
         if check["outcome"] != "ok":
-            lines.append(
-                f"  {check['n']} {safe(check['name'])}: {colour(check['outcome'], 'refused')}  {safe(check['why'])}"
-            )
+            said = colour(check["outcome"], "refused")
+            lines += fold(f"  {check['n']} {safe(check['name'])}: {said}  {safe(check['why'])}", 6)
             if check.get("do"):
-                lines.append(f"      {safe(check['do'])}")
+                lines += fold(f"      {safe(check['do'])}", 6)
     if result.hosts:
         counted = Counter(result.hosts.values())
         lines.append(
@@ -122,13 +121,13 @@ def summary(result: "Result") -> tuple[str, ...]:
         if state not in FINE
     ]
     for one in result.asks:
-        lines.append(f"  asks {safe(one['step'])}: {safe(one['question'])}")
-        lines.append(
-            f"       {safe(one['answer'])}; {safe(', '.join(one['roles'])) or 'any role that may answer'}"
-        )
+        lines += fold(f"  asks {safe(one['step'])}: {safe(one['question'])}", 7)
+        roles = safe(", ".join(one["roles"])) or "any role that may answer"
+        lines += fold(f"       {safe(one['answer'])}; {roles}", 7)
     for note in result.notes:
         first, *more = note.splitlines() or [""]
-        lines += [f"  note: {safe(first)}", *(f"        {safe(line.strip())}" for line in more)]
+        lines += fold(f"  note: {safe(first)}", 8)
+        lines += [part for line in more for part in fold(f"        {safe(line.strip())}", 8)]
     lines += [f"  next: {command}" for command in result.next]
     lines += [f"  the window opens again: {result.retry_at}"] if result.retry_at else []
     return tuple(lines)

@@ -21,6 +21,7 @@ from typing import Any, Final, ParamSpec
 
 import typer
 
+from itmp.cli import fitting
 from itmp.errors import Error, InvalidInputError, ToolMissingError
 
 P = ParamSpec("P")
@@ -71,6 +72,17 @@ def wants_colour(stream: Any) -> bool:
     return bool(stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb")
 
 
+def width_of(stream: Any) -> int | None:
+    """Return how wide the stream's terminal is; None for what is no terminal, whose lines are never broken."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None
+
+
+def fold(text: str, hang: int, *, stream: Any = None) -> tuple[str, ...]:
+    """Return a line in as many as a terminal needs (`fitting.fold`), as it is for anything else."""
+    width = width_of(stream or sys.stdout)
+    return (text,) if width is None else tuple(fitting.fold(text, width, hang))
+
+
 def table(rows: Iterable[Sequence[object]], header: Sequence[str] = ()) -> tuple[str, ...]:
     """Lay out rows in columns as wide as their longest cell; the last column is never padded."""
     cells = [[safe(cell) for cell in row] for row in rows]
@@ -85,10 +97,13 @@ def table(rows: Iterable[Sequence[object]], header: Sequence[str] = ()) -> tuple
     )
 
 
-def columns(rows: Iterable[Sequence[object]], header: Sequence[str]) -> Iterator[str]:
+def columns(
+    rows: Iterable[Sequence[object]], header: Sequence[str], *, styled: int | None = None
+) -> Iterator[str]:
     """Lay out rows as they come: columns as wide as the first rows need, later ones as they fit.
 
-    Nothing at all is yielded without a row.
+    Nothing at all is yielded without a row. The words of column `styled` name their own style; on a terminal a row
+    that does not fit takes several lines.
     """
     coming = iter(rows)
     first = [[safe(cell) for cell in row] for row in itertools.islice(coming, _LOOK_AHEAD)]
@@ -96,8 +111,11 @@ def columns(rows: Iterable[Sequence[object]], header: Sequence[str]) -> Iterator
         return
     widths = [max(map(len, column)) for column in zip(header, *first, strict=True)]
     rest = ([safe(cell) for cell in row] for row in coming)
+    most = width_of(sys.stdout) or 1 << 30
     for row in itertools.chain([list(header)], first, rest):
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        if styled is not None:
+            row[styled] = colour(row[styled], row[styled])
+        yield from fitting.lay(row, widths, most)
 
 
 def count(number: int, noun: str) -> str:
@@ -224,10 +242,12 @@ def _of_error(error: Error, *, machine: bool) -> Answer:
     problems = getattr(error, "problems", ())
     if not machine:
         word = colour("error", "failed", stream=sys.stderr)
-        for line in map(safe, problems) if len(problems) > 1 else (_first_line(error),):
-            say(f"{word}: {line}")
-        for line in error.do.splitlines() if len(problems) < 2 else ():  # noqa: PLR2004 - several: each says its own
-            say(f"  {safe(line)}")
+        told = [f"{word}: {safe(problem)}" for problem in problems]
+        if len(told) < 2:  # noqa: PLR2004 - several: each says its own
+            told = f"{word}: {_first_line(error)}".split("\n")
+            told += [f"  {safe(line)}" for line in error.do.splitlines()]
+        for part in itertools.chain.from_iterable(fold(line, 2, stream=sys.stderr) for line in told):
+            say(part)
     data: dict[str, Any] = {
         "error": {"type": type(error).__name__, "what": error.what, "where": error.where, "do": error.do},
         "retryable": error.retryable,

@@ -7,7 +7,7 @@ import typer
 
 from itmp.cli import exporting, inquiries, keeping, periods, viewing, witnessing
 from itmp.cli.options import Id, Json
-from itmp.cli.printing import Answer, colour, columns, count, safe, verb
+from itmp.cli.printing import Answer, colour, columns, count, safe, say, verb
 
 Period = Annotated[str, typer.Option("--period", metavar="NAME", help="An earlier period of the log.")]
 audit_app = typer.Typer(help="The audit trail: read it, verify it, ask it.", no_args_is_help=True)
@@ -39,7 +39,7 @@ def list_(
     """List events, oldest first. Example: itmp audit list --change CHG-7f3a90c21b"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    place = workspace.of_period(workspace.Workspace.here().for_reading(), period)
+    place = workspace.of_period(workspace.Workspace.here(say=say).for_reading(), period)
     leaves = workspace.audit_list(place, change, kind=kind, limit=limit)
     rows = (
         (leaf.index, event.t, event.type, event.actor.get("id", ""), event.change, event.step,
@@ -58,7 +58,7 @@ def reindex(json: Json = False) -> Answer:
     """Make the search index anew; nothing is proven by it. Example: itmp audit reindex"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    found = workspace.reindex(workspace.Workspace.here())
+    found = workspace.reindex(workspace.Workspace.here(say=say))
     return Answer(data={"events": found}, lines=(f"the index leads to {count(found, 'event')}",))
 
 

@@ -7,7 +7,7 @@ import typer
 from itmp.cli.live import watching
 from itmp.cli.narration import summary
 from itmp.cli.options import Id, Json, Key, Reason, Recorded, states
-from itmp.cli.printing import Answer, columns, verb
+from itmp.cli.printing import Answer, columns, say, verb
 
 if TYPE_CHECKING:
     from itmp.workspace import Result
@@ -52,7 +52,7 @@ def run(
     """Run an approved change. Example: itmp run CHG-7f3a90c21b --key ~/.ssh/id_ed25519"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    place = workspace.Workspace.here()
+    place = workspace.Workspace.here(say=say)
     with watching(lambda: workspace.outline(place, name), verbose=verbose, stream=stream) as told:
         return _answer(
             workspace.run(place, name, limit=limit, wait=wait, key=key, recorded=recorded, on_event=told)
@@ -80,7 +80,7 @@ def resume(
     """Go on after a crash or a stop. Example: itmp resume CHG-7f3a90c21b --retry failed"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    place = workspace.Workspace.here()
+    place = workspace.Workspace.here(say=say)
     with watching(lambda: workspace.outline(place, name), verbose=verbose, stream=stream) as told:
         return _answer(
             workspace.resume(
@@ -119,7 +119,7 @@ def undo(
     """Run the plan's undo steps where something was begun. Example: itmp undo CHG-7f3a90c21b"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    place = workspace.Workspace.here()
+    place = workspace.Workspace.here(say=say)
     with watching(lambda: workspace.outline(place, name), verbose=verbose, stream=stream) as told:
         return _answer(
             workspace.undo(place, name, hosts=hosts, wait=wait, key=key, recorded=recorded, on_event=told)
@@ -165,7 +165,7 @@ def status(name: Id, json: Json = False) -> Answer:
     """Say where a change and each of its hosts stand. Example: itmp status CHG-7f3a90c21b"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    result = workspace.status(workspace.Workspace.here(), name)
+    result = workspace.status(workspace.Workspace.here(say=say), name)
     return Answer(data=result.to_json(), lines=summary(result))
 
 
@@ -187,7 +187,7 @@ def logs(
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
     entries = workspace.logs(
-        workspace.Workspace.here(),
+        workspace.Workspace.here(say=say),
         name,
         host=host,
         step=step,
@@ -200,7 +200,8 @@ def logs(
     if json:
         return Answer(data={"entries": [entry._asdict() for entry in entries]})
     rows = ((f"{e.time[:19]}Z", e.step, e.host, e.outcome, e.what) for e in entries)
-    return Answer(lines=columns(rows, ("TIME", "STEP", "HOST", "OUTCOME", "WHAT")), paged=not follow)
+    header = ("TIME", "STEP", "HOST", "OUTCOME", "WHAT")
+    return Answer(lines=columns(rows, header, styled=3), paged=not follow)
 
 
 @verb
@@ -213,5 +214,5 @@ def wait(
     """Wait until a change may run, asks, or has finished. Example: itmp wait CHG-7f3a90c21b --for asked"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    result = workspace.wait(workspace.Workspace.here(), name, what=what, timeout=timeout)
+    result = workspace.wait(workspace.Workspace.here(say=say), name, what=what, timeout=timeout)
     return Answer(data=result.to_json(), lines=summary(result), exit_code=result.exit_code)

@@ -1,7 +1,8 @@
 """What happened, entry by entry: `logs` of a change, the log's events, and the index that finds them.
 
 Rules kept here: reading starts at once however long the log is, because entries are found by the search index and read
-one by one; each is read from the log's own bytes and looked at again before it is shown. One event is proven by the
+one by one, or, where the index is far behind, in the log itself; only a search in texts waits for the index. Each is
+read from the log's own bytes and looked at again before it is shown. One event is proven by the
 tiles, or, where no checkpoint covers it yet, read as the log opens it.
 """
 
@@ -59,7 +60,7 @@ def logs(
     Raises `NotFoundError` at once for a change or host that is not there.
     """
     place = periods.in_its_period(place, name)
-    reading = place.reading()
+    reading = place.reading(behind=not search)
     change = _resolve(reading, name)
     if host and not _took_part(reading, change, host):
         raise NotFoundError(f"{host} took no part in {change}", do=f"See who did: itmp status {change}")

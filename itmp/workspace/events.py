@@ -91,7 +91,7 @@ class Outline:
 
 def outline(place: Workspace, name: str) -> Outline:
     """Return what a run of this change would go through, undo left out."""
-    glances = Glances(place.reading())
+    glances = Glances(place.reading(behind=True))  # it is read beside a run
     record = glances.record(glances.resolve(name))
     if record.request is None:
         return Outline(change=record.id, title="", slices=())

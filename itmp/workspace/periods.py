@@ -141,12 +141,12 @@ def in_its_period(place: Workspace, name: str) -> Workspace:
     if place.is_open and place.log.head_of(name) is not None:
         return place
     try:
-        Glances(place.reading()).resolve(name)
+        Glances(place.reading(behind=True)).resolve(name)
     except NotFoundError as error:
         for period in names(place.state):
             one = of_period(place, period)
             try:
-                Glances(one.reading()).resolve(name)
+                Glances(one.reading(behind=True)).resolve(name)
             except NotFoundError:
                 continue
             return one

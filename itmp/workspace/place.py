@@ -37,7 +37,8 @@ class Workspace:
     """A folder of documents with its state. `Workspace.here()` finds it; everything opens lazily.
 
     `period` names an earlier period, for reading alone; empty for the current one. `reads` says that nothing is written
-    and no private key is opened: see `for_reading`. `synchronised` is the door to what the kernel says of its clock.
+    and no private key is opened: see `for_reading`. `synchronised` is the door to what the kernel says of its clock;
+    `say` is told, in words for a person, why something takes long.
     """
 
     root: Path
@@ -45,6 +46,7 @@ class Workspace:
     period: str = ""
     reads: bool = False
     synchronised: Callable[[], bool] = field(default=clock.synchronised, repr=False, compare=False)
+    say: "Callable[[str], None] | None" = field(default=None, repr=False, compare=False)
     _histories: dict[str, "PolicyHistory"] = field(default_factory=dict, repr=False, compare=False)
     _plans: dict[str, "Plan"] = field(default_factory=dict, repr=False, compare=False)
 
@@ -62,20 +64,31 @@ class Workspace:
             agent.allow(self.config.agent_keys)
 
     @classmethod
-    def here(cls, start: Path | None = None) -> "Workspace":
+    def here(cls, start: Path | None = None, *, say: "Callable[[str], None] | None" = None) -> "Workspace":
         """Open the workspace around `start` (default: the current folder, or `ITMP_WORKSPACE`)."""
         root = configuration.find_root(start)
-        return cls(root=root, config=configuration.load(root))
+        return cls(root=root, config=configuration.load(root), say=say)
 
     def for_reading(self) -> "Workspace":
         """Return this workspace as whoever may not write it reads it: the log, or a copy of it, by its public key."""
         if self.reads:
             return self
-        return Workspace(root=self.root, config=self.config, period=self.period, reads=True)
+        return self._with(period=self.period, reads=True)
 
     def in_period(self, name: str) -> "Workspace":
         """Return the workspace in period `name` (empty: the current one), unjudged whether it is here."""
-        return Workspace(root=self.root, config=self.config, period=name, reads=self.reads)
+        return self._with(period=name, reads=self.reads)
+
+    def _with(self, *, period: str, reads: bool) -> "Workspace":
+        """Return this workspace opened otherwise; what this one has read is not kept."""
+        return Workspace(
+            root=self.root,
+            config=self.config,
+            period=period,
+            reads=reads,
+            synchronised=self.synchronised,
+            say=self.say,
+        )
 
     @property
     def keyed(self) -> bool:
@@ -138,15 +151,20 @@ class Workspace:
 
             handing.settle(self.state)
 
-    def reading(self) -> "Reading":
-        """Return the log as people read it: by its search index, brought up to date; nothing is judged by it."""
+    def reading(self, *, behind: bool = False) -> "Reading":
+        """Return the log as people read it: by its search index; nothing is judged by it.
+
+        The index is brought up to date first, or, where that would take long and `behind` allows it, left behind:
+        what it lacks is read from the journal.
+        """
         from itmp.workspace.reading import Reading  # noqa: PLC0415 - as above
         from itmp.workspace.watched import telling  # noqa: PLC0415 - as above
 
         if not self.has_log:
             raise NotFoundError("this workspace has no log yet", where=str(self.root), do="Run `itmp init`.")
         with telling(self):
-            return Reading(self.shard, alone=self.reads, keep=self.keyed or not self.reads)
+            keep = self.keyed or not self.reads
+            return Reading(self.shard, alone=self.reads, keep=keep, behind=behind, say=self.say)
 
     def history(self) -> "PolicyHistory":
         """Every policy version so far, each verified against the one before; walked again only when one is added."""

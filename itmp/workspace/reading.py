@@ -5,9 +5,10 @@ the signed tree (beyond it: its own frame), and blobs against their digest; what
 from the screen only, because nothing here is ever given to the gate, to evidence or to a signer.
 """
 
+import time
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from itmp import canonical
 from itmp.adapters import posix_log
@@ -23,8 +24,14 @@ from itmp.canonical import Digest
 from itmp.errors import EvidenceInvalidError, ForkError, LogUnavailableError, NotFoundError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from itmp.signing import NoteVerifier
 
+_LONG: Final = 20_000_000
+"""Bytes of the journal for which an index is made in a second or so."""
+_EVERY: Final = 3.0
+"""Seconds between two words about how far it is."""
 _TRIES: Final = 5
 """A publisher may replace the tiles between two of our reads: how often to look again."""
 
@@ -32,12 +39,22 @@ _TRIES: Final = 5
 class Reading:
     """The log below `state`, opened for reading by its index, which is kept there unless `keep` is False.
 
-    `alone` is for who may be without the private key, or reads a copy that has no head record.
+    `alone` is for who may be without the private key, or reads a copy that has no head record. `behind` opens it at
+    once, its index brought up to date or not; `say` is told why it takes long, now and then.
     """
 
-    def __init__(self, state: Path, *, alone: bool = False, keep: bool = True) -> None:
+    def __init__(
+        self,
+        state: Path,
+        *,
+        alone: bool = False,
+        keep: bool = True,
+        behind: bool = False,
+        say: "Callable[[str], None] | None" = None,
+    ) -> None:
         self._state, self._files, self._alone = state, posix_log.open_reader(state / LOG), alone
         self._index = state / NAME if keep else None
+        self._behind, self._progress = behind, _Progress(say) if say else None
         self.index = self._open()
 
     def blob(self, digest: Digest) -> bytes:
@@ -90,7 +107,8 @@ class Reading:
                 if left and self._head() != head:
                     continue
                 raise
-            return SearchIndex(self._index, self._state / LOG, self._proven)
+            tell: dict[str, Any] = {"tell": self._progress.tell} if self._progress else {}
+            return SearchIndex(self._index, self._state / LOG, self._proven, behind=self._behind, **tell)
         raise LogUnavailableError("the published tiles kept moving", do="Try again in a moment.")
 
     def _head(self) -> Checkpoint:
@@ -115,6 +133,19 @@ class Reading:
         if self._alone:
             return posix_log.verifier_of(self._state)
         return posix_log.key_of(self._state).verifier
+
+
+class _Progress:
+    """Says how far the index is, once that takes seconds."""
+
+    def __init__(self, say: "Callable[[str], None]") -> None:
+        self._say, self._since = say, time.monotonic()
+
+    def tell(self, done: int, whole: int) -> None:
+        """Take note of how many bytes are done."""
+        if whole >= _LONG and time.monotonic() >= self._since:
+            self._say(f"making the search index: {100 * done // whole} % of {whole // 1_000_000} MB")
+            self._since = time.monotonic() + _EVERY
 
 
 def read_blob(files: LogReader, digest: Digest) -> bytes:

@@ -30,6 +30,7 @@ from itmp.workspace.events import watcher
 from itmp.workspace.following import attach, run_already
 from itmp.workspace.glancing import Glances
 from itmp.workspace.holding import ChangeHeldError, hearing, held, publishing, stopping
+from itmp.workspace.indexing import indexing
 from itmp.workspace.leases import Held, Leases
 from itmp.workspace.leftover import left_by_others, told_of
 from itmp.workspace.narrowing import Limit, chosen_hosts, kept_limit, limit_line, refuse_empty
@@ -254,6 +255,7 @@ def _carry(
     with (
         stopping(place, start.record.id) as asked,
         publishing(place, hearing(asked, lambda: progress.on_event(RunStopped(why=HEARD)))),
+        indexing(lambda: place.reading(behind=True)),
         patience,
     ):
         wiring = Wiring(

@@ -17,7 +17,7 @@ from itmp.adapters.posix_log import durable, frames
 from itmp.adapters.posix_log.files import segments
 from itmp.errors import LogUnavailableError
 
-_CHUNK: Final = 4 * 1024 * 1024
+CHUNK: Final = 4 * 1024 * 1024
 _STATE: Final = ".state"
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -48,21 +48,34 @@ class Frames:
         """Return the first leaf of the newest segment: another one tells that the journal was healed."""
         return self._starts()[-1]
 
-    def onward(self, spot: Spot) -> Iterator[tuple[list[bytes], list[Spot]]]:
-        """Yield leaves from `spot` to the end, a few megabytes at a time, each with its place."""
+    def onward(self, spot: Spot, chunk: int = CHUNK) -> Iterator[tuple[list[bytes], list[Spot]]]:
+        """Yield leaves from `spot` to the end, `chunk` bytes at a time, each with its place."""
+        for first, leaves, segment, begins in self._walk(spot, chunk):
+            spots = [Spot(index=n, segment=segment, at=at) for n, at in enumerate(begins, first)]
+            yield leaves, spots
+
+    def leaves(self, spot: Spot) -> Iterator[tuple[int, list[bytes]]]:
+        """Yield leaves from `spot` to the end, a few megabytes at a time, with the index of the first."""
+        for first, leaves, _, _ in self._walk(spot, CHUNK):
+            yield first, leaves
+
+    def beyond(self, spot: Spot) -> int:
+        """Return how many bytes the journal has from `spot` on."""
+        lengths = {start: os.fstat(self._descriptor(start)).st_size for start, _ in self._ranges(spot.index)}
+        return sum(lengths.values()) - (spot.at if spot.segment in lengths else 0)
+
+    def _walk(self, spot: Spot, chunk: int) -> Iterator[tuple[int, list[bytes], int, list[int]]]:
+        """Yield (index of the first, leaves, segment, where each one's frame begins) from `spot` to the end."""
         for start, end in self._ranges(spot.index):
             at = spot.at if start == spot.segment else 0
             index = spot.index if start == spot.segment else start
-            for leaves, ends in self._scan(start, at):
+            for leaves, ends in self._scan(start, at, chunk):
                 begins = [at, *ends[:-1]]
-                keep = [
-                    (leaf, Spot(index=n, segment=start, at=begin))
-                    for n, (leaf, begin) in enumerate(zip(leaves, begins, strict=True), index)
-                    if n >= spot.index and (end is None or n < end)
-                ]
+                low = max(0, spot.index - index)
+                high = len(leaves) if end is None else min(len(leaves), end - index)
+                if low < high:
+                    yield index + low, leaves[low:high], start, begins[low:high]
                 index, at = index + len(leaves), ends[-1]
-                if keep:
-                    yield [leaf for leaf, _ in keep], [place for _, place in keep]
             if end is not None and index < end:
                 raise LogUnavailableError(
                     f"the journal lacks leaves before {end}", where=str(self._state), do="itmp audit verify"
@@ -101,9 +114,9 @@ class Frames:
             )
         return starts
 
-    def _scan(self, segment: int, at: int) -> Iterator[tuple[list[bytes], list[int]]]:
+    def _scan(self, segment: int, at: int, chunk: int) -> Iterator[tuple[list[bytes], list[int]]]:
         descriptor = self._descriptor(segment)
-        while data := durable.read_at(descriptor, at, _CHUNK):
+        while data := durable.read_at(descriptor, at, chunk):
             found = frames.scan(data)
             if not found.leaves:
                 return

@@ -78,7 +78,7 @@ class Rows:
 
     def marks(self) -> Mapping[str, str]:
         """Return what the rows were read from and how far; empty for no index of this layout."""
-        marks = dict(self._db.execute("SELECT key, value FROM mark"))
+        marks = self.reached()
         count = self._db.execute("SELECT count(*) FROM leaf").fetchone()[
             0
         ]  # alone it reads pages' heads, not rows
@@ -87,6 +87,10 @@ class Rows:
             self._db.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()  # noqa: S608 - fixed words
         size = int(marks.get("size", "-1"))
         return marks if marks.get("layout") == LAYOUT and (count, last) == (size, size - 1) else {}
+
+    def reached(self) -> dict[str, str]:
+        """Return what the rows were read from and how far, unchecked."""
+        return dict(self._db.execute("SELECT key, value FROM mark"))
 
     def add(self, found: Sequence[tuple[Spot, Facts]], marks: Mapping[str, str]) -> None:
         """Add the next leaves, those that another reader has added meanwhile left out."""

@@ -1,0 +1,57 @@
+"""While a run goes: keep the search index close behind the log, so that whoever looks, after a kill too, waits little.
+
+Rules kept here: leaves are given rows in bits of a few milliseconds, and a bit is followed by a rest several times as
+long, so that no action waits; whatever goes wrong leaves the index behind and the run alone, because whoever looks
+brings it up to date as ever.
+"""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from itmp.errors import Error
+
+if TYPE_CHECKING:
+    from itmp.workspace.reading import Reading
+
+EVERY: Final = 1.0
+"""Seconds between two looks whether the log has gone on."""
+_REST: Final = 4.0
+"""How many times as long as a bit took nothing is done after it, while there is more to do."""
+
+
+@contextmanager
+def indexing(opened: "Callable[[], Reading]") -> Iterator[None]:
+    """Keep the index that `opened` opens close behind the log until the block ends; one that is not kept is left."""
+    done = threading.Event()
+
+    def follow() -> None:
+        while not done.wait(EVERY):
+            with suppress(Error, sqlite3.Error, OSError):
+                reading = opened()
+                try:
+                    if not reading.index.kept:
+                        return
+                    _follow(reading, done)
+                finally:
+                    reading.close()
+
+    thread = threading.Thread(target=follow, name="itmp-index", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _follow(reading: "Reading", done: threading.Event) -> None:
+    """Give leaves their rows until the block ends, or somebody has made the file anew."""
+    while reading.index.kept:
+        begun = time.monotonic()
+        more = reading.index.follow()
+        if done.wait(_REST * (time.monotonic() - begun) if more else EVERY):
+            return
