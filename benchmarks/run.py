@@ -14,6 +14,8 @@ ORDER = (
     "whole_log.py",
     "pulumi_loop.py",
     "run_overhead.py",
+    "run_overhead.py 100 1 10 --alone",
+    "run_overhead.py 500 1 3 --alone",
     "stub_fleet.py 500",
     "logs_view.py",
     "viewer_pages.py",

@@ -27,6 +27,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+from results_path import LIMIT as FULL_PACE
 from run_overhead import BIN, MEMORY, Measured, forks, itmp, timed
 
 from itmp.workspace import Workspace
@@ -203,6 +204,12 @@ def verdict(words: str, found: float, limit: float) -> bool:
     return good
 
 
+def pace(results: int, executor: Figures) -> str:
+    """Say how many results the slice took in each second of the executor's, and the whole run with its start."""
+    taken = executor.beyond if executor.beyond > 0 else executor.itmp
+    return f"{results / taken:,.0f} of the slice, {results / executor.itmp:,.0f} of the whole run"
+
+
 def table(rounds: list[Round], hosts: int, tasks: int) -> tuple[Figures, Figures, Figures]:
     """Print it; return the figures of all processes, of the executor and of memory."""
     results = hosts * tasks
@@ -227,7 +234,10 @@ def report(rounds: list[Round], hosts: int, tasks: int) -> bool:
     results = hosts * tasks
     everything, executor, memory = table(rounds, hosts, tasks)
     print(f"\n{hosts:,} hosts are in the status, each once; {results:,} results in the log, each once")
-    print(f"results for each second of `itmp run` itself, at Ansible's pace: {results / executor.itmp:,.0f}")
+    print(
+        f"results for each second of `itmp run` itself, at Ansible's pace, not judged: {pace(results, executor)}"
+    )
+    print(f"  judged is how many it takes at full pace: {FULL_PACE:,}, by results_path.py")
     share = 100 * everything.beyond / everything.bare
     kept = [
         verdict("percent of Ansible's own that the results cost:", share, MOST),

@@ -65,6 +65,17 @@ def test_make_bench_names_benchmarks_that_are_there() -> None:
     assert {words.split()[0].removesuffix(".py") for words in order} <= set(FILES)
 
 
+def test_make_bench_judges_every_shape_of_run_that_has_a_limit() -> None:
+    order = runpy.run_path(str(FOLDER / "run.py"))["ORDER"]
+    limits = runpy.run_path(str(FOLDER / "run_overhead.py"))["LIMITS"]
+    taken = [words.split() for words in order if words.startswith("run_overhead.py ")]
+    assert {(int(words[1]), int(words[3])) for words in taken} == set(limits)
+    assert all(words[4] == "--alone" for words in taken), (
+        "bare with defaults is shown once, by the small shape"
+    )
+    assert "run_overhead.py" in order
+
+
 @pytest.mark.parametrize("words", QUICK)
 def test_a_quick_benchmark_prints_its_rows(words: str) -> None:
     program, *sizes = words.split()

@@ -281,3 +281,32 @@ def test_a_stop_while_it_asks_settles_nothing_and_the_wrong_role_is_refused(plac
     assert result["state"] == "failed"
     assert place.journals() == {"web1": did("restart"), "web2": [], "web3": []}
     assert place.sound()
+
+
+def test_numbers_and_texts_are_answered_and_guards_read_them(place: Place) -> None:
+    steps = [
+        {"id": "count", "ask": {"question": "How many?", "answer": "integer"}},
+        {"id": "colour", "ask": {"question": "Which one?", "answer": "string"}},
+        act("few", hosts="web1", when="steps.count.answer < 3"),
+        act("many", hosts="web2", when='steps.count.answer == -12 && steps.colour.answer == "blue or green"'),
+        act("other", hosts="web3", when='steps.colour.answer != "blue or green"'),
+    ]
+    change = place.ready(book(name="typed", steps=steps))
+    process = place.start("run", change, "--key", "alice")
+    asked(place, change, "count")
+    (question,) = place.json("status", change)["asks"]
+    assert question["answer"] == "a whole number"
+    for wrong in ("", "three", "3.0", "1e3", "007", "+3", " 3", "\u0663", "true", "9007199254740992"):
+        refused = answer(place, change, "count", wrong, expect=2)["error"]
+        assert "Allowed: a whole number." in refused["do"], wrong
+    answer(place, change, "count", "-12")
+    asked(place, change, "colour")
+    for wrong in ("", "two\nlines", "\x1b[31mred"):
+        answer(place, change, "colour", wrong, expect=2)
+    assert place.journals() == {"web1": [], "web2": [], "web3": []}, "nothing went on by a wrong answer"
+    answer(place, change, "colour", "blue or green")
+    done = place.ended(process)
+    assert done.rc == 0, done
+    assert place.journals() == {"web1": did("few"), "web2": did("many"), "web3": []}
+    assert slices(place, change) == ["count", "colour", "few", "many", "-other"]
+    proved(place, change)

@@ -231,13 +231,8 @@ def _way(query: Query) -> str:
         return "INDEXED BY by_type" if query.few and query.types else "NOT INDEXED"
     if query.few or query.notified:
         return "INDEXED BY by_rare" if query.few else "INDEXED BY by_notified"
-    given = (
-        ("host", query.hosts),
-        ("outcome", query.outcomes),
-        ("step", query.step),
-        ("change", query.change),
-    )
-    return "INDEXED BY by_" + next(name for name, value in given if value)
+    given = (("host", query.hosts), ("outcome", query.outcomes), ("step", query.step))
+    return "INDEXED BY by_" + next((name for name, value in given if value), "change")
 
 
 def _literal(text: str) -> str:
