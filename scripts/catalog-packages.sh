@@ -9,6 +9,7 @@ want named-checkzone bind9-utils
 want dig bind9-dnsutils
 want /usr/lib/postgresql/15/bin/initdb postgresql-15
 want openssl openssl
+want cron cron
 [ ${#need[@]} -eq 0 ] && exit 0
 command_line="apt-get install -y --no-install-recommends ${need[*]}"
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

@@ -31,6 +31,7 @@ _RANK: Final = ("unknown", "failed", "unreachable", "not_reached", "changed", "o
 COMING: Final = {"not_reached": "to come"}
 """What a run that goes on says of a host that it has yet to reach."""
 _BAR: Final = 24
+_STOPS: Final = "  stops   "
 _MOST: Final = 6
 """Hosts at work that are shown one by one."""
 
@@ -150,13 +151,13 @@ class Board:
 
 
 def lines(board: Board, now: float, *, width: int, most: int = _MOST) -> tuple[Line, ...]:
-    """Return the view: at most 7 lines and `most` for hosts at work, each at most `width` characters."""
+    """Return the view: at most 8 lines and `most` for hosts at work, each at most `width` characters."""
     shown = [
         _head(board, now, width),
         _now(board, now),
         _waits(board),
         _hosts(board),
-        _stops(board),
+        *_stops(board, width),
         _next(board),
     ]
     shown += [_host(name, board.doing[name], now) for name in list(board.doing)[:most]]
@@ -219,10 +220,10 @@ def _hosts(board: Board) -> Line:
     return (Piece("  hosts   "), *pieces)
 
 
-def _stops(board: Board) -> Line:
-    """When it would stop by itself: the failures that are left, the window's end."""
+def _stops(board: Board, width: int) -> tuple[Line, ...]:
+    """When it would stop by itself: the failures that are left, the window's end; a line each where one is too short."""
     if board.stopping:
-        return (Piece("  stops   "), Piece(safe(board.stopping), "failed"))
+        return ((Piece(_STOPS), Piece(safe(board.stopping), "failed")),)
     part = board.planned(board.slice)
     parts = []
     if part and part.budget is not None:
@@ -230,7 +231,9 @@ def _stops(board: Board) -> Line:
         parts.append(_allowed(len(counted), part.budget))
     if board.outline and board.outline.window_end:
         parts.append(f"window ends {board.outline.window_end}")
-    return (Piece("  stops   "), Piece("; ".join(parts))) if parts else ()
+    together = "; ".join(parts)
+    said = (together,) if together and len(_STOPS) + len(together) <= width else parts
+    return tuple((Piece(_STOPS if n == 0 else " " * len(_STOPS)), Piece(part)) for n, part in enumerate(said))
 
 
 def _allowed(failed: int, budget: int) -> str:

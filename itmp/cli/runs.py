@@ -24,11 +24,14 @@ Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Also print actio
 def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
     for name, function in (
-        ("run", run), ("resume", resume), ("stop", stop), ("undo", undo), ("answer", answer),
+        ("run", run), ("resume", resume), ("stop", stop), ("undo", undo),
         ("reconcile", reconcile),
         ("status", status), ("logs", logs), ("wait", wait),
     ):  # fmt: skip
         app.command(name)(function)
+    app.command("answer", context_settings={"ignore_unknown_options": True})(
+        answer
+    )  # -12 is an answer, no option
 
 
 def _answer(result: "Result") -> Answer:

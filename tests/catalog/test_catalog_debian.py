@@ -1,10 +1,12 @@
 """The catalog's runbooks for a whole machine, on Debian hosts with accounts, files, a kernel's network and sshd of their own."""
 
+import base64
 import os
 import subprocess
 from collections.abc import Iterator
 
 import pytest
+from places import wait_for
 from yard import OPERATE, Yard
 
 from itmp.lab import namespaces
@@ -107,6 +109,43 @@ def test_cron_pause_pauses_and_resumes(yard: Yard) -> None:
         state=lambda: both(yard, state), done=["nightly.paused 644 1700000000\n"] * 2,
     )  # fmt: skip
     both(yard, "rm /etc/cron.d/nightly")
+
+
+BEATS = {name: f"* * * * * root echo >>/run/{name}\\n" for name in ("nightly", "other")}
+"""Two entries that cron runs each minute: only the first is paused."""
+
+
+def beats(yard: Yard, host: str) -> dict[str, int]:
+    """How often cron has run each entry on a host."""
+    counted = yard.inside(
+        host, "cd /run && for name in nightly other; do cat $name 2>/dev/null | wc -l; done"
+    )
+    return dict(zip(BEATS, map(int, counted.split()), strict=True))
+
+
+@whole
+def test_debians_cron_itself_passes_a_paused_entry_over(yard: Yard) -> None:
+    """The playbook trusts a rule of cron's: a file whose name holds a dot is no entry. Its own daemon is asked."""
+    files = ("usr/sbin/cron", "etc/pam.d/cron", "etc/default/cron")
+    packed = subprocess.run(["tar", "-cz", "-C", "/", *files], capture_output=True, check=True).stdout
+    written = "; ".join(f"printf '{line}' >/etc/cron.d/{name}" for name, line in BEATS.items())
+    yard.inside("a1", f"echo {base64.b64encode(packed).decode()} | base64 -d | tar -xz -C /")
+    yard.inside("a1", f"mkdir -p /etc/cron.d /var/spool/cron/crontabs; {written}; cron")
+    yard.inside("a2", f"mkdir -p /etc/cron.d; {CRON}")
+    wait_for(lambda: min(beats(yard, "a1").values()) > 0, "cron to run both entries")
+    change = yard.ready(f"{OPERATE}cron-pause.yml", "entry=nightly", "wait_seconds=2")
+    assert yard.run(change) == dict.fromkeys(HOSTS, "changed")
+    paused = beats(yard, "a1")
+    wait_for(
+        lambda: beats(yard, "a1")["other"] >= paused["other"] + 2, "cron to run the other entry twice more"
+    )
+    assert beats(yard, "a1")["nightly"] == paused["nightly"], "and never the paused one"
+    yard.undo(change)
+    wait_for(lambda: beats(yard, "a1")["nightly"] > paused["nightly"], "cron to run it again")
+    yard.inside(
+        "a1", "kill $(cat /run/crond.pid); rm /etc/cron.d/nightly /etc/cron.d/other /run/nightly /run/other"
+    )
+    yard.inside("a2", "rm /etc/cron.d/nightly")
 
 
 @whole

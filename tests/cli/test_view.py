@@ -3,6 +3,7 @@
 import json
 import re
 import sqlite3
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from places import Place, Terminal, rolling, wait_for
@@ -43,7 +44,7 @@ def dress(place: Place, *, coloured: bool) -> None:
         del place.environ["NO_COLOR"]
 
 
-@pytest.mark.parametrize(("columns", "coloured"), [(80, True), (200, False), (200, True)])
+@pytest.mark.parametrize(("columns", "coloured"), [(80, True), (80, False), (200, False), (200, True)])
 def test_the_live_view_repaints_and_leaves_the_summary(place: Place, columns: int, coloured: bool) -> None:  # noqa: FBT001 - a parameter
     for host in ("web1", "web2"):
         (place.on(host) / "say").write_text(HOSTILE)
@@ -63,9 +64,65 @@ def test_the_live_view_repaints_and_leaves_the_summary(place: Place, columns: in
     assert not set("\x1b\x07\x9b\u202e\u2066\u2028") & set(plain)
     assert max(map(len, re.split(r"[\r\n]+", plain[: plain.rindex("(exit 13)")]))) <= columns
     tail = plain[plain.rindex("(exit 13)") :]
-    assert f"next: itmp logs {change}" in tail
-    assert "web1" in tail
-    assert "web2" in tail
+    ended = [line.strip() for line in tail.splitlines()]
+    assert f"next: itmp logs {change} --failed" in ended, "a command stands on a line of its own, whole"
+    for host in ("web1", "web2"):
+        assert ["failed", host] in [line.split() for line in ended]
+    assert max(map(len, ended)) <= columns
+
+
+def test_the_live_view_says_how_long_until_when_and_how_much_may_fail(place: Place) -> None:
+    """On a real run: what the window leaves, what the budget leaves, and the time that goes by."""
+    place.fail("web1", "one")
+    for host in ("web2", "web3"):
+        (place.on(host) / "act").write_text("sleep 3\n")
+    end = (datetime.now(UTC) + timedelta(hours=9)).strftime("%Y-%m-%dT%H:00:00Z")
+    start = (datetime.now(UTC) - timedelta(hours=1)).strftime("%Y-%m-%dT%H:00:00Z")
+    document = rolling("one", batches=(1,), max_failures=1)
+    change = place.ready(document, "--from", start, "--to", end)
+    dress(place, coloured=False)
+    terminal = Terminal(80)
+    shown = terminal.read(place.start("run", change, "--key", "alice", **terminal.options()))
+    plain = plainly(shown)
+    lines = [line.rstrip() for line in re.split(r"[\r\n]+", plain)]
+    assert f"  stops   0 failed, 1 more allowed; window ends {end}" in lines
+    used = lines.index("  stops   1 of 1 failed hosts allowed, stops at one more")
+    assert lines[used + 1] == f"          window ends {end}", "what does not fit on one line is not cut"
+    heads = [found for line in lines if (found := HEAD.fullmatch(line))]
+    times = [60 * int(head["minutes"]) + int(head["seconds"]) for head in heads]
+    assert times == sorted(times), "the clock goes forward"
+    assert times[-1] - times[0] >= 5, "two hosts worked three seconds each"
+    assert [head["step"] for head in heads][-1] == "3 of 3  batch 3 of 3"
+    own = [found["seconds"] for line in lines if (found := NOW.fullmatch(line))]
+    assert {"1", "2"} <= {seconds[-1] for seconds in own}, "and each step's own"
+
+
+HEAD = re.compile(
+    r"\[[#-]+\] running  step (?P<step>\d of \d  batch \d of \d)  (?P<minutes>\d+):(?P<seconds>\d\d)  Roll"
+)
+NOW = re.compile(r"  now     one  \d actions on \d of 1 hosts  0:(?P<seconds>\d\d)")
+
+
+def test_rows_are_made_while_a_run_goes_and_nobody_looks(place: Place) -> None:
+    """After a kill, whoever looks first waits for the last second's results alone."""
+    place.hold("web2", "one")
+    change = place.ready(rolling("one", batches=(1,)))
+    process = place.start("run", change, "--key", "alice")
+    place.until("web2", "begin one")
+    wait_for(lambda: indexed(place) == len(place.leaves()), "every leaf so far to have its row")
+    assert "slice.finished" in place.types(change), "web1's among them"
+    process.kill()
+    process.wait()
+    place.let_go("web2", "one")
+    assert len(place.leaves()) - indexed(place) <= 1
+
+
+def indexed(place: Place) -> int:
+    """How many leaves have a row, in the file as it lies there."""
+    db = sqlite3.connect(f"file:{place.root}/.itmp/index.sqlite?mode=ro", uri=True)
+    found = int(db.execute("SELECT count(*) FROM leaf").fetchone()[0])
+    db.close()
+    return found
 
 
 def test_the_live_view_of_a_resume_begins_where_the_run_stands(place: Place) -> None:
