@@ -11,7 +11,9 @@ import pytest
 
 from itmp.adapters.clock import new_id
 from itmp.audit import Event
+from itmp.signing import NoteKey
 from itmp.testing.on_disk import story_on_disk
+from itmp.testing.story import ORIGIN
 
 BIN = Path(sys.executable).parent
 Found = tuple[str, int]
@@ -85,8 +87,8 @@ def _no_record(log: Path) -> None:
 
 CASES: dict[str, tuple[Callable[[Path], None], int, set[Found]]] = {
     "checkpoint": (_checkpoint, 40, {("note-invalid", 1), ("log-damaged", 17)}),
-    "journal": (_journal, 40, {("journal-damaged", 11), ("log-unavailable", 17)}),
-    "journal cut": (_cut, 40, {("journal-short", 11), ("log-unavailable", 17)}),
+    "journal": (_journal, 40, {("journal-damaged", 11), ("log-damaged", 17)}),
+    "journal cut": (_cut, 40, {("journal-short", 11), ("log-damaged", 17)}),
     "history note": (_history, 40, {("note-invalid", 5), ("log-damaged", 17)}),
     "tile": (_tile, 40, {("tile-differs", 4)}),
     "bundle": (_bundle, 40, {("root-mismatch", 3)}),
@@ -117,10 +119,10 @@ def test_name_rule_place_and_exit_code(made: Path, tmp_path: Path, name: str) ->
 
 
 def test_what_was_brought_is_held_against_a_log_that_cannot_be_opened(made: Path, tmp_path: Path) -> None:
-    root, other = Path(shutil.copytree(made, tmp_path / "w")), story_on_disk(tmp_path / "other")
+    root, other = Path(shutil.copytree(made, tmp_path / "w")), NoteKey.generate(ORIGIN, b"o" * 32)
     (root / "mine").mkdir()
-    for file, data in other.trust().items():
-        (root / "mine" / file).write_bytes(data)
+    (root / "mine/log.policy").write_text(f"log {other.vkey}\nquorum none\n")
+    (root / "mine/genesis").write_text(f"sha256:{'0' * 64}\n")
     _checkpoint(root / ".itmp/log")
     done = _verify(root, "--trust", "mine", "--json")
     names = {one["name"] for one in json.loads(done.stdout)["findings"]}

@@ -128,6 +128,14 @@ def test_questions_are_answered_from_a_copy(copy: Copy, words: tuple[str, ...], 
     assert said in copy.itmp("audit", *words)
 
 
+def test_a_copy_is_held_against_hosts(copy: Copy) -> None:
+    (copy.out / "records").mkdir()
+    told = json.loads(
+        copy.itmp("audit", "reconcile", "--records", str(copy.out / "records"), "--json", rc=41)
+    )
+    assert told["silent"]
+
+
 def test_a_report_is_drawn_from_a_copy(copy: Copy) -> None:
     file = copy.out / "change.html"
     copy.itmp("audit", "report", copy.change, "-o", str(file), "--trust", "trust")
@@ -136,10 +144,10 @@ def test_a_report_is_drawn_from_a_copy(copy: Copy) -> None:
 
 def test_pages_are_served_from_a_copy(copy: Copy) -> None:
     line = [*OTHER, BIN / "itmp", "audit", "serve", "--listen", "127.0.0.1:0"]
-    with subprocess.Popen(line, cwd=copy.root, env=copy.environ, stdout=subprocess.PIPE, text=True) as served:
+    with subprocess.Popen(line, cwd=copy.root, env=copy.environ, stderr=subprocess.PIPE, text=True) as served:
         try:
-            assert served.stdout
-            address = served.stdout.readline().split()[0]
+            assert served.stderr
+            address = served.stderr.readline().split()[0]
             for page in ("", f"changes/{copy.change}", "log", "?q=nothing"):
                 with urllib.request.urlopen(address + page, timeout=60) as answer:  # noqa: S310 - our own server
                     assert answer.status == 200
