@@ -1,6 +1,7 @@
 """`itmp audit verify` names whatever is wrong with a log by name, rule and place, also where it cannot be opened."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from itmp.adapters import posix_log
 from itmp.adapters.clock import new_id
+from itmp.adapters.posix_log import frames
 from itmp.audit import Event
 from itmp.signing import NoteKey
 from itmp.testing.on_disk import story_on_disk
@@ -116,6 +119,20 @@ def test_name_rule_place_and_exit_code(made: Path, tmp_path: Path, name: str) ->
             told.stdout
         )
     assert before == {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_a_leaf_that_was_acknowledged_and_is_gone_is_named(made: Path, tmp_path: Path) -> None:
+    """No head covers it; the journal's marks tell of it, in the log's own place."""
+    root = Path(shutil.copytree(made, tmp_path / "w"))
+    log = posix_log.open_log(root / ".itmp")
+    log.append(Event(id=new_id(), type="log.read", actor={"kind": "person", "id": "alice@example.com"}))
+    assert _verify(root).returncode == 0
+    journal = root / ".itmp/log/.state/journal.0"
+    os.truncate(journal, frames.scan(journal.read_bytes()).ends[-2])
+    done = _verify(root, "--json")
+    (found,) = [one for one in json.loads(done.stdout)["findings"] if one["grave"]]
+    assert (done.returncode, found["name"], found["rule"]) == (40, "log-unavailable", 17)
+    assert "journal.0" in found["place"]
 
 
 def test_what_was_brought_is_held_against_a_log_that_cannot_be_opened(made: Path, tmp_path: Path) -> None:
