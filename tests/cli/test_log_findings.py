@@ -51,9 +51,7 @@ def _checkpoint(log: Path) -> None:
 
 
 def _journal(log: Path) -> None:
-    for path in (log / ".state/journal.0", log / ".state/spare/journal.0"):
-        if path.exists() and path.stat().st_ino != (log / ".state/journal.0").stat().st_ino:
-            path.unlink()
+    (log / ".state/spare/journal.0").unlink(missing_ok=True)
     flip(log / ".state/journal.0", (log / ".state/journal.0").stat().st_size // 2)
 
 

@@ -23,7 +23,7 @@ MOVES = (
 def state(tmp_path: Path) -> Path:
     """A rotation that is marked, complete, and has not moved anything."""
     place = found(tmp_path / "w")
-    keep(place, "harmless")
+    keep(place, "harmless", change="")
     vkey = place.log.vkey
     assert period_of(place.log.origin) == "2026"
     workspace.rotate(place, period="2027", key=key_of(place))
