@@ -110,9 +110,7 @@ def survey(place: Workspace) -> tuple[tuple[Finding, ...], tuple[Coverage, ...]]
     answers, given = _answers(place, anchors)
     kept = _Kept(place.log, given)
     for one in anchors:
-        answer = answers.get(one.name)
-        if answer:
-            findings.append(_finding(answer))
+        findings += [_finding(answers[one.name])] if one.name in answers else []
         found, newest = judge(f"anchor {one.name}", _shown(one, kept), log, place.log.size, place.log.root)
         told = {(item.name, item.place) for item in findings}
         findings += [item for item in found if (item.name, item.place) not in told]
@@ -126,7 +124,7 @@ def _answers(place: Workspace, anchors: Sequence[Anchor]) -> tuple[dict[str, Anc
     why = "the last time that it was to remember a head: "
     failed = {one.name: replace(one, why=why + one.why) for one in last(place) if one.state == "failed"}
     head, given = place.log.published(), dict[str, bytes]()
-    witnesses = [one for one in anchors if one.kind == "witness"] if head else []
+    witnesses = [one for one in anchors if one.kind == "witness"]
     if head is None or not witnesses:
         return failed, given
 
@@ -136,9 +134,8 @@ def _answers(place: Workspace, anchors: Sequence[Anchor]) -> tuple[dict[str, Anc
         given.update({f"{size}/{name}": data for name, data in files.items()})
         return Anchored(name=one.name, kind=one.kind, state="ok", size=size)
 
-    found = _together(witnesses, ask, WAIT, head.checkpoint.size)
-    now = {one.name: one for one in found}
-    return {name: one for name, one in (failed | now).items() if one.state != "ok"}, given
+    now = {one.name: one for one in _together(witnesses, ask, WAIT, head.checkpoint.size)}
+    return {name: one for name, one in (failed | now).items() if one.state != "ok"}, dict(given)
 
 
 def survey_ended(place: Workspace) -> Iterator[Finding]:
