@@ -14,7 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from itmp.adapters import clock
 from itmp.errors import NotFoundError
 from itmp.workspace import config as configuration
 
@@ -32,6 +31,12 @@ EXECUTOR: Final[Mapping[str, str]] = {"kind": "executor", "id": "itmp"}
 """The actor of what no person did."""
 
 
+def _synchronised() -> bool:
+    from itmp.adapters.clock import synchronised  # noqa: PLC0415 - asked at the gate alone, where the policy says so
+
+    return synchronised()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Workspace:
     """A folder of documents with its state. `Workspace.here()` finds it; everything opens lazily.
@@ -45,7 +50,7 @@ class Workspace:
     config: configuration.Config
     period: str = ""
     reads: bool = False
-    synchronised: Callable[[], bool] = field(default=clock.synchronised, repr=False, compare=False)
+    synchronised: Callable[[], bool] = field(default=_synchronised, repr=False, compare=False)
     say: "Callable[[str], None] | None" = field(default=None, repr=False, compare=False)
     _histories: dict[str, "PolicyHistory"] = field(default_factory=dict, repr=False, compare=False)
     _plans: dict[str, "Plan"] = field(default_factory=dict, repr=False, compare=False)
