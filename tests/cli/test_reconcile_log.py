@@ -57,7 +57,7 @@ def test_what_the_log_leaves_open_is_named(tmp_path: Path) -> None:
         ("run-without-end", change),
     ]
     words = {name: what for name, _, what in found}
-    assert words["change-without-run"] == "approved by bob@example.com, authorize, and never ran"
+    assert words["change-without-run"] == "approved by bob@example.com, scheduled, and never ran"
     assert (
         words["intent-without-result"]
         == f"no result of update on {URN} in slice {_slice(story)} of run {run}"
