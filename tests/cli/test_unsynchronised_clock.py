@@ -13,6 +13,16 @@ pytestmark = pytest.mark.fleet
 NOTHING = {"web1": [], "web2": [], "web3": []}
 
 
+@pytest.fixture
+def here(place: Place, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """The workspace in this process, with the surroundings that a command would have."""
+    monkeypatch.chdir(place.root)
+    for name in ("HOME", "TMPDIR", "PATH", "LC_ALL"):
+        monkeypatch.setenv(name, place.environ[name])
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    return Workspace.here(place.root)
+
+
 def demanding(place: Place) -> None:
     """Let the quorum sign a policy that refuses a clock which nobody keeps."""
     policy = yaml.safe_load((place.root / "policy.yml").read_text())
@@ -28,11 +38,12 @@ def permits(place: Place, change: str) -> list[str | None]:
     return [(event.data or {})["permit"]["binaries"].get("clock") for event in leaves]
 
 
-def test_an_unsynchronised_clock_refuses_and_a_synchronised_one_is_written_down(place: Place) -> None:
+def test_an_unsynchronised_clock_refuses_and_a_synchronised_one_is_written_down(
+    place: Place, here: Workspace
+) -> None:
     """The door is replaced: whatever this machine's kernel says, both answers are tried."""
     demanding(place)
     change = place.ready(rolling("one", batches=(3,)))
-    here = Workspace.here(place.root)
     key = str(place.root / "alice")
     refused = run(replace(here, synchronised=lambda: False), change, key=key)
     [check] = [check for check in refused.checks if check["outcome"] == "refused"]
@@ -49,7 +60,7 @@ def test_an_unsynchronised_clock_refuses_and_a_synchronised_one_is_written_down(
     assert place.sound()
 
 
-def test_a_clock_that_is_lost_between_two_slices_stops_the_run(place: Place) -> None:
+def test_a_clock_that_is_lost_between_two_slices_stops_the_run(place: Place, here: Workspace) -> None:
     demanding(place)
     change = place.ready(rolling("one", batches=(1,)))
     asked: list[bool] = []
@@ -58,8 +69,7 @@ def test_a_clock_that_is_lost_between_two_slices_stops_the_run(place: Place) -> 
         asked.append(not place.journal("web1"))
         return asked[-1]
 
-    here = replace(Workspace.here(place.root), synchronised=kept)
-    ended = run(here, change, key=str(place.root / "alice"))
+    ended = run(replace(here, synchronised=kept), change, key=str(place.root / "alice"))
     assert ended.exit_code != 0
     assert asked[-1] is False
     assert place.journals() == {**NOTHING, "web1": ["begin one", "end one"]}
@@ -79,12 +89,11 @@ def test_the_kernel_of_this_machine_is_asked(place: Place) -> None:
     assert ("synchronised" in shown) != kept
 
 
-def test_without_the_limit_no_clock_is_asked(place: Place) -> None:
+def test_without_the_limit_no_clock_is_asked(place: Place, here: Workspace) -> None:
     change = place.ready(rolling("one", batches=(3,)))
 
     def never() -> bool:
         raise AssertionError("asked")
 
-    here = replace(Workspace.here(place.root), synchronised=never)
-    assert run(here, change, key=str(place.root / "alice")).exit_code == 0
+    assert run(replace(here, synchronised=never), change, key=str(place.root / "alice")).exit_code == 0
     assert permits(place, change) == [None]
