@@ -5,7 +5,9 @@ its leaf is written; only the executor's account can read it; destroying overwri
 folder, in that order, so that a crash leaves a content whole, overwritten or gone, and never a copy beside it.
 """
 
+import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -22,6 +24,7 @@ PRIVATE: Final = "private"
 PREVIEW: Final = "preview-"
 """How the files of previews begin, which lie beside the store's own folders, each with its salt."""
 _HEX: Final = 64
+_ID: Final = re.compile(r"[0-9a-f]{32}\Z", re.ASCII)
 _SHARD: Final = "%Y-%m"
 _TEMPORARY: Final = ".tmp"
 
@@ -85,6 +88,23 @@ class PrivateStore:
                 continue
             shard = time.strftime(_SHARD, time.gmtime(at))
             yield Kept(path=path, shard=shard, commitment=None, age=time.time() - at)
+
+    def previews_of(self, plan: str) -> Iterator[Path]:
+        """Yield the file of each preview of a plan; one whose plan cannot be read may be of any."""
+        for file in self.previews():
+            try:
+                with file.path.open("rb") as opened:
+                    value = json.loads(opened.read()[SALT:])
+            except OSError:  # dropped meanwhile
+                continue
+            except ValueError:
+                value = {}
+            if not isinstance(value, dict) or value.get("plan", plan) == plan:
+                yield file.path
+
+    def destroy_preview(self, name: str) -> bool:
+        """Destroy the file of the preview whose event is `name`; return whether there was one."""
+        return bool(_ID.match(name)) and destroy(self._folder / f"{PREVIEW}{name}")
 
     def _paths(self, commitment: Digest) -> list[Path]:
         name = commitment.removeprefix("sha256:")

@@ -11,6 +11,7 @@ from itmp.cli.printing import Answer, colour, count, safe, table, verb
 
 if TYPE_CHECKING:
     from itmp.workspace import Sent, Shown
+    from itmp.workspace.contents import Retained
 
 _NOT_YET = 10
 Name = Annotated[str, typer.Argument(metavar="LEAF", help="Leaf index or leaf hash.")]
@@ -60,7 +61,7 @@ def redact(
 
     shown = workspace.audit_redact(workspace.Workspace.here(), name, pointer, reason=reason, key=key)
     data = {**_data(shown), "needed": shown.needed or None, "signed": list(shown.signed)}
-    data["unjudged"] = list(shown.unjudged)
+    data |= {name: list(getattr(shown, name)) for name in ("unjudged", "behind", "previews")}
     more = (
         f"  another person signs with: itmp audit redact {shown.content.index} {safe(pointer)} --reason TEXT",
     )
@@ -86,6 +87,7 @@ def retention(
         shards[shard] = shards.get(shard, 0) + 1
     rows = [(shard, state, count) for (shard, state), count in sorted(shards.items())]
     rows += [(stray.partition("/")[0], "stray", 1) for stray in kept.strays]
+    rows += [(stray.partition("/")[0], "spared", 1) for stray in kept.spared]
     rows += [(month, "preview", count) for month, count in sorted(Counter(kept.previews).items())]
     foot = f"contents are kept for {kept.keep} days, at hand for {kept.hot}; leaves stay for ever"
     done = f"{kept.dropped} dropped" if apply else f"{kept.due} may be dropped: --apply"
@@ -96,15 +98,24 @@ def retention(
             "hot_days": kept.hot,
             "dropped": kept.dropped,
             "strays": list(kept.strays),
+            "spared": list(kept.spared),
+            "behind": list(kept.behind),
             "previews": len(kept.previews),
             "contents": [
                 {"leaf": item.leaf, "index": item.index, "pointer": item.pointer, "state": state}
                 for item, state in kept.contents
             ],
         },
-        lines=(*table(rows, ("PERIOD", "STATE", "CONTENTS")), foot, done + wrong),
+        lines=(*table(rows, ("PERIOD", "STATE", "CONTENTS")), foot, done + wrong, *_spared(kept)),
         exit_code=41 if kept.wrong else 0,
     )
+
+
+def _spared(kept: "Retained") -> tuple[str, ...]:
+    if not kept.spared:
+        return ()
+    why = f"{len(kept.spared)} spared: leaves that are missing here may name them; put the newest copy of the log back"
+    return (why, *(f"  {one}" for one in kept.behind))
 
 
 @verb

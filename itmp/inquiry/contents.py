@@ -33,7 +33,7 @@ _MARKS: Final = (b'"before":"', b'"after":"', b'"diff":"', b'"redaction.done"', 
 class Redaction:
     """One `redaction.done`: why the content went, who asked for it, and the reason given.
 
-    `unfounded` says why nothing in the log gave the right to it; empty where something did.
+    `unfounded` says why nothing in the log gave the right to it; empty where something did. `previews` went with it.
     """
 
     index: int
@@ -42,6 +42,7 @@ class Redaction:
     by: str
     reason: str
     unfounded: str = ""
+    previews: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +150,9 @@ def _done(content: Content, leaf: Leaf, data: dict[str, Any], history: PolicyHis
     at, asked = time_of(leaf), content.asked
     if data.get("cause") == STATEMENT and asked and data.get("statements") == [one.leaf for one in asked]:
         by, reason = ", ".join(one.signer for one in asked), asked[0].line("reason")
-        return Redaction(index=leaf.index, at=at, cause=STATEMENT, by=by, reason=reason)
+        named = data.get("previews", ())
+        previews = tuple(one for one in named if isinstance(one, str)) if isinstance(named, list) else ()
+        return Redaction(index=leaf.index, at=at, cause=STATEMENT, by=by, reason=reason, previews=previews)
     version = history.at(leaf.index).policy
     keep = version.retention.keep
     if data.get("cause") == RETENTION and at - content.at >= keep:

@@ -379,6 +379,11 @@ def seen(place: Workspace, setting: AnchorSetting) -> tuple[int, int]:
     return held.get((*here, place.log.origin), 0), held.get((*here, ""), 0)
 
 
+def held_of(place: Workspace) -> Iterator[tuple[str, int]]:
+    """Yield how many leaves of this log each anchor, of whatever kind, was seen to hold."""
+    return ((one.name, one.held) for one in _written(place) if one.log == place.log.origin)
+
+
 def _holding(place: Workspace) -> Iterator[Anchored]:
     return (one for one in _written(place) if one.held and one.kind in LOCAL)
 

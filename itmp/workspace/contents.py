@@ -4,7 +4,8 @@ Rules kept here: whoever opens a content signs for it, in a role that grants tha
 shown, and what was asked to go is never shown again; a content goes only by signed statements of enough people or by
 the policy's retention; intent before effect: the statements are durable before the content is destroyed,
 `redaction.done` is written after it, and whoever was interrupted between finishes when asked again; leaves never go. A
-preview, by which nothing is judged, may go at any time: the policy's retention drops it without a word in the log.
+preview, by which nothing is judged, may go at any time: the policy's retention drops it without a word in the log. What
+a redacted diff held may stand in every preview of its plan, so they go with it, and `redaction.done` names them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,7 +21,8 @@ from itmp.errors import InvalidInputError, NotFoundError
 from itmp.inquiry import Content
 from itmp.inquiry.contents import RETENTION, STATEMENT, needed
 from itmp.signing.fields import NONE
-from itmp.workspace import changes, entries, packing, statements
+from itmp.workspace import changes, entries, packing, remembered, statements
+from itmp.workspace.behind import behind
 from itmp.workspace.committed import committed, plans
 from itmp.workspace.place import EXECUTOR, Workspace
 from itmp.workspace.strays import store, strays, sweep
@@ -43,7 +45,8 @@ class Shown:
     """A commitment and its content: `value` where it is here and opens it, else None, and `why` not.
 
     `needed` people must sign before it may be destroyed; `signed` are those who have. `unjudged` are files that no leaf
-    names (yet), and that may hold what a destroyed content held.
+    names (yet), and that may hold what a destroyed content held; `behind` says who knows of leaves that are missing
+    here and may name them. `previews` are the events of those that went with it.
     """
 
     content: Content
@@ -53,13 +56,16 @@ class Shown:
     needed: int = 0
     signed: tuple[str, ...] = ()
     unjudged: tuple[str, ...] = ()
+    behind: tuple[str, ...] = ()
+    previews: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retained:
     """Every content with its state, and the stray files; `dropped` says how many were destroyed now.
 
-    `previews` are those (by the months in which they were made) that the policy keeps no longer.
+    `previews` are those (by the months in which they were made) that the policy keeps no longer, or that a redaction
+    took. `spared` are files that no leaf here names, and that stay because the log here lacks leaves, as `behind` says.
     """
 
     keep: int
@@ -68,6 +74,8 @@ class Retained:
     strays: tuple[str, ...]
     dropped: int
     previews: tuple[str, ...] = ()
+    spared: tuple[str, ...] = ()
+    behind: tuple[str, ...] = ()
 
     @property
     def due(self) -> int:
@@ -140,32 +148,40 @@ def redact_asked(place: Workspace, name: str, pointer: str) -> Shown:
     gone = content.redaction is not None and not content.redaction.unfounded
     if not gone and not content.asked:
         return _awaited(place, content)
+    known = behind(place)  # what is appended below would hide it
     away = not gone and store(place).get(content.commitment) is None
-    if gone:
+    if gone and content.redaction:
         store(place).destroy(content.commitment)
+        _drop_previews(place, content.redaction.previews)
     else:
         _destroy(place, [content])
-    unjudged = sweep(place)
+    unjudged, known = sweep(place, known)
     (content,) = _of_leaf(place, content.leaf, pointer)
     shown = _shown(place, content, _state(place, content, SystemClock().now()))
     file = f"{private.PRIVATE}/{content.at:%Y-%m}/{content.commitment.removeprefix('sha256:')}"
     more = f"; it was not here any more: destroy it where it was moved away to, as {file}" if away else ""
-    return replace(shown, why=shown.why + more + _doubt(unjudged), unjudged=unjudged)
+    went = content.redaction.previews if content.redaction else ()
+    more += f"; with it went {len(went)} previews of its plan" if went else ""
+    doubt = _doubt(unjudged, known)
+    return replace(shown, why=shown.why + more + doubt, unjudged=unjudged, behind=known, previews=went)
 
 
-def _doubt(files: tuple[str, ...]) -> str:
+def _doubt(files: tuple[str, ...], known: tuple[str, ...]) -> str:
     if not files:
         return ""
     told = ", ".join(files[:_SHOWN]) + (", …" if len(files) > _SHOWN else "")
+    when = "once no run is at work"
+    if known:
+        when = f"leaves that are missing here may name them ({known[0]}): once the newest copy of the log is back"
     return (
         f"; {len(files)} files that no leaf names may hold it too, and cannot be judged yet ({told}): "
-        "once no run is at work, itmp audit retention --apply"
+        f"{when}, itmp audit retention --apply"
     )
 
 
 def audit_retention(place: Workspace, *, apply: bool = False) -> Retained:
     """Say which contents may be dropped, and with `apply` destroy them, each as a logged redaction."""
-    now, dropped = SystemClock().now(), 0
+    now, dropped, known = SystemClock().now(), 0, behind(place)
     policy = place.history().latest.policy.retention
     if apply:
         due = [(content, state) for content, state in _judged(place, committed(place), now) if state in DUE]
@@ -173,33 +189,37 @@ def audit_retention(place: Workspace, *, apply: bool = False) -> Retained:
         for content, state in due:
             if state == "returned":
                 store(place).destroy(content.commitment)
-        found = strays(place)
-        files = (*found.dead, *found.earlier, *_previews(place, policy.keep))
+        found = strays(place, ask=True, known=known)
+        files = (*found.dead, *found.earlier, *_previews(place, policy.keep, found.contents))
         for file in files:
             private.destroy(file.path)
-        dropped = len(due) + len(files)
-    found = strays(place)
+        dropped, known = len(due) + len(files), found.behind
+    found = strays(place, known=known)
     return Retained(
         keep=policy.keep.days,
         hot=policy.hot.days,
         contents=_judged(place, found.contents, now),
         strays=tuple(f"{file.shard}/{file.path.name}" for file in (*found.dead, *found.earlier)),
         dropped=dropped,
-        previews=tuple(file.shard for file in _previews(place, policy.keep)),
+        previews=tuple(file.shard for file in _previews(place, policy.keep, found.contents)),
+        spared=tuple(f"{file.shard}/{file.path.name}" for file in found.spared),
+        behind=found.behind,
     )
 
 
 def owed(place: Workspace) -> Mapping[str, int]:
     """Return how many contents are here although they should not be, by what is owed.
 
-    `redacted-content`: they were redacted, and a backup was put back; `redaction-overdue`: somebody asked to destroy
-    them; `retention-overdue`: they are older than the policy's `keep` by more than `GRACE`; `stray-content`: a killed
-    process left them, so that nobody can ask to destroy them by a leaf, and nobody was told what they hold.
+    `redacted-content`: they (or previews with them) were redacted, and a backup was put back; `redaction-overdue`:
+    somebody asked to destroy them; `retention-overdue`: they are older than the policy's `keep` by more than `GRACE`;
+    `stray-content`: a killed process left them, so that nobody can ask to destroy them by a leaf, and nobody was told
+    what they hold.
     """
     now, keep = SystemClock().now(), place.history().latest.policy.retention.keep
     here = {file.commitment for file in store(place).kept()}
     left, late_previews = strays(place), len(_previews(place, keep + GRACE))
-    found = {"redacted-content": 0, "redaction-overdue": 0, "retention-overdue": late_previews}
+    back = len(_previews(place, timedelta.max, left.contents))
+    found = {"redacted-content": back, "redaction-overdue": 0, "retention-overdue": late_previews}
     found["stray-content"] = len(left.dead)
     for content, state in _judged(place, left.contents, now):
         found["redacted-content"] += state == "returned"
@@ -265,11 +285,17 @@ def _awaited(place: Workspace, content: Content) -> Shown:
 
 
 def _destroy(place: Workspace, due: Iterable[Content]) -> None:
-    """Destroy each content, then write that it is done."""
+    """Destroy each content, and what previews may hold of one that people asked to go; then write that it is done."""
+    contents = tuple(due)
+    if not contents:
+        return
+    remembered.refuse_rolled_back(place)
     events = []
-    for content in due:
+    for content in contents:
         store(place).destroy(content.commitment)
-        events.append(_done(content))
+        found = store(place).previews_of(content.plan) if content.asked and content.plan else ()
+        names = [path.name.removeprefix(private.PREVIEW) for path in found if private.destroy(path)]
+        events.append(_done(content, names))
         if len(events) == _BATCH:
             place.log.extend(events)
             events = []
@@ -278,7 +304,12 @@ def _destroy(place: Workspace, due: Iterable[Content]) -> None:
     place.log.checkpoint()
 
 
-def _done(content: Content) -> Event:
+def _drop_previews(place: Workspace, names: Iterable[str]) -> None:
+    for name in names:
+        store(place).destroy_preview(name)
+
+
+def _done(content: Content, previews: list[str]) -> Event:
     cause: dict[str, Any] = {"cause": RETENTION}
     if content.asked:
         cause = {"cause": STATEMENT, "statements": [given.leaf for given in content.asked]}
@@ -292,6 +323,7 @@ def _done(content: Content) -> Event:
             "pointer": content.pointer,
             "commitment": content.commitment,
             **cause,
+            **({"previews": previews} if previews else {}),
         },
     )
 
@@ -340,8 +372,12 @@ def _shown(place: Workspace, content: Content, state: State) -> Shown:
     return Shown(content=content, state=state, value=value, why="")
 
 
-def _previews(place: Workspace, age: timedelta) -> tuple[private.Kept, ...]:
-    return tuple(file for file in store(place).previews() if file.age >= age.total_seconds())
+def _previews(place: Workspace, age: timedelta, among: Iterable[Content] = ()) -> tuple[private.Kept, ...]:
+    """Return the previews that are older than `age`, and those that went with one of `among` and are here again."""
+    gone = {f"{private.PREVIEW}{name}" for one in among if one.redaction for name in one.redaction.previews}
+    return tuple(
+        file for file in store(place).previews() if file.age >= age.total_seconds() or file.path.name in gone
+    )
 
 
 __all__ = [

@@ -16,14 +16,15 @@ from keep import CHANGE, SECRET, again, files, forms, found, holders, keep, key_
 
 from itmp import workspace
 from itmp.adapters import private
+from itmp.adapters.anchors import FolderAnchor
 from itmp.adapters.clock import SystemClock, new_id
 from itmp.audit import Event, Leaf
 from itmp.audit.commitments import Opening
 from itmp.change import Policy, team_policy, time_of
-from itmp.errors import EvidenceInvalidError, InvalidInputError, NotFoundError, RefusedError
+from itmp.errors import EvidenceInvalidError, ForkError, InvalidInputError, NotFoundError, RefusedError
 from itmp.signing import Statement
 from itmp.testing.signed_log import SignedLog
-from itmp.workspace import changes, packing, statements
+from itmp.workspace import anchoring, changes, contents, foreseen, packing, previewing, statements
 from itmp.workspace.committed import unfounded
 from itmp.workspace.contents import Retained, owed
 from itmp.workspace.holding import held
@@ -455,6 +456,147 @@ def test_what_may_be_of_a_period_that_is_not_here_is_named_and_only_retention_dr
     assert owed(again(place)) == {}
     assert len(workspace.audit_retention(again(place), apply=True).strays) == 0
     assert files(place) == []
+
+
+def put_back(place: workspace.Workspace, backup: Path, *left: str) -> None:
+    """Put a copy of `.itmp` back whole, but for the private store, and what else is named."""
+    for name in (private.PRIVATE, *left):
+        taken = backup / name
+        if taken.is_dir():
+            shutil.rmtree(taken)
+        taken.unlink(missing_ok=True)
+        if (place.state / name).exists():
+            (place.state / name).rename(taken)
+    shutil.rmtree(place.state)
+    shutil.copytree(backup, place.state)
+
+
+@pytest.mark.parametrize(
+    "knows", ["anchor directory: ", "anchor directory: it was seen to hold", "log/anchors: "]
+)
+def test_what_leaves_may_name_that_a_log_lacks_which_was_put_back_is_spared(
+    place: workspace.Workspace, tmp_path: Path, knows: str
+) -> None:
+    keep(place, "known")
+    anchoring.anchor(again(place))
+    shutil.copytree(place.state, tmp_path / "old")
+    last = keep(again(place), SECRET)
+    newest = again(place).log.published()
+    assert newest
+    again(place).log.keep("3/web.note", newest.note)
+    anchoring.anchor(again(place))
+    shutil.copytree(place.state, tmp_path / "new")
+    (anchor,) = anchoring.anchors_of(place)
+    assert isinstance(anchor, FolderAnchor)
+    if knows != "anchor directory: ":
+        shutil.rmtree(anchor._folder)  # it was emptied, and only what was written down tells
+    put_back(place, tmp_path / "old", *{"an": ["anchors.json"], "lo": ["log/anchors"]}.get(knows[:2], []))
+    assert len(files(place)) == 2
+    half = place.state / private.PRIVATE / ".tmp" / ("0" * 32)
+    half.write_bytes(b"x")
+    kept = workspace.audit_retention(again(place), apply=True)
+    assert (kept.strays, len(kept.spared), kept.dropped) == ((), 2, 0)
+    assert any(one.startswith(knows) for one in kept.behind), kept.behind
+    assert owed(again(place)) == {}
+    assert len(files(place)) == 3
+    put_back(place, tmp_path / "new")
+    [told, there] = workspace.audit_retention(again(place)).contents
+    assert (there[0].leaf, told[1], there[1]) == (last.hash, "hot", "hot")
+    kept = workspace.audit_retention(again(place), apply=True)
+    assert (kept.spared, kept.behind, kept.dropped) == ((), (), 1), (
+        "now it is known that nobody names that one"
+    )
+
+
+def test_a_redaction_spares_what_missing_leaves_may_name_and_says_so(
+    place: workspace.Workspace, tmp_path: Path
+) -> None:
+    keep(place, "known")
+    ask(place, place.log.leaf(1))
+    shutil.copytree(place.state, tmp_path / "old")
+    keep(again(place), SECRET)
+    head = again(place).log.published()
+    assert head
+    assert head.checkpoint.size == 4, "as many as there will be once it is written down that the content went"
+    again(place).log.keep("4/web.note", head.note)
+    put_back(place, tmp_path / "old", "log/anchors")
+    shown = contents.redact_asked(again(place), "1", "/diff")
+    assert (shown.state, len(shown.unjudged), len(holders(place.root, SECRET))) == ("redacted", 1, 1)
+    assert "leaves that are missing here may name them (log/anchors: 4 leaves" in shown.why
+    assert shown.behind
+
+
+def test_nothing_is_destroyed_or_signed_where_an_anchor_contradicts_the_log(
+    place: workspace.Workspace, tmp_path: Path
+) -> None:
+    keep(place, SECRET)
+    ask(place, place.log.leaf(1))
+    shutil.copytree(place.state, tmp_path / "old")
+    keep(again(place), "later")
+    anchoring.anchor(again(place))
+    put_back(place, tmp_path / "old")
+    size = again(place).log.size()
+    with pytest.raises(ForkError, match="rolled-back"):
+        contents.redact_asked(again(place), "1", "/diff")
+    with pytest.raises(ForkError, match="rolled-back"):
+        workspace.audit_retention(again(place), apply=True)
+    assert (again(place).log.size(), len(holders(place.root, SECRET))) == (size, 1)
+
+
+def preview_of(place: workspace.Workspace, plan: str, text: str) -> Path:
+    """Keep what a preview of a plan found, as `itmp plan --preview` does."""
+    seen = foreseen.Seen(
+        step="s", host="h", name="n", action="a", path="p", line=1, outcome="changed", diff=text
+    )
+    made = foreseen.Preview(
+        plan=plan,
+        at=SystemClock().now().replace(microsecond=0),
+        by="",
+        world=foreseen.WorldSeen(),
+        seen=(seen,),
+    )
+    before = set(store(place)._folder.glob(f"{private.PREVIEW}*"))
+    previewing._keep(again(place), made, None)
+    (path,) = set(store(place)._folder.glob(f"{private.PREVIEW}*")) - before
+    return path
+
+
+def test_previews_of_the_plan_go_with_a_redacted_diff_in_the_same_act(
+    place: workspace.Workspace, tmp_path: Path
+) -> None:
+    leaf = keep(place, SECRET)
+    one, two = (preview_of(place, leaf.event.plan, SECRET) for _ in range(2))
+    other = preview_of(place, "sha256:" + "0" * 64, "another plan's")
+    (spoilt := one.with_name(f"{private.PREVIEW}{'a' * 32}")).write_bytes(b"s" * 40)
+    shutil.copytree(place.state / private.PRIVATE, tmp_path / "backup")
+    assert len(holders(place.root, SECRET)) == 3
+    shown = redact(again(place))
+    gone = sorted(path.name.removeprefix(private.PREVIEW) for path in (one, two, spoilt))
+    assert sorted(shown.previews) == gone
+    assert "with it went 3 previews of its plan" in shown.why
+    assert holders(place.root, SECRET) == []
+    assert other.exists()
+    done = [
+        item.event.data or {} for item in again(place).log.leaves() if item.event.type == "redaction.done"
+    ]
+    assert [sorted(data["previews"]) for data in done] == [gone]
+    assert workspace.audit_verify(again(place)).findings == ()
+    shutil.copytree(tmp_path / "backup", place.state / private.PRIVATE, dirs_exist_ok=True)
+    assert owed(again(place)) == {"redacted-content": 4}, "a backup brought three previews and the diff back"
+    assert workspace.audit_retention(again(place), apply=True).dropped == 4
+    assert holders(place.root, SECRET) == []
+    assert (owed(again(place)), other.exists()) == ({}, True)
+    shutil.copytree(tmp_path / "backup", place.state / private.PRIVATE, dirs_exist_ok=True)
+    redact(again(place))
+    assert holders(place.root, SECRET) == [], "whoever asks again has them go again"
+
+
+def test_the_policys_retention_of_a_content_takes_no_preview(tmp_path: Path) -> None:
+    place = found(tmp_path / "w", "retention: {keep: 1d, hot: 1d}\n")
+    leaf = keep(place, SECRET)
+    path = preview_of(place, leaf.event.plan, SECRET)
+    assert workspace.audit_retention(again(place), apply=True).dropped == 0
+    assert path.exists()
 
 
 def test_a_preview_goes_by_the_policys_retention_like_other_contents(place: workspace.Workspace) -> None:
