@@ -72,7 +72,7 @@ class _Bench:
     def hear(self, note: bytes) -> None:
         """Judge one note, and forget it."""
         try:
-            head = _said(note)
+            head = Checkpoint.said(note)
             against = self._against(head)
             further = self.newest is None or head.size > self.newest.size
             if against or further or head.origin != self._log.name:
@@ -121,12 +121,6 @@ def cover(name: str, kind: str, newest: Checkpoint | None, size: int, note: str 
     """Say how far an anchor covers a log of `size` leaves, given the newest head it holds."""
     covered = newest.size if newest else 0
     return Coverage(name=name, kind=kind, size=covered, tail=max(0, size - covered), note=note)
-
-
-def _said(note: bytes) -> Checkpoint:
-    """Return what a note says; nothing of it is verified."""
-    text = note.partition(b"\n\n")[0] + b"\n"
-    return Checkpoint.parse(text.decode(errors="replace"))
 
 
 def _finding(name: str, place: str, message: str, *, grave: bool = True) -> Finding:

@@ -12,6 +12,7 @@ from itmp.audit.doors import Clock, Cut, Files, Head, Heads, Journal, LogReader,
 from itmp.audit.event import Event, leaf_digest
 from itmp.audit.merkle import Inclusions, ProofError, verify_consistency, verify_inclusion
 from itmp.audit.model import (
+    BACKWARD,
     DiskFullError,
     Expect,
     Finding,
@@ -24,6 +25,7 @@ from itmp.audit.model import (
 from itmp.audit.verify import verify
 
 __all__ = [
+    "BACKWARD",
     "STANDING",
     "STANDING_ENDS",
     "Checkpoint",

@@ -16,13 +16,8 @@ from itmp import canonical
 from itmp.audit._forms import Forms, Said
 from itmp.audit._ids import Ids, twice
 from itmp.audit.merkle import Frontier
-from itmp.audit.model import Finding
+from itmp.audit.model import BACKWARD, Finding
 from itmp.errors import InvalidInputError
-
-BACKWARD: Final = timedelta(seconds=1)
-"""How far wall time may fall behind within a boot, or a permit behind the log, before it is a lie: a leap second or a
-small correction.
-"""
 
 DRIFT: Final = timedelta(seconds=5)
 """How far wall and monotonic time may part between two leaves before it is named: sleep, or a step."""

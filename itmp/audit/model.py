@@ -5,6 +5,7 @@ durable leaf or one that says so (`durable`).
 """
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import lru_cache
 from typing import Final
 
@@ -12,6 +13,10 @@ from itmp.audit.event import Event, leaf_digest
 from itmp.canonical import Digest
 from itmp.errors import BusyError, LogUnavailableError
 
+BACKWARD: Final = timedelta(seconds=1)
+"""How far wall time may fall behind within a boot, or a permit behind the log, before it is a lie: a leap second or a
+small correction.
+"""
 _RECENT: Final = 4096
 """Events that are remembered as parsed: whoever folds or judges a change asks for each of its events several times.
 

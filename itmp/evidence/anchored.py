@@ -55,9 +55,8 @@ def _heads(reader: LogReader, origin: str) -> Iterator[_Head]:
         if not path.endswith(".note"):
             continue
         try:
-            text = (reader.get(path, MAX_NOTE) or b"").partition(b"\n\n")[0] + b"\n"
-            head = Checkpoint.parse(text.decode())
-        except (UnicodeDecodeError, EvidenceInvalidError):
+            head = Checkpoint.said(reader.get(path, MAX_NOTE) or b"")
+        except EvidenceInvalidError:
             continue
         if head.origin == origin:
             yield _Head(path=path, size=head.size, root=head.root)

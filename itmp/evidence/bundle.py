@@ -258,7 +258,7 @@ def _proofs(trail: Trail, leaves: Iterable[int], head: SignedCheckpoint) -> dict
 def _consistency(
     trail: Trail, leaves: Iterable[Leaf], head: Checkpoint, since: bytes | None, anchored: set[int]
 ) -> dict[str, bytes]:
-    kept = _checkpoint_of(since) if since is not None else None
+    kept = Checkpoint.said(since) if since is not None else None
     olds = set(seen_in(leaves, head.origin)) | anchored
     olds |= {kept.size} if kept and kept.origin == head.origin else set()
     return {
@@ -266,11 +266,6 @@ def _consistency(
         for old in olds
         if 0 < old < head.size
     }
-
-
-def _checkpoint_of(note: bytes) -> Checkpoint:
-    text, _, _ = note.decode("utf-8", "replace").rpartition("\n\n")
-    return Checkpoint.parse(text + "\n")
 
 
 def _plan(trail: Trail, opened: Leaf) -> dict[str, bytes]:

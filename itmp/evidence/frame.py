@@ -4,21 +4,16 @@ Of rules 10 and 12 what the gate's check 8 says of the clock.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from itmp import canonical
-from itmp.audit import Finding, Health, Leaf
+from itmp.audit import BACKWARD, Finding, Health, Leaf
 from itmp.audit.merkle import root_of
 from itmp.canonical import Digest, raw
 from itmp.change import time_of
 from itmp.errors import EvidenceInvalidError
 from itmp.plan import Plan
-
-BACKWARD: Final = timedelta(seconds=1)
-"""How far wall time may fall back within a boot, or behind what the gate knew: a leap second or a small correction
-(as in `itmp.audit`).
-"""
 
 MANIFEST: Final = "plan/manifest"
 

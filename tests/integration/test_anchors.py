@@ -24,7 +24,15 @@ from itmp.evidence import Trust, archive, verify
 from itmp.lab.fleet import make_key
 from itmp.signing import NoteVerifier
 from itmp.testing.forgery import repacked
-from itmp.workspace import Workspace, anchoring, audit_verify, evidence, remembered, statements
+from itmp.workspace import (
+    Workspace,
+    anchoring,
+    audit_retention,
+    audit_verify,
+    evidence,
+    remembered,
+    statements,
+)
 
 SCRIPT = Path(itmp.evidence.__file__).with_name("verify.sh")
 
@@ -127,6 +135,26 @@ def test_a_whole_log_with_its_anchors_shows_a_rollback_to_an_auditor(site: Site,
     site.grow(9, "mallory@example.com")
     done = subprocess.run(call, capture_output=True, text=True, timeout=240, check=False)
     assert (done.returncode, "forked" in done.stdout) == (42, True), done.stdout
+
+
+def test_files_that_missing_leaves_may_name_are_spared_when_a_witness_alone_knows(
+    site: Site, tmp_path: Path
+) -> None:
+    vkey = new_witness(tmp_path / "w1")
+    with witness(tmp_path / "w1", site.place.log.vkey) as url:
+        site.anchors({"kind": "witness", "url": url, "key": vkey})
+        assert site.states() == [("witness", "ok")]
+        site.save()
+        site.grow()
+        assert site.states() == [("witness", "ok")]
+        site.put_back()
+        file = site.root / ".itmp/private/2026-11" / ("a" * 64)
+        file.parent.mkdir(parents=True, mode=0o700)
+        file.write_bytes(b"named by a leaf that was lost")
+        kept = audit_retention(site.place, apply=True)
+        assert (kept.dropped, kept.spared, file.exists()) == (0, (f"2026-11/{file.name}",), True)
+        assert kept.behind[0].startswith("anchor witness: "), kept.behind
+    assert audit_retention(site.place, apply=True).dropped == 1, "nobody who knows more can be asked"
 
 
 # A second folder.

@@ -133,6 +133,6 @@ def proven_head(files: Files, proven: int) -> Head | None:
     note = files.get(name, MAX_NOTE) if name else None
     if note is None:
         return None
-    head = Checkpoint.parse(note.decode(errors="replace").partition("\n\n")[0] + "\n")
+    head = Checkpoint.said(note)
     known = Head(origin=head.origin, size=head.size, root=head.root, note=note)
     return known if head.size <= proven else None

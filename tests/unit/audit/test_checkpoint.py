@@ -37,6 +37,20 @@ def test_a_signed_checkpoint_opens_under_its_key() -> None:
     assert SignedCheckpoint.open(signed.note, [KEY.verifier]) == signed
 
 
+def test_what_a_note_says_is_read_without_a_key() -> None:
+    note = SignedCheckpoint.sign(HEAD, KEY).note
+    assert Checkpoint.said(note) == Checkpoint.said(note.replace(b"\xe2\x80\x94", b"?")) == HEAD
+    for other in (
+        b"",
+        HEAD.to_text().encode(),
+        b"\n" + note,
+        note.replace(b"example", b"ex\xffmple"),
+        b"x\n\n" + note,
+    ):
+        with pytest.raises(CheckpointError):
+            Checkpoint.said(other)
+
+
 def test_a_note_of_another_key_or_name_is_refused() -> None:
     other = NoteKey.generate(ORIGIN, b"o" * 32)
     named = NoteKey.generate("example.com/other", b"k" * 32)
