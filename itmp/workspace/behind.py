@@ -2,10 +2,11 @@
 
 Rules kept here: whatever remembers heads of this log is asked, each by itself: the head record and the snapshots, what
 anchors gave (beside the log), what each anchor was seen to hold, the anchors on this machine, and with `ask` all others
-too, each for a few seconds. One that is away, or was emptied, says nothing.
+too, each for a few seconds. One that is away, or was emptied, says no more than what it said last. It is asked before
+anything is appended: a log that has grown again differs from the newest one by its roots, which not all of them know.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from itmp.adapters.clock import SystemClock
@@ -38,6 +39,7 @@ def _told(place: Workspace, *, ask: bool) -> Iterator[str]:
     key, notes = NoteVerifier.parse(place.log.vkey), _given(place.log)
     found, _ = judge("log/anchors", notes, key, place.log.size, place.log.root)
     yield from (f"{one.place}: {one.message}" for one in found if one.name in _AGAINST)
+    yield from _against(anchoring.last(place))
     if not ask:
         return
     try:
@@ -45,7 +47,11 @@ def _told(place: Workspace, *, ask: bool) -> Iterator[str]:
     except Error as error:  # settings that cannot be used: whom they would name is not known
         yield f"{error.where}: {error.what}"
         return
-    yield from (f"anchor {one.name}: {one.why}" for one in answers if one.state == "fork")
+    yield from _against(answers)
+
+
+def _against(answers: Iterable[anchoring.Anchored]) -> Iterator[str]:
+    return (f"anchor {one.name}: {one.why}" for one in answers if one.state == "fork")
 
 
 def _given(log: "Log") -> Iterator[bytes]:

@@ -154,6 +154,10 @@ def test_files_that_missing_leaves_may_name_are_spared_when_a_witness_alone_know
         kept = audit_retention(site.place, apply=True)
         assert (kept.dropped, kept.spared, file.exists()) == (0, (f"2026-11/{file.name}",), True)
         assert kept.behind[0].startswith("anchor witness: "), kept.behind
+    assert len(audit_retention(site.place, apply=True).spared) == 1, (
+        "it is away now, and what it said is remembered"
+    )
+    (site.root / ".itmp/anchors.json").unlink()
     assert audit_retention(site.place, apply=True).dropped == 1, "nobody who knows more can be asked"
 
 
