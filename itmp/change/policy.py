@@ -65,10 +65,12 @@ class Policy:
     digest: Digest = field(init=False)
     document: _shape.Document = field(init=False, repr=False, compare=False)
     _known: Mapping[str, Signer] = field(init=False, repr=False, compare=False)
+    _acts: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "document", _shape.read(self.data))
         object.__setattr__(self, "_known", {signer.id: signer for signer in self.document.signers})
+        object.__setattr__(self, "_acts", _granted(self.document.roles))
         object.__setattr__(self, "digest", canonical.digest(self.data))
 
     @classmethod
@@ -140,12 +142,7 @@ class Policy:
         A policy that lists `read` nowhere was written without a thought of it: there whoever may run may read what
         runs left, and whoever may destroy it too.
         """
-        listed = tuple(self.document.roles.get(role, ()))
-        if not {"run", "redact"} & set(listed) or any(
-            "read" in acts for acts in self.document.roles.values()
-        ):
-            return listed
-        return (*listed, "read")
+        return self._acts.get(role, ())
 
     def environment_of(self, targets: Iterable[Target]) -> str:
         """The strictest environment that any of `targets` belongs to; the strictest of all without targets.
@@ -213,6 +210,14 @@ class Policy:
             if any(_matches(glob, target) for glob in environment.match)
         ]
         return max(matching, key=_rank) if matching else strictest
+
+
+def _granted(roles: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
+    """Return what each role grants, once: whoever reads a long log asks for each statement."""
+    found = {role: tuple(acts) for role, acts in roles.items()}
+    if any("read" in acts for acts in found.values()):
+        return found
+    return {role: (*acts, "read") if {"run", "redact"} & set(acts) else acts for role, acts in found.items()}
 
 
 def targets_of(manifest: Manifest) -> tuple[Target, ...]:
