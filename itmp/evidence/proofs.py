@@ -61,11 +61,6 @@ class Hashes:
         return found
 
 
-def read_inclusion(data: bytes, *, index: int, note: bytes, where: str) -> tuple[bytes, ...]:
-    """Return the hashes of one proof; see `Hashes.inclusion`."""
-    return Hashes().inclusion(data, index=index, note=note, where=where)
-
-
 def read_hashes(data: bytes, *, where: str) -> tuple[bytes, ...]:
     """Read what `write_hashes` wrote."""
     return Hashes().read(data, where=where)

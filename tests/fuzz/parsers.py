@@ -37,7 +37,7 @@ from itmp.documents import parse
 from itmp.errors import Error
 from itmp.evidence import Trust, archive, verify
 from itmp.evidence.bundle import manifest_of
-from itmp.evidence.proofs import read_hashes, read_inclusion, write_hashes, write_inclusion
+from itmp.evidence.proofs import Hashes, read_hashes, write_hashes, write_inclusion
 from itmp.export import FORMATS, record
 from itmp.inquiry import gaps, read_traces
 from itmp.inquiry.traces import FILES
@@ -280,7 +280,7 @@ def _evidence() -> tuple[Parser, ...]:
         return Parser(family="evidence", name=name, back=back, seeds=seeds, odd=odd)
 
     def inclusion(data: bytes) -> bytes:
-        return write_inclusion(7, read_inclusion(data, index=7, note=note, where="x"), note)
+        return write_inclusion(7, Hashes().inclusion(data, index=7, note=note, where="x"), note)
 
     def holds(data: bytes) -> bool:
         return verify(data, trusted).exit_code == 0
