@@ -283,6 +283,8 @@ class Inclusions:
         _check_shape(proof, leaf, self._root)
         if not 0 <= index < self._size:
             raise ProofError(f"leaf {index} is outside a tree of {self._size}")
+        if len(proof) > self._size.bit_length():  # before anything is kept of it, once a step
+            raise ProofError("an inclusion proof with hashes left over")
         hashes, steps = tuple(proof), dict[tuple[int, int], tuple[bytes, tuple[bytes, ...]]]()
         at, last, acc = index, self._size - 1, leaf
         for number, item in enumerate(hashes):

@@ -1,6 +1,7 @@
 """Many proofs under one root: what an earlier one has shown is not computed again, and excuses no byte of a later one."""
 
 import binascii
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -60,6 +61,17 @@ def test_a_refused_proof_teaches_nothing() -> None:
     for _ in range(2):
         with pytest.raises(ProofError, match="not in the tree"):
             included.verify(index=3, leaf=leaves[3], proof=proof)
+
+
+def test_a_proof_that_is_longer_than_any_path_is_not_kept_a_step_at_a_time() -> None:
+    included = Inclusions(size=2**60, root=bytes(32))
+    proof = [bytes(32)] * 1_000_000
+    tracemalloc.start()
+    with pytest.raises(ProofError, match="left over"):
+        included.verify(index=5, leaf=bytes(32), proof=proof)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 50 * len(proof), "some bytes for each hash, and not for each hash and step"
 
 
 def test_more_proofs_than_are_remembered() -> None:
