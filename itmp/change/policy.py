@@ -153,9 +153,7 @@ class Policy:
         strictest, found = self._strictest(), None
         for target in targets:
             one = self._environment(target, strictest)
-            if (
-                one is strictest
-            ):  # ranks differ, so that none is above it: a thousand more targets change nothing
+            if one is strictest:  # no two have one rank: a thousand more targets change nothing
                 return one.name
             found = one if found is None else max(found, one, key=_rank)
         return (found or strictest).name
