@@ -10,7 +10,7 @@ Rules kept here:
 3. Nothing here says whether the content is still there: that is the store's word, compared by whoever asks.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, TypeAlias
@@ -102,6 +102,12 @@ def contents(
     return tuple(found.values())
 
 
+def previews_in(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the events of the previews that went with a content, as its `redaction.done` names them."""
+    named = data.get("previews")
+    return tuple(one for one in named if isinstance(one, str)) if isinstance(named, list) else ()
+
+
 def _take(found: dict[tuple[str, str], Content], leaf: Leaf, history: PolicyHistory, plans: Plans) -> None:
     event = leaf.event
     for pointer, commitment in commitments_of(event).items():
@@ -150,9 +156,8 @@ def _done(content: Content, leaf: Leaf, data: dict[str, Any], history: PolicyHis
     at, asked = time_of(leaf), content.asked
     if data.get("cause") == STATEMENT and asked and data.get("statements") == [one.leaf for one in asked]:
         by, reason = ", ".join(one.signer for one in asked), asked[0].line("reason")
-        named = data.get("previews", ())
-        previews = tuple(one for one in named if isinstance(one, str)) if isinstance(named, list) else ()
-        return Redaction(index=leaf.index, at=at, cause=STATEMENT, by=by, reason=reason, previews=previews)
+        gone = previews_in(data)
+        return Redaction(index=leaf.index, at=at, cause=STATEMENT, by=by, reason=reason, previews=gone)
     version = history.at(leaf.index).policy
     keep = version.retention.keep
     if data.get("cause") == RETENTION and at - content.at >= keep:

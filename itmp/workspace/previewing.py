@@ -28,6 +28,7 @@ from itmp.errors import Error, EvidenceInvalidError
 from itmp.execution import conform
 from itmp.execution.conformance import Conformance
 from itmp.execution.doors import Action, ActionResult, Phase, Room, Slice
+from itmp.inquiry.contents import previews_in
 from itmp.plan import AnsibleStep, AskStep, CheckStep, Host, Plan, PulumiStep, WaitStep, all_steps
 from itmp.signing import Signed, Statement
 from itmp.workspace import changes, foreseen, gatekeeping
@@ -73,13 +74,15 @@ def preview(place: Workspace, plan: Plan, *, key: str | None = None, given: Sign
 
 
 def previewed(place: Workspace, plan: Plan) -> Preview | None:
-    """Return the newest preview of this plan that is still kept, and whether the world moved since."""
+    """Return the newest preview of this plan that is kept, was not redacted, and whether the world moved since."""
     from itmp.adapters.index import Query  # noqa: PLC0415 - one caller
 
     reading = place.reading()
     newest = Query(few=True, types=("plan.previewed",), newest=True)
+    done = reading.index.leaves(Query(few=True, types=("redaction.done",)))
+    redacted = {name for leaf in done for name in previews_in(leaf.event.data or {})}
     for leaf in reading.index.leaves(newest):
-        if leaf.event.plan == plan.digest:
+        if leaf.event.plan == plan.digest and leaf.event.id not in redacted:  # a backup may bring one back
             found = _kept(place, leaf.event)
             if found is not None:
                 return _compared(place, plan, found)

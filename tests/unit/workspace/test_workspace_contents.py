@@ -24,6 +24,7 @@ from itmp.change import Policy, team_policy, time_of
 from itmp.errors import EvidenceInvalidError, ForkError, InvalidInputError, NotFoundError, RefusedError
 from itmp.signing import Statement
 from itmp.testing.signed_log import SignedLog
+from itmp.testing.story import small_plan
 from itmp.workspace import anchoring, changes, contents, foreseen, packing, previewing, statements
 from itmp.workspace.committed import unfounded
 from itmp.workspace.contents import Retained, owed
@@ -564,12 +565,14 @@ def preview_of(place: workspace.Workspace, plan: str, text: str) -> Path:
 def test_previews_of_the_plan_go_with_a_redacted_diff_in_the_same_act(
     place: workspace.Workspace, tmp_path: Path
 ) -> None:
-    leaf = keep(place, SECRET)
+    leaf, plan = keep(place, SECRET), small_plan(environment="lab", group="lab")
+    assert leaf.event.plan == plan.digest
     one, two = (preview_of(place, leaf.event.plan, SECRET) for _ in range(2))
     other = preview_of(place, "sha256:" + "0" * 64, "another plan's")
     (spoilt := one.with_name(f"{private.PREVIEW}{'a' * 32}")).write_bytes(b"s" * 40)
     shutil.copytree(place.state / private.PRIVATE, tmp_path / "backup")
     assert len(holders(place.root, SECRET)) == 3
+    assert previewing.previewed(again(place), plan) is not None
     shown = redact(again(place))
     gone = sorted(path.name.removeprefix(private.PREVIEW) for path in (one, two, spoilt))
     assert sorted(shown.previews) == gone
@@ -582,6 +585,8 @@ def test_previews_of_the_plan_go_with_a_redacted_diff_in_the_same_act(
     assert [sorted(data["previews"]) for data in done] == [gone]
     assert workspace.audit_verify(again(place)).findings == ()
     shutil.copytree(tmp_path / "backup", place.state / private.PRIVATE, dirs_exist_ok=True)
+    assert one.exists()
+    assert previewing.previewed(again(place), plan) is None, "nor is one shown that a backup brought back"
     assert owed(again(place)) == {"redacted-content": 4}, "a backup brought three previews and the diff back"
     assert workspace.audit_retention(again(place), apply=True).dropped == 4
     assert holders(place.root, SECRET) == []
