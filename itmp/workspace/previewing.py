@@ -28,7 +28,6 @@ from itmp.errors import Error, EvidenceInvalidError
 from itmp.execution import conform
 from itmp.execution.conformance import Conformance
 from itmp.execution.doors import Action, ActionResult, Phase, Room, Slice
-from itmp.inquiry.contents import previews_in
 from itmp.plan import AnsibleStep, AskStep, CheckStep, Host, Plan, PulumiStep, WaitStep, all_steps
 from itmp.signing import Signed, Statement
 from itmp.workspace import changes, foreseen, gatekeeping
@@ -76,6 +75,7 @@ def preview(place: Workspace, plan: Plan, *, key: str | None = None, given: Sign
 def previewed(place: Workspace, plan: Plan) -> Preview | None:
     """Return the newest preview of this plan that is kept, was not redacted, and whether the world moved since."""
     from itmp.adapters.index import Query  # noqa: PLC0415 - one caller
+    from itmp.inquiry.contents import previews_in  # noqa: PLC0415 - as above
 
     reading = place.reading()
     newest = Query(few=True, types=("plan.previewed",), newest=True)
