@@ -11,7 +11,6 @@ from itmp.cli.printing import Answer, colour, count, safe, table, verb
 
 if TYPE_CHECKING:
     from itmp.workspace import Sent, Shown
-    from itmp.workspace.contents import Retained
 
 _NOT_YET = 10
 Name = Annotated[str, typer.Argument(metavar="LEAF", help="Leaf index or leaf hash.")]
@@ -106,16 +105,21 @@ def retention(
                 for item, state in kept.contents
             ],
         },
-        lines=(*table(rows, ("PERIOD", "STATE", "CONTENTS")), foot, done + wrong, *_spared(kept)),
+        lines=(
+            *table(rows, ("PERIOD", "STATE", "CONTENTS")),
+            foot,
+            done + wrong,
+            *_spared(kept.spared, kept.behind),
+        ),
         exit_code=41 if kept.wrong else 0,
     )
 
 
-def _spared(kept: "Retained") -> tuple[str, ...]:
-    if not kept.spared:
+def _spared(files: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+    if not files:
         return ()
-    why = f"{len(kept.spared)} spared: leaves that are missing here may name them; put the newest copy of the log back"
-    return (why, *(f"  {one}" for one in kept.behind))
+    why = f"{len(files)} spared: leaves that are missing here may name them; put the newest copy of the log back"
+    return (why, *(f"  {safe(one)}" for one in known))
 
 
 @verb
