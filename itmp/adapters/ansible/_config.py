@@ -100,7 +100,9 @@ def read(config: bytes, base: str = "") -> Settings:
         honoured=honoured,
         folders=folders,
         ignored=tuple(sorted(ignored)),
-        unpinned=not _on(parser.get("defaults", "host_key_checking", fallback="true")),
+        unpinned=not all(
+            _on(parser.get(section, "host_key_checking", fallback="true")) for section in ("defaults", _SSH)
+        ),
         inventory=tuple(_sources(parser.get("defaults", "inventory", fallback=""), base)),
         ssh={
             name: _unquoted(value) for name in SSH_ARGUMENTS if (value := parser.get(_SSH, name, fallback=""))

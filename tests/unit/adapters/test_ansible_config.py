@@ -91,6 +91,7 @@ def test_search_paths_are_honoured_inside_the_workspace():
 @pytest.mark.parametrize("word", ["False", "no", "0", "off"])
 def test_switching_host_keys_off_is_noticed(word):
     assert read(f"[defaults]\nhost_key_checking = {word}\n").unpinned
+    assert read(f"[ssh_connection]\nhost_key_checking = {word}\n").unpinned
     assert not read("[defaults]\nhost_key_checking = True\n").unpinned
 
 
