@@ -13,7 +13,7 @@ SHELL = {
     "ANSIBLE_BECOME_EXE": "/nowhere/sudo",
     "ANSIBLE_REMOTE_USER": "nobody-here",
     "ANSIBLE_STRATEGY": "debug",
-    "ANSIBLE_RUN_TAGS": "never",
+    "ANSIBLE_GATHERING": "explicit",
     "ANSIBLE_CONFIG": "/nowhere/ansible.cfg",
     "ANSIBLE_PIPELINING": "False",
     "ANSIBLE_HOST_KEY_CHECKING": "False",
