@@ -125,6 +125,31 @@ def test_all_kinds_of_sources_together(tmp_path):
     assert snapshot["_meta"]["hostvars"]["bare"] == {}
 
 
+MADE = "plugin: constructed\nuse_vars_plugins: {}\ngroups: {{heavy: weight | default(0) > 5}}\ncompose: {{twice: weight * 2}}\n"
+
+
+@pytest.mark.parametrize(("asked", "twice"), [("true", {"twice": 18}), ("false", {})])
+def test_groups_are_made_of_files_beside_the_sources_where_one_asks_for_it(tmp_path, asked, twice):
+    """The files themselves stay files: the plan lists of a host what its sources say."""
+    write(tmp_path, "hosts", "web1\nweb2\n")
+    write(tmp_path, "host_vars/web1.yml", "weight: 9\n")
+    write(tmp_path, "zz_made.yml", MADE.format(asked))
+    facts = gather(tmp_path, "hosts", "zz_made.yml")
+    assert facts.inventory is not None
+    heavy = [host.name for host in facts.inventory.hosts if "heavy" in host.groups]
+    assert heavy == (["web1"] if twice else [])
+    snapshot = json.loads(facts.artifacts["inventory/snapshot.json"])
+    assert snapshot["_meta"]["hostvars"]["web1"] == twice
+
+
+def test_no_group_is_made_of_an_encrypted_file(tmp_path):
+    write(tmp_path, "hosts", "web1\n")
+    write(tmp_path, "host_vars/web1.yml", "$ANSIBLE_VAULT;1.1;AES256\n3132\n")
+    write(tmp_path, "zz_made.yml", MADE.format("true"))
+    with pytest.raises(InvalidInputError, match="zz_made.yml"):
+        gather(tmp_path, "hosts", "zz_made.yml")
+
+
 @pytest.mark.parametrize("folder", ["collections", "playbooks/collections", "vendor"])
 @pytest.mark.parametrize("config", ["ansible.cfg", "playbooks/ansible.cfg"])
 def test_an_inventory_plugin_of_a_collection_is_found_where_the_project_keeps_it(tmp_path, config, folder):

@@ -3,6 +3,9 @@
 Ansible warns of a source that no plugin reads and goes on, with the words of a terminal; what it did not read is known
 where it reads. FILE gets `{sources: [text], files: [text]}`: sources of the command line of which nothing was read, and
 files inside of folders.
+
+What files beside the sources say (group_vars, host_vars) is no part of the listing: a plan keeps them as they are. A
+source that makes groups of it (`use_vars_plugins` of `constructed`) reads them all the same, as for bare Ansible.
 """
 
 import json
@@ -44,17 +47,24 @@ class Listing:
             self.files.append(source)
 
 
+def keep_to_sources(*modules: Any) -> None:
+    """Have `modules` of Ansible, which list and merge what was read, look into no file beside a source."""
+    for module in modules:
+        module.get_vars_from_inventory_sources = module.get_vars_from_path = lambda *_: {}
+
+
 def main() -> None:
     """Run the command; tell what was not read, however it ends."""
     file, *arguments = sys.argv[1:]
     _sooner.start_sooner()
-    from ansible.cli.inventory import main as run  # noqa: PLC0415 -- Ansible is imported in children alone
-    from ansible.inventory.manager import InventoryManager  # noqa: PLC0415 -- as above
+    from ansible.cli import inventory  # noqa: PLC0415 -- Ansible is imported in children alone
+    from ansible.inventory import manager  # noqa: PLC0415 -- as above
 
     listing = Listing()
-    listing.watch(InventoryManager)
+    listing.watch(manager.InventoryManager)
+    keep_to_sources(inventory, manager)
     try:
-        run(["ansible-inventory", *arguments])
+        inventory.main(["ansible-inventory", *arguments])
     finally:
         Path(file).write_text(json.dumps({"sources": listing.sources, "files": listing.files}))
 

@@ -192,7 +192,7 @@ class AnsibleSources:
         places = [self._root / self._place(f"project/{folder}") for folder in said]
         places += [self._root / self._catalog / "collections", self._root / "collections"]
         places += [_collections.USERS, _collections.SYSTEM]
-        changed = {"ANSIBLE_VARS_ENABLED": "", "ANSIBLE_COLLECTIONS_PATH": ":".join(map(str, places))}
+        changed = {"ANSIBLE_COLLECTIONS_PATH": ":".join(map(str, places))}
         config = self._root / self._place(_config.in_force(artifacts))
         if config.is_file():
             changed["ANSIBLE_CONFIG"] = str(config)
