@@ -221,7 +221,7 @@ def _hosts(board: Board) -> Line:
 
 
 def _stops(board: Board, width: int) -> tuple[Line, ...]:
-    """When it would stop by itself: the failures that are left, the window's end; a line each where one is too short."""
+    """When it would stop by itself: the failures that are left, the window's end; a line each where it is narrow."""
     if board.stopping:
         return ((Piece(_STOPS), Piece(safe(board.stopping), "failed")),)
     part = board.planned(board.slice)

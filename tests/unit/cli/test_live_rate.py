@@ -46,4 +46,4 @@ def test_many_results_repaint_seldom_and_little(monkeypatch) -> None:  # type: i
     assert painted > 2, "it lives"
     assert painted <= taken / 0.5 + 2, "at most twice a second"
     assert REPAINT >= 0.5
-    assert len(shown.encode()) / taken < 4_000, "a line of 32 kbit/s bears it"
+    assert len(shown.encode()) / taken < 2_500, "a line of 32 kbit/s bears it"
