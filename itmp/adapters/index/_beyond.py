@@ -6,8 +6,7 @@ nothing is kept, so that the first leaf that fits is there at once.
 """
 
 import json
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from itmp.adapters.index._facts import Facts, facts
@@ -28,29 +27,41 @@ class Beyond:
         self.start: Final = spot.index
 
     def find(self, query: Query) -> Iterator[Leaf]:
-        """Yield the leaves that fit, in the log's order; turned round, the newest `limit` of them."""
-        found = (leaf for leaf, _ in self._fitting(query))
-        yield from reversed(deque(found, maxlen=query.limit or None)) if query.newest else found
+        """Yield the leaves that fit, in the log's order or turned round."""
+        if not query.newest:
+            for first, leaves in self._portions():
+                for leaf, _ in _fitting(query, first.index, leaves):
+                    yield leaf
+            return
+        for first, count in reversed([(first, len(leaves)) for first, leaves in self._portions()]):
+            found = [leaf for leaf, _ in _fitting(query, first.index, self._frames.some(first, count))]
+            yield from reversed(found)
 
     def distinct(self, name: str, query: Query) -> Iterator[str]:
         """Yield the words of one column among the leaves that fit."""
-        for _, fact in self._fitting(query):
-            if word := getattr(fact, name):
-                yield word
+        for first, leaves in self._portions():
+            for _, fact in _fitting(query, first.index, leaves):
+                if word := getattr(fact, name):
+                    yield word
 
-    def _fitting(self, query: Query) -> Iterator[tuple[Leaf, Facts]]:
-        wanted, end = _needles(query), self.start
+    def _portions(self) -> Iterator[tuple[Spot, list[bytes]]]:
+        end = self.start
         for first, leaves in self._frames.leaves(self._spot):
-            end = first + len(leaves)
-            for index, data in enumerate(leaves, first):
-                if index <= query.after or (query.few and data.endswith(_BULK_ENDS)):
-                    continue
-                if all(any(needle in data for needle in needles) for needles in wanted):
-                    fact = facts(data)
-                    if fits(query, fact):
-                        yield Leaf(index=index, data=data), fact
+            end = first.index + len(leaves)
+            yield first, leaves
         if end < self._signed:
             raise ForkError(f"the log has {end} leaves, its checkpoint knows {self._signed}", do=LOST)
+
+
+def _fitting(query: Query, first: int, leaves: Sequence[bytes]) -> Iterator[tuple[Leaf, Facts]]:
+    """Yield those of some leaves that fit, with their words; `first` is the index of the first."""
+    wanted = _needles(query)
+    for index, data in enumerate(leaves, first):
+        if index <= query.after or (query.few and data.endswith(_BULK_ENDS)) or not _holds(data, wanted):
+            continue
+        fact = facts(data)
+        if fits(query, fact):
+            yield Leaf(index=index, data=data), fact
 
 
 def fits(query: Query, fact: Facts) -> bool:
@@ -70,11 +81,21 @@ def fits(query: Query, fact: Facts) -> bool:
     )
 
 
-def _needles(query: Query) -> list[tuple[bytes, ...]]:
-    """Return groups of byte strings: a leaf that fits holds one of each group."""
-    words = (query.change or "", query.run, query.step)
-    groups = [*((word,) for word in words), query.types, query.hosts, query.outcomes]
-    return [tuple(map(_written, group)) for group in groups if any(group)]
+def _needles(query: Query) -> tuple[tuple[bytes, ...], ...]:
+    """Return groups of byte strings: a leaf that fits holds one of each group. The rarest come first."""
+    texts = (query.hosts, query.outcomes, (query.step,), (query.run,), (query.change or "",), query.types)
+    return tuple(tuple(map(_written, group)) for group in texts if any(group))
+
+
+def _holds(data: bytes, wanted: tuple[tuple[bytes, ...], ...]) -> bool:
+    """Whether a leaf holds one of each group; a million are asked."""
+    for needles in wanted:
+        for needle in needles:
+            if needle in data:
+                break
+        else:
+            return False
+    return True
 
 
 def _written(text: str) -> bytes:

@@ -18,6 +18,8 @@ from itmp.adapters.posix_log.files import segments
 from itmp.errors import LogUnavailableError
 
 CHUNK: Final = 4 * 1024 * 1024
+_FIRST: Final = 128 * 1024
+"""Bytes in which whoever wants a first screen likely finds it."""
 _STATE: Final = ".state"
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -54,22 +56,33 @@ class Frames:
             spots = [Spot(index=n, segment=segment, at=at) for n, at in enumerate(begins, first)]
             yield leaves, spots
 
-    def leaves(self, spot: Spot) -> Iterator[tuple[int, list[bytes]]]:
-        """Yield leaves from `spot` to the end, a few megabytes at a time, with the index of the first."""
-        for first, leaves, _, _ in self._walk(spot, CHUNK):
-            yield first, leaves
+    def leaves(self, spot: Spot) -> Iterator[tuple[Spot, list[bytes]]]:
+        """Yield leaves from `spot` to the end with the place of the first: few at once, and then more and more."""
+        for first, leaves, segment, begins in self._walk(spot, _FIRST, most=CHUNK):
+            yield Spot(index=first, segment=segment, at=begins[0]), leaves
+
+    def some(self, spot: Spot, count: int) -> list[bytes]:
+        """Return the `count` leaves from `spot` on; `LogUnavailableError` when they are not there any more."""
+        found = list[bytes]()
+        for leaves, _ in self._scan(spot.segment, spot.at, CHUNK, 0):
+            found += leaves
+            if len(found) >= count:
+                return found[:count]
+        raise LogUnavailableError("leaves are gone", where=f"leaf {spot.index}", do="itmp audit verify")
 
     def beyond(self, spot: Spot) -> int:
         """Return how many bytes the journal has from `spot` on."""
         lengths = {start: os.fstat(self._descriptor(start)).st_size for start, _ in self._ranges(spot.index)}
         return sum(lengths.values()) - (spot.at if spot.segment in lengths else 0)
 
-    def _walk(self, spot: Spot, chunk: int) -> Iterator[tuple[int, list[bytes], int, list[int]]]:
+    def _walk(
+        self, spot: Spot, chunk: int, most: int = 0
+    ) -> Iterator[tuple[int, list[bytes], int, list[int]]]:
         """Yield (index of the first, leaves, segment, where each one's frame begins) from `spot` to the end."""
         for start, end in self._ranges(spot.index):
             at = spot.at if start == spot.segment else 0
             index = spot.index if start == spot.segment else start
-            for leaves, ends in self._scan(start, at, chunk):
+            for leaves, ends in self._scan(start, at, chunk, most):
                 begins = [at, *ends[:-1]]
                 low = max(0, spot.index - index)
                 high = len(leaves) if end is None else min(len(leaves), end - index)
@@ -114,9 +127,11 @@ class Frames:
             )
         return starts
 
-    def _scan(self, segment: int, at: int, chunk: int) -> Iterator[tuple[list[bytes], list[int]]]:
+    def _scan(self, segment: int, at: int, chunk: int, most: int) -> Iterator[tuple[list[bytes], list[int]]]:
+        """Yield whole frames of a segment from byte `at` on, `chunk` bytes and each time twice as many up to `most`."""
         descriptor = self._descriptor(segment)
         while data := durable.read_at(descriptor, at, chunk):
+            chunk = max(chunk, min(2 * chunk, most))
             found = frames.scan(data)
             if not found.leaves:
                 return

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from itmp.change import Permit
 
 HOSTS = tuple(f"web{n}" for n in range(1, 6))
-RESULTS = 300
+RESULTS = 150
 
 
 class Long:
@@ -57,7 +57,7 @@ class Long:
     def tell(self, count: int) -> None:
         step = self.story.steps()[0]
         for n in range(count):
-            outcome = "failed" if n % 100 == 99 else "changed"
+            outcome = "failed" if n % 40 == 39 else "changed"
             self.story.result(self.permit, step, self.intent, HOSTS[n % len(HOSTS)], outcome=outcome)
 
     def opened(self, *, behind: bool = True) -> Reading:
@@ -95,7 +95,7 @@ def queries(change: str) -> Iterator[Query]:
         yield replace(base, types=("run.started",), few=True)
 
 
-@pytest.mark.parametrize("rowed", [0, 4, 150, 10_000])
+@pytest.mark.parametrize("rowed", [0, 4, 80, 10_000])
 def test_what_is_found_is_what_an_index_finds_that_is_whole(long: Long, rowed: int) -> None:
     half = long.opened()
     while half.index.size < rowed and half.index.follow():
@@ -118,7 +118,7 @@ def test_what_is_found_is_what_an_index_finds_that_is_whole(long: Long, rowed: i
 def test_a_first_look_waits_for_no_rows(long: Long, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed, real = list[int](), index._beyond.facts
     monkeypatch.setattr(index._beyond, "facts", lambda leaf: parsed.append(1) or real(leaf))
-    monkeypatch.setattr(_frames, "CHUNK", 64 * 1024)
+    monkeypatch.setattr(_frames, "_FIRST", 64 * 1024)
     for words in ({}, {"host": "web3"}, {"step": "drain"}, {"failed": True}):
         entries = list(islice(logs(long.place, long.story.change, **words), 3))  # type: ignore[arg-type]
         assert len(entries) == 3
