@@ -5,14 +5,11 @@ long, so that no action waits; whatever goes wrong leaves the index behind and t
 brings it up to date as ever.
 """
 
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
-
-from itmp.errors import Error
 
 if TYPE_CHECKING:
     from itmp.workspace.reading import Reading
@@ -30,7 +27,7 @@ def indexing(opened: "Callable[[], Reading]") -> Iterator[None]:
 
     def follow() -> None:
         while not done.wait(EVERY):
-            with suppress(Error, sqlite3.Error, OSError):
+            with suppress(Exception):  # whoever looks next makes good what is lacking, or says what is wrong
                 reading = opened()
                 try:
                     if not reading.index.kept:
