@@ -93,7 +93,7 @@ class Board:
                 self.doing, self.inside, self.waiting = {}, (), ""
             case e.RunFinished():
                 self.hosts, self.doing, self.waiting = dict(event.hosts), {}, ""
-            case e.RunStopped() | e.RunWaiting() | e.AskStarted() | e.WaitStarted():
+            case e.RunStopped() | e.RunWaiting() | e.RunLooking() | e.AskStarted() | e.WaitStarted():
                 self._halts(event)
             case _ as never:
                 assert_never(never)
@@ -110,7 +110,9 @@ class Board:
             self.excused = frozenset(event.excused)
             self.hosts |= {host: COMING.get(state, state) for host, state in event.hosts.items()}
 
-    def _halts(self, event: "e.RunStopped | e.RunWaiting | e.AskStarted | e.WaitStarted") -> None:
+    def _halts(
+        self, event: "e.RunStopped | e.RunWaiting | e.RunLooking | e.AskStarted | e.WaitStarted"
+    ) -> None:
         """Take note of what keeps the run from acting."""
         from itmp.workspace import events as e  # noqa: PLC0415 - as above
 
@@ -119,6 +121,8 @@ class Board:
                 self.stopping = event.why
             case e.RunWaiting():
                 self.waiting = f"for {event.target}: {event.change} holds it"
+            case e.RunLooking():
+                self.waiting = f"for what was left at work on {' '.join(event.hosts) or event.slice}"
             case e.AskStarted():
                 self.waiting = f"for an answer to {event.slice} ({event.answer}): {event.question}"
             case e.WaitStarted():

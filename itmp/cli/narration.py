@@ -45,7 +45,14 @@ class Narrator:
             case e.SliceStarted():
                 place = f"[{self._done + 1}/{self._total}]" if event.phase == "do" else "[undo]"
                 self._say(_err(f"{place} {safe(event.title)}", "bold") + f"  {_some(event.hosts)}")
-            case e.SlicePassed() | e.AskStarted() | e.WaitStarted() | e.RunWaiting() | e.RunWarned():
+            case (
+                e.SlicePassed()
+                | e.AskStarted()
+                | e.WaitStarted()
+                | e.RunWaiting()
+                | e.RunLooking()
+                | e.RunWarned()
+            ):
                 self._word(event)
             case e.ActionFinished():
                 if self._verbose or event.outcome not in self._quiet:
@@ -78,13 +85,17 @@ class Narrator:
             self._say(f"    {event.done} of {self._total} slices done before  {_counts(stand)}")
 
     def _word(
-        self, event: "e.SlicePassed | e.AskStarted | e.WaitStarted | e.RunWaiting | e.RunWarned"
+        self,
+        event: "e.SlicePassed | e.AskStarted | e.WaitStarted | e.RunWaiting | e.RunLooking | e.RunWarned",
     ) -> None:
         from itmp.workspace import events as e  # noqa: PLC0415 - help stays fast
 
         match event:
             case e.RunWaiting():
                 self._say(f"waiting for {safe(event.target)}: {event.change} holds it")
+            case e.RunLooking():
+                where = _some(event.hosts) or safe(event.slice)
+                self._say(f"    looks for what was left at work on {where}, and waits until it has ended")
             case e.RunWarned():
                 self._say(
                     _err("note: ", "bold") + f"{event.change} left {_some(event.targets)} unknown: {event.do}"

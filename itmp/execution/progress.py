@@ -52,6 +52,15 @@ class RunWaiting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunLooking:
+    """A run is taken up: what an attempt before has left at work in `slice` is looked for, and waited for on `hosts`."""
+
+    slice: str
+    hosts: tuple[str, ...]
+    event: Literal["run.looking"] = "run.looking"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunWarned:
     """Nothing was done yet: `change` has left `targets` so that nobody knows what became of them there.
 
@@ -177,6 +186,7 @@ RunEvent: TypeAlias = (
     RunStarted
     | RunStands
     | RunWaiting
+    | RunLooking
     | RunWarned
     | SliceStarted
     | SlicePassed

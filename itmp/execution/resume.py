@@ -35,9 +35,11 @@ from itmp.execution.course import SKIPPED, Course, absorb, begin_undo, start
 from itmp.execution.doors import Prober, Room, Runner, Slice, Verdict
 from itmp.execution.loop import Drive, Wiring, admit, outside, plan_hosts
 from itmp.execution.passing import reconsider
+from itmp.execution.progress import RunLooking
 from itmp.execution.story import RunStory
 from itmp.execution.summary import RunSummary, summarise
 from itmp.execution.units import Unit, order
+from itmp.execution.watch import Teller
 from itmp.plan import Plan, PulumiStep
 
 RETRYABLE: Final = frozenset({"failed", "unreachable"})
@@ -189,6 +191,7 @@ def _sweep(plan: Plan, story: RunStory, wiring: Wiring, dead: tuple[Room, ...]) 
         if begun.open or "unknown" in begun.states.values():
             part = unit.part(tuple(host for host in unit.hosts if host in begun.states))
             said = "unknown" not in begun.states.values()
+            Teller(wiring.progress)(RunLooking(slice=unit.key, hosts=part.hosts))
             for room in dead or (wiring.room,):
                 found += [f"{unit.key}: {line}" for line in _swept(runner, plan, part, room, said=said)]
     return found

@@ -30,6 +30,10 @@ def died(place: Place, change: str) -> None:
 def waits(place: Place, resume: subprocess.Popen[bytes], seen: int) -> None:
     """Require that the resume has asked web1 and goes on with nothing while the act is held there."""
     wait_for(lambda: place.fleet.connections("web1") > seen, "the resume to ask web1")
+    told = (place.root.parent / f"err-{place.running.index(resume)}").read_text()
+    assert "looks for what was left at work on web1, and waits until it has ended" in told, (
+        "who waits is told why"
+    )
     before = place.journals()
     with pytest.raises(subprocess.TimeoutExpired):
         resume.wait(5)
