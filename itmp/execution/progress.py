@@ -53,7 +53,7 @@ class RunWaiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLooking:
-    """A run is taken up: what an attempt before has left at work in `slice` is looked for, and waited for on `hosts`."""
+    """What an attempt before has left at work in `slice` is looked for, and its end waited for on `hosts`."""
 
     slice: str
     hosts: tuple[str, ...]
