@@ -100,7 +100,7 @@ def test_the_live_view_says_how_long_until_when_and_how_much_may_fail(place: Pla
 HEAD = re.compile(
     r"\[[#-]+\] running  step (?P<step>\d of \d  batch \d of \d)  (?P<minutes>\d+):(?P<seconds>\d\d)  Roll"
 )
-NOW = re.compile(r"  now     one  \d actions on \d of 1 hosts  0:(?P<seconds>\d\d)")
+NOW = re.compile(r"  now     Run one  \d actions on \d of 1 hosts  0:(?P<seconds>\d\d)")
 
 
 def test_rows_are_made_while_a_run_goes_and_nobody_looks(place: Place) -> None:
