@@ -1,7 +1,8 @@
 """While a run goes: keep the search index close behind the log, so that whoever looks, after a kill too, waits little.
 
-Rules kept here: leaves are given rows in bits of a few milliseconds, and a bit is followed by a rest several times as
-long, so that no action waits; whatever goes wrong leaves the index behind and the run alone, because whoever looks
+Rules kept here: leaves are given rows in bits of a few milliseconds, and a bit is followed by a rest twenty times as
+long, so that no action waits and a run at full pace spends a twentieth of a core; it falls behind then, and catches up
+at Ansible's pace, which is some tens of results a second; whatever goes wrong leaves the index behind and the run alone, because whoever looks
 brings it up to date as ever.
 """
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 EVERY: Final = 1.0
 """Seconds between two looks whether the log has gone on."""
-_REST: Final = 4.0
+_REST: Final = 20.0
 """How many times as long as a bit took nothing is done after it, while there is more to do."""
 
 
