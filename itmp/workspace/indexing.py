@@ -2,7 +2,7 @@
 
 Rules kept here: leaves are given rows in bits of a few milliseconds, and a bit is followed by a rest twenty times as
 long, so that no action waits and a run at full pace spends a twentieth of a core; it falls behind then, and catches up
-at Ansible's pace, which is some tens of results a second; whatever goes wrong leaves the index behind and the run alone,
+at Ansible's pace, some tens of results a second; whatever goes wrong leaves the index behind and the run alone,
 because whoever looks brings it up to date as ever.
 """
 
