@@ -81,6 +81,15 @@ def test_one_that_is_missing_is_refused_by_its_name_with_what_to_type(root: Path
     assert said.count(f"(The project has no collection acme.tools: {typed})") == len(MISSING)
 
 
+def test_a_module_that_moved_into_a_collection_is_refused_by_where_it_is_now(root: Path) -> None:
+    for name in ("firewalld", "ansible.builtin.firewalld"):
+        write(root, "playbooks/play.yml", task(f"{name}: "))
+        typed = "ansible-galaxy collection install ansible.posix -p collections"
+        assert f"(The project has no collection ansible.posix: {typed})" in refused(root)
+    write(root, "playbooks/play.yml", task("no_such_module: "))
+    assert "put the collection that has it into collections/" in refused(root)
+
+
 def test_one_that_lies_with_the_user_alone_is_not_read_and_said_to_lie_there(root: Path) -> None:
     collection(root.parent / "home/.ansible/collections", "1.5.4")
     typed = "ansible-galaxy collection install acme.tools -p collections"
@@ -92,6 +101,29 @@ def test_one_that_lies_with_the_user_alone_is_not_read_and_said_to_lie_there(roo
     unread = "- {hosts: all, gather_facts: false, tasks: [{debug: {msg: \"{{ 'a' | acme.tools.shout }}\"}, when: x}]}\n"
     write(root, "playbooks/play.yml", unread)
     assert gather(root).notes == (f"collection {said}",)
+
+
+def test_what_a_collection_publishes_is_no_secret_and_noted(root: Path) -> None:
+    collection(root / "collections", "1.5.4")
+    write(root, f"collections/{TOOLS}/roles/db/defaults/main.yml", "port: 1\nadmin_password: hunter2\n")
+    write(root, f"collections/{TOOLS}/roles/db/vars/main.yml", "api_token: hunter2\n")
+    (note,) = gather(root).notes
+    assert note.startswith("collection acme.tools: admin_password is named like a secret and stands in clear")
+    assert note.endswith(f"(collections/{TOOLS}/roles/db/defaults/main.yml:2), and 1 more")
+    write(root, "playbooks/roles/db/defaults/main.yml", "admin_password: hunter2\n")
+    assert "playbooks/roles/db/defaults/main.yml:1" in refused(root)
+
+
+def test_arguments_to_ssh_in_variables_of_a_role_are_not_used_and_the_plan_says_so(root: Path) -> None:
+    collection(root / "collections", "1.5.4")
+    write(
+        root, "playbooks/roles/db/defaults/main.yml", "ansible_ssh_common_args: -o StrictHostKeyChecking=no\n"
+    )
+    assert "changes how host keys are checked" in refused(root)
+    need = PlayNeed(id="a", playbook="play", mark="doc.yml:3:5")
+    facts = AnsibleSources(root, ("inventories/lab.yml",), unpinned=True).gather(Needs(plays=(need,)))
+    said = "ansible_ssh_common_args is not used: of arguments to ssh those of the inventory alone count"
+    assert facts.notes == (f"project/playbooks/roles/db/defaults/main.yml: {said}",)
 
 
 def task(text: str, play: str = "") -> str:

@@ -148,6 +148,28 @@ def test_only_reached_playbooks_and_all_that_they_can_reach_are_taken(root):
     assert not {"project/playbooks/unused.yml", "project/playbooks/one.yml"} & artifacts.keys()
 
 
+def test_the_catalog_may_be_a_link_within_the_workspace_and_hold_playbooks_in_folders(root):
+    here = gather(root, need("site"))
+    (root / "playbooks").rename(root / "ansible")
+    (root / "playbooks").symlink_to("ansible")
+    assert gather(root, need("site")) == here
+    write(root, "ansible/deploy/db.yml", "- {hosts: db, gather_facts: false, roles: [web]}\n")
+    assert gather(root, need("deploy/db")).plays["a"].hosts == ("db1",)
+
+
+def test_what_a_playbook_in_a_folder_includes_is_looked_for_beside_it_first(root):
+    """As bare Ansible does, for each play: one that another playbook imports has its own folder."""
+    tasks = "[{include_role: {name: near}}, {ping: , delegate_to: '{{ to }}'}]"
+    write(root, "playbooks/deploy/site.yml", f"- {{hosts: web, gather_facts: false, tasks: {tasks}}}\n")
+    write(root, "playbooks/deploy/group_vars/all.yml", "to: db1\n")
+    write(root, "playbooks/deploy/roles/near/tasks/main.yml", "- {name: Near, ping: }\n")
+    write(root, "playbooks/all.yml", "- import_playbook: deploy/site.yml\n")
+    for book in ("deploy/site", "all"):
+        play = gather(root, need(book)).plays["a"]
+        assert [task.name for task in play.expected] == ["include_role", "near : Near", "ping"]
+        assert play.delegates == ("db1",)
+
+
 def test_same_world_same_facts_in_any_folder(root, tmp_path_factory):
     other = tmp_path_factory.mktemp("elsewhere") / "deep"
     root.rename(other)
@@ -201,7 +223,8 @@ def test_parsing_executes_no_lookup(root):
         {"hosts": "all", "vars": {"f": pipe}, "roles": ["{{ f }}"]},
     ):
         write(root, "playbooks/evil.yml", json.dumps([play]))
-        assert "lookup" in refused(root, need("evil"))
+        assert "lookup" in (said := refused(root, need("evil")))
+    assert "give that under `vars:` of the step" in said
     assert not mark.exists()
 
 
@@ -244,6 +267,19 @@ def test_variables_of_a_play_are_looked_at_too(root, play, said):
     assert said in text
     assert "playbooks/bad.yml:1" in text
     assert "hunter2" not in text
+
+
+def test_what_asks_a_person_is_refused_where_it_is_reached_and_listed_where_it_may_be(root):
+    book = "- {hosts: db, gather_facts: false, tasks: [{pause: {prompt: Where?}, when: to is undefined}, {debug: , debugger: always}]}\n"
+    write(root, "playbooks/asks.yml", book)
+    text = refused(root, need("asks"))
+    assert "debugger asks a person" in text
+    assert "pause" not in text
+    write(root, "playbooks/asks.yml", book.replace(", {debug: , debugger: always}", ""))
+    (line,) = gather(root, need("asks")).plays["a"].outside
+    assert line.endswith(
+        "asks.yml:1 pause without a time waits for a person: a run that comes to it stops there"
+    )
 
 
 def test_once_only_work_is_refused_in_batches_unless_asked_for(root):
@@ -436,6 +472,29 @@ def test_an_include_that_may_never_be_reached_needs_no_file(root):
     assert [what for what in plan.opaque if "gone.yml" in what] == [
         "project/playbooks/guarded.yml:1 gone.yml"
     ]
+
+
+def test_an_include_that_may_never_be_reached_needs_no_module_that_is_not_here(root):
+    """Roles for several systems hold files that name modules of collections which nobody here has."""
+    write(root, "playbooks/other_system.yml", "- {no_such_module: {path: /tmp/x}}\n")
+    write(root, "playbooks/roles/other/tasks/main.yml", "- {no_such_module: {path: /tmp/x}}\n")
+    book = "- {hosts: db, gather_facts: false, tasks: [%s]}\n"
+    for what in ("include_tasks: other_system.yml", "include_role: {name: other}"):
+        write(root, "playbooks/systems.yml", book % f"{{{what}, when: ansible_os_family == 'Other'}}")
+        (opaque,) = gather(root, need("systems")).plays["a"].opaque
+        assert "which cannot be read: couldn't resolve module/action 'no_such_module'" in opaque
+        write(root, "playbooks/systems.yml", book % f"{{{what}}}")
+        assert "no_such_module" in refused(root, need("systems"))
+
+
+def test_a_strategy_by_a_template_is_the_one_that_variables_name(root):
+    book = "- {hosts: db, strategy: \"{{ how | default('%s') }}\", tasks: [{ping: }]}\n"
+    write(root, "playbooks/how.yml", book % "free")
+    gather(root, need("how"))
+    for more in ({"vars": {"how": "debug"}}, {"secrets": {"how": "env:HOW"}}):
+        assert "asks a person" in refused(root, need("how", **more))
+    write(root, "playbooks/how.yml", book % "debug")
+    assert "strategy debug asks a person" in refused(root, need("how"))
 
 
 def test_a_password_for_ssh_is_named_because_it_is_not_used(root):

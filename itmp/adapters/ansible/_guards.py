@@ -2,13 +2,14 @@
 
 Rules kept here: a variable named like a secret (as in documents: `itmp.documents.secrecy`) holds ciphertext,
 one expression over variables or nothing, in lists too, unless it is listed in `public_vars`; a found value is
-never printed. Host keys are checked by the plan's known_hosts alone. Vars files are read as trees of nodes,
-never constructed, so no tag in them does anything. What is no YAML is refused where Ansible reads it whenever its host,
-group or role is there, and elsewhere searched line by line: nothing is carried unseen.
+never printed. What a collection publishes is none: it is noted. Host keys are checked by the plan's known_hosts alone.
+Vars files are read as trees of nodes, never constructed, so no tag in them does anything. What is no YAML is refused
+where Ansible reads it whenever its host, group or role is there, and elsewhere searched line by line: nothing is
+carried unseen.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -76,6 +77,8 @@ _UNASKED: Final = frozenset({"callback_plugins", "strategy_plugins", "vars_plugi
 _OWN: Final = frozenset({"ssh", "local", "paramiko", "paramiko_ssh", "libssh", "smart", "psrp", "winrm"})
 _PASSWORD: Final = re.compile(r"\bansible_(?:password|ssh_pass|ssh_password)\b")
 _VALUES: Final = _VARS_FOLDERS | {"templates"}
+_INVENTORYS: Final = frozenset({"group_vars", "host_vars"})
+_SSH_SAID: Final = re.compile(r"^(ansible_ssh_(?:common_|extra_)?args)\s*:", re.MULTILINE)
 
 
 def check_place(path: str) -> Iterator[Problem]:
@@ -104,12 +107,32 @@ def notes(path: str, data: bytes) -> Iterator[str]:
     if path.endswith(".py") and any(folder.endswith("_plugins") for folder in folders):
         yield f"{path} is code that runs on the executor's own machine"
     text, snapshot = data.decode(errors="replace"), path.endswith("snapshot.json")
+    if _VARS_FOLDERS & set(folders) and not _INVENTORYS & set(folders):
+        for name in sorted(set(_SSH_SAID.findall(text))):
+            yield f"{path}: {name} is not used: of arguments to ssh those of the inventory alone count"
     if _VALUES & set(folders) or snapshot:
         for name in sorted(set(_outside.lookups(text.replace('\\"', '"')))):
             yield f"{path} reaches outside the plan: lookup {name}"
     if _VARS_FOLDERS & set(folders) or snapshot:
         for name in sorted(set(_PASSWORD.findall(text))):
             yield f"{path}: {name} is not used over ssh, which enters hosts by key alone"
+
+
+def is_published(problem: Problem) -> bool:
+    """Whether a value in clear is one that a collection publishes, which makes it no secret: it is noted."""
+    return problem.message.endswith(CLEAR) and "ansible_collections" in problem.path.split("/")
+
+
+def of_published(problems: Iterable[Problem]) -> Iterator[str]:
+    """Yield what an approver should know of such values: one line for each collection."""
+    found: dict[str, list[Problem]] = {}
+    for one in problems:
+        name = ".".join(one.path.partition("ansible_collections/")[2].split("/")[:2])
+        found.setdefault(name, []).append(one)
+    for name, several in sorted(found.items()):
+        first = min(several, key=lambda one: (one.path, one.line))
+        more = f", and {len(several) - 1} more" if len(several) > 1 else ""
+        yield f"collection {name}: {first.message} ({first.path}:{first.line}){more}"
 
 
 def check_values(place: str, values: Any, public: frozenset[str], name: str = "") -> Iterator[Problem]:
@@ -244,7 +267,7 @@ class _Variable:
 
     def _settled(self) -> bool:
         """Whether it is a variable of the inventory, whose jumps and options `_ways` freezes into the plan."""
-        of_inventory = not self.line or bool({"group_vars", "host_vars"} & set(self.path.split("/")))
+        of_inventory = not self.line or bool(_INVENTORYS & set(self.path.split("/")))
         named = self.name in {"ansible_ssh_common_args", "ansible_ssh_extra_args"}
         return (
             named and of_inventory and ("{{" in self.value or not _ssh_options.arguments(self.value).refused)

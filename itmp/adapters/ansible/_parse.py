@@ -77,6 +77,8 @@ class PlayParser:
         book = Playbook.load(playbook, variable_manager=self._variables, loader=self._loader)
         plays = book.get_plays()
         for play in plays:
+            # As Ansible does before it runs a play: roles, files and variables are looked for beside its playbook.
+            self._loader.set_basedir(play._included_path or book._basedir)  # noqa: SLF001 -- Ansible has no public accessor
             play.only_tags = frozenset(self._need["tags"] or ("all",))
             play.skip_tags = frozenset(self._need["skip_tags"])
             self._play(play)
@@ -99,8 +101,9 @@ class PlayParser:
         hosts = self._play_hosts(play, where)
         self._patterns.add(str(hosts))
         self.problems += [(where, *found) for found in _questions.of_play(play, self._given)]
-        if str(play.strategy).removeprefix("ansible.builtin.") not in _STRATEGIES:
-            what = f"strategy {play.strategy} asks a person, or acts without asking for each action"
+        strategy = self._strategy(play)
+        if strategy.removeprefix("ansible.builtin.") not in _STRATEGIES:
+            what = f"strategy {strategy} asks a person, or acts without asking for each action"
             self._problem(where, what, f"Use one of {', '.join(sorted(_STRATEGIES))}.")
         self._outside |= dict.fromkeys(f"{where} {found}" for found in _outside.of_holder(play, self._root))
         if play.serial and self._need["sliced"] and not self._need["per_slice"]:
@@ -154,6 +157,15 @@ class PlayParser:
             self._problem(where, f"hosts cannot be known before the run: {_line(error)}", _HOSTS)
             return []
 
+    def _strategy(self, play: Any) -> str:
+        """Return a play's strategy; the text itself of a template that takes a run to know."""
+        if "{{" not in str(play.strategy):
+            return str(play.strategy)
+        try:
+            return str(self._template(play.strategy, self._variables.get_vars(play=play)))
+        except Exception:  # noqa: BLE001 -- as above
+            return str(play.strategy)
+
     def _targets(self, pattern: Any) -> None:
         names = self._named(pattern)
         self._hosts |= names
@@ -191,9 +203,9 @@ class PlayParser:
             return
         if section != "handler" and not self._chosen(task):
             return
-        where = self._where(task)
-        self.problems += [(where, *found) for found in _questions.of_task(task, _tasks.action(task))]
-        action = _tasks.action(task)
+        where, action = self._where(task), _tasks.action(task)
+        maybe = bool(task.when) or section in _PERHAPS
+        self._questions(task, action, where, maybe=maybe)
         if "{{" in action:
             self._opaque[f"{where} {action}"] = None
         elif task.resolved_action is None:
@@ -202,7 +214,6 @@ class PlayParser:
         self._add(where, {"action": action, "name": _tasks.title(task), "check": check}, section, task)
         self._limits(task, where)
         self._connection(task, where)
-        maybe = bool(task.when) or section in _PERHAPS
         self._needs(_needed.of_task(task), where, maybe=maybe)
         if not maybe:
             self._passwords(task, where)
@@ -223,6 +234,14 @@ class PlayParser:
         )
         if len(self._expected) > _MAX_TASKS:
             raise ValueError(f"{where}: more than {_MAX_TASKS} tasks")
+
+    def _questions(self, task: Any, action: str, where: str, *, maybe: bool) -> None:
+        """Refuse what asks a person; where it is perhaps never reached, list it: a run that comes to it refuses it."""
+        for what, do in _questions.of_task(task, action):
+            if maybe:
+                self._outside[f"{where} {what}: a run that comes to it stops there"] = None
+            else:
+                self._problem(where, what, do)
 
     def _limits(self, task: Any, where: str) -> None:
         if task.run_once and self._need["sliced"] and not self._need["per_slice"]:
@@ -290,7 +309,13 @@ class PlayParser:
         if not is_role and task.when and not self._found(task, name):
             self._opaque[mark] = None  # perhaps never reached; if it is, its hosts fail as under bare Ansible
             return
-        blocks = self._role(task) if is_role else self._file(task, name, where)
+        try:
+            blocks = self._role(task) if is_role else self._file(task, name, where)
+        except Exception as error:
+            if not (task.when or section in _PERHAPS):
+                raise
+            self._opaque[f"{mark}, which cannot be read: {_line(error)}"] = None  # its hosts fail as above
+            return
         self._blocks(blocks, section, (*chain, mark))
 
     def _role(self, task: Any) -> list[Any]:

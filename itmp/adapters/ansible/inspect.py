@@ -33,6 +33,10 @@ _NAMED: Final = re.compile(
     rb"ansible_(?:connection|(?:ssh_)?(?:host|port|args|common_args|extra_args|host_key_checking))\b"
 )
 
+_NO_LOOKUPS: Final = "lookups do not run while a plan is made"
+_NAME_IT: Final = "Name it by a variable instead, and give that under `vars:` of the step."
+_UNRESOLVED: Final = re.compile(r"couldn't resolve module/action '(?:ansible\.(?:builtin|legacy)\.)?(\w+)'")
+
 
 def main() -> int:
     """Answer one request."""
@@ -55,7 +59,7 @@ def _prepare() -> None:
     from ansible.utils.context_objects import CLIArgs  # noqa: PLC0415 -- as above
 
     def refuse(name: str, *_: Any, **__: Any) -> Any:
-        raise AnsibleError(f"it needs the lookup {name}, and lookups do not run while a plan is made")
+        raise AnsibleError(f"it needs the lookup {name}, and {_NO_LOOKUPS}")
 
     context.CLIARGS = CLIArgs(
         {"tags": ["all"], "skip_tags": [], "check": True, "diff": False, "verbosity": 0}
@@ -86,7 +90,8 @@ def _inspect(request: Mapping[str, Any]) -> dict[str, Any]:
 
     root = request["root"]
     loader = _parse.Loader()
-    loader.set_basedir(os.path.join(root, "project", "playbooks"))  # noqa: PTH118 -- Ansible speaks in texts
+    catalog = os.path.join(root, "project", "playbooks")  # noqa: PTH118 -- Ansible speaks in texts
+    loader.set_basedir(catalog)
     inventory = InventoryManager(loader=loader, sources=[request["inventory"]])
     addresses = _Addresses(root, loader, inventory, request["ssh"])
     plays: dict[str, Any] = {}
@@ -97,11 +102,12 @@ def _inspect(request: Mapping[str, Any]) -> dict[str, Any]:
         try:
             plays[need["id"]] = parser.parse()
         except Exception as error:  # noqa: BLE001 -- Ansible raises many kinds; each becomes one problem
-            problems.append(
-                (_where(error, root) or need["mark"], _explain(error, root), "Correct the playbook.")
-            )
+            told = _explain(error, root)
+            do = _NAME_IT if _NO_LOOKUPS in told else "Correct the playbook."
+            problems.append((_where(error, root) or need["mark"], told, do))
         problems += parser.problems
         files |= parser.files
+    loader.set_basedir(catalog)  # each play has had its own
     books = [need["playbook"] for need in request["plays"]]
     given = {name for need in request["plays"] for name in (*need["vars"], *need["secrets"])}
     problems += _kept_passwords.Files(root, books, files).problems(given)
@@ -208,7 +214,20 @@ def _where(error: BaseException | None, root: str) -> str:
 
 def _explain(error: Exception, root: str) -> str:
     lines = [line.strip() for line in str(error).replace(root + os.sep, "").splitlines() if line.strip()]
-    return " ".join(lines[:6])[:600] or type(error).__name__
+    text = " ".join(lines[:6])[:600] or type(error).__name__
+    return text + (f" It is '{now}' now." if (now := _moved(text)) else "")
+
+
+def _moved(text: str) -> str:
+    """Return the full name under which a collection has the module that Ansible does not find; empty for no such."""
+    from ansible.utils.collection_loader._collection_finder import (  # noqa: PLC0415 -- as in _prepare
+        _get_collection_metadata,
+    )
+
+    found = _UNRESOLVED.search(text)
+    routing = _get_collection_metadata("ansible.builtin").get("plugin_routing", {}) if found else {}
+    kinds = (routing.get(kind, {}).get(found[1], {}) for kind in ("modules", "action")) if found else ()
+    return next((str(kind["redirect"]) for kind in kinds if "redirect" in kind), "")
 
 
 if __name__ == "__main__":

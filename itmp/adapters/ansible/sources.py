@@ -113,11 +113,12 @@ class AnsibleSources:
             artifacts[layout.SNAPSHOT] = _snapshot.to_bytes(snapshot)
             judged = self._judge(snapshot, artifacts, needs, public)
             broken = [one for one in judged if one.message == _guards.UNREAD]
-            notes += tuple(unread)
+            published = [one for one in judged if _guards.is_published(one)]
+            notes += (*unread, *_guards.of_published(published))
             for path, data in sorted(artifacts.items()):
                 notes += (*_guards.notes(path, data), *_keys.notes(self._place(path), data, public))
             notes += tuple(f"{one.path}:{one.line} is {one.message}" for one in broken)
-            problems += [one for one in judged if one not in broken]
+            problems += [one for one in judged if one not in (*broken, *published)]
             if problems:
                 raise DocumentError(problems)
             folder.mkdir(mode=0o700)
