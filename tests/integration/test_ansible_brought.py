@@ -61,6 +61,20 @@ def test_a_collection_of_the_project_is_locked_and_another_version_than_asked_is
     assert gather(root).notes == ()
 
 
+def test_a_collection_beside_a_playbook_in_a_folder_is_found_as_bare_ansible_finds_it(root: Path) -> None:
+    collection(root / "playbooks/deploy/collections", "1.5.4")
+    book = "- {hosts: all, gather_facts: false, tasks: [{acme.tools.greet: }, {debug: , when: 1 is acme.tools.odd}]}\n"
+    write(root, "playbooks/deploy/site.yml", book)
+    facts = gather(root, "deploy/site")
+    assert [task.action for task in facts.plays["deploy/site"].expected] == [
+        "acme.tools.greet",
+        "ansible.builtin.debug",
+    ]
+    assert facts.versions["collection acme.tools"] == "1.5.4"
+    assert facts.plays["deploy/site"].outside == ()
+    assert "couldn't resolve module/action 'acme.tools.greet'" in refused(root, "play")
+
+
 MISSING = (
     PLAY,
     "- {hosts: all, roles: [acme.tools.setup]}\n",

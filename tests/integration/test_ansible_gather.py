@@ -511,6 +511,22 @@ def test_a_local_connection_stands_where_the_plan_shows_it(root):
     assert "set it for the host in the inventory itself" in text
 
 
+def test_an_inventory_among_the_playbooks_is_an_inventory(root):
+    """What it says of hosts stands in the snapshot, which is judged; it is not taken for a file of variables."""
+    text = "all: {vars: {ansible_connection: local}, hosts: {web1: {%s}}}\n"
+    write(root, "playbooks/staging/hosts.yml", text % "")
+    sources = AnsibleSources(root, ("playbooks/staging/hosts.yml",))
+    needs = Needs(plays=(need(),))
+    (local,) = sources.gather(needs).plays["a"].outside
+    assert "host web1 is the executor's own machine" in local
+    write(root, "playbooks/staging/hosts.yml", text % "api_token: hunter2")
+    with pytest.raises(DocumentError, match=r"playbooks/staging/hosts\.yml: host web1: api_token"):
+        sources.gather(needs)
+    write(root, "playbooks/other/hosts.yml", text % "")
+    with pytest.raises(DocumentError, match=r"other/hosts\.yml:1:14: ansible_connection leads"):
+        sources.gather(needs)
+
+
 def test_symlinks_stay_inside(root, tmp_path_factory):
     outside = tmp_path_factory.mktemp("outside")
     (outside / "secret").write_text("x")

@@ -20,6 +20,7 @@ from ansible.playbook import Playbook
 from ansible.playbook.block import Block
 from ansible.playbook.helpers import load_list_of_blocks
 from ansible.template import Templar
+from ansible.utils.collection_loader import AnsibleCollectionConfig
 from ansible.vars.manager import VariableManager
 
 from itmp.adapters.ansible import (
@@ -74,6 +75,7 @@ class PlayParser:
     def parse(self) -> dict[str, Any]:
         """Return the facts of the play need; see `itmp.plan.sources.PlayFacts`."""
         playbook = os.path.join(self._root, self._need["playbook"])  # noqa: PTH118 -- Ansible speaks in texts
+        AnsibleCollectionConfig.playbook_paths = [os.path.dirname(playbook)]  # noqa: PTH120 -- as above
         book = Playbook.load(playbook, variable_manager=self._variables, loader=self._loader)
         plays = book.get_plays()
         for play in plays:

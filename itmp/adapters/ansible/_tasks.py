@@ -98,10 +98,14 @@ def play_of(task: Any) -> Any:
 
 
 def rescued(task: Any) -> bool:
-    """Tell whether a failure of `task` leads to a rescue section instead of failing the host."""
-    child, parent = task, task._parent  # noqa: SLF001 -- the only way up
+    """Tell whether a failure of `task` leads to a rescue section instead of failing the host.
+
+    What is imported stands in its block itself, and has the import that brought it between the two on its way up.
+    """
+    passed, parent = {task._uuid}, task._parent  # noqa: SLF001 -- the only way up
     while parent is not None:
-        if getattr(parent, "rescue", None) and any(child._uuid == item._uuid for item in parent.block):  # noqa: SLF001
+        if getattr(parent, "rescue", None) and any(item._uuid in passed for item in parent.block):  # noqa: SLF001
             return True
-        child, parent = parent, parent._parent  # noqa: SLF001 -- as above
+        passed.add(parent._uuid)  # noqa: SLF001 -- as above
+        parent = parent._parent  # noqa: SLF001 -- as above
     return False

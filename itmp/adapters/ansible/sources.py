@@ -57,6 +57,7 @@ _CHECKED: Final = (
     "ssh arguments that ask for no check of host keys are not honoured: keys are checked against the plan's "
     "known_hosts alone"
 )
+_BESIDE_A_PLAYBOOK: Final = re.compile(r"(project/playbooks/(?:[^/]+/)+collections)/ansible_collections/")
 _PLACE: Final = re.compile(r"(.+?):(\d+)(?::(\d+))?")
 
 
@@ -283,6 +284,9 @@ class AnsibleSources:
         public: frozenset[str],
     ) -> list[Problem]:
         problems = list(_snapshot.check(snapshot, ", ".join(self._inventories), public))
+        read = inventory_files(
+            self._root, self._inventories
+        )  # among the playbooks too: the snapshot has what they say
         for path, data in artifacts.items():
             place = self._place(path)
             ours = "_plugins/" in path or path.startswith(layout.CALLBACKS)
@@ -291,7 +295,7 @@ class AnsibleSources:
                     _at(place, f"plugin names that start with {_RESERVED} are ours", "Rename it.")
                 )
             if path not in _OURS and "/_itmp_" not in path:
-                problems += _guards.check_file(place, data, public)
+                problems += _guards.check_file(place, data, public) if place not in read else ()
                 problems += _guards.check_place(place)
                 problems += _keys.problems(place, data, public) if needs.plays else ()
         for need in needs.plays:
@@ -400,7 +404,8 @@ def moved_versions(planned: Mapping[str, str]) -> list[str]:
 def _searched(artifacts: Mapping[str, bytes]) -> tuple[str, ...]:
     """Return where Ansible looks for the project's collections, in its order."""
     folders = _config.of(artifacts).folders
-    return _versions.places(folders.get("ANSIBLE_COLLECTIONS_PATH", ()))
+    beside = {found[1]: None for path in sorted(artifacts) if (found := _BESIDE_A_PLAYBOOK.match(path))}
+    return (*_versions.places(folders.get("ANSIBLE_COLLECTIONS_PATH", ())), *beside)
 
 
 def _advised(problem: list[str], artifacts: Mapping[str, bytes], elsewhere: Mapping[str, str]) -> list[str]:
