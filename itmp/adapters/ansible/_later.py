@@ -46,7 +46,10 @@ class Later:
         if any(fnmatchcase(name, pattern) for pattern in self._set):
             return True
         key = re.compile(rf"(?:^|[\s{{,\-'\"]){re.escape(name)}['\"]?\s*[:=]".encode(), re.MULTILINE)
-        return any(key.search(data) for data in self._searched(known=known))
+        found = (
+            data for data in self._searched(known=known) if name.encode() in data
+        )  # far faster than the pattern
+        return any(map(key.search, found))
 
     @functools.cached_property
     def groups(self) -> bool:
