@@ -2,21 +2,24 @@
 
 Rules kept here: a result that changed something names the handlers that it notified; a handler is owed until it has run
 on that host (a failure that nobody ignores is no run), until the passage that notified it ends well there, or until a
-person says that the step is done. Of a slice that never ended it is also not known what the action under way had
-notified: those handlers are named, and nothing runs them by itself, because a restart that nobody needs is an effect
-too.
+person says that the step is done. Where a host fell silent in the middle of an action (its outcome is unknown, or the
+connection was lost) it is also not known what that action had notified: those handlers are named, and nothing runs them
+by itself, because a restart that nobody needs is an effect too.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from itmp.audit.event import Event
 from itmp.execution.accounting import GOOD, HostState
 from itmp.execution.units import Unit
 from itmp.plan import AnsibleStep
 
+SILENT: Final = frozenset({"unknown", "unreachable"})
+"""The states of a host that fell silent, maybe in the middle of an action."""
 
-class Open(Protocol):
+
+class Begun(Protocol):
     """A begun slice, as far as it matters here."""
 
     @property
@@ -58,15 +61,16 @@ class Owed:
 
 
 def pending(
-    owed: Mapping[tuple[str, str], tuple[str, ...]], left: Mapping[str, Open], units: Mapping[str, Unit]
+    owed: Mapping[tuple[str, str], tuple[str, ...]], begun: Mapping[str, Begun], units: Mapping[str, Unit]
 ) -> Iterator[str]:
-    """Yield one line for each host that is owed handlers, or of which that is not known (slices `left` open)."""
+    """Yield one line for each host that is owed handlers in what was `begun`, or of which that is not known."""
     for (key, host), titles in owed.items():
         yield f"pending handlers: {host}: {', '.join(titles)} ({key})"
-    for key, begun in left.items():
-        for host, state in begun.states.items():
-            others = [title for title in _written(units[key]) if title not in owed.get((key, host), ())]
-            if state == "unknown" and others:
+    for key, part in begun.items():
+        written = _written(units[key])
+        for host, state in part.states.items() if written else ():
+            others = [title for title in written if title not in owed.get((key, host), ())]
+            if state in SILENT and others:
                 yield f"not known whether notified: {host}: {', '.join(others)} ({key})"
 
 

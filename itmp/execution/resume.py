@@ -2,7 +2,8 @@
 
 Rules kept here, in this order:
 1. a new permit is used up: a resume is admitted like a run;
-2. left-over processes of the dead run are ended, before anything is asked or done;
+2. left-over processes of the dead run are ended, before anything is asked or done; those of a host whose connection was
+   lost too: what was under way there may have gone on;
 3. every unknown outcome is probed; `done` counts as ok, `not_done` runs again, and what cannot be known needs
    a person: then nothing runs. A probe does not see whether a notified handler ran: where one is owed a person is
    needed too;
@@ -34,6 +35,7 @@ from itmp.execution.choosing import narrowed
 from itmp.execution.course import SKIPPED, Course, absorb, begin_undo, start
 from itmp.execution.doors import Prober, Room, Runner, Slice, Verdict
 from itmp.execution.loop import Drive, Wiring, admit, outside, plan_hosts
+from itmp.execution.owed import SILENT
 from itmp.execution.passing import reconsider
 from itmp.execution.progress import RunLooking
 from itmp.execution.story import RunStory
@@ -96,7 +98,7 @@ def resume(
     course = take_up(plan, story, left_out=left_out)
     drive.open(course, resumed=True, asked=reprise.asked)
     try:
-        drive.notes += _sweep(plan, story, wiring, reprise.dead)
+        drive.notes += _sweep(plan, story, wiring, reprise.dead, retry=reprise.retry)
         story = _probe(plan, story, drive, partial(prober.probe, plan, room=wiring.room), left_out)
         _need_nobody(permit.change, story, reprise.skip)
     except (LogUnavailableError, ForkError) as error:
@@ -181,16 +183,19 @@ def _skipped(plan: Plan, reprise: Reprise) -> dict[str, str]:
     return dict.fromkeys(sorted(reprise.skip), SKIPPED)
 
 
-def _sweep(plan: Plan, story: RunStory, wiring: Wiring, dead: tuple[Room, ...]) -> list[str]:
-    """End left-overs of every slice that never ended, or of which something is not known; return a line for each."""
+def _sweep(
+    plan: Plan, story: RunStory, wiring: Wiring, dead: tuple[Room, ...], retry: frozenset[str] = frozenset()
+) -> list[str]:
+    """End left-overs of every slice that never ended, or in which a host fell silent; return a line for each."""
     found: list[str] = []
     for unit in order(plan.manifest):
         begun, runner = story.slices.get(unit.key), wiring.runners.get(unit.step.kind)
         if unit.word or begun is None or runner is None:
             continue
-        if begun.open or "unknown" in begun.states.values():
+        silent = SILENT.intersection(begun.states.values())
+        if begun.open or silent:
             part = unit.part(tuple(host for host in unit.hosts if host in begun.states))
-            said = "unknown" not in begun.states.values()
+            said = not silent & {"unknown", *retry}
             Teller(wiring.progress)(RunLooking(slice=unit.key, hosts=part.hosts))
             for room in dead or (wiring.room,):
                 found += [f"{unit.key}: {line}" for line in _swept(runner, plan, part, room, said=said)]
@@ -198,7 +203,10 @@ def _sweep(plan: Plan, story: RunStory, wiring: Wiring, dead: tuple[Room, ...]) 
 
 
 def _swept(runner: Runner, plan: Plan, part: Slice, room: Room, *, said: bool) -> list[str]:
-    """Sweep one room; what runs on there stops nobody once people have `said` what became of every target."""
+    """Sweep one room; what runs on there stops nobody once people have `said` what became of every target.
+
+    Nor where the connection to a target was lost that is not to be tried again.
+    """
     try:
         return [f"left over and ended: {line}" for line in runner.sweep(plan, part, room=room)]
     except BusyError as error:

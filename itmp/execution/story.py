@@ -195,7 +195,7 @@ class _Draft:
                 passed=episode.passed if episode.ended is not None else "",
             )
         owed = self._owed.all()
-        lines = tuple(pending(owed, {key: begun for key, begun in slices.items() if begun.open}, self._units))
+        lines = tuple(pending(owed, slices, self._units))
         return RunStory(slices=slices, state=self._state, owed=owed, handlers=lines, answers=self._answers)
 
     def _answer(self, episode: _Episode, event: Event) -> None:

@@ -21,8 +21,7 @@ class Masked:
 
     def __init__(self, observer: Observer, masker: Masker, public: frozenset[str], laid: _laid.Laid) -> None:
         self._observer, self._masker, self._public, self._laid = observer, masker, public, laid
-        self.bad = False
-        self.results = 0
+        self.bad = self.lost = False
         self.background: set[tuple[str, str]] = set()
 
     def before(self, action: Action) -> None:
@@ -41,7 +40,7 @@ class Masked:
         )
 
     def after(self, result: ActionResult) -> None:
-        self.results += 1
+        self.lost = self.lost or result.outcome == "unreachable"  # what was under way may go on there
         self.bad = self.bad or result.outcome in {"failed", "unreachable"}
         self.background |= {(result.host, str(name)) for name in result.data.get("started") or ()}
         self.background -= {(result.host, str(name)) for name in result.data.get("ended") or ()}

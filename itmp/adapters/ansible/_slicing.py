@@ -248,8 +248,8 @@ def unsafe(value: Any) -> Any:
 def fresh_folder(room: Room, part: Slice) -> Iterator[Fresh]:
     """Give a fresh folder in the run's room; what may still run on targets leaves it to `left_folders`.
 
-    That is so after a crash, after a run of Ansible that is lost or was cut off, where this machine failed, and where
-    it is `kept`.
+    That is so after a crash, after a run of Ansible that is lost or was cut off, where this machine or a connection
+    failed, and where it is `kept`.
     """
     room.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     fresh = Fresh(folder=Path(tempfile.mkdtemp(prefix=_name(part), dir=room.folder)))

@@ -135,7 +135,7 @@ class AnsibleRunner:
                 finally:
                     self._server = None
                     _facts.keep(room, short, masker)
-                    fresh.kept = bool(watched.background) or cut
+                    fresh.kept = bool(watched.background) or watched.lost or cut
                 _judge(answer, server, watched, masker, part)
 
     def stop(self) -> None:

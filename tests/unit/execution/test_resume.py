@@ -7,6 +7,7 @@ import pytest
 
 from itmp.audit import Event
 from itmp.errors import (
+    BusyError,
     EvidenceInvalidError,
     InvalidInputError,
     LogUnavailableError,
@@ -321,6 +322,13 @@ def test_a_notified_handler_is_owed_until_it_runs_and_the_others_are_named_as_no
     assert not rig.story().owed
 
 
+@pytest.mark.parametrize("ending", ["hang", "unreachable"])
+def test_what_a_host_that_fell_silent_had_notified_is_not_known_although_its_slice_ended(ending) -> None:
+    rig = Rig(plan([rolling(TWO, blocks())]), script={("restart", "web1"): [ending]})
+    rig.execute()
+    assert rig.story().handlers == ("not known whether notified: web1: restart 101 (restart@1)",)
+
+
 def test_what_is_owed_runs_when_its_step_runs_there_again() -> None:
     rig = notified()
     rig.resume()
@@ -451,6 +459,21 @@ def test_a_slice_whose_runner_was_lost_is_swept_although_it_ended() -> None:
     rig.world.left_over.append("one")
     rig.resume()
     assert rig.world.swept == ["one"]
+
+
+def test_what_may_go_on_where_a_connection_was_lost_is_swept_before_it_is_tried_again() -> None:
+    rig = Rig(plan([ansible("one", TWO)]), script={("one", "web1"): ["unreachable"]})
+    assert rig.execute().exit_code == 13
+    rig.world.left_over.append("one")
+    rig.arm(Fuse(4, lambda: BusyError("still running there")))
+    stopped = rig.resume(retry=["unreachable"])
+    assert rig.fuse.nodes[4] == "sweep one"
+    assert isinstance(stopped.cause, BusyError)
+    assert not rig.world.of("one", "web1")
+    rig.arm(Fuse(4, lambda: BusyError("still running there")))
+    assert "one: still running there" in rig.resume().notes  # nothing is tried there: it is only named
+    rig.arm(Fuse())
+    assert "one: left over and ended: token one" in rig.resume(retry=["unreachable"]).notes
 
 
 def test_what_takes_one_step_back_runs_only_where_that_step_was_begun_and_the_last_step_goes_first() -> None:
