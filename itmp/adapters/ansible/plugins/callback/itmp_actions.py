@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ansible.plugins.callback import CallbackBase
 
 from itmp.adapters.actions import ActionClient, ActionRefusedError
-from itmp.adapters.ansible import _bounds, _handlers, _preview, _results, _tasks
+from itmp.adapters.ansible import _bounds, _broken_off, _handlers, _preview, _results, _tasks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from types import FrameType
 
 DOCUMENTATION = """
@@ -30,6 +31,7 @@ description: Blocks each action until the executor has acknowledged it, and tell
 """
 
 _REFUSED = 99
+_BROKEN_OFF = "broken off after this task: the play has ended for this host, because it failed on others"
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no types
@@ -46,6 +48,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
         self._waiting: dict[str, dict[str, Any]] = {}
         self._including: dict[str, dict[str, Any]] = {}
         self._handlers: list[Any] = []
+        self._last: dict[str, dict[str, Any]] = {}
+        self._failed: set[str] = set()
+        self._plays, self._iterator = _broken_off.Plays(), None
         self._draining = False
         try:
             self._bounds = _bounds.Bounds.read(Path(self._root))
@@ -57,18 +62,39 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """Mark what the plays' modules start on targets, so that left-overs of a dead run can be found there."""
+        self._plays.read(playbook)
         name, _, value = os.environ["ITMP_REMOTE_MARK"].partition("=")
         for play in playbook.get_plays():
             own = play.environment or []
             play.environment = [{name: value}, *(own if isinstance(own, list) else [own])]
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
-        """Remember the play's handlers."""
+        """Remember the play's handlers; before that, tell for whom the play or batch before was broken off."""
+        manager = _calling(_broken_off.is_manager)
+        self._tell_broken_off(_broken_off.failed(self._iterator, manager))
+        self._iterator = None
+        self._plays.begin(play, manager)
         self._handlers = _handlers.of_play(play)
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:  # noqa: ARG002 -- Ansible's signature
+        """Tell for whom the playbook was broken off."""
+        manager = _calling(_broken_off.is_manager)
+        self._tell_broken_off(_broken_off.failed(self._iterator, manager))
+        self._tell_broken_off(self._plays.left(manager))
+
+    def _tell_broken_off(self, hosts: "Iterable[str]") -> None:
+        """Tell of each host that its play ended there without its doing, by what it had done last."""
+        for name in hosts:
+            if name in self._last and name not in self._failed:
+                self._failed.add(name)
+                last = self._last[name]
+                self._send({**last, "id": f"{last['id']}!", "outcome": "failed", "message": _BROKEN_OFF})
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
         """Block until the executor acknowledges `task` on `host`; end the play when it refuses."""
         try:
+            if self._iterator is None:
+                self._iterator = _calling(_broken_off.is_iterator)
             if task.action not in _tasks.META:
                 action = self._describe(host, task)
                 self._client.before(action)
@@ -146,6 +172,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
         action = self._waiting.pop(id_, None) or self._including.get(id_)
         if action is None:  # a meta task
             return
+        self._last[action["host"]] = action
+        if outcome == "failed" and not more:
+            self._failed.add(action["host"])
         # Ansible resolves notifications only when it comes to run handlers: a play that dies before would lose them.
         wanted = (result.task_fields.get("notify") or []) if outcome in {"ok", "changed"} else []
         notified = _handlers.resolve(self._handlers, wanted) if outcome == "changed" else []
@@ -189,3 +218,16 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
     def _end(self, error: BaseException) -> NoReturn:
         sys.stderr.write(f"itmp: {error}\n")
         raise SystemExit(_REFUSED)
+
+
+def _calling(wanted: "Callable[[Any], bool]") -> Any:
+    """Return what Ansible calls us from: it hands neither its queue manager nor its iterator to callbacks."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 -- as above
+    while frame is not None:
+        for found in map(frame.f_locals.get, ("self", "iterator")):
+            if wanted(found):
+                return found
+        frame = frame.f_back
+    raise ActionRefusedError(
+        "Ansible calls its callbacks otherwise than itmp knows: nobody could tell who got through"
+    )
