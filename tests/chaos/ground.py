@@ -1,7 +1,8 @@
 """A workspace over namespace hosts that can be harmed in every way: their power, their network, their disks, our own disk.
 
 Each host keeps a journal of what really happened to it, with times of the one clock that all of them share: `begin NAME
-TIME`, then `end NAME TIME` or `fail NAME TIME`. The journal is on the host's disk and survives a power cut.
+TIME SINCE`, then maybe `change`, then `end` or `fail`; SINCE is when
+it began. The journal is on the host's disk and survives a power cut.
 """
 
 import os
@@ -17,36 +18,31 @@ from typing import Any, Final
 
 import yaml
 from places import BIN, PATIENCE, Place, wait_for
+from plays import ACT, HOME
 
 from itmp.lab.namespaces import NamespaceFleet
 
 WEB: Final = ("web1", "web2", "web3")
-HOME: Final = "/srv/w"
-"""The folder of a test on each host, as the host sees it."""
 STATE_SIZE: Final = "96m"
 FULL_SIZE: Final = "64k"
 SHORT_LIVED: Final = "size=32m,nr_inodes=4k"
 """The temporary folders of a command that has them for itself."""
-ACT: Final = """\
-#!/bin/sh
-trap "" HUP
-cd /srv/w || exit 9
-note() { echo "$1 $2 $(date +%s.%N)" >> journal; }
-note begin "$1"
-sleep "0.$2"
-if ! echo "$1" > disk/note; then note fail "$1"; exit 1; fi
-note end "$1"
-"""
-UNDISTURBED: Final = ("a", "b", "z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One line of a host's journal: `what` is begin, end or fail."""
+    """One line of a host's journal: `what` is begin, change, end or fail, `since` tells one act from the next."""
 
     what: str
     act: str
     at: float
+    since: float = 0
+
+
+def journal(folder: Path) -> list[Line]:
+    """Return the journal in a host's folder."""
+    words = [line.split() for line in (folder / "journal").read_text().splitlines()]
+    return [Line(what=what, act=act, at=float(at), since=float(since)) for what, act, at, since in words]
 
 
 class Ground(Place):
@@ -91,7 +87,8 @@ class Ground(Place):
 
     def empty_hosts(self, *, bare: bool = False) -> None:
         """Take from each host what an earlier test left there, and give it its folder unless `bare`."""
-        furnish = "" if bare else f" && mkdir -p {HOME}/disk && cd {HOME} && cat > act && : > journal"
+        made = f" && mkdir -m 777 -p {HOME} {HOME}/disk && cd {HOME} && cat > act && : > journal && chmod 666 journal"
+        furnish = "" if bare else made
         for host in WEB:
             self.shell(host, f"rm -rf {HOME}{furnish}", ACT)
 
@@ -135,8 +132,16 @@ class Ground(Place):
 
     def lines(self, host: str) -> list[Line]:
         """The host's journal."""
-        words = [line.split() for line in self.journal(host)]
-        return [Line(what=what, act=act, at=float(at)) for what, act, at in words]
+        return journal(self.on(host))
+
+    def failures(self, host: str) -> int:
+        """Return how many acts have failed on a host."""
+        return sum(line.what == "fail" for line in self.lines(host))
+
+    def slow(self, act: str) -> None:
+        """Let each host's next one of an act take its time."""
+        for host in WEB:
+            (self.on(host) / f"slow-{act}").touch()
 
     def moment(self) -> str:
         """Return the type of the log's last event: where in its way a run is."""
@@ -158,11 +163,15 @@ class Ground(Place):
     def free(self, host: str, *folders: str) -> None:
         """Take the full disks away again."""
         for folder in folders:
-            self.shell(host, f"umount -l {folder}")
+            self.shell(host, f"umount -l {folder} || ! mountpoint -q {folder}")  # a power cut empties it too
 
     def quiet(self, host: str) -> None:
         """Wait until nothing acts on the host any more, as a person who looks there would."""
-        wait_for(lambda: not self.shell(host, "pgrep -f srv/w/[a]ct || true").strip(), f"{host} to be quiet")
+        wait_for(lambda: not self.acts(host), f"{host} to be quiet")
+
+    def acts(self, host: str) -> bool:
+        """Whether any act is at work on a host."""
+        return bool(self.shell(host, "pgrep -f srv/w/[a]ct || true").strip())
 
     def grown(self) -> int:
         """How many bytes of events the log's journal holds."""
@@ -182,37 +191,6 @@ class Ground(Place):
             f"v{number}",
             "up" if up else "down",
         )
-
-
-def document() -> str:
-    """Two steps and a closing one over three hosts in two batches, with an undo."""
-
-    def step(name: str, module: str, **more: Any) -> dict[str, Any]:
-        length = {"a": 2, "b": 3}.get(name, 1)
-        return {"id": name, "tasks": [{"name": name, module: f"sh {HOME}/act {name} {length}"}], **more}
-
-    made = {
-        "itmp": "runbook/v1",
-        "name": "chaos",
-        "title": "Chaos",
-        "owner": "team-web",
-        "environment": "production",
-        "risk": "moderate",
-        "steps": [
-            {
-                "id": "tier",
-                "rolling": {"hosts": "web", "batches": [1, 2], "max_failures": 0},
-                "steps": [
-                    step("a", "ansible.builtin.raw"),
-                    step("b", "ansible.builtin.command"),
-                    step("z", "ansible.builtin.command", always=True),
-                ],
-            }
-        ],
-        "undo": [step("back", "ansible.builtin.command", hosts="web")],
-    }
-    text: str = yaml.safe_dump(made, sort_keys=False)
-    return text
 
 
 def pause(seconds: float) -> None:

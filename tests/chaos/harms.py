@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ground import HOME, WEB, Ground, pause
+from ground import WEB, Ground, pause
+from plays import HOME
 from prey import below, callbacks_cut, reached, signaled, stopped
 
 Heal = Callable[[], object]
@@ -192,11 +193,12 @@ def fill_host(ground: Ground, run: "subprocess.Popen[bytes]", chance: random.Ran
     host, what, due = target
     disk, rooms = f"{HOME}/disk", ("/tmp", "/var/tmp", "/root")  # noqa: S108 - a host's own, not this machine's
     folders = chance.choice([(disk,), rooms, (disk, *rooms)])
+    before = ground.failures(host)
     ground.fill(host, *folders)
     return Hit(
         what=f"{what}: {' '.join(folders)}",
         heal=lambda: ground.free(host, *folders),
-        proof=_failed,
+        proof=lambda code: _failed(code) or ground.failures(host) > before,  # which a rescue may have borne
         due=due,
     )
 

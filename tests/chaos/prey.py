@@ -9,11 +9,14 @@ import contextlib
 import ctypes
 import os
 import socket
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ground import WEB, Ground, pause
+from ground import WEB, Ground, journal, pause
+
+from itmp.errors import NotFoundError
 
 if TYPE_CHECKING:
     import subprocess
@@ -77,6 +80,29 @@ def reached(ground: Ground, run: "subprocess.Popen[bytes]") -> dict[str, int]:
         if name and how == _ESTABLISHED and inode in holders:
             found[name] = holders[inode]
     return dict(sorted(found.items()))
+
+
+class Looker:
+    """Looks on while a command's acts are under way on hosts; cheap enough to look often."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground, self._since = ground, time.time()
+        self._folders: dict[str, Path] = {}
+
+    def under_way(self) -> set[str]:
+        """Return the acts that hosts have begun since and not ended, as far as hosts are up."""
+        found = set()
+        for host in WEB:
+            with contextlib.suppress(NotFoundError, OSError):
+                last = {one.since: one for one in journal(self._folder(host)) if one.since > self._since}
+                found |= {one.act for one in last.values() if one.what in {"begin", "change"}}
+        return found
+
+    def _folder(self, host: str) -> Path:
+        known = self._folders.get(host)
+        if known is None or not known.exists():  # it has booted
+            known = self._folders[host] = self._ground.on(host)
+        return known
 
 
 def callbacks_cut(run: "subprocess.Popen[bytes]") -> int:

@@ -7,13 +7,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from tally import Attempt, main, note, read, table, wrong
+from plays import ACTS
+from tally import Attempt, main, met, note, read, table, unmet, wrong
 
 HIT = Attempt(
     test="t",
+    prey="role",
     harm="kill_ssh",
     command="run",
     moment="run.started",
+    under=["handler"],
     what="7 ssh",
     hit=True,
     code=0,
@@ -32,6 +35,17 @@ def test_a_harm_that_seldom_hits_is_blunt() -> None:
     assert wrong(table([HIT] * 3 + [MISS] * 7), 3) == ["kill_ssh hit 3 times in 10 attempts"]
     assert wrong(table([HIT] + [MISS] * 6), 1) == []
     assert wrong(table([MISS]), 0) == ["kill_ssh hit 0 times in 1 attempts"]
+
+
+def test_many_moments_must_meet_every_kind_of_act_and_command() -> None:
+    kinds = sorted({act.kind for act in ACTS.values()})
+    whole = [replace(HIT, command=word, under=kinds) for word in ("run", "resume", "undo")]
+    assert unmet(met(whole), 200) == []
+    assert unmet(met([replace(whole[0], under=["handler", "handler"])]), 10) == []
+    lacking = [*whole[:2], replace(whole[2], hit=False), replace(whole[0], under=[])]
+    assert met(lacking)["handler"] == 2
+    assert unmet(met(lacking), 200) == ["no strike met itmp undo"]
+    assert "no strike met rescue" in unmet(met([HIT]), 200)
 
 
 def test_several_processes_share_a_tally_and_its_end_is_an_exit_code(
