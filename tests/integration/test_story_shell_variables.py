@@ -12,7 +12,7 @@ SHELL = {
     "ANSIBLE_BECOME": "True",
     "ANSIBLE_BECOME_EXE": "/nowhere/sudo",
     "ANSIBLE_REMOTE_USER": "nobody-here",
-    "ANSIBLE_STRATEGY": "debug",
+    "ANSIBLE_STRATEGY": "free",
     "ANSIBLE_GATHERING": "explicit",
     "ANSIBLE_CONFIG": "/nowhere/ansible.cfg",
     "ANSIBLE_PIPELINING": "False",
