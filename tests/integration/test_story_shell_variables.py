@@ -59,7 +59,7 @@ def test_the_shells_variables_for_ansible_change_neither_plan_nor_run(place: Pla
     ]
     bare = subprocess.run(
         [sys.executable, "-m", "ansible", "playbook", "-i", "inventories/hosts.yml", "playbooks/site.yml"],
-        cwd=place.root, env=place.environ, stdin=subprocess.DEVNULL, capture_output=True,
+        cwd=place.root, env=place.environ | {"ANSIBLE_SSH_ARGS": "-F none -o UserKnownHostsFile=/dev/null"}, stdin=subprocess.DEVNULL, capture_output=True,
         timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert bare.returncode != 0, "bare Ansible follows them"
