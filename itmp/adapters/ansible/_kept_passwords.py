@@ -150,7 +150,8 @@ class Files:
     def _elsewhere(self, path: str, name: str) -> bool:
         """Whether another place sets the variable too, or may: which one counts is Ansible's to say."""
         key = re.compile(rf"^[ \t{{,\"']*{re.escape(name)}[\"']?\s*:".encode(), re.MULTILINE)
-        others = (data for other, data in self._read.items() if other != path)
+        named = name.encode()  # looked for first: it is far faster than the pattern
+        others = (data for other, data in self._read.items() if other != path and named in data)
         return (self._closed and "/defaults/" in path) or any(map(key.search, others))
 
     def _judged(self, path: str, line: int, kept: Iterator[Kept]) -> Iterator[tuple[str, str, str]]:

@@ -14,8 +14,6 @@ from typing import Any, Final
 
 from ansible.inventory.helpers import get_group_vars
 from ansible.inventory.manager import InventoryManager
-from ansible.parsing.dataloader import DataLoader
-from ansible.parsing.vault import is_encrypted
 from ansible.playbook import Playbook
 from ansible.playbook.block import Block
 from ansible.playbook.helpers import load_list_of_blocks
@@ -32,6 +30,7 @@ from itmp.adapters.ansible import (
     _questions,
     _tasks,
 )
+from itmp.adapters.ansible._loading import Loader
 
 _DIRECT: Final = frozenset({"", "smart", "ssh", "ansible.builtin.ssh", "local", "ansible.builtin.local"})
 _STRATEGIES: Final = frozenset({"linear", "free", "host_pinned"})
@@ -39,13 +38,6 @@ _UNCHECKED: Final = re.compile(r"(ansible\.(builtin|netcommon)\.)?(paramiko|para
 _OWN_KEYS: Final = " by the known_hosts of the account that it runs in, not by the plan's pinned keys"
 _PERHAPS: Final = frozenset({"handler", "rescue"})
 _MAX_TASKS: Final = 20_000
-
-
-class Loader(DataLoader):  # type: ignore[misc]  # Ansible ships no types
-    """Ansible's file loader, without vault secrets: an encrypted file reads as an empty mapping."""
-
-    def _decrypt_if_vault_data(self, b_data: bytes) -> tuple[bytes, bool]:
-        return (b"{}", False) if is_encrypted(b_data) else (b_data, True)
 
 
 class PlayParser:

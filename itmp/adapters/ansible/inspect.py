@@ -86,10 +86,10 @@ def _own(get: Any, name: str, *more: Any, **options: Any) -> Any:
 def _inspect(request: Mapping[str, Any]) -> dict[str, Any]:
     from ansible.inventory.manager import InventoryManager  # noqa: PLC0415 -- as in _prepare
 
-    from itmp.adapters.ansible import _kept_passwords, _parse, _versions  # noqa: PLC0415 -- as in _prepare
+    from itmp.adapters.ansible import _kept_passwords, _loading, _parse, _versions  # noqa: PLC0415 -- as in _prepare
 
     root = request["root"]
-    loader = _parse.Loader()
+    loader = _loading.Loader()
     catalog = os.path.join(root, "project", "playbooks")  # noqa: PTH118 -- Ansible speaks in texts
     loader.set_basedir(catalog)
     inventory = InventoryManager(loader=loader, sources=[request["inventory"]])

@@ -1,0 +1,31 @@
+"""Reads the files of a plan's layout for Ansible's parser; runs in the `inspect` child only.
+
+Rules kept here: nothing is decrypted, and what is read many times is copied only where somebody may change it.
+"""
+
+import re
+from typing import Any, Final
+
+from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.vault import is_encrypted
+
+_ROLE_VALUES: Final = re.compile(r"/roles/[^/]+/(?:defaults|vars)/")
+
+
+class Loader(DataLoader):  # type: ignore[misc]  # Ansible ships no types
+    """Ansible's file loader, without vault secrets: an encrypted file reads as an empty mapping.
+
+    Variables of roles are given as they were read: nothing changes them, and Ansible's copy for each time that a role
+    is included took half the time of a project whose roles share large defaults.
+    """
+
+    def load_from_file(self, file_name: str, *given: Any, **named: Any) -> Any:
+        """Return what a file says; see Ansible's own."""
+        more = {"unsafe": True} if _ROLE_VALUES.search(file_name) else {}  # Ansible's word for uncopied
+        return super().load_from_file(file_name, *given, **named, **more)
+
+    def _decrypt_if_vault_data(self, b_data: bytes) -> tuple[bytes, bool]:
+        return (b"{}", False) if is_encrypted(b_data) else (b_data, True)
+
+
+__all__ = ["Loader"]
