@@ -29,6 +29,7 @@ SECTIONS = (
     "Plays and projects",
     "Connections, configuration and inventories",
     "The command line and the environment",
+    "What public projects needed",
 )
 VERDICTS = {"works", "declare", "carried", "refused"}
 WRITTEN = {"async_val": "async", "loop_with": "with_items"}
