@@ -42,7 +42,7 @@ class Workspace:
     """A folder of documents with its state. `Workspace.here()` finds it; everything opens lazily.
 
     `period` names an earlier period, for reading alone; empty for the current one. `reads` says that nothing is written
-    and no private key is opened: see `for_reading`. `synchronised` is the door to what the kernel says of its clock;
+    and no private key is needed: see `for_reading`. `synchronised` is the door to what the kernel says of its clock;
     `say` is told, in words for a person, why something takes long.
     """
 

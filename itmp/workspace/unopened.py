@@ -5,6 +5,7 @@ the files, so both are told, each by name, rule and place; what a reader refuses
 journal is not damaged: leaves that cannot be read prove no second history.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ RULE: Final = 17
 """Our own number for whether the log can be opened: its leaves continue every head that is known, and none is lost."""
 UNAVAILABLE: Final = "log-unavailable"
 DAMAGED: Final = "log-damaged"
+_KEY: Final = 7
 
 
 def judged(
@@ -29,12 +31,24 @@ def judged(
     Return what was brought, the newest head that can be read, and what is wrong. Periods before it are not judged.
     """
     reader, keys = posix_log.open_reader(place.shard / posix_log.LOG), posix_log.verifiers_of(place.shard)
+    own = posix_log.own_verifier(place.shard) if place.keyed else None
+    if not keys and own is not None:
+        keys = (own,)  # the log does not say which key it is of, the key beside it does
     known = gathered(place, trust, kept, keys={key.name: key for key in keys[:1]})
     if not keys and known.trust is not None:
-        keys = (known.trust.policy.log,)  # the log does not even say which key it is of
+        keys = (known.trust.policy.log,)
     name = keys[0].name if keys else ""
     found = verify(reader, keys[:1], genesis=known.genesis.get(name), kept=known.kept.get(name, ()))
-    return known, _newest(reader, keys), (*known.findings, *found, _finding(error, found))
+    findings = (*known.findings, *_exchanged(own, keys[:1]), *found, _finding(error, found))
+    return known, _newest(reader, keys), findings
+
+
+def _exchanged(own: NoteVerifier | None, keys: tuple[NoteVerifier, ...]) -> Iterator[Finding]:
+    """Hold the key that the log names against the one beside it: a log that was exchanged whole is sound in itself."""
+    for key in keys:
+        if own is not None and own.vkey != key.vkey:
+            why = f"it is the key of {own.vkey}, the log here names {key.vkey}"
+            yield Finding(rule=_KEY, name="key-untrusted", place="keys/log.key", message=why)
 
 
 def _finding(error: Error, found: tuple[Finding, ...]) -> Finding:

@@ -1,8 +1,9 @@
 """Where a log's parts stand, and what reading it takes: its folder and its key.
 
 Rules kept here: nothing is written; a key that others can read, or that is not ours, is refused. What speaks with an
-agent loads when a log's key is there. Reading needs no key but the public one, which the log's first leaf names:
-whether that is the key that somebody trusts is for whoever brings it to compare.
+agent loads when a log's key is there. Reading needs no key but the public one, which the log's first leaf names: in
+its own place it must be that of the key there, and whether it is the one that somebody trusts is for whoever brings it
+to compare.
 """
 
 import os
@@ -16,7 +17,7 @@ from itmp.adapters.posix_log.files import STATE, PosixReader, segments
 from itmp.audit import Event, SignedCheckpoint
 from itmp.audit.checkpoint import MAX_NOTE, Checkpoint
 from itmp.audit.published import bundled
-from itmp.errors import Error, LogUnavailableError, NotFoundError
+from itmp.errors import Error, EvidenceInvalidError, LogUnavailableError, NotFoundError
 from itmp.signing import LogKey, NoteKey, NoteVerifier
 
 LOG: Final = "log"
@@ -68,10 +69,19 @@ def read_key(path: Path) -> LogKey:
     return AgentKey.from_text(text)
 
 
+def own_verifier(root: Path) -> NoteVerifier | None:
+    """Return the public half of the key beside the log; None where none is there, it is no key, or not ours to read."""
+    try:
+        return key_of(root).verifier
+    except Error:
+        return None
+
+
 def verifiers_of(root: Path) -> tuple[NoteVerifier, ...]:
     """Return the public keys that the log below `root` names as its own, the one that signed its head first.
 
-    Honest logs name one. None where no first leaf can be read, which is damage.
+    Honest logs name one, and of one that has ended it is written down. None where no first leaf can be read, which is
+    damage.
     """
     reader = open_reader(root / LOG)
     found = dict.fromkeys(_named(root, reader))
@@ -80,13 +90,23 @@ def verifiers_of(root: Path) -> tuple[NoteVerifier, ...]:
 
 
 def verifier_of(root: Path) -> NoteVerifier:
-    """Return the public key of the log below `root`; `LogUnavailableError` where it names none."""
+    """Return the public key of the log below `root`.
+
+    Raise `LogUnavailableError` where it names none, `EvidenceInvalidError` where the key beside it is another one's.
+    """
     found = verifiers_of(root)
     if not found:
         raise LogUnavailableError(
             "the log's first leaf cannot be read, which names its key",
             where=str(root / LOG),
             do="itmp audit verify --trust DIR judges what is there by the key that you brought.",
+        )
+    own = own_verifier(root)
+    if own is not None and own.vkey != found[0].vkey:
+        raise EvidenceInvalidError(
+            f"the log here names the key {found[0].vkey}: it is another one than that of the key beside it",
+            where=KEY.as_posix(),
+            do="Another log was put in this one's place, or another key. Restore both from one copy.",
         )
     return found[0]
 
@@ -96,6 +116,7 @@ def _named(root: Path, reader: PosixReader) -> Iterator[NoteVerifier]:
         data = durable.read_file(root / RETIRED, _MAX_KEY)
         if data is not None:
             yield NoteVerifier.parse(data.decode(errors="replace").removesuffix("\n"))
+            return  # what lies there now may have been written by anybody
     for first in (_journaled, _published):
         with suppress(Error):
             data = first(reader, root)

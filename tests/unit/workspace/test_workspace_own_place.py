@@ -1,0 +1,85 @@
+"""A log in its own place, read without being opened for writing: what is held against the key and record beside it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from two_periods import pass_on
+
+from itmp.adapters import posix_log
+from itmp.errors import EvidenceInvalidError
+from itmp.signing import NoteKey
+from itmp.testing.on_disk import story_on_disk
+from itmp.workspace import (
+    Workspace,
+    audit_exceptions,
+    audit_population,
+    audit_verify,
+)
+
+
+def told(root: Path) -> Workspace:
+    story = story_on_disk(root)
+    story.tell()
+    story.log.checkpoint()
+    return Workspace.here(root)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workspace:
+    return told(tmp_path / "w")
+
+
+def names(place: Workspace) -> set[str]:
+    return {one.name for one in audit_verify(place).findings if one.grave}
+
+
+@pytest.fixture
+def exchanged(place: Workspace) -> Workspace:
+    """Log and record are those of a second log of this name: the key in its place is another one's."""
+    key = NoteKey.generate(place.for_reading().log.origin, b"7" * 32)
+    (place.state / "keys/log.key").write_text(key.to_text() + "\n")
+    return place
+
+
+def test_a_log_that_was_exchanged_whole_is_not_the_one_of_the_key_beside_it(exchanged: Workspace) -> None:
+    report = audit_verify(exchanged)
+    assert report.exit_code == 40
+    assert ("key-untrusted", "keys/log.key") in {(one.name, one.place) for one in report.findings}
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        audit_population,
+        audit_exceptions,
+        lambda place: place.for_reading().reading(),
+    ],
+)
+def test_nothing_is_answered_by_a_log_of_another_key(
+    exchanged: Workspace, ask: Callable[[Workspace], object]
+) -> None:
+    with pytest.raises(EvidenceInvalidError, match="another one than that of the key beside it"):
+        ask(exchanged)
+
+
+def test_of_an_ended_log_the_key_that_was_written_down_is_the_only_one(tmp_path: Path) -> None:
+    story = story_on_disk(tmp_path)
+    story.tell()
+    pass_on(story, tmp_path)
+    ended = tmp_path / ".itmp/periods/2026"
+    (own,) = posix_log.verifiers_of(ended)
+    other = NoteKey.generate(own.name, b"7" * 32).verifier
+    (ended / "log.vkey").write_text(f"{other.vkey}\n")
+    assert posix_log.verifiers_of(ended) == (other,), "who exchanged the leaves has signed their head, too"
+
+
+def test_where_the_first_leaf_is_lost_the_rest_is_judged_by_the_key_beside_it(place: Workspace) -> None:
+    log = place.state / "log"
+    for path in (*log.glob(".state/journal.*"), *log.glob("tile/entries/000.p/*")):
+        path.chmod(0o600)
+        data = path.read_bytes()
+        path.write_bytes(data.replace(b"log.created", b"log.crEated", 1))
+    found = names(place)
+    assert "note-invalid" not in found
+    assert found >= {"genesis-invalid", "journal-damaged"}
