@@ -191,10 +191,12 @@ def reconcile(
             "disagreements": [dict(zip(map(str.lower, header), row, strict=True)) for row in rows],
             "periods": list(found.periods),
             "away": list(found.away),
+            "unsigned": found.unsigned,
         },
         lines=(
             *table(rows, header),
             *lacking,
+            *_left_out(found.unsigned),
             *(f"{safe(host)} says that it keeps no {kind}: {safe(why)}" for host, kind, why in stated),
             f"{word}  {len(found.hosts)} hosts, {found.traces} records, {len(rows)} disagreements{spans}",
         ),
@@ -304,6 +306,13 @@ def _rests(what: str, span: "Span") -> Iterator[str]:
     ]
     yield f"{what}; rests on {said[0]}"
     yield from (f"  and on {line}" for line in said[1:])
+    yield from _left_out(sum(basis.unsigned for basis in span.bases))
+
+
+def _left_out(unsigned: int) -> Iterator[str]:
+    """Say how many events of a copy do not count."""
+    if unsigned:
+        yield f"left out: {count(unsigned, 'event')} after the newest signed head, which anybody may have added"
 
 
 def _changes(number: int) -> str:

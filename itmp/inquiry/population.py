@@ -32,11 +32,15 @@ class Cases(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Basis:
-    """One log that an answer rests on: its period, and the size and root of what was read of it."""
+    """One log that an answer rests on: its period, and the size and root of what was read of it.
+
+    `unsigned` leaves came after these and were left out, because no head of the log's key covers them.
+    """
 
     period: str
     size: int
     root: str
+    unsigned: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 Rules kept here: changes are read one at a time and not kept, so that memory is bounded by the longest one; a long
 period is read by several processes, each of which folds and verifies whole changes; each change is one case, also where
-two periods hold events of its id: the case is that of the period in which its request stands, and the id is named.
+two periods hold events of its id: the case is that of the period in which its request stands, and the id is named;
+of a copy without its key only what a head of that key covers counts, since whoever had it may have added frames.
 """
 
 from collections import Counter
@@ -82,9 +83,22 @@ class CasesOf:
         return Manifests(self._place).case(self._first(change))
 
     @property
+    def every(self) -> Sequence[str]:
+        """The ids of all changes of these leaves, whatever is asked about."""
+        names = self._place.log.changes()  # in the order of their first events
+        more = len(names)
+        while more and not self.has(names[more - 1]):
+            more -= 1
+        return names[:more]
+
+    @property
     def _names(self) -> Sequence[str]:
-        every = self._place.log.changes()
+        every = self.every
         return [name for name in every if name not in self._without] if self._without else every
+
+    def has(self, change: str) -> bool:
+        """Whether one of the leaves is of this change, whenever that was."""
+        return next((leaf.index for leaf in self._place.log.each_of_change(change)), self._size) < self._size
 
     def _of(self, manifests: "Manifests", changes: Sequence[str]) -> Iterator[Case]:
         return map(manifests.case, self._leaves(changes))
@@ -101,13 +115,15 @@ class CasesOf:
 class Spanning:
     """The cases of every period that a question touches, oldest first, each change once.
 
-    `places` are those periods, each read to its number of `sizes`; `away` those that cannot be read here.
+    `places` are those periods, each read to its number of `sizes`, so that so many of its leaves as `unsigned` says are
+    left out; `away` those that cannot be read here.
     """
 
     def __init__(self, place: Workspace, within: Within, *, alone: bool = False) -> None:
         start, end = within.start and within.start - within.slack, within.end and within.end + within.slack
         self.places, self.away = ((place,), ()) if alone else periods.spanned(place, start, end)
-        self.sizes = tuple(one.log.size() for one in self.places)
+        counted = tuple(map(_counted, self.places))
+        self.sizes, self.unsigned = tuple(size for size, _ in counted), tuple(more for _, more in counted)
         self._within = within
 
     def __iter__(self) -> Iterator[Case]:
@@ -121,8 +137,13 @@ class Spanning:
     def span(self) -> Span:
         """What the cases rest on, and which periods should be among them and are not here."""
         bases = (
-            Basis(period=period_of(one.log.origin), size=size, root=of_raw(one.log.root(size)))
-            for one, size in zip(self.places, self.sizes, strict=True)
+            Basis(
+                period=period_of(one.log.origin),
+                size=size,
+                root=of_raw(one.log.root(size)),
+                unsigned=unsigned,
+            )
+            for one, size, unsigned in zip(self.places, self.sizes, self.unsigned, strict=True)
         )
         return Span(bases=tuple(bases), away=self.away)
 
@@ -143,18 +164,28 @@ class Spanning:
     def _again(self) -> tuple[tuple[str, int], ...]:
         if not self.places[1:]:
             return ()
-        found = Counter(chain.from_iterable(one.log.changes() for one in self.places))
+        found = Counter(chain.from_iterable(self._all(n).every for n in range(len(self.places))))
         return tuple((name, at) for name, times in found.items() if times > 1 for at in self._elsewhere(name))
 
     def _elsewhere(self, change: str) -> Iterator[int]:
         """Yield which places hold events of the change, but for the one with its request, or else the first."""
-        there = [n for n, one in enumerate(self.places) if one.log.head_of(change) is not None]
-        asked = (n for n in there if self._case(n, change).record.request is not None)
+        there = [n for n in range(len(self.places)) if self._all(n).has(change)]
+        asked = (n for n in there if self._all(n).named(change).record.request is not None)
         own = next(asked, there[0])
         return (n for n in there if n != own)
 
-    def _case(self, at: int, change: str) -> Case:
-        return CasesOf(self.places[at], self.places[at].log.size(), self._within).named(change)
+    def _all(self, at: int) -> CasesOf:
+        return CasesOf(self.places[at], self.sizes[at], self._within)
+
+
+def _counted(place: Workspace) -> tuple[int, int]:
+    """Return how many of a log's leaves count, and how many come after them."""
+    size = place.log.size()
+    if place.keyed or not place.reads:
+        return size, 0
+    head = place.log.published()
+    signed = min(head.checkpoint.size, size) if head else 0
+    return signed, size - signed
 
 
 class Manifests:

@@ -59,7 +59,8 @@ class Reconciled:
 
     `missing` are the kinds of record that hosts which were acted on did not give; `stated` those of them that the
     collector noted as never kept there.
-    `periods` of the log were read, oldest first; those `away` could not be.
+    `periods` of the log were read, oldest first; those `away` could not be, and `unsigned` leaves of a copy, which no
+    head covers, were left out.
     """
 
     hosts: tuple[str, ...]
@@ -70,6 +71,7 @@ class Reconciled:
     disagreements: tuple[Disagreement, ...]
     periods: tuple[str, ...]
     away: tuple[str, ...]
+    unsigned: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,15 +207,16 @@ def audit_exceptions(
 ) -> tuple[Exceptional, ...]:
     """Return every exception to the usual controls in [start, end); `processes` and `alone` as for the population."""
     asked = Within(start=moment(start), end=moment(end), processes=processes)
-    places = Spanning(place.for_reading(), asked, alone=alone).places
-    found = chain.from_iterable(_exceptions(one, asked) for one in places)
+    cases = Spanning(place.for_reading(), asked, alone=alone)
+    sizes = zip(cases.places, cases.sizes, strict=True)
+    found = chain.from_iterable(_exceptions(one, size, asked) for one, size in sizes)
     return within(found, asked.start, asked.end)
 
 
-def _exceptions(place: Workspace, asked: Within) -> tuple[Exceptional, ...]:
-    """Return those of one period; also of events that bear the id of another's change."""
-    history, size = place.history(), place.log.size()
-    resumed = (leaf for leaf in place.log.leaves() if b'"run.resumed"' in leaf.data)
+def _exceptions(place: Workspace, size: int, asked: Within) -> tuple[Exceptional, ...]:
+    """Return those of one period's first `size` leaves; also of events that bear the id of another's change."""
+    history = place.history()
+    resumed = (leaf for leaf in place.log.leaves(0, size) if b'"run.resumed"' in leaf.data)
     told = CasesOf(place, size, asked).each(partial(exceptions_of, history=history))
     return gathered(told, history, resumed, time_of(place.log.leaf(0)))
 
@@ -258,6 +261,7 @@ def audit_reconcile(
         disagreements=found,
         periods=tuple(period_of(one.log.origin) for one in cases.places),
         away=cases.away,
+        unsigned=sum(cases.unsigned),
     )
 
 
