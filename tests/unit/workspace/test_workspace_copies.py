@@ -20,6 +20,8 @@ from itmp.workspace import (
     audit_sample,
 )
 
+SKIPPED = {"skip": ["web1"]}
+
 
 @pytest.fixture
 def story(tmp_path: Path) -> Story:
@@ -31,7 +33,7 @@ def story(tmp_path: Path) -> Story:
     return made
 
 
-def copied(story: Story, root: Path) -> Workspace:
+def copied(root: Path) -> Workspace:
     """Copy what an auditor's guide says: `itmp.yml` and `log/`."""
     (root / ".itmp").mkdir(parents=True)
     for path in ("itmp.yml", ".itmp/log"):
@@ -46,9 +48,9 @@ def forged(story: Story, tmp_path: Path) -> Workspace:
     story.execute(story.permit("alice"))
     actor, plan = {"kind": "executor", "id": "itmp"}, story.plan.digest
     story.log.append(
-        Event(id=new_id(), type="action.finished", actor=actor, change="CHG-ffffffffff", plan=plan)
+        Event(id=new_id(), type="run.resumed", actor=actor, change="CHG-ffffffffff", plan=plan, data=SKIPPED)
     )
-    return copied(story, tmp_path / "copy")
+    return copied(tmp_path / "copy")
 
 
 def unsigned(story: Story) -> int:
