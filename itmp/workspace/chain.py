@@ -30,6 +30,8 @@ RULE: Final = 16
 """Our own number for what joins periods; 1 to 13 are `itmp.audit.verify`'s, 14 signatures, 15 anchors."""
 UNJUDGED: Final = "kept-unjudged"
 _POLICY: Final = 14
+_SHORT: Final = "journal-short"
+"""No fault of a copy, whose journal may have been copied before its head was: what is signed is published."""
 
 
 def verify_log(place: Workspace, known: Known) -> tuple[Finding, ...]:
@@ -45,6 +47,8 @@ def verify_log(place: Workspace, known: Known) -> tuple[Finding, ...]:
             decided=decided,
         )
     )
+    if not posix_log.is_own(place.shard):
+        findings = [replace(one, grave=one.grave and one.name != _SHORT) for one in findings]
     try:
         place.history()
     except EvidenceInvalidError as error:

@@ -6,7 +6,7 @@ copy without them the newest published head stands for the record, so that only
 what somebody kept tells of an older copy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,12 +89,14 @@ class ReadStore:
         self._own = is_own(root)
         self.files, self.snapshots = ReadFiles(root / LOG), ReadFiles(root / SNAPSHOT)
         self.heads = ReadHeads(root, self)
+        self._proven: Callable[[], int] = lambda: 0  # while the journal opens, which may ask for the head
         self.journal = ReadJournal(
             root / LOG / STATE,
             self.files,
             boot=boot if self._own else "",
             signed=lambda: self.heads.read().size,
         )
+        self._proven = self.journal.proven
 
     def publishing(self) -> AbstractContextManager[None]:
         """Refuse."""
@@ -111,7 +113,7 @@ class ReadStore:
     def published(self) -> Head:
         """Return the newest head without the record: in the log's own place only where the journal is proven whole."""
         if self._own:
-            head = proven_head(self.files, self.journal.proven())
+            head = proven_head(self.files, self._proven())
             if head is None:
                 raise LogUnavailableError(
                     "the head record is gone",

@@ -3,7 +3,7 @@
 Rules kept here:
 1. Leaves are those of whole frames; what follows the last one may be a write that is under way, and is left alone.
 2. What stood in a segment that has no name left is read from the published leaves, where `mending` would make it again
-   from these; a copy may have no journal at all.
+   from these; a copy may have no journal at all, or one that was copied before its newest head.
 3. Of a log in its own place, what the marks tell of must be there, as for a writer; of a copy they tell nothing.
 4. Files that are added are followed; another log in this one's place is an error.
 """
@@ -133,7 +133,7 @@ class ReadJournal:
     def _unnamed(self, starts: Sequence[int]) -> int:
         """Rule 2: return up to which leaf the published ones stand for a segment after the last that has a name."""
         if not self._boot:
-            return 0 if starts else self._signed()
+            return self._signed()
         if starts and starts[0] != 0:
             check_published(self._state, starts[0], self._signed())
         newest = self._marks.start_in(self._boot) if self._marks else 0

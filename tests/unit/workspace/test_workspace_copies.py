@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from itmp.adapters.clock import new_id
+from itmp.adapters.posix_log.frames import scan
 from itmp.audit import Event
 from itmp.cli.main import app
 from itmp.testing.on_disk import story_on_disk
@@ -18,6 +19,7 @@ from itmp.workspace import (
     audit_population,
     audit_reconcile,
     audit_sample,
+    audit_verify,
 )
 
 SKIPPED = {"skip": ["web1"]}
@@ -88,3 +90,17 @@ def test_whoever_has_the_key_is_told_of_every_leaf(forged: Workspace, tmp_path: 
     found = audit_population(Workspace.here(tmp_path / "w"))
     assert found.span.bases[0].unsigned == 0
     assert {case.id for case in found.cases} > {case.id for case in audit_population(forged).cases}
+
+
+@pytest.mark.parametrize("left", [0, 1], ids=["no frame", "the first frame"])
+def test_a_journal_that_was_copied_before_its_head_is_no_rollback(
+    story: Story, tmp_path: Path, left: int
+) -> None:
+    place = copied(tmp_path / "copy")
+    journal = place.state / "log/.state/journal.0"
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[: scan(whole).ends[0] if left else 0])
+    report = audit_verify(place)
+    assert report.exit_code == 0, report.findings
+    assert report.size == story.log.size()
+    assert [case.id for case in audit_population(place).cases] == [story.change]

@@ -83,3 +83,10 @@ def test_where_the_first_leaf_is_lost_the_rest_is_judged_by_the_key_beside_it(pl
     found = names(place)
     assert "note-invalid" not in found
     assert found >= {"genesis-invalid", "journal-damaged"}
+
+
+def test_a_record_and_a_journal_that_are_gone_are_named_and_no_accident(place: Workspace) -> None:
+    for path in place.state.rglob("*"):
+        if path.name.startswith(("head.sqlite", "journal.")):
+            path.unlink()
+    assert "log-unavailable" in names(place)
