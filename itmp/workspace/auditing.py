@@ -7,6 +7,7 @@ log; a report names every finding with its rule, place and reason, also where th
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,13 +34,15 @@ from itmp.workspace.strict import asked
 from itmp.workspace.trusted import BEHIND, Known, gathered, heads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from itmp.adapters.anchors.apart import Separated
 
 DAMAGED: Final = 40
 INCOMPLETE: Final = 41
 FORK: Final = 42
+_BROKEN: Final = (EvidenceInvalidError, ForkError, LogUnavailableError)
+_UNREAD: Final = "the log cannot be read to its end"
 FORKS: Final = frozenset({"forked", "rolled-back"})
 LACKS: Final = frozenset({chain.UNJUDGED, BEHIND})
 """What is not wrong and not proven either: a kept head that nothing here can judge, a head without its witnesses."""
@@ -96,8 +99,10 @@ def audit_verify(
     place = place.for_reading()
     try:
         log = _opened(place)
-        report = _judged(place, log, gathered(place, trust, kept), strict=strict)
-    except (EvidenceInvalidError, ForkError, LogUnavailableError) as error:
+        known = gathered(place, trust, kept)
+        apart = partial(unopened.judged, place, trust=trust, kept=kept, what=_UNREAD)
+        report = _judged(place, log, known, apart=lambda error: apart(error)[2], strict=strict)
+    except _BROKEN as error:
         known, head, findings = unopened.judged(place, error, trust, kept)
         report = _report(head, findings, trusted=known.said)
     if place.keyed:
@@ -115,28 +120,68 @@ def _opened(place: Workspace) -> Log:
         raise LogUnavailableError(error.what, where="the head record") from error
 
 
-def _judged(place: Workspace, log: Log, known: Known, *, strict: bool) -> LogReport:
-    before, older = chain.verify_older(place, known)
-    findings = [*known.findings, *before, *verify_log(place, known)]
+def _judged(
+    place: Workspace,
+    log: Log,
+    known: Known,
+    *,
+    apart: "Callable[[Error], Iterable[Finding]]",
+    strict: bool,
+) -> LogReport:
+    """Ask every question; `apart` judges the entries where the open log does not serve for it."""
+    head, length = chain.decided(log), log.size()
+    findings, coverage, older = list(known.findings), list[Coverage](), list[tuple[str, int]]()
     own = period_of(
         log.origin
     )  # its key may lie among those of ended periods already: a rotation was cut short
     ended = [periods.of_period(place, name) for name in names(place.state) if name != own]
-    if strict:
-        findings += [finding for one in (*ended, place) for finding in asked(one)]
-    findings += _unfounded(place)
-    findings += _anchored(ended)
-    found, coverage = anchoring.survey(place)
-    findings += _headed((*ended, place), known)
-    head = log.published()
+    for ask in (
+        lambda: _older(place, known, older),
+        lambda: _entries(place, known, apart),
+        lambda: (finding for one in (*ended, place) if strict for finding in asked(one)),
+        lambda: _unfounded(place),
+        lambda: _anchored(ended),
+        lambda: _surveyed(place, coverage),
+        lambda: _headed((*ended, place), known),
+    ):
+        findings += _found(ask, findings)
     return _report(
-        head.checkpoint if head else None,
-        (*findings, *found),
-        coverage=coverage,
-        older=older,
+        head,
+        tuple(dict.fromkeys(findings)),
+        coverage=tuple(coverage),
+        older=tuple(older),
         trusted=known.said,
-        length=log.size(),
+        length=length,
     )
+
+
+def _found(ask: "Callable[[], Iterable[Finding]]", before: "Sequence[Finding]") -> "Iterator[Finding]":
+    """Yield what one question finds; what keeps it from an answer is found too, and keeps no other from its own."""
+    try:
+        yield from ask()
+    except _BROKEN as error:
+        yield unopened.finding(error, before, what=_UNREAD)
+
+
+def _entries(
+    place: Workspace, known: Known, apart: "Callable[[Error], Iterable[Finding]]"
+) -> "Iterable[Finding]":
+    try:
+        return verify_log(place, known)
+    except _BROKEN as error:
+        return apart(error)
+
+
+def _older(place: Workspace, known: Known, older: list[tuple[str, int]]) -> tuple[Finding, ...]:
+    findings, found = chain.verify_older(place, known)
+    older += found
+    return findings
+
+
+def _surveyed(place: Workspace, coverage: list[Coverage]) -> tuple[Finding, ...]:
+    findings, found = anchoring.survey(place)
+    coverage += found
+    return findings
 
 
 def _report(

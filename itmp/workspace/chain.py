@@ -37,14 +37,14 @@ _SHORT: Final = "journal-short"
 def verify_log(place: Workspace, known: Known) -> tuple[Finding, ...]:
     """Verify this period's log: its entries by `itmp.audit.verify` and what was brought, and the policy's versions."""
     log = place.log
-    reader, decided = posix_log.open_reader(place.shard / posix_log.LOG), _decided(log)
+    reader, head = posix_log.open_reader(place.shard / posix_log.LOG), decided(log)
     findings = list(
         verify(
             reader,
             (NoteVerifier.parse(log.vkey),),
             genesis=known.genesis.get(log.origin, log.leaf(0).hash),
             kept=known.kept.get(log.origin, ()),
-            decided=decided,
+            decided=head,
         )
     )
     if not posix_log.is_own(place.shard):
@@ -56,7 +56,7 @@ def verify_log(place: Workspace, known: Known) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def _decided(log: Log) -> Checkpoint | None:
+def decided(log: Log) -> Checkpoint | None:
     """Return the head of the log's own record, which lies apart from what is published."""
     try:
         head = log.published()

@@ -5,7 +5,7 @@ the files, so both are told, each by name, rule and place; what a reader refuses
 journal is not damaged: leaves that cannot be read prove no second history.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -21,12 +21,13 @@ RULE: Final = 17
 UNAVAILABLE: Final = "log-unavailable"
 DAMAGED: Final = "log-damaged"
 _KEY: Final = 7
+_OPENED: Final = "the log cannot be opened"
 
 
 def judged(
-    place: Workspace, error: Error, trust: Path | None, kept: Path | None
+    place: Workspace, error: Error, trust: Path | None, kept: Path | None, *, what: str = _OPENED
 ) -> tuple[Known, Checkpoint | None, tuple[Finding, ...]]:
-    """Judge the log of `place`, which `error` keeps from being opened.
+    """Judge the log of `place`, which `error` keeps from being opened, or read (`what`).
 
     Return what was brought, the newest head that can be read, and what is wrong. Periods before it are not judged.
     """
@@ -39,7 +40,7 @@ def judged(
         keys = (known.trust.policy.log,)
     name = keys[0].name if keys else ""
     found = verify(reader, keys[:1], genesis=known.genesis.get(name), kept=known.kept.get(name, ()))
-    findings = (*known.findings, *_exchanged(own, keys[:1]), *found, _finding(error, found))
+    findings = (*known.findings, *_exchanged(own, keys[:1]), *found, finding(error, found, what=what))
     return known, _newest(reader, keys), findings
 
 
@@ -51,13 +52,14 @@ def _exchanged(own: NoteVerifier | None, keys: tuple[NoteVerifier, ...]) -> Iter
             yield Finding(rule=_KEY, name="key-untrusted", place="keys/log.key", message=why)
 
 
-def _finding(error: Error, found: tuple[Finding, ...]) -> Finding:
+def finding(error: Error, found: Iterable[Finding], *, what: str) -> Finding:
+    """Return what `error` says of the log, of which `found` is wrong besides."""
     torn = any(one.grave and one.name.startswith("journal-") for one in found)
     if isinstance(error, ForkError) and not torn:
         name = "rolled-back" if isinstance(error, RolledBackError) else "forked"
     else:
         name = UNAVAILABLE if isinstance(error, LogUnavailableError) else DAMAGED
-    why = f"the log cannot be opened: {error.what}"
+    why = f"{what}: {error.what}"
     return Finding(rule=RULE, name=name, place=error.where or "the log", message=why)
 
 

@@ -90,3 +90,22 @@ def test_a_record_and_a_journal_that_are_gone_are_named_and_no_accident(place: W
         if path.name.startswith(("head.sqlite", "journal.")):
             path.unlink()
     assert "log-unavailable" in names(place)
+
+
+def test_what_breaks_while_the_log_is_judged_hides_nothing_else(tmp_path: Path) -> None:
+    story = story_on_disk(tmp_path)
+    story.tell()
+    pass_on(story, tmp_path)
+    place = Workspace.here(tmp_path).for_reading()
+    checkpoint = place.state / "log/checkpoint"
+    assert place.log.published() is not None
+    checkpoint.write_bytes(checkpoint.read_bytes() + b"no line of anybody\n")  # published again meanwhile
+    for tile in (place.state / "periods/2026/log/tile/entries/000.p").iterdir():
+        tile.write_bytes(b"")
+    report = audit_verify(place)
+    assert report.exit_code == 40
+    assert {one.place.partition(":")[0] for one in report.findings if one.grave} >= {
+        "period 2026",
+        "checkpoint",
+    }
+    assert [one.message for one in report.findings if "cannot be read to its end" in one.message]
