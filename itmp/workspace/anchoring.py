@@ -42,6 +42,7 @@ RULE: Final = 15
 _TRIES: Final = 3
 _LAST: Final = "anchors.json"
 _GONE: Final = "gone"
+_WRONG: Final = frozenset({"failed", "fork"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +111,9 @@ def survey(place: Workspace) -> tuple[tuple[Finding, ...], tuple[Coverage, ...]]
     answers, given = _answers(place, anchors)
     kept = _Kept(place.log, given)
     for one in anchors:
-        findings += [_finding(answers[one.name])] if one.name in answers else []
         found, newest = judge(f"anchor {one.name}", _shown(one, kept), log, place.log.size, place.log.root)
+        answer, agrees = answers.get(one.name), newest is not None and not found and one.kind != "witness"
+        findings += [_finding(answer)] if answer and not (answer.state == "fork" and agrees) else []
         told = {(item.name, item.place) for item in findings}
         findings += [item for item in found if (item.name, item.place) not in told]
         findings += _others(one, log)
@@ -120,13 +122,16 @@ def survey(place: Workspace) -> tuple[tuple[Finding, ...], tuple[Coverage, ...]]
 
 
 def _answers(place: Workspace, anchors: Sequence[Anchor]) -> tuple[dict[str, Anchored], dict[str, bytes]]:
-    """Ask the witnesses; return which anchors failed, now or the last time, and what was given, as it would lie."""
+    """Ask the witnesses; return what went wrong with each anchor, and what was given, as it would lie.
+
+    A fork that one showed the last time stands until it agrees: that it is away now unsays nothing.
+    """
     why = "the last time that it was to remember a head: "
-    failed = {one.name: replace(one, why=why + one.why) for one in last(place) if one.state == "failed"}
+    wrong = {one.name: replace(one, why=why + one.why) for one in last(place) if one.state in _WRONG}
     head, given = place.log.published(), dict[str, bytes]()
     witnesses = [one for one in anchors if one.kind == "witness"]
     if head is None or not witnesses:
-        return failed, given
+        return wrong, given
 
     def ask(one: Anchor) -> Anchored:
         newest, files = _handed(place, one, head)
@@ -135,7 +140,9 @@ def _answers(place: Workspace, anchors: Sequence[Anchor]) -> tuple[dict[str, Anc
         return Anchored(name=one.name, kind=one.kind, state="ok", size=size)
 
     now = {one.name: one for one in _together(witnesses, ask, WAIT, head.checkpoint.size)}
-    return {name: one for name, one in (failed | now).items() if one.state != "ok"}, dict(given)
+    forks = {name for name, one in wrong.items() if one.state == "fork"}
+    wrong |= {name: one for name, one in now.items() if one.state != "failed" or name not in forks}
+    return {name: one for name, one in wrong.items() if one.state in _WRONG}, dict(given)
 
 
 def survey_ended(place: Workspace) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from itmp.adapters import posix_log
 from itmp.adapters.index import NAME, ChangeQuery, Query, SearchIndex
 from itmp.adapters.posix_log.heads import SqliteHeads
 from itmp.adapters.posix_log.reading import HEAD, LOG
-from itmp.audit import Checkpoint, Leaf, LogReader, SignedCheckpoint
+from itmp.audit import Checkpoint, Head, Leaf, LogReader, SignedCheckpoint
 from itmp.audit.blobs import MAX_BLOB, blob_path
 from itmp.audit.checkpoint import MAX_NOTE
 from itmp.audit.tiled import ProvenHashes
@@ -117,10 +117,10 @@ class Reading:
         if note is None:
             raise LogUnavailableError("the checkpoint is missing", do="itmp audit verify")
         signed = SignedCheckpoint.open(note, (self._verifier,), where="checkpoint").checkpoint
-        record = SqliteHeads(self._state / HEAD)
-        if self._alone and record.gone and not posix_log.is_own(self._state):
-            return signed
-        known = record.look() if self._alone else record.read()
+        if self._alone:
+            known: Head | Checkpoint = posix_log.known_head(self._state)
+        else:
+            known = SqliteHeads(self._state / HEAD).read()
         if known.size < signed.size or (known.size == signed.size and known.root != signed.root):
             raise ForkError(
                 f"the checkpoint has {signed.size} leaves, the head record knows {known.size}",

@@ -32,6 +32,7 @@ __all__ = [
     "create",
     "is_own",
     "key_of",
+    "known_head",
     "open_log",
     "open_reader",
     "open_reading",
@@ -43,12 +44,13 @@ __all__ = [
 
 if TYPE_CHECKING:
     from itmp.adapters.posix_log.opening import PosixStore, create, open_log
-    from itmp.adapters.posix_log.readonly import open_reading
+    from itmp.adapters.posix_log.readonly import known_head, open_reading
 
 
 _HOME: Final = {
     "PosixStore": "opening",
     "create": "opening",
+    "known_head": "readonly",
     "open_log": "opening",
     "open_reading": "readonly",
 }

@@ -130,6 +130,14 @@ class ReadStore:
         return Head(origin=seen.origin, size=seen.size, root=seen.root, note=note)
 
 
+def known_head(root: Path) -> Head:
+    """Return the head that the log below `root` is held against by who only reads it, unjudged; see `open_reading`."""
+    record = SqliteHeads(record_of(root))
+    if not record.gone:
+        return record.look()
+    return ReadStore(root, verifier_of(root), boot=SystemClock().boot()).published()
+
+
 def open_reading(root: Path, *, clock: Clock | None = None) -> Log:
     """Open the log below `root` for reading alone, by the public key that its first leaf names.
 

@@ -48,6 +48,11 @@ def test_the_log_verifies_after_each_move_and_nothing_is_moved_by_it(state: Path
         assert (report.exit_code, [one for one in report.findings if one.grave]) == (0, [])
         population = workspace.audit_population(again(place))
         seen.append(population.span.bases[-1].period)
+        reading = again(place).for_reading().reading()
+        assert reading.signed == report.size, "what people look at is the same log"
+        reading.close()
+        for path in state.rglob("index.sqlite*"):
+            path.unlink()
         assert contents(state) == before
         if source:
             (state / source).rename(state / target)

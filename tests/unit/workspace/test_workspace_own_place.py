@@ -1,14 +1,18 @@
 """A log in its own place, read without being opened for writing: what is held against the key and record beside it."""
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from keep import again, found, keep
 from two_periods import pass_on
 
 from itmp.adapters import posix_log
 from itmp.errors import EvidenceInvalidError
 from itmp.signing import NoteKey
+from itmp.signing.notes import COSIGNATURE
 from itmp.testing.on_disk import story_on_disk
 from itmp.workspace import (
     Workspace,
@@ -16,6 +20,7 @@ from itmp.workspace import (
     audit_population,
     audit_verify,
 )
+from itmp.workspace.anchoring import Anchored
 
 
 def told(root: Path) -> Workspace:
@@ -80,9 +85,9 @@ def test_where_the_first_leaf_is_lost_the_rest_is_judged_by_the_key_beside_it(pl
         path.chmod(0o600)
         data = path.read_bytes()
         path.write_bytes(data.replace(b"log.created", b"log.crEated", 1))
-    found = names(place)
-    assert "note-invalid" not in found
-    assert found >= {"genesis-invalid", "journal-damaged"}
+    wrong = names(place)
+    assert "note-invalid" not in wrong
+    assert wrong >= {"genesis-invalid", "journal-damaged"}
 
 
 def test_a_record_and_a_journal_that_are_gone_are_named_and_no_accident(place: Workspace) -> None:
@@ -109,3 +114,26 @@ def test_what_breaks_while_the_log_is_judged_hides_nothing_else(tmp_path: Path) 
         "checkpoint",
     }
     assert [one.message for one in report.findings if "cannot be read to its end" in one.message]
+
+
+def test_a_record_that_a_proven_journal_stands_for_is_missed_by_no_reader(tmp_path: Path) -> None:
+    place = found(tmp_path / "w")
+    keep(place, "harmless")
+    for path in place.state.rglob("head.sqlite"):
+        path.unlink()
+    assert audit_verify(again(place)).exit_code == 0
+    reading = again(place).for_reading().reading()
+    assert reading.signed == reading.index.size
+    reading.close()
+
+
+def test_a_fork_that_a_witness_showed_stands_while_it_is_away(tmp_path: Path) -> None:
+    place = told(tmp_path)
+    key = NoteKey.generate("w1", b"7" * 32, algorithm=COSIGNATURE).vkey
+    anchor = {"kind": "witness", "name": "w1", "url": "http://127.0.0.1:1", "key": key}
+    (tmp_path / "itmp.yml").write_text(json.dumps({"organization": "example.com", "anchors": [anchor]}))
+    for state, code in (("fork", 42), ("failed", 0)):
+        said = Anchored(name="w1", kind="witness", state=state, size=3, why="another history of 3 leaves")
+        (place.state / "anchors.json").write_text(json.dumps([asdict(said)]))
+        report = audit_verify(again(place))
+        assert (report.exit_code, [one.place for one in report.findings][-1]) == (code, "anchor w1")
