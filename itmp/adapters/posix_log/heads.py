@@ -3,7 +3,7 @@
 Rules kept here: each swap is one immediate transaction with a full sync, folder included; who only looks writes
 nothing, and takes back in a copy what a killed writer began; a record that is gone is given back by its spare name, or
 is an error, never an empty log; it appears at its place whole; a process is forked only while none of its threads has
-the record open, for SQLite's own locks would stay as they are in the child.
+the record open, for SQLite's own locks would stay as they are in the child, and it is copied only then.
 Who can write this file and the log together can roll both back: kept checkpoints and witnesses find that out.
 """
 
@@ -80,8 +80,9 @@ class SqliteHeads:
             if not begun.exists():
                 raise
         with durable.unavailable("copied", path), tempfile.TemporaryDirectory() as folder:
-            for one in (path, begun):
-                (Path(folder) / one.name).write_bytes(one.read_bytes())
+            with _OPEN:  # closing a file drops every lock that this process's SQLite holds on it
+                for one in (path, begun):
+                    (Path(folder) / one.name).write_bytes(one.read_bytes())
             with self._connected(Path(folder) / path.name, "rw") as db:
                 return self._row(db)
 

@@ -121,22 +121,26 @@ class ReadJournal:
 
     def _load(self) -> None:
         # Read before the frames are counted: a writer counts a frame only when it is whole.
+        # Which segment is the newest is read before their names: one that comes meanwhile is followed, and not missed.
         self._told = self._marks.told(self._boot) if self._marks else 0
+        newest = self._marks.start_in(self._boot) if self._marks else 0
         starts = [start for start, _ in segments(self._state)]
         self._segments = [
             Segment(spare.whole(self._state / f"journal.{start}"), start, reading=True) for start in starts
         ]
         self._indexed, self._low = False, 0
-        self._further = self._unnamed(starts)
+        self._further = self._unnamed(starts, newest)
         self._first = starts[0] if starts else self._further
 
-    def _unnamed(self, starts: Sequence[int]) -> int:
-        """Rule 2: return up to which leaf the published ones stand for a segment after the last that has a name."""
+    def _unnamed(self, starts: Sequence[int], newest: int) -> int:
+        """Rule 2: return up to which leaf the published ones stand for a segment after the last that has a name.
+
+        `newest` is where the newest segment begins, by the marks.
+        """
         if not self._boot:
             return self._signed()
         if starts and starts[0] != 0:
             check_published(self._state, starts[0], self._signed())
-        newest = self._marks.start_in(self._boot) if self._marks else 0
         if starts and newest <= starts[-1]:
             return 0
         if self._marks is None:
