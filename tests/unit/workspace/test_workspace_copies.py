@@ -15,6 +15,7 @@ from itmp.testing.on_disk import story_on_disk
 from itmp.testing.story import Story
 from itmp.workspace import (
     Workspace,
+    audit_account,
     audit_exceptions,
     audit_population,
     audit_reconcile,
@@ -104,3 +105,11 @@ def test_a_journal_that_was_copied_before_its_head_is_no_rollback(
     assert report.exit_code == 0, report.findings
     assert report.size == story.log.size()
     assert [case.id for case in audit_population(place).cases] == [story.change]
+
+
+def test_a_change_is_accounted_for_without_a_journal(story: Story, tmp_path: Path) -> None:
+    place = copied(tmp_path / "copy")
+    shutil.rmtree(place.state / "log/.state")
+    account = audit_account(place, story.change)
+    assert account.case.id == story.change
+    assert account.report is not None
