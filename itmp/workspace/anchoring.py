@@ -104,8 +104,11 @@ def _written(place: Workspace) -> tuple[Anchored, ...]:
         return ()
 
 
-def survey(place: Workspace) -> tuple[tuple[Finding, ...], tuple[Coverage, ...]]:
-    """Compare the log with what each anchor remembers, asking each; return findings and coverage."""
+def survey(place: Workspace) -> tuple[tuple[Finding, ...], tuple[Coverage, ...], Mapping[str, bytes]]:
+    """Compare the log with what each anchor remembers, asking each; return findings, coverage and what witnesses gave.
+
+    That is by the path below `anchors` at which anchoring would have kept it; nothing is kept here.
+    """
     log, anchors = NoteVerifier.parse(place.log.vkey), anchors_of(place)
     findings, coverage = list[Finding](), list[Coverage]()
     answers, given = _answers(place, anchors)
@@ -118,7 +121,7 @@ def survey(place: Workspace) -> tuple[tuple[Finding, ...], tuple[Coverage, ...]]
         findings += [item for item in found if (item.name, item.place) not in told]
         findings += _others(one, log)
         coverage.append(cover(one.name, one.kind, newest, place.log.size(), one.remark))
-    return tuple(findings), tuple(coverage)
+    return tuple(findings), tuple(coverage), given
 
 
 def _answers(place: Workspace, anchors: Sequence[Anchor]) -> tuple[dict[str, Anchored], dict[str, bytes]]:

@@ -34,7 +34,7 @@ from itmp.workspace.strict import asked
 from itmp.workspace.trusted import BEHIND, Known, gathered, heads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from itmp.adapters.anchors.apart import Separated
 
@@ -131,6 +131,7 @@ def _judged(
     """Ask every question; `apart` judges the entries where the open log does not serve for it."""
     head, length = chain.decided(log), log.size()
     findings, coverage, older = list(known.findings), list[Coverage](), list[tuple[str, int]]()
+    given = dict[str, bytes]()
     own = period_of(
         log.origin
     )  # its key may lie among those of ended periods already: a rotation was cut short
@@ -141,8 +142,8 @@ def _judged(
         lambda: (finding for one in (*ended, place) if strict for finding in asked(one)),
         lambda: _unfounded(place),
         lambda: _anchored(ended),
-        lambda: _surveyed(place, coverage),
-        lambda: _headed((*ended, place), known),
+        lambda: _surveyed(place, coverage, given),
+        lambda: _headed((*ended, place), known, given),
     ):
         findings += _found(ask, findings)
     return _report(
@@ -178,9 +179,10 @@ def _older(place: Workspace, known: Known, older: list[tuple[str, int]]) -> tupl
     return findings
 
 
-def _surveyed(place: Workspace, coverage: list[Coverage]) -> tuple[Finding, ...]:
-    findings, found = anchoring.survey(place)
+def _surveyed(place: Workspace, coverage: list[Coverage], given: dict[str, bytes]) -> tuple[Finding, ...]:
+    findings, found, answered = anchoring.survey(place)
     coverage += found
+    given.update(answered)
     return findings
 
 
@@ -201,11 +203,11 @@ def _tell(place: Workspace, report: LogReport) -> None:
         alerting.tell(place, incident)
 
 
-def _headed(places: "Sequence[Workspace]", known: Known) -> "Iterator[Finding]":
-    """Hold each period's newest head against TRUST, once witnesses were asked to cosign it."""
+def _headed(places: "Sequence[Workspace]", known: Known, given: "Mapping[str, bytes]") -> "Iterator[Finding]":
+    """Hold each period's newest head against TRUST; what witnesses `given` just now counts for the current one."""
     for one in places:
         try:
-            yield from heads(one, known)
+            yield from heads(one, known, {} if one.period else given)
         except Error:  # what keeps an ended period from being opened is told by its own rules
             if not one.period:
                 raise

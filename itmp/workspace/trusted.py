@@ -9,7 +9,7 @@ witnesses have cosigned a head, is `itmp.evidence.Trust`'s word, as it is for ev
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +28,7 @@ from itmp.workspace.place import Workspace
 FOLDER: Final = "trust"
 BEHIND: Final = "witnesses-behind"
 UNSIGNED: Final = "checkpoint-unsigned"
+_NOTHING_GIVEN: Final[Mapping[str, bytes]] = {}
 _MOST: Final = 1000
 """How many of the newest heads with a witness's line are looked through for one that the quorum has cosigned."""
 
@@ -109,12 +110,15 @@ def _led(trust: Trust | None, newest_first: Sequence[str]) -> frozenset[str]:
     return frozenset(newest_first[: newest_first.index(own) + 1] if own in newest_first else ())
 
 
-def heads(place: Workspace, known: Known) -> Iterator[Finding]:
-    """Hold this period's head against TRUST: what its key counts for, witnesses, and the policy versions it knows."""
+def heads(place: Workspace, known: Known, given: Mapping[str, bytes] = _NOTHING_GIVEN) -> Iterator[Finding]:
+    """Hold this period's head against TRUST: what its key counts for, witnesses, and the policy versions it knows.
+
+    `given` is what witnesses gave and nobody kept, by the path at which anchoring would.
+    """
     log, size, at = place.log, place.log.size(), _at(place)
     trust, signed = known.of(NoteVerifier.parse(log.vkey), log.leaf(0).hash), log.published()
     if signed is not None:
-        yield from of_head(trust, signed, at, covered=lambda: cosigned(log, trust.policy))
+        yield from of_head(trust, signed, at, covered=lambda: cosigned(log, trust.policy, given))
     for index, leaf in sorted(trust.versions.get(log.origin, {}).items()):
         if index >= size:
             why = f"TRUST knows a policy version at leaf {index}, the log has {size} leaves"
@@ -145,18 +149,19 @@ def of_head(
             yield _finding("checkpoint-unsigned", at, error.what, rule=1)
 
 
-def cosigned(log: Log, policy: LogPolicy) -> int:
+def cosigned(log: Log, policy: LogPolicy, given: Mapping[str, bytes] = _NOTHING_GIVEN) -> int:
     """Return the newest size of this very log that the quorum has cosigned, by what witnesses gave; 0 where none is."""
-    sizes = sorted({size for size, name in log.anchored() if name.endswith(".note")}, reverse=True)
-    notes = ((size, _note(log, size)) for size in sizes)
-    given = ((size, note) for size, note in notes if _is_witnessed(policy, note))
-    return next((size for size, note in islice(given, _MOST) if _is_cosigned(log, policy, size, note)), 0)
+    fresh = ((int(path.partition("/")[0]), path) for path in given)
+    sizes = {size for size, name in chain(log.anchored(), fresh) if name.endswith(".note")}
+    notes = ((size, _note(log, size, given)) for size in sorted(sizes, reverse=True))
+    lined = ((size, note) for size, note in notes if _is_witnessed(policy, note))
+    return next((size for size, note in islice(lined, _MOST) if _is_cosigned(log, policy, size, note)), 0)
 
 
-def _note(log: Log, size: int) -> bytes:
+def _note(log: Log, size: int, given: Mapping[str, bytes]) -> bytes:
     """Return the head that anchors kept for a size, with the line that each of them gave."""
     note = b""
-    for path, data in log.kept(size):
+    for path, data in chain(log.kept(size), ((p, d) for p, d in given.items() if p.startswith(f"{size}/"))):
         if path.endswith(".note"):
             line = data[data.rfind(b"\n", 0, -1) + 1 :]
             note += b"" if line in note else line if note else data

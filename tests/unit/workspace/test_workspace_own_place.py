@@ -1,6 +1,7 @@
 """A log in its own place, read without being opened for writing: what is held against the key and record beside it."""
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +20,8 @@ from itmp.workspace import (
     audit_exceptions,
     audit_population,
     audit_verify,
+    witness_key,
+    witness_server,
 )
 from itmp.workspace.anchoring import Anchored
 
@@ -137,3 +140,26 @@ def test_a_fork_that_a_witness_showed_stands_while_it_is_away(tmp_path: Path) ->
         (place.state / "anchors.json").write_text(json.dumps([asdict(said)]))
         report = audit_verify(again(place))
         assert (report.exit_code, [one.place for one in report.findings][-1]) == (code, "anchor w1")
+
+
+def test_what_a_witness_cosigns_while_it_is_asked_counts(tmp_path: Path) -> None:
+    place, state = told(tmp_path / "w"), tmp_path / "witness"
+    vkey = witness_key(state, "w1.example.net")
+    log = place.for_reading().log
+    trust = place.root / "trust"
+    trust.mkdir()
+    (trust / "genesis").write_text(f"{log.leaf(0).hash}\n")
+    (trust / "log.policy").write_text(f"log {log.vkey}\nwitness w1 {vkey}\nquorum w1\n")
+    with witness_server(state, [log.vkey], ("127.0.0.1", 0)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        anchor = {"kind": "witness", "name": "w1", "url": url, "key": vkey}
+        setting = {"organization": "example.com", "anchors": [anchor]}
+        (place.root / "itmp.yml").write_text(json.dumps(setting))
+        report = audit_verify(again(place))
+        server.shutdown()
+    assert (report.exit_code, report.findings) == (0, ())
+    assert not list(place.state.glob("log/anchors/*")), "and nothing is kept"
+    assert audit_verify(again(place)).exit_code == 40, (
+        "so that it does not count where nobody cosigns it again"
+    )
