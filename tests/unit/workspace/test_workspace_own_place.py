@@ -17,6 +17,7 @@ from itmp.signing.notes import COSIGNATURE
 from itmp.testing.on_disk import story_on_disk
 from itmp.workspace import (
     Workspace,
+    audit_anchor,
     audit_exceptions,
     audit_population,
     audit_verify,
@@ -163,3 +164,17 @@ def test_what_a_witness_cosigns_while_it_is_asked_counts(tmp_path: Path) -> None
     assert audit_verify(again(place)).exit_code == 40, (
         "so that it does not count where nobody cosigns it again"
     )
+
+
+def test_a_fork_that_an_anchor_showed_is_over_once_it_agrees(tmp_path: Path) -> None:
+    place = told(tmp_path / "w")
+    anchor = {"kind": "directory", "name": "a1", "path": "../a1"}
+    (place.root / "itmp.yml").write_text(json.dumps({"organization": "example.com", "anchors": [anchor]}))
+    audit_anchor(again(place))
+    file = place.state / "anchors.json"
+    file.write_text(file.read_text().replace('"ok"', '"fork"'))
+    assert audit_verify(again(place)).exit_code == 0, "the log was restored: it holds what this one remembers"
+    for path in (tmp_path / "a1").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    assert audit_verify(again(place)).exit_code == 42, "one that was emptied unsays nothing"
