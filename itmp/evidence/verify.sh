@@ -463,8 +463,10 @@ judge_types() {
     i=${indexes[at]}
     type[$i]=${cells[at]}
     [[ -n ${type[$i]} ]] || broken 3 "leaf $i is no event"
+    [[ ${type[$i]} != log.created || $i == 0 ]] || broken 5 "leaf $i is a second genesis"
     if [[ ${type[$i]} == log.created || ${type[$i]} == policy.changed ]]; then versions+=("$i"); fi
   done
+  [[ ${type[0]:-} == log.created ]] || broken 4 "leaf 0 is no genesis"
 }
 
 # Rule 5: whose signatures count under which version.
@@ -577,6 +579,7 @@ uncounted=
 # Rule 8: $signed has the leaves with a statement that counts; rule 5 again for those that say who may do what.
 judge_statements() {
   declare -gA signed=() line_of=() act_of=() passed_to=() people=()
+  local -A used=() # a policy that was taken back must not come again by the old signatures
   expected=() seen=() ignored=()
   for i in "${indexes[@]}"; do
     case ${type[$i]} in log.created | policy.changed | key.* | change.* | statement.recorded | action.reconciled) ;; *) continue ;; esac
@@ -601,6 +604,14 @@ judge_statements() {
       covers "statements/$name.txt" "statements/$name.sig"
       check_statement "$i" "$name" "$version"
       if ((ok)); then good=$((good + 1)); else ignored+=("$name"); fi
+      case ${type[$i]} in
+        log.created | policy.changed | key.*)
+          field signer; who=$value
+          field nonce
+          [[ -z ${used["$who $value"]:-} ]] || broken 5 "a statement is used again in leaf $i"
+          used["$who $value"]=$i
+          ;;
+      esac
     done
     if [[ ${type[$i]} == log.created || ${type[$i]} == policy.changed || ${type[$i]} == key.* ]]; then
       [[ ${leaf[$i]} == *"\"statements\":[${list:1}]"* ]] || broken 8 "statements of leaf $i are not in its order"

@@ -1,20 +1,27 @@
 """What joins one period's log to the next, by `verify.sh`: TRUST stays as it is, and a forged handover is no way out of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 from attacks import judged, shelled
 
-from itmp.audit import Checkpoint, Event
-from itmp.evidence import archive
+from itmp.audit import Checkpoint, Event, Leaf
+from itmp.evidence import archive, build
 from itmp.evidence.bundle import handover
+from itmp.evidence.proofs import write_inclusion
+from itmp.evidence.seen import signed_in
 from itmp.testing.forgery import ForgedLog, repacked
 from itmp.testing.periods import NextStory, end, next_key
 from itmp.testing.story import EXECUTOR, ORIGIN, Story, small_plan
 
 THIRD = "example.com/ops/2028"
+NOTHING: dict[str, Any] = {"change": "", "plan": "", "cseq": None, "cprev": ""}
+"""What a leaf that is of no change says of one."""
 
 
 def small() -> Story:
@@ -196,3 +203,51 @@ def test_a_revoked_key_counts_to_its_size_alone_on_the_way(tmp_path: Path) -> No
     line = f"{first.log.vkey} {first.log.size() - 1}\n".encode()
     code, out = both(honest().bundle(), {**first.trust(), "revoked": line}, tmp_path)
     assert (code, "the key was revoked" in out) == (40, True), out
+
+
+def put_after(story: Story, type_: str, data: Mapping[str, object]) -> bytes:
+    """Evidence over one more leaf that says who may do what, written by whoever has the log's key."""
+    last = story.log.leaf(story.log.size() - 1).event
+    late = replace(
+        last, id="e" * 32, type=type_, actor=EXECUTOR, data=data, mono=(last.mono or 0) + 1, **NOTHING
+    )
+    leaves = [leaf.data for leaf in story.log.leaves()]
+    log = ForgedLog([*leaves, late.to_bytes()], story.key, story.log.blob)
+    leaf, size = Leaf(index=len(leaves), data=late.to_bytes()), len(leaves) + 1
+    head = log.published()
+    with patch("itmp.evidence.bundle._policy_leaves", lambda _, __: list(story.log.policy_leaves())):
+        honest = build(log, story.change)
+    added = {
+        f"leaves/{leaf.index}": leaf.data,
+        f"proofs/{leaf.index}.tlog-proof": write_inclusion(
+            leaf.index, log.prove_inclusion(leaf.index, size), head.note
+        ),
+        f"policy/{leaf.index}.yml": str(data["policy"]).encode(),
+    }
+    for number, signed in enumerate(signed_in(leaf)):
+        name = f"statements/{leaf.index}-{number}"
+        added |= {f"{name}.txt": signed.text.encode(), f"{name}.sig": signed.signature.encode()}
+    return repacked(honest, added)
+
+
+def test_no_second_genesis_brings_another_policy(tmp_path: Path) -> None:
+    """The statements that founded the log stand in every evidence file, and say nothing of the policy in that leaf."""
+    story = small()
+    weaker = story.policy_bytes.replace(b"owner], count: 2", b"owner], count: 1")
+    assert weaker != story.policy_bytes
+    data = {**(story.log.leaf(0).event.data or {}), "policy": weaker.decode()}
+    code, out = both(put_after(story, "log.created", data), story.trust(), tmp_path)
+    assert (code, "BROKEN       rule 5: " in out, "a second genesis" in out) == (40, True, True), out
+
+
+def test_no_policy_is_brought_twice_by_the_same_statements(tmp_path: Path) -> None:
+    """It was changed, and changed back because that was a mistake; the old signatures are still at hand."""
+    story = small()
+    first, shorter = story.policy_bytes, story.policy_bytes.replace(b"approval: 14d", b"approval: 7d")
+    at = story.log.size()
+    story.amend(shorter)
+    at = next(leaf.index for leaf in story.log.policy_leaves() if leaf.index >= at)
+    story.amend(first)
+    bundle = put_after(story, "policy.changed", story.log.leaf(at).event.data or {})
+    code, out = both(bundle, story.trust(), tmp_path)
+    assert (code, "BROKEN       rule 5: " in out, "is used again" in out) == (40, True, True), out
