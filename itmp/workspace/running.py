@@ -255,7 +255,7 @@ def _carry(
     with (
         stopping(place, start.record.id) as asked,
         publishing(place, hearing(asked, lambda: progress.on_event(RunStopped(why=HEARD)))),
-        indexing(lambda: place.reading(behind=True)),
+        indexing(place),
         patience,
     ):
         wiring = Wiring(

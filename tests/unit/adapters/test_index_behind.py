@@ -1,6 +1,8 @@
 """An index that is far behind its log hides nothing and holds nobody up."""
 
 import sqlite3
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice, product
@@ -14,7 +16,7 @@ from itmp.adapters import index, posix_log
 from itmp.adapters.index import NAME, Query, _frames
 from itmp.errors import EvidenceInvalidError, ForkError
 from itmp.testing.story import ORIGIN, Story, small_plan
-from itmp.workspace import Workspace, logs, reading, reindex
+from itmp.workspace import Workspace, handing, logs, reading, reindex, watched
 from itmp.workspace.indexing import indexing
 from itmp.workspace.reading import Reading
 
@@ -182,7 +184,7 @@ def test_while_a_run_goes_rows_are_made_as_it_goes(
         "deleted": (long.state / NAME).unlink,
         "junk": lambda: ((long.state / NAME).unlink(), (long.state / NAME).write_bytes(b"no database" * 999)),
     }
-    with indexing(long.opened):
+    with indexing(long.place):
         wait_for(lambda: (long.state / NAME).exists() and long.rows() == long.log.size(), "the first rows")
         harm[meanwhile]()
         long.tell(50)
@@ -194,3 +196,43 @@ def _rows(long: Long) -> int:
         return long.rows()
     except sqlite3.Error:
         return -1
+
+
+def test_rows_are_made_beside_a_proposed_rotation_and_nobody_is_alerted(
+    long: Long, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (long.state / "rotation").mkdir()
+    asked, told, tried = list[object](), list[object](), threading.Event()
+    monkeypatch.setattr("itmp.workspace.indexing.EVERY", 0.02)
+    monkeypatch.setattr(handing, "settle", asked.append)
+    monkeypatch.setattr(watched.alerting, "tell", lambda *what: told.append(what))
+    with indexing(long.place):
+        wait_for(lambda: _rows(long) == long.log.size(), "rows")
+    (long.state / "log/checkpoint").rename(long.state / "log/elsewhere")
+    real = reading.Reading._head
+    monkeypatch.setattr(reading.Reading, "_head", lambda one: tried.set() or real(one))
+    with indexing(long.place):
+        assert tried.wait(10)
+    assert (asked, told) == ([], [])
+
+
+def test_no_run_waits_for_its_index_or_ends_for_lack_of_a_thread(
+    long: Long, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("itmp.workspace.indexing.EVERY", 0.02)
+    monkeypatch.setattr("itmp.workspace.indexing.PATIENCE", 0.1, raising=False)
+    stalled, over = threading.Event(), threading.Event()
+    monkeypatch.setattr(reading.Reading, "_head", lambda _: stalled.set() or over.wait(5))
+    with indexing(long.place):
+        assert stalled.wait(10)
+        since = time.monotonic()
+    took = time.monotonic() - since
+    over.set()
+    assert took < 3, "it waits for a bit, not for a disk that stalls"
+
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    with indexing(long.place):
+        pass
