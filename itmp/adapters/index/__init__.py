@@ -135,10 +135,7 @@ class SearchIndex:
         Raises `LogUnavailableError` where the file serves no more: whoever opens it next makes it anew.
         """
         with _usable(self._file):
-            marks = self._rows.reached()
-            if marks["newest"] != str(self._frames.newest()):
-                raise LogUnavailableError("the journal was healed", where=str(self._file), do="Open it anew.")
-            found = next(self._frames.onward(_reached(marks), _BIT), None)
+            found = next(self._frames.onward(_reached(self._marks()), _BIT), None)
             if found is not None:
                 self._add(self._rows, *found)
                 self._size = found[1][-1].index + 1
@@ -147,9 +144,16 @@ class SearchIndex:
     def _catch_up(self) -> None:
         """Give every leaf its row."""
         if self._beyond is not None:
-            self._follow(self._rows, self._rows.reached())
+            self._follow(self._rows, self._marks())
             self._beyond, self._size = None, int(self._rows.reached()["size"])
             self._check_size()
+
+    def _marks(self) -> Mapping[str, str]:
+        """Return how far the rows reach; raise where the journal was healed since they were made."""
+        marks = self._rows.reached()
+        if marks["newest"] != str(self._frames.newest()):
+            raise LogUnavailableError("the journal was healed", where=str(self._file), do="Open it anew.")
+        return marks
 
     def _check_size(self) -> None:
         if self._beyond is None and self._size < self._proven.size:

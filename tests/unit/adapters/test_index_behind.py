@@ -14,7 +14,8 @@ from places import wait_for
 
 from itmp.adapters import index, posix_log
 from itmp.adapters.index import NAME, Query, _frames
-from itmp.errors import EvidenceInvalidError, ForkError
+from itmp.audit import Event
+from itmp.errors import EvidenceInvalidError, ForkError, LogUnavailableError
 from itmp.testing.story import ORIGIN, Story, small_plan
 from itmp.workspace import Workspace, handing, logs, reading, reindex, watched
 from itmp.workspace.indexing import indexing
@@ -174,6 +175,22 @@ def test_bits_bring_it_up_to_date(long: Long) -> None:
     one.close()
 
 
+def test_no_rows_are_made_under_the_mark_of_a_journal_that_was_healed_since(long: Long) -> None:
+    one = long.opened()
+    store = posix_log.PosixStore(long.state, boot=long.story.clock.boot())
+    store.journal._marks.poisoned = 5
+    store.close()
+    healed = posix_log.open_log(long.state, clock=long.story.clock)
+    healed.append(Event(id="b" * 32, type="log.read", actor={"kind": "human", "id": "x"}))
+    for ask in (one.changes, one.index.follow):
+        with pytest.raises(LogUnavailableError, match="was healed"):
+            ask()
+    one.close()
+    assert long.rows() == 0
+    assert long.opened(behind=False).changes() == (long.story.change,)
+    assert long.rows() == healed.size()
+
+
 @pytest.mark.parametrize("meanwhile", ["nothing", "deleted", "junk"])
 def test_while_a_run_goes_rows_are_made_as_it_goes(
     long: Long, monkeypatch: pytest.MonkeyPatch, meanwhile: str
@@ -208,6 +225,7 @@ def test_rows_are_made_beside_a_proposed_rotation_and_nobody_is_alerted(
     monkeypatch.setattr(watched.alerting, "tell", lambda *what: told.append(what))
     with indexing(long.place):
         wait_for(lambda: _rows(long) == long.log.size(), "rows")
+    assert asked == []
     (long.state / "log/checkpoint").rename(long.state / "log/elsewhere")
     real = reading.Reading._head
     monkeypatch.setattr(reading.Reading, "_head", lambda one: tried.set() or real(one))
