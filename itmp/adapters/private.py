@@ -95,16 +95,12 @@ class PrivateStore:
             try:
                 with file.path.open("rb") as opened:
                     value = json.loads(opened.read()[SALT:])
-            except OSError:  # dropped meanwhile
+            except FileNotFoundError:  # dropped meanwhile
                 continue
-            except ValueError:
+            except (OSError, ValueError):
                 value = {}
             if not isinstance(value, dict) or value.get("plan", plan) == plan:
                 yield file.path
-
-    def destroy_preview(self, name: str) -> bool:
-        """Destroy the file of the preview whose event is `name`; return whether there was one."""
-        return bool(_ID.match(name)) and destroy(self._folder / f"{PREVIEW}{name}")
 
     def _paths(self, commitment: Digest) -> list[Path]:
         name = commitment.removeprefix("sha256:")
@@ -114,6 +110,11 @@ class PrivateStore:
         if not self._folder.is_dir():
             return []
         return [path for path in self._folder.iterdir() if path.is_dir() and not path.is_symlink()]
+
+
+def is_id(name: str) -> bool:
+    """Whether `name` can be that of an event, and so of its preview."""
+    return bool(_ID.match(name))
 
 
 def destroy(path: Path) -> bool:
@@ -142,4 +143,4 @@ def _commitment(path: Path) -> Digest | None:
         return None
 
 
-__all__ = ["PREVIEW", "PRIVATE", "Kept", "PrivateStore", "destroy"]
+__all__ = ["PREVIEW", "PRIVATE", "Kept", "PrivateStore", "destroy", "is_id"]

@@ -5,12 +5,13 @@ shown, and what was asked to go is never shown again; a content goes only by sig
 the policy's retention; intent before effect: the statements are durable before the content is destroyed,
 `redaction.done` is written after it, and whoever was interrupted between finishes when asked again; leaves never go. A
 preview, by which nothing is judged, may go at any time: the policy's retention drops it without a word in the log. What
-a redacted diff held may stand in every preview of its plan, so they go with it, and `redaction.done` names them.
+a redacted diff held may stand in every preview of its plan, so they go too, once `redaction.done` names them.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from itmp.adapters import private
@@ -24,6 +25,7 @@ from itmp.signing.fields import NONE
 from itmp.workspace import changes, entries, packing, remembered, statements
 from itmp.workspace.behind import behind
 from itmp.workspace.committed import committed, plans
+from itmp.workspace.dropping import drop, drop_named, going, previews
 from itmp.workspace.place import EXECUTOR, Workspace
 from itmp.workspace.strays import store, strays, sweep
 
@@ -45,8 +47,8 @@ class Shown:
     """A commitment and its content: `value` where it is here and opens it, else None, and `why` not.
 
     `needed` people must sign before it may be destroyed; `signed` are those who have. `unjudged` are files that no leaf
-    names (yet), and that may hold what a destroyed content held; `behind` says who knows of leaves that are missing
-    here and may name them. `previews` are the events of those that went with it.
+    names (yet), and that may hold what a destroyed content held, and previews that could not be destroyed; `behind`
+    says who knows of leaves that are missing here. `previews` are the events of those that went with it.
     """
 
     content: Content
@@ -152,9 +154,9 @@ def redact_asked(place: Workspace, name: str, pointer: str) -> Shown:
     away = not gone and store(place).get(content.commitment) is None
     if gone and content.redaction:
         store(place).destroy(content.commitment)
-        _drop_previews(place, content.redaction.previews)
+        stuck = drop_named(place, content.redaction.previews)
     else:
-        _destroy(place, [content])
+        stuck = _destroy(place, [content])
     unjudged, known = sweep(place, known)
     (content,) = _of_leaf(place, content.leaf, pointer)
     shown = _shown(place, content, _state(place, content, SystemClock().now()))
@@ -162,21 +164,26 @@ def redact_asked(place: Workspace, name: str, pointer: str) -> Shown:
     more = f"; it was not here any more: destroy it where it was moved away to, as {file}" if away else ""
     went = content.redaction.previews if content.redaction else ()
     more += f"; with it went {len(went)} previews of its plan" if went else ""
-    doubt = _doubt(unjudged, known)
+    names = tuple(dict.fromkeys(path.relative_to(place.state).as_posix() for path in stuck))
+    more += f"; previews that could not be destroyed: {_few(names)}; remove them by hand" if names else ""
+    doubt, unjudged = _doubt(unjudged, known), (*names, *unjudged)
     return replace(shown, why=shown.why + more + doubt, unjudged=unjudged, behind=known, previews=went)
 
 
 def _doubt(files: tuple[str, ...], known: tuple[str, ...]) -> str:
     if not files:
-        return ""
-    told = ", ".join(files[:_SHOWN]) + (", …" if len(files) > _SHOWN else "")
+        return f"; leaves that are missing here may commit to it too ({known[0]})" if known else ""
     when = "once no run is at work"
     if known:
         when = f"leaves that are missing here may name them ({known[0]}): once the newest copy of the log is back"
     return (
-        f"; {len(files)} files that no leaf names may hold it too, and cannot be judged yet ({told}): "
+        f"; {len(files)} files that no leaf names may hold it too, and cannot be judged yet ({_few(files)}): "
         f"{when}, itmp audit retention --apply"
     )
+
+
+def _few(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
 
 
 def audit_retention(place: Workspace, *, apply: bool = False) -> Retained:
@@ -190,10 +197,9 @@ def audit_retention(place: Workspace, *, apply: bool = False) -> Retained:
             if state == "returned":
                 store(place).destroy(content.commitment)
         found = strays(place, ask=True, known=known)
-        files = (*found.dead, *found.earlier, *_previews(place, policy.keep, found.contents))
-        for file in files:
-            private.destroy(file.path)
-        dropped, known = len(due) + len(files), found.behind
+        files = (*found.dead, *found.earlier, *previews(place, policy.keep, found.contents))
+        left = drop([file.path for file in files])
+        dropped, known = len(due) + len(files) - len(left), found.behind
     found = strays(place, known=known)
     return Retained(
         keep=policy.keep.days,
@@ -201,7 +207,7 @@ def audit_retention(place: Workspace, *, apply: bool = False) -> Retained:
         contents=_judged(place, found.contents, now),
         strays=tuple(f"{file.shard}/{file.path.name}" for file in (*found.dead, *found.earlier)),
         dropped=dropped,
-        previews=tuple(file.shard for file in _previews(place, policy.keep, found.contents)),
+        previews=tuple(file.shard for file in previews(place, policy.keep, found.contents)),
         spared=tuple(f"{file.shard}/{file.path.name}" for file in found.spared),
         behind=found.behind,
     )
@@ -217,8 +223,8 @@ def owed(place: Workspace) -> Mapping[str, int]:
     """
     now, keep = SystemClock().now(), place.history().latest.policy.retention.keep
     here = {file.commitment for file in store(place).kept()}
-    left, late_previews = strays(place), len(_previews(place, keep + GRACE))
-    back = len(_previews(place, timedelta.max, left.contents))
+    left, late_previews = strays(place), len(previews(place, keep + GRACE))
+    back = len(previews(place, timedelta.max, left.contents))
     found = {"redacted-content": back, "redaction-overdue": 0, "retention-overdue": late_previews}
     found["stray-content"] = len(left.dead)
     for content, state in _judged(place, left.contents, now):
@@ -284,29 +290,27 @@ def _awaited(place: Workspace, content: Content) -> Shown:
     )
 
 
-def _destroy(place: Workspace, due: Iterable[Content]) -> None:
-    """Destroy each content, and what previews may hold of one that people asked to go; then write that it is done."""
-    contents = tuple(due)
+def _destroy(place: Workspace, due: Iterable[Content]) -> tuple[Path, ...]:
+    """Destroy each content and write that it is done, then what previews may hold of one that people asked to go.
+
+    Return the previews that could not be destroyed.
+    """
+    contents, stuck = tuple(due), list[Path]()
     if not contents:
-        return
+        return ()
     remembered.refuse_rolled_back(place)
-    events = []
-    for content in contents:
-        store(place).destroy(content.commitment)
-        found = store(place).previews_of(content.plan) if content.asked and content.plan else ()
-        names = [path.name.removeprefix(private.PREVIEW) for path in found if private.destroy(path)]
-        events.append(_done(content, names))
-        if len(events) == _BATCH:
-            place.log.extend(events)
-            events = []
-    if events:
+    for start in range(0, len(contents), _BATCH):
+        events, named = list[Event](), dict[str, None]()
+        for content in contents[start : start + _BATCH]:
+            store(place).destroy(content.commitment)
+            names, others = going(place, content.plan) if content.asked and content.plan else ((), ())
+            stuck += drop(others)
+            events.append(_done(content, [name for name in names if name not in named]))
+            named |= dict.fromkeys(names)
         place.log.extend(events)
+        stuck += drop_named(place, named)
     place.log.checkpoint()
-
-
-def _drop_previews(place: Workspace, names: Iterable[str]) -> None:
-    for name in names:
-        store(place).destroy_preview(name)
+    return tuple(stuck)
 
 
 def _done(content: Content, previews: list[str]) -> Event:
@@ -370,14 +374,6 @@ def _shown(place: Workspace, content: Content, state: State) -> Shown:
         return Shown(content=content, state=state, value=None, why=why)
     value = open_commitment(content.commitment, content.pointer, opening)
     return Shown(content=content, state=state, value=value, why="")
-
-
-def _previews(place: Workspace, age: timedelta, among: Iterable[Content] = ()) -> tuple[private.Kept, ...]:
-    """Return the previews that are older than `age`, and those that went with one of `among` and are here again."""
-    gone = {f"{private.PREVIEW}{name}" for one in among if one.redaction for name in one.redaction.previews}
-    return tuple(
-        file for file in store(place).previews() if file.age >= age.total_seconds() or file.path.name in gone
-    )
 
 
 __all__ = [

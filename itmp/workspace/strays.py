@@ -64,7 +64,7 @@ def strays(place: Workspace, *, ask: bool = False, known: tuple[str, ...] = ()) 
             earlier.append(file)
         else:
             dead.append(file)
-    told = known or behind(place, ask=ask) if dead else ()
+    told = known or (behind(place, ask=ask) if dead else ())
     return Strays(
         contents=contents,
         dead=() if told else tuple(dead),
