@@ -240,7 +240,8 @@ def _kept(policy: LogPolicy, note: bytes) -> SignedCheckpoint:
     try:
         return SignedCheckpoint.open(note, [policy.log], where="TRUST/checkpoint")
     except EvidenceInvalidError as error:
-        raise InvalidInputError(f"the kept checkpoint is not of TRUST's log: {error.what}") from error
+        what = f"the kept checkpoint is not of TRUST's log: {error.what}"
+        raise InvalidInputError(what, where="TRUST/checkpoint") from error
 
 
 def _origin(note: bytes) -> str:

@@ -684,6 +684,7 @@ judge_history() {
   if [[ -f $trust/checkpoint ]] && kept_here; then
     open_note "$trust/checkpoint" || not_kept
     kept=$note_size
+    : > kept.held
     ((kept == 0)) || remember "$kept" "$note_root"
   fi
   for note in "$base"/anchors/*/*.note; do # heads that others cosigned or stamped, around statements
@@ -1113,8 +1114,9 @@ for stamp in in/anchors/*.tsr in/anchors/*/*.tsr; do
 done
 
 left_out 5 "roles and dates of keys of those who signed a new policy or a handover${uncounted:+; how many had to}"
+[[ ! -f $trust/checkpoint || -f kept.held ]] || left_out 6 "TRUST/checkpoint is of a period that this file does not lead to from TRUST"
 left_out 8 "roles, nonces, touch and PIN of hardware keys; window and scope in a vote"
-left_out 10 "quorum and separation of duties, windows, freezes, expiry: who approved is printed above"
+left_out 10 "quorum and separation of duties, windows, freezes, expiry, a clock that the policy demands: who approved is printed above"
 left_out 12 "whether hosts and work lie inside plan and permit; whether approvals still stood"
 left_out 13 "whether actions are those of the plan"
 left_out 14 "slices, and 15 hosts: whether each is accounted for"

@@ -114,3 +114,11 @@ def test_a_time_in_another_form_is_none_to_the_shell(t: str, tmp_path: Path) -> 
     bundle = forged(story, lambda events: [*events[:-1], replace(events[-1], t=t)])
     code, out = shelled(bundle, story.trust(), tmp_path)
     assert (code, "BROKEN       rule 17: " in out) == (40, True), out
+
+
+def test_the_shell_names_that_it_asks_no_permit_for_its_clock(tmp_path: Path) -> None:
+    """`limits.unsynchronised_clock` stands in the policy, which it does not parse."""
+    story, _ = told("permit", timedelta(0))
+    _, out = shelled(story.evidence(), story.trust(), tmp_path)
+    (line,) = [line for line in out.splitlines() if line.startswith("NOT CHECKED  rule 10: ")]
+    assert "a clock that the policy demands" in line

@@ -251,3 +251,28 @@ def test_no_policy_is_brought_twice_by_the_same_statements(tmp_path: Path) -> No
     bundle = put_after(story, "policy.changed", story.log.leaf(at).event.data or {})
     code, out = both(bundle, story.trust(), tmp_path)
     assert (code, "BROKEN       rule 5: " in out, "is used again" in out) == (40, True, True), out
+
+
+def test_a_kept_checkpoint_of_a_period_that_is_not_walked_is_named(tmp_path: Path) -> None:
+    """A later period than that of the change, or one before TRUST's own."""
+    first, second, said = (
+        honest().before,
+        third().before,
+        "NOT CHECKED  rule 6: TRUST/checkpoint is of a period",
+    )
+    assert isinstance(second, NextStory)
+    later, earlier = honest().log.checkpoint().note, second.before.log.checkpoint().note
+    own = first.log.checkpoint().note
+    cases = [
+        (first.evidence(), {**first.trust(), "checkpoint": later}, True),
+        (third().bundle(), {**second.trust(), "checkpoint": earlier}, True),
+        (first.evidence(), {**first.trust(), "checkpoint": own}, False),
+        (honest().bundle(), {**first.trust(), "checkpoint": own}, False),
+        (honest().bundle(), {**first.trust(), "checkpoint": later}, False),
+        (honest().bundle(), first.trust(), False),
+    ]
+    for number, (bundle, trust, named) in enumerate(cases):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        code, out = both(bundle, trust, folder)
+        assert (code, said in out) == (0, named), (number, out)
