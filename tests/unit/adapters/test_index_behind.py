@@ -182,7 +182,8 @@ def test_no_rows_are_made_under_the_mark_of_a_journal_that_was_healed_since(long
     store.close()
     healed = posix_log.open_log(long.state, clock=long.story.clock)
     healed.append(Event(id="b" * 32, type="log.read", actor={"kind": "human", "id": "x"}))
-    for ask in (one.changes, one.index.follow):
+    asks: tuple[Callable[[], object], ...] = (one.changes, one.index.follow)
+    for ask in asks:
         with pytest.raises(LogUnavailableError, match="was healed"):
             ask()
     one.close()

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from keep import SECRET, again, found, holders, keep, key_of, store
@@ -43,7 +44,7 @@ def test_what_a_killed_redaction_took_is_named_all_the_same(
     paths = [preview(place, number) for number in range(3)]
     shutil.copytree(place.state / private.PRIVATE, tmp_path / "backup")
 
-    def killed(*_: object, **__: object) -> None:
+    def killed() -> NoReturn:
         raise KeyboardInterrupt
 
     real = Log.extend
