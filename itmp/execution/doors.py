@@ -28,6 +28,7 @@ from itmp.audit import Expect, Leaf, Receipt
 from itmp.audit.event import Event
 from itmp.canonical import Digest
 from itmp.change import Permit
+from itmp.errors import BusyError
 from itmp.plan import LeafStep, Plan
 
 Outcome: TypeAlias = Literal[
@@ -116,6 +117,14 @@ class Observer(Protocol):
         """Record what happened."""
 
 
+class LeftOverError(BusyError):
+    """Work of a dead run goes on at `hosts`."""
+
+    def __init__(self, what: str, *, hosts: tuple[str, ...], do: str = "") -> None:
+        super().__init__(what, do=do)
+        self.hosts = hosts
+
+
 class Runner(Protocol):
     """Carries out slices of one kind of step."""
 
@@ -124,6 +133,8 @@ class Runner(Protocol):
 
     def sweep(self, plan: Plan, part: Slice, *, room: Room) -> tuple[str, ...]:
         """End left-over processes of a dead run in its `room` (by token, here and on targets); return what was found.
+
+        Raises `LeftOverError` where something goes on at targets and is not ended.
 
         Nothing that lies in the dead run's room is run or believed: its children could write there.
         """

@@ -33,7 +33,7 @@ from itmp.execution.accounting import HostState
 from itmp.execution.again import overtaken
 from itmp.execution.choosing import narrowed
 from itmp.execution.course import SKIPPED, Course, absorb, begin_undo, start
-from itmp.execution.doors import Prober, Room, Runner, Slice, Verdict
+from itmp.execution.doors import LeftOverError, Prober, Room, Runner, Slice, Verdict
 from itmp.execution.loop import Drive, Wiring, admit, outside, plan_hosts
 from itmp.execution.owed import SILENT
 from itmp.execution.passing import reconsider
@@ -98,7 +98,7 @@ def resume(
     course = take_up(plan, story, left_out=left_out)
     drive.open(course, resumed=True, asked=reprise.asked)
     try:
-        drive.notes += _sweep(plan, story, wiring, reprise.dead, retry=reprise.retry)
+        drive.notes += _sweep(plan, story, wiring, reprise.dead, left_out=left_out, retry=reprise.retry)
         story = _probe(plan, story, drive, partial(prober.probe, plan, room=wiring.room), left_out)
         _need_nobody(permit.change, story, reprise.skip)
     except (LogUnavailableError, ForkError) as error:
@@ -138,7 +138,7 @@ def undo(
         drive.notes += [f"{step}: left as it is, since only hosts were named" for step in stacks]
     drive.open(course, resumed=False)
     try:
-        drive.notes += _sweep(plan, story, wiring, dead)
+        drive.notes += _sweep(plan, story, wiring, dead, left_out=left_out, retry=RETRYABLE)
     except (LogUnavailableError, ForkError) as error:
         return drive.close(drive.die(course, error))
     except Error as error:
@@ -184,35 +184,50 @@ def _skipped(plan: Plan, reprise: Reprise) -> dict[str, str]:
 
 
 def _sweep(
-    plan: Plan, story: RunStory, wiring: Wiring, dead: tuple[Room, ...], retry: frozenset[str] = frozenset()
+    plan: Plan,
+    story: RunStory,
+    wiring: Wiring,
+    dead: tuple[Room, ...],
+    *,
+    left_out: Iterable[str],
+    retry: frozenset[str],
 ) -> list[str]:
-    """End left-overs of every slice that never ended, or in which a host fell silent; return a line for each."""
+    """End left-overs of every slice that never ended, or of its silent hosts where it did; return a line for each."""
     found: list[str] = []
     for unit in order(plan.manifest):
         begun, runner = story.slices.get(unit.key), wiring.runners.get(unit.step.kind)
         if unit.word or begun is None or runner is None:
             continue
-        silent = SILENT.intersection(begun.states.values())
-        if begun.open or silent:
-            part = unit.part(tuple(host for host in unit.hosts if host in begun.states))
-            said = not silent & {"unknown", *retry}
+        quiet = {target: state for target, state in begun.states.items() if state in SILENT}
+        if begun.open or quiet:
+            asked = begun.states if begun.open else quiet
+            part = unit.part(tuple(host for host in unit.hosts if host in asked))
+            awaited = {one for one, state in quiet.items() if state in {"unknown", *retry}}.difference(
+                left_out
+            )
             Teller(wiring.progress)(RunLooking(slice=unit.key, hosts=part.hosts))
             for room in dead or (wiring.room,):
-                found += [f"{unit.key}: {line}" for line in _swept(runner, plan, part, room, said=said)]
+                found += [f"{unit.key}: {line}" for line in _swept(runner, plan, part, room, awaited)]
     return found
 
 
-def _swept(runner: Runner, plan: Plan, part: Slice, room: Room, *, said: bool) -> list[str]:
-    """Sweep one room; what runs on there stops nobody once people have `said` what became of every target.
+def _swept(runner: Runner, plan: Plan, part: Slice, room: Room, awaited: set[str]) -> list[str]:
+    """Sweep one room; what runs on stops nobody where people have said what became of its target.
 
-    Nor where the connection to a target was lost that is not to be tried again.
+    Nor where a connection was lost that is not to be tried again, or whose target is left out: neither is `awaited`.
     """
     try:
         return [f"left over and ended: {line}" for line in runner.sweep(plan, part, room=room)]
     except BusyError as error:
-        if not said:
+        if awaited and _stops(error, part, awaited):
             raise
         return [error.what]
+
+
+def _stops(error: BusyError, part: Slice, awaited: set[str]) -> bool:
+    """Tell whether work goes on at an `awaited` target, or where nobody can say for whom: at a delegate."""
+    busy = set(error.hosts) if isinstance(error, LeftOverError) else awaited
+    return bool(busy & awaited or busy - set(part.hosts))
 
 
 def _probe(plan: Plan, story: RunStory, drive: Drive, ask: Asking, left_out: Mapping[str, str]) -> RunStory:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from itmp.adapters.ansible import layout
 from itmp.adapters.ansible._lines import one_line
 from itmp.adapters.ansible._slicing import REMOTE_TOKEN, Slicing, asked, command, environment, remote_token
-from itmp.errors import BusyError
+from itmp.execution.doors import LeftOverError
 
 # Finds processes by the run's mark: in their environment (modules, and all that a marked session started), in their
 # command line (sudo, whose child's environment we may not read), and by their module's file. It is put together from
@@ -47,8 +47,9 @@ _UNSEEN: Final = (
 )
 _ASK: Final = "LC_ITMP_ASK=1"
 _DO: Final = (
-    "Wait until it has ended, or end it there (kill and the number), then resume. "
-    "Where it is a service that is to stay, say what became of its host, then resume: "
+    "Wait until it has ended, or end it there (kill and the number), then go on. "
+    "Where it is a service that is to stay, leave its host out (resume: --skip HOST, or no "
+    "--retry unreachable; undo: --hosts with the others), or say what became of it while that is unknown: "
 )
 _HIDDEN: Final = "…"
 _FORKS: Final = 20
@@ -79,7 +80,7 @@ def read(hosts: Iterable[str], short: Path, *, raw: bool, written: Callable[[str
     """Return one line for each process that was found and has ended, and for each host that could not be asked.
 
     `raw` says that the slice had tasks that leave no mark but that of their session, `written` whether a word stands in
-    the step's tasks. Raises `BusyError` when a process still runs after the wait.
+    the step's tasks. Raises `LeftOverError` when a process still runs after the wait.
     """
     lines: list[str] = []
     still: dict[str, list[str]] = {}
@@ -90,7 +91,8 @@ def read(hosts: Iterable[str], short: Path, *, raw: bool, written: Callable[[str
     if still:
         named = [f"{host}: {text}" for host, texts in still.items() for text in texts]
         typed = "; ".join(f"itmp reconcile ID {host} ok|failed --reason …" for host in list(still)[:_MOST])
-        raise BusyError(f"left over and still running: {'; '.join(named[:_MOST])}", do=f"{_DO}{typed}")
+        what = f"left over and still running: {'; '.join(named[:_MOST])}"
+        raise LeftOverError(what, hosts=tuple(still), do=f"{_DO}{typed}")
     return tuple(lines)
 
 

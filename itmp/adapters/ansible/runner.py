@@ -146,7 +146,7 @@ class AnsibleRunner:
     def sweep(self, plan: Plan, part: Slice, *, room: Room) -> tuple[str, ...]:
         """End left-overs of a dead run here, wait for those on targets; return a line for each that was found.
 
-        Raises `BusyError` when something still runs on a target after the wait, as `run` where none may be asked.
+        Raises `LeftOverError` when something still runs on a target after the wait, as `run` where none may be asked.
         """
         found = [f"here: {line}" for line in supervisor.sweep(room.token)]
         with _translated(part.key):

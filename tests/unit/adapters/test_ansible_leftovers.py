@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from itmp.adapters.ansible import _leftovers
-from itmp.errors import BusyError
+from itmp.execution.doors import LeftOverError
 
 TASK = "- command: /usr/sbin/daemon --config /etc/daemon.conf --password {{ word }} twice"
 
@@ -25,11 +25,13 @@ def test_what_still_runs_is_named_by_its_command_line_with_what_to_type(tmp_path
     line = "7 daemon\t/usr/sbin/daemon --config /etc/daemon.conf --password hunter2 twice"
     answer(tmp_path, "web1", f"itmp-found {line}", f"itmp-still {line}")
     answer(tmp_path, "web2")
-    with pytest.raises(BusyError) as caught:
+    with pytest.raises(LeftOverError) as caught:
         read(tmp_path, "web1", "web2")
     shown = "7 daemon: /usr/sbin/daemon --config /etc/daemon.conf --password …"
     assert caught.value.what == f"left over and still running: web1: {shown}"
+    assert caught.value.hosts == ("web1",)
     assert "itmp reconcile ID web1 ok|failed --reason …" in caught.value.do
+    assert "--skip HOST" in caught.value.do, "of a host whose connection was lost nothing can be said"
     assert "web2" not in caught.value.do
     assert "hunter2" not in str(caught.value)
 

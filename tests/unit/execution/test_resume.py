@@ -15,7 +15,8 @@ from itmp.errors import (
     UnknownOutcomeError,
 )
 from itmp.execution import Reprise, RunStory, resume
-from itmp.execution.progress import RunStands, SliceStarted
+from itmp.execution.doors import LeftOverError
+from itmp.execution.progress import RunLooking, RunStands, SliceStarted
 from itmp.execution.states import RunState, StepState
 from itmp.plan.model import AnsibleStep
 from itmp.testing.rig import CHANGE, Rig
@@ -507,3 +508,38 @@ def test_a_skip_that_the_permit_does_not_bear_is_refused_before_anything() -> No
             reprise=Reprise(skip=frozenset({"web2"})),
         )
     assert rig.journal.events[-1].type == "permit.issued"
+
+
+def test_an_undo_does_not_begin_where_a_connection_was_lost_and_its_work_goes_on() -> None:
+    two = plan([ansible("one", TWO)], undo=[ansible("back", TWO)])
+    rig = Rig(two, script={("one", "web1"): ["unreachable"]})
+    rig.execute()
+    rig.arm(Fuse(4, lambda: BusyError("still running there")))
+    summary = rig.undo()
+    assert rig.fuse.nodes[4] == "sweep one"
+    assert isinstance(summary.cause, BusyError)
+    assert not rig.world.of("undo:back", "web1")
+
+
+def test_a_service_that_stays_on_a_host_that_is_done_blocks_no_other_ones_retry() -> None:
+    """Only hosts that fell silent are asked, and only those that are to be tried again are waited for."""
+    three = hosts(3)
+    script = {("one", "web2"): ["unreachable"], ("one", "web3"): ["unreachable"]}
+    rig = Rig(plan([ansible("one", three)]), script=script)
+    rig.execute()
+    rig.arm(Fuse(4, lambda: LeftOverError("a service", hosts=("web3",))))
+    summary = rig.resume(retry=["unreachable"], skip=["web3"])
+    assert rig.fuse.nodes[4] == "sweep one"
+    looking = [event for event in rig.told if isinstance(event, RunLooking)]
+    assert looking[-1].hosts == ("web2", "web3")
+    assert slices(since(rig, "run.resumed")) == ["one web2"]
+    assert "one: a service" in summary.notes
+
+
+@pytest.mark.parametrize("busy", ["web2", "lb1"])
+def test_what_goes_on_where_it_is_tried_again_or_at_a_delegate_stops_the_retry(busy: str) -> None:
+    rig = Rig(plan([ansible("one", TWO)]), script={("one", "web2"): ["unreachable"]})
+    rig.execute()
+    rig.arm(Fuse(4, lambda: LeftOverError("still running", hosts=(busy,))))
+    assert isinstance(rig.resume(retry=["unreachable"]).cause, LeftOverError)
+    assert not rig.world.of("one", "web2")
