@@ -45,6 +45,7 @@ look still
 _UNSEEN: Final = (
     "its sshd takes no LC_ variables, so a raw command that still runs cannot be told: look there"
 )
+_UNASKED: Final = "cannot be asked for left-overs"
 _ASK: Final = "LC_ITMP_ASK=1"
 _DO: Final = (
     "Wait until it has ended, or end it there (kill and the number), then go on. "
@@ -96,13 +97,18 @@ def read(hosts: Iterable[str], short: Path, *, raw: bool, written: Callable[[str
     return tuple(lines)
 
 
+def all_asked(lines: Iterable[str]) -> bool:
+    """Tell whether each host that `lines` speak of has answered: who has not is asked again the next time."""
+    return not any(_UNASKED in line for line in lines)
+
+
 def _of(path: Path, *, raw: bool, written: Callable[[str], bool]) -> tuple[list[str], list[str]]:
     try:
         answer = json.loads(layout.plain(path) or b"")
     except (OSError, ValueError):
-        return ["cannot be asked for left-overs: no answer"], []
+        return [f"{_UNASKED}: no answer"], []
     if answer.get("unreachable") or answer.get("failed"):
-        return [f"cannot be asked for left-overs: {one_line(str(answer.get('msg', '')))}"], []
+        return [f"{_UNASKED}: {one_line(str(answer.get('msg', '')))}"], []
     said = str(answer.get("stdout", "")).splitlines()
     unseen = [_UNSEEN] if raw and "itmp-marked" not in said else []
     other = [

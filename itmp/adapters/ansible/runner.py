@@ -147,6 +147,7 @@ class AnsibleRunner:
         """End left-overs of a dead run here, wait for those on targets; return a line for each that was found.
 
         Raises `LeftOverError` when something still runs on a target after the wait, as `run` where none may be asked.
+        Where a target does not answer, the sign that something may run there stays, and the next sweep asks again.
         """
         found = [f"here: {line}" for line in supervisor.sweep(room.token)]
         with _translated(part.key):
@@ -154,11 +155,10 @@ class AnsibleRunner:
             left = left_folders(room, part)
             for folder in left:
                 found += [f"here: {line}" for line in _environments.sweep(folder, room)]
-            if left:
-                found += self._ask_targets(plan, part, room)
-            for folder in left:
+            said = self._ask_targets(plan, part, room) if left else ()
+            for folder in left if _leftovers.all_asked(said) else ():
                 shutil.rmtree(folder, ignore_errors=True)
-        return tuple(found)
+        return (*found, *said)
 
     def probe(self, plan: Plan, part: Slice, targets: tuple[str, ...], *, room: Room) -> dict[str, Verdict]:
         """Ask hosts by the commands that the step declares (door: `itmp.execution.doors.Prober`)."""

@@ -2,12 +2,16 @@
 
 import json
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from itmp.adapters.ansible import _leftovers
-from itmp.execution.doors import LeftOverError
+from itmp.adapters.ansible import AnsibleRunner, _leftovers
+from itmp.adapters.ansible._slicing import left_folders
+from itmp.adapters.secrets import Masker
+from itmp.execution.doors import LeftOverError, Room, Slice
+from itmp.testing.small_plans import ansible, plan
 
 TASK = "- command: /usr/sbin/daemon --config /etc/daemon.conf --password {{ word }} twice"
 
@@ -55,3 +59,22 @@ def test_the_question_finds_a_marked_process_and_its_words() -> None:
     lines = done.stdout.splitlines()
     assert f"itmp-found {daemon.pid} sleep\tsleep 60" in [line.rstrip() for line in lines]
     assert f"itmp-still {daemon.pid} sleep\tsleep 60" in [line.rstrip() for line in lines]
+
+
+def test_a_host_that_does_not_answer_is_asked_again_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = ansible("one", ["web1", "web2"], tasks=1)
+    part = Slice(key="one", step=step, hosts=("web1", "web2"))
+    room = Room(folder=tmp_path / "run", token="1234567890ab-1", run="1234567890ab", facts=tmp_path / "facts")
+    room.folder.mkdir()
+    monkeypatch.setattr("itmp.adapters.ansible._slicing._name", lambda _: "one-")
+    (room.folder / "one-left").mkdir()
+    runner = AnsibleRunner()
+    monkeypatch.setattr(runner, "_answers", lambda *_: nullcontext((part.hosts, tmp_path, Masker(()))))
+    answer(tmp_path, "web1")
+    assert runner.sweep(plan([step]), part, room=room) == ("web2: cannot be asked for left-overs: no answer",)
+    assert left_folders(room, part), "nobody knows what goes on at web2"
+    answer(tmp_path, "web2")
+    assert runner.sweep(plan([step]), part, room=room) == ()
+    assert not left_folders(room, part)
