@@ -19,6 +19,7 @@ RESCUED = """\
         - {name: Mend, ansible.builtin.command: 'true'}
 """
 ENDS = "    - {ansible.builtin.meta: end_play}\n"
+ALL = HEAD.replace("web", "all")
 
 
 @pytest.mark.parametrize(
@@ -47,8 +48,22 @@ ENDS = "    - {ansible.builtin.meta: end_play}\n"
         ),
         (f"{HEAD}  serial: 1\n  tasks:\n{FAIL}{NEVER}", {"web1": "failed", "web2": "not_reached"}),
         (f"{HEAD}  tasks:\n{BEGIN}{ENDS}{NEVER}", {"web1": "changed", "web2": "changed"}),
+        (
+            f"{ALL}  tasks:\n{BEGIN}{FAIL}{ALL}  serial: 1\n  tasks:\n{ENDS}{NEVER}",
+            {"web1": "failed", "web2": "changed", "lb1": "changed"},
+        ),
     ],
-    ids=["own", "once", "any", "share", "rescued", "later play", "later batch", "meant"],
+    ids=[
+        "own",
+        "once",
+        "any",
+        "share",
+        "rescued",
+        "later play",
+        "later batch",
+        "meant",
+        "meant beside a failure",
+    ],
 )
 def test_who_was_broken_off_has_failed_and_runs_again(world, play, ends) -> None:
     world.write("playbooks/play.yml", f"---\n{play}")

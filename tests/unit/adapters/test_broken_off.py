@@ -1,6 +1,6 @@
 """Who was left when a playbook broke off, read from stand-ins of Ansible's objects."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from itmp.adapters.ansible import _broken_off
 
@@ -12,11 +12,13 @@ class Host:
 
 @dataclass
 class Play:
+    """A play; its copies for each batch have its id, and a file that is imported twice gives two."""
+
     hosts: object
-    path: str
+    _uuid: str
 
     def get_path(self) -> str:
-        return self.path
+        return "play.yml:1"
 
 
 @dataclass
@@ -45,16 +47,15 @@ class Playbook:
 
 @dataclass
 class Iterator:
-    names: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    _play: Play | None = None
+    end_play: bool = False
 
     def get_failed_hosts(self) -> dict[str, bool]:
         return dict.fromkeys(self.names, True)
 
-    def mark_host_failed(self, host: object) -> None:
-        raise AssertionError(host)
 
-
-FIRST, SECOND, OPEN = Play("web", "a:1"), Play("web", "a:9"), Play("{{ some }}", "a:20")
+FIRST, SECOND, OPEN = Play("web", "1"), Play("web", "2"), Play("{{ some }}", "3")
 
 
 def plays(*batches: tuple[Play, tuple[str, ...]]) -> _broken_off.Plays:
@@ -75,6 +76,19 @@ def test_a_host_is_left_whose_batch_or_play_never_began() -> None:
 def test_what_ended_without_a_failure_was_meant_to() -> None:
     assert not set(plays((FIRST, ("web1",))).left(Manager()))
     assert set(plays((FIRST, ("web1",))).left(Manager(_unreachable_hosts={"web1": True}))) == {"web2"}
+
+
+def test_what_end_play_ended_was_meant_to_whoever_else_has_failed() -> None:
+    broken = Manager(_failed_hosts={"web1": True})
+    made = plays((FIRST, ()), (SECOND, ("web1",)))
+    made.watch(Iterator(_play=SECOND))
+    assert set(made.left(broken)) == {"web2"}
+    last = Iterator(_play=replace(SECOND))
+    made.watch(last)
+    last.end_play = True  # the task that says so runs after it has been announced
+    assert not set(made.left(broken))
+    made.watch(Iterator(_play=OPEN))
+    assert not set(made.left(broken)), "another play makes no difference"
 
 
 def test_ansible_knows_for_whom_a_play_is_over() -> None:

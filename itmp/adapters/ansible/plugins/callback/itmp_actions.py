@@ -90,11 +90,26 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
                 last = self._last[name]
                 self._send({**last, "id": f"{last['id']}!", "outcome": "failed", "message": _BROKEN_OFF})
 
+    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 -- Ansible's signature
+        """Find what walks the play while it is there to be seen: a play may end before anything acts."""
+        try:
+            self._see()
+        except BaseException as error:  # noqa: BLE001 -- as below
+            self._end(error)
+
+    def v2_playbook_on_handler_task_start(self, task: Any) -> None:
+        """Do the same where a handler ends the play."""
+        self.v2_playbook_on_task_start(task)
+
+    def _see(self) -> None:
+        if self._iterator is None:
+            self._iterator = _calling(_broken_off.is_iterator)
+            self._plays.watch(self._iterator)
+
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
         """Block until the executor acknowledges `task` on `host`; end the play when it refuses."""
         try:
-            if self._iterator is None:
-                self._iterator = _calling(_broken_off.is_iterator)
+            self._see()
             if task.action not in _tasks.META:
                 action = self._describe(host, task)
                 self._client.before(action)
