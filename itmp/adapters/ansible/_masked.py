@@ -40,7 +40,12 @@ class Masked:
         )
 
     def after(self, result: ActionResult) -> None:
-        self.lost = self.lost or result.outcome == "unreachable"  # what was under way may go on there
+        unsilent = (
+            result.data.get("ignored") is True
+        )  # the play goes on there, and the host's own state tells how
+        self.lost = self.lost or (
+            result.outcome == "unreachable" and not unsilent
+        )  # what was under way may go on
         self.bad = self.bad or result.outcome in {"failed", "unreachable"}
         self.background |= {(result.host, str(name)) for name in result.data.get("started") or ()}
         self.background -= {(result.host, str(name)) for name in result.data.get("ended") or ()}

@@ -13,7 +13,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -249,7 +249,7 @@ def fresh_folder(room: Room, part: Slice) -> Iterator[Fresh]:
     """Give a fresh folder in the run's room; what may still run on targets leaves it to `left_folders`.
 
     That is so after a crash, after a run of Ansible that is lost or was cut off, where this machine or a connection
-    failed, and where it is `kept`.
+    failed, and where it is `kept`. Of what is left only the plain files on top stay: it is a sign, and nothing more.
     """
     room.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     fresh = Fresh(folder=Path(tempfile.mkdtemp(prefix=_name(part), dir=room.folder)))
@@ -259,8 +259,20 @@ def fresh_folder(room: Room, part: Slice) -> Iterator[Fresh]:
         fresh.kept = True
         raise
     finally:
-        if not fresh.kept:
+        if fresh.kept:
+            _empty(fresh.folder)
+        else:
             shutil.rmtree(fresh.folder, ignore_errors=True)
+
+
+def _empty(folder: Path) -> None:
+    """Remove what takes room: one host that is always away would else leave a whole layout behind each run."""
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if path.is_symlink():
+                path.unlink()
+            elif path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def left_folders(room: Room, part: Slice) -> tuple[Path, ...]:

@@ -8,12 +8,19 @@ from pathlib import Path
 import pytest
 
 from itmp.adapters.ansible import AnsibleRunner, _leftovers
-from itmp.adapters.ansible._slicing import left_folders
+from itmp.adapters.ansible._slicing import fresh_folder, left_folders
 from itmp.adapters.secrets import Masker
 from itmp.execution.doors import LeftOverError, Room, Slice
 from itmp.testing.small_plans import ansible, plan
 
 TASK = "- command: /usr/sbin/daemon --config /etc/daemon.conf --password {{ word }} twice"
+
+STEP = ansible("one", ["web1", "web2"], tasks=1)
+PART = Slice(key="one", step=STEP, hosts=("web1", "web2"))
+
+
+def room_in(folder: Path) -> Room:
+    return Room(folder=folder / "run", token="1234567890ab-1", run="1234567890ab", facts=folder / "facts")
 
 
 def answer(folder: Path, host: str, *lines: str) -> None:
@@ -64,17 +71,30 @@ def test_the_question_finds_a_marked_process_and_its_words() -> None:
 def test_a_host_that_does_not_answer_is_asked_again_the_next_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = ansible("one", ["web1", "web2"], tasks=1)
-    part = Slice(key="one", step=step, hosts=("web1", "web2"))
-    room = Room(folder=tmp_path / "run", token="1234567890ab-1", run="1234567890ab", facts=tmp_path / "facts")
+    part, room = PART, room_in(tmp_path)
     room.folder.mkdir()
     monkeypatch.setattr("itmp.adapters.ansible._slicing._name", lambda _: "one-")
     (room.folder / "one-left").mkdir()
     runner = AnsibleRunner()
     monkeypatch.setattr(runner, "_answers", lambda *_: nullcontext((part.hosts, tmp_path, Masker(()))))
     answer(tmp_path, "web1")
-    assert runner.sweep(plan([step]), part, room=room) == ("web2: cannot be asked for left-overs: no answer",)
+    assert runner.sweep(plan([STEP]), part, room=room) == ("web2: cannot be asked for left-overs: no answer",)
     assert left_folders(room, part), "nobody knows what goes on at web2"
     answer(tmp_path, "web2")
-    assert runner.sweep(plan([step]), part, room=room) == ()
+    assert runner.sweep(plan([STEP]), part, room=room) == ()
     assert not left_folders(room, part)
+
+
+def test_the_sign_of_left_overs_takes_next_to_no_room(tmp_path: Path) -> None:
+    room, elsewhere = room_in(tmp_path), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "file").touch()
+    with fresh_folder(room, PART) as fresh:
+        (fresh.folder / "project" / "collections").mkdir(parents=True)
+        (fresh.folder / "project" / "collections" / "large").write_bytes(b"x" * 100_000)
+        (fresh.folder / "planted").symlink_to(elsewhere)
+        (fresh.folder / "engine").write_text("podman")
+        fresh.kept = True
+    (left,) = left_folders(room, PART)
+    assert [path.name for path in left.rglob("*")] == ["engine"]
+    assert (elsewhere / "file").exists()

@@ -173,3 +173,11 @@ def test_a_known_secret_is_masked_in_a_diff_line_by_line(tmp_path):
     )
     [result] = told
     assert result.diff == f"-{MASK}\n+new\n"
+
+
+@pytest.mark.parametrize("ignored", [True, False])
+def test_where_the_play_goes_on_without_a_connection_nothing_is_left_to_be_asked_for(tmp_path, ignored):
+    masked = Masked(SimpleNamespace(after=id), Masker([]), frozenset(), Laid(tmp_path, ()))
+    data = {"ignored": True} if ignored else {}
+    masked.after(ActionResult(id="1", host="web1", action="raw", outcome="unreachable", data=data))
+    assert masked.lost == (not ignored), "no state of the host would say that it is to be asked"
