@@ -1,7 +1,8 @@
 """Lines that fit a terminal: broken between words, never within a host's name or a command to type.
 
 Rules kept here: nothing is left out; a word that is longer than the terminal, and a command with all that follows it,
-stay whole on a line of their own, which the terminal wraps by itself and a person copies as one; colours take no room.
+stay whole on a line of their own, which the terminal wraps by itself and a person copies as one; of several with `;`
+between them each has its own; colours take no room.
 """
 
 import re
@@ -10,7 +11,13 @@ from typing import Final
 
 _STYLE: Final = re.compile(r"\x1b\[[0-9;]*m")
 _HANG: Final = 4
-_COMMAND: Final = re.compile(r"(?<= )(?=itmp [a-z])")
+VERB: Final = re.compile(
+    "answer|approve|audit|change|demo|diff|doctor|engine|evidence|hosts|init|lab|logs|patch|plan|policy|propose|reconcile|"
+    "reject|resume|revoke|run|schema|show|signers|statement|status|stop|undo|validate|wait|witness"
+)
+"""What stands after `itmp` in a command; any other word is prose about the program."""
+_COMMAND: Final = re.compile(rf"(?<= )(?=itmp (?:{VERB.pattern})(?![\w-]))")
+_NEXT: Final = re.compile(r"(?<=;) (?=itmp )")
 _GAP: Final = "  "
 _LAST: Final = 24
 """Characters that the last cell of a row wants at the end of a line; with fewer it begins one."""
@@ -23,8 +30,9 @@ def fold(text: str, width: int, hang: int = _HANG) -> Iterator[str]:
         return
     body = text.lstrip(" ")
     line, empty = text[: len(text) - len(body)], True
-    prose, *command = _COMMAND.split(body, maxsplit=1)
-    for word in (*prose.rstrip(" ").split(" "), *command):
+    prose, *rest = _COMMAND.split(body, maxsplit=1)
+    commands = (command for text in rest for command in _NEXT.split(text))
+    for word in (*prose.rstrip(" ").split(" "), *commands):
         if not empty and shown(line) + 1 + shown(word) > width:
             yield line.rstrip(" ")
             line, empty = " " * hang, True

@@ -1,6 +1,8 @@
 """Commands of a run: run, resume, stop, undo, answer, reconcile, status, logs, wait."""
 
-from typing import TYPE_CHECKING, Annotated
+import re
+import sys
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -8,6 +10,7 @@ from itmp.cli.live import watching
 from itmp.cli.narration import summary
 from itmp.cli.options import Id, Json, Key, Reason, Recorded, states
 from itmp.cli.printing import Answer, columns, say, verb
+from itmp.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from itmp.workspace import Result
@@ -19,6 +22,8 @@ Stream = Annotated[
     bool, typer.Option("--stream", help="Print each event as a line of JSON, the result last.")
 ]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Also print actions that changed nothing.")]
+
+_OPTION: Final = re.compile(r"--?[A-Za-z]")
 
 
 def register(app: typer.Typer) -> None:
@@ -142,6 +147,12 @@ def answer(
     """Sign the answer to a question that a run asks. Example: itmp answer CHG-7f3a90c21b confirm true"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
+    if _OPTION.match(value) and "--" not in sys.argv:
+        raise InvalidInputError(
+            f"{value!r:.40} looks like an option, and answer has none of that name",
+            where="VALUE",
+            do="If it is the answer, write -- before it.",
+        )
     result = workspace.answer(workspace.Workspace.here(), name, step, value, key=key)
     return Answer(data=result.to_json(), lines=summary(result))
 

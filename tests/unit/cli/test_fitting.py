@@ -7,11 +7,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import typer
 from places import BIN, Terminal
 
 from itmp.adapters import posix_log
 from itmp.cli import printing
-from itmp.cli.fitting import fold, lay, shown
+from itmp.cli.fitting import VERB, fold, lay, shown
+from itmp.cli.main import app
 from itmp.cli.narration import summary
 from itmp.testing.story import ORIGIN, Story, small_plan
 from itmp.workspace import Result
@@ -53,6 +55,29 @@ def test_a_row_keeps_its_cells_whole(width: int) -> None:
     (plain,) = lay([*ROWS[2][:4], "x"], wide, 200)
     assert re.sub(r"\x1b\[[0-9]*m", "", coloured) == plain
     assert shown(coloured) == len(plain) < len(coloured)
+
+
+def test_only_a_command_of_ours_is_kept_whole_and_each_of_several_has_its_own_line() -> None:
+    prose = (
+        "a " * 20 + "become program is not piped to; itmp pipes what it runs on hosts, which it may not bear"
+    )
+    assert all(len(line) <= 80 for line in fold(prose, 80))
+    several = [f"itmp reconcile ID web{n} ok|failed --reason …" for n in range(1, 5)]
+    lines = [
+        line.strip(" ")
+        for line in fold("Say what became of each of those hosts, then go on: " + "; ".join(several), 80)
+    ]
+    assert lines == [
+        "Say what became of each of those hosts, then go on:",
+        *(f"{one};" for one in several[:-1]),
+        several[-1],
+    ]
+
+
+def test_every_command_is_known_to_be_one() -> None:
+    verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # it is a group
+    assert [verb for verb in verbs if not VERB.fullmatch(verb)] == []
+    assert not VERB.fullmatch("pipes")
 
 
 class Looked:

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 import typer
+from typer.testing import CliRunner
 
 from itmp.cli.main import app, narrowed
 
@@ -34,3 +36,16 @@ def test_what_is_no_command_meets_the_whole_program() -> None:
     audit = dict(leaves(typer.main.get_command(narrowed(app, ["audit", "no-such"]))))
     assert len(audit) > 10
     assert {path[0] for path in audit} == {"audit"}
+
+
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [(["--jsno"], True), (["-j"], True), (["-12"], False), (["--", "--jsno"], False), (["yes"], False)],
+)
+def test_an_option_that_does_not_exist_is_no_answer(words, refused, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    argv = ["answer", "CHG-7f3a90c21b", "confirm", *words]
+    monkeypatch.setattr("sys.argv", ["itmp", *argv])
+    done = CliRunner().invoke(app, argv)
+    assert done.exit_code == 2
+    assert ("looks like an option" in done.output) == refused, "the rest finds no workspace here"
