@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from itmp.adapters.ansible import _environments, _facts, _leftovers, _slicing, layout
+from itmp.adapters.ansible import _environments, _facts, _leftovers, _project, _slicing, layout
 from itmp.adapters.secrets import Masker
 from itmp.execution.doors import Room
 
@@ -85,3 +85,17 @@ def test_a_program_that_a_child_named_as_its_engine_is_not_started(
     layout.write(tmp_path, _environments.ENGINE, str(evil).encode())
     assert list(_environments.sweep(tmp_path, room)) == []
     assert not (tmp_path / "started").exists()
+
+
+def test_a_catalog_may_be_a_link_to_a_folder_of_the_workspace_alone(tmp_path):
+    root = tmp_path / "workspace"
+    for folder in (root / "checkout", tmp_path / "checkout"):
+        folder.mkdir(parents=True)
+        (folder / "site.yml").write_text("[]")
+    (root / "playbooks").symlink_to("checkout")
+    assert _project.collect(root, "playbooks") == ({"project/playbooks/site.yml": b"[]"}, [])
+    (root / "playbooks").unlink()
+    (root / "playbooks").symlink_to(tmp_path / "checkout")
+    artifacts, [problem] = _project.collect(root, "playbooks")
+    assert artifacts == {}
+    assert problem.path == "playbooks/site.yml"
