@@ -1,8 +1,9 @@
 """The ssh configurations that count while a plan is made: the user's, or a file of the workspace.
 
 Rules kept here: stock `ssh -G` reads them, and says of a name what is set beside ssh's defaults; nothing in one may run
-a command or read further files: quotes, which ssh takes away from a word wherever they stand, hide none, and what reads
-it finds the state closed like any child. A file that an ansible.cfg names lies in the workspace.
+a command or read further files: quotes, which ssh takes away from a word wherever they stand, and a `=` before it, which
+ssh passes over, hide none, and what reads it finds the state closed like any child. A file that an ansible.cfg names
+lies in the workspace.
 """
 
 import os
@@ -25,7 +26,7 @@ _DATA: Final = "of options a plan takes those that are data alone"
 _SHOWN: Final = 3
 _NOBODY: Final = "itmp-nobody"
 TAKEN: Final = frozenset({"hostname", "port", "user", "identityfile"})
-_RUNS: Final = re.compile(r"^\s*(?:match.*exec|include|knownhostscommand)", re.IGNORECASE | re.MULTILINE)
+_RUNS: Final = re.compile(r"^[\s=]*(match.*exec|include|knownhostscommand)", re.IGNORECASE | re.MULTILINE)
 _QUOTES: Final = str.maketrans("", "", "\"'\\")
 
 
@@ -96,7 +97,7 @@ class Configuration:
         found = _RUNS.search(text.translate(_QUOTES))
         if found:
             raise InvalidInputError(
-                f"{found[0].split()[0]} is not honoured: it runs a command or reads further files",
+                f"{found[1].split()[0]} is not honoured: it runs a command or reads further files",
                 where=str(path),
                 do="Write the hosts of this workspace into a file of their own.",
             )

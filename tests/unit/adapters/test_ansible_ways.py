@@ -267,6 +267,10 @@ def test_a_command_that_is_more_than_a_jump_is_refused_for_the_hosts_that_need_i
         '"Match"ex"ec" true\n  User x\n',
         'Match ho"st" * ex"ec" true\n  User x\n',
         '"Include" other\n',
+        "=Match exec true\n  User x\n",
+        "User x\n = Match exec true\n",
+        '"="Include other\n',
+        '\t"" ="" KnownHostsCommand=/x\n',
     ],
 )
 def test_a_configuration_that_runs_commands_is_refused(tmp_path, text):
