@@ -19,10 +19,17 @@ class Loader(DataLoader):  # type: ignore[misc]  # Ansible ships no types
     is included took half the time of a project whose roles share large defaults.
     """
 
-    def load_from_file(self, file_name: str, *given: Any, **named: Any) -> Any:
-        """Return what a file says; see Ansible's own."""
-        more = {"unsafe": True} if _ROLE_VALUES.search(file_name) else {}  # Ansible's word for uncopied
-        return super().load_from_file(file_name, *given, **named, **more)
+    def load_from_file(
+        self,
+        file_name: str,
+        cache: str = "all",
+        unsafe: bool = False,  # noqa: FBT001, FBT002 -- Ansible's signature
+        *given: Any,
+        **more: Any,
+    ) -> Any:
+        """Return what a file says; see Ansible's own, whose word for uncopied is `unsafe`."""
+        uncopied = unsafe or bool(_ROLE_VALUES.search(file_name))
+        return super().load_from_file(file_name, cache, uncopied, *given, **more)
 
     def _decrypt_if_vault_data(self, b_data: bytes) -> tuple[bytes, bool]:
         return (b"{}", False) if is_encrypted(b_data) else (b_data, True)
