@@ -1,9 +1,9 @@
 """The ssh configurations that count while a plan is made: the user's, or a file of the workspace.
 
 Rules kept here: stock `ssh -G` reads them, and says of a name what is set beside ssh's defaults; nothing in one may run
-a command or read further files: quotes, which ssh takes away from a word wherever they stand, and a `=` before it, which
-ssh passes over, hide none, and what reads it finds the state closed like any child. A file that an ansible.cfg names
-lies in the workspace.
+a command or read further files: neither quotes, which ssh takes away from a word wherever they stand, nor a `=` before
+it, which ssh passes over, hide one, and what reads it finds the state closed like any child. A file that an ansible.cfg
+names lies in the workspace, and is none of the state: what ssh says of a line that it cannot read shows the line.
 """
 
 import os
@@ -17,6 +17,7 @@ from typing import Final
 from itmp.adapters import supervisor
 from itmp.adapters.ansible import _ssh_options
 from itmp.adapters.ansible._ssh_options import Option
+from itmp.adapters.supervisor import custody
 from itmp.errors import InvalidInputError
 
 SAFE: Final = re.compile(r"[A-Za-z0-9_.:%@+-]+\Z")
@@ -43,7 +44,7 @@ class Hop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where the files are that arguments of an ansible.cfg name: below `base`, and nowhere outside of `root`."""
+    """Where the files are that arguments of an ansible.cfg name: below `base`, not outside of `root`, none closed."""
 
     root: Path
     base: Path
@@ -51,7 +52,8 @@ class Place:
     def file(self, name: str) -> Path | None:
         """Return a file of the workspace; `None` for any other."""
         path = (self.base / name).resolve()
-        return path if path.is_relative_to(self.root.resolve()) and path.is_file() else None
+        ours = path.is_relative_to(self.root.resolve()) and not custody.closed(path)
+        return path if ours and path.is_file() else None
 
 
 class Configurations:
@@ -91,7 +93,7 @@ class Configuration:
         if self._path is None:
             return
         try:
-            self._text = text = self._path.read_text()
+            self._text = text = self._path.read_text(errors="replace")
         except OSError as error:
             raise InvalidInputError(f"cannot be read: {error.strerror}", where=str(path)) from error
         found = _RUNS.search(text.translate(_QUOTES))
@@ -107,7 +109,7 @@ class Configuration:
         if self._path is None or not SAFE.match(name) or name.startswith("-"):
             return {}
         if name not in self._said:
-            plain, said = _ask(name, ""), _ask(name, self._text)
+            plain, said = _ask(name, ""), _ask(name, self._text, str(self._path))
             self._said[name] = {
                 key: tuple(_ssh_options.difference(plain.get(key, ("",))[0], value) for value in values)
                 for key, values in said.items()
@@ -181,7 +183,7 @@ def _jump(text: str) -> tuple[str, str, int | None]:
     return user, host, int(port) if port else None
 
 
-def _ask(name: str, config: str) -> dict[str, tuple[str, ...]]:
+def _ask(name: str, config: str, where: str = "ssh_config") -> dict[str, tuple[str, ...]]:
     """Return what ssh makes of `name` by a configuration; who asks makes no difference."""
     done = supervisor.run(
         ["ssh", "-T", "-G", "-F", "/dev/stdin", "--", name],
@@ -194,7 +196,11 @@ def _ask(name: str, config: str) -> dict[str, tuple[str, ...]]:
     )
     if done.rc != 0:
         said = done.stderr.decode(errors="replace").strip()
-        raise InvalidInputError(f"ssh cannot read it: {said[-300:]}", where="ssh_config")
+        raise InvalidInputError(
+            f"ssh cannot read it: {said[-300:]}",
+            where=where,
+            do=f"Correct it: `ssh -G -F {where} {name}` says what is wrong.",
+        )
     found: dict[str, tuple[str, ...]] = {}
     for line in done.stdout.decode(errors="replace").splitlines():
         key, _, value = line.partition(" ")

@@ -1,5 +1,7 @@
 """What of ssh's arguments and a user's configuration becomes part of a plan."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +249,33 @@ def test_a_file_of_the_workspace_that_an_ansible_cfg_names_is_read_as_the_users_
         assert (settled.ways, settled.misled) == ({}, {"-F": "web1"})
     assert _ways.settle([of_config("web1", "-F none")], None, place).misled == {}
     assert _ways.settle([entry("web1", ssh_args="-F ssh.cfg")], None, place).refused == {"web1": ("-F",)}
+
+
+def test_a_file_of_the_state_is_no_configuration(tmp_path: Path):
+    """ssh shows each line that it cannot read: the log's key would stand in the refusal."""
+    state = tmp_path / ".itmp"
+    state.mkdir()
+    (state / "log.key").write_text("the log's key\n")
+    (tmp_path / "linked.cfg").symlink_to(state / "log.key")
+    program = (
+        "import sys; from pathlib import Path; from itmp.adapters.supervisor import custody;"
+        "from itmp.adapters.ansible._ssh_files import Place; root = Path(sys.argv[1]);"
+        "custody.close(root / '.itmp'); place = Place(root=root, base=root);"
+        "print(place.file('.itmp/log.key'), place.file('linked.cfg'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["None", "None"]
+
+
+def test_a_configuration_that_ssh_cannot_read_is_named_with_what_to_do(tmp_path: Path):
+    (tmp_path / "ssh.cfg").write_bytes(b"# caf\xe9\nHost web*\n  Prot 22\n")
+    place = Place(root=tmp_path, base=tmp_path)
+    with pytest.raises(InvalidInputError, match="ssh cannot read it") as refused:
+        _ways.settle([of_config("web1", "-F ssh.cfg")], None, place)
+    assert refused.value.where == str(tmp_path / "ssh.cfg")
+    assert refused.value.do.startswith("Correct it")
 
 
 def test_a_command_that_is_more_than_a_jump_is_refused_for_the_hosts_that_need_it(tmp_path: Path):
