@@ -527,6 +527,24 @@ def test_an_inventory_among_the_playbooks_is_an_inventory(root):
         sources.gather(needs)
 
 
+def test_what_a_folder_of_inventories_holds_beside_them_is_judged_as_ever(root):
+    """Ansible reads no host of a role's variables: the snapshot, which is judged, has nothing of them."""
+    write(root, "playbooks/staging/hosts.yml", "all: {vars: {ansible_connection: local}, hosts: {web1: }}\n")
+    write(root, "playbooks/staging/roles/db/defaults/main.yml", "db_password: hunter2\n")
+    write(root, "playbooks/staging/roles/db/tasks/main.yml", "[{ping: }]\n")
+    write(root, "playbooks/staging/vars/all.yml", "api_token: hunter2\n")
+    play = "[{hosts: web1, gather_facts: false, vars: {smtp_password: hunter2}, roles: [db]}]\n"
+    write(root, "playbooks/staging/site.yml", play)
+    with pytest.raises(DocumentError) as caught:
+        AnsibleSources(root, ("playbooks/staging/",)).gather(Needs(plays=(need("staging/site"),)))
+    found = sorted((one.path, one.message.partition(" ")[0]) for one in caught.value.problems)
+    assert found == [
+        ("playbooks/staging/roles/db/defaults/main.yml", "db_password"),
+        ("playbooks/staging/site.yml", "smtp_password"),
+        ("playbooks/staging/vars/all.yml", "api_token"),
+    ]
+
+
 def test_symlinks_stay_inside(root, tmp_path_factory):
     outside = tmp_path_factory.mktemp("outside")
     (outside / "secret").write_text("x")

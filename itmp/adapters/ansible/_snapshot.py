@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+import yaml
+
 from itmp.adapters import supervisor
 from itmp.adapters.ansible import _guards
 from itmp.adapters.ansible._project import _files, _inside  # one walker for all folders of a workspace
@@ -51,6 +53,8 @@ _VOLATILE: Final = frozenset(
         "current_time",
     ]
 )
+_OTHERS: Final = frozenset({"roles", "ansible_collections", "defaults", "vars"})
+"""Folders whose files are no inventory, wherever they lie."""
 _TIMEOUT: Final = 300.0
 _UNREAD: Final = "is no inventory that Ansible reads: hosts of it are not in the plan"
 _DO: Final = "Correct it, or do not name it: ansible-inventory --list warns of the same."
@@ -104,6 +108,28 @@ def _shown(root: Path, sources: list[str]) -> list[str]:
 def files_of(inventories: tuple[str, ...]) -> tuple[str, ...]:
     """Return the sources that are files or folders: one with a comma is a list of hosts, as for Ansible itself."""
     return tuple(name for name in inventories if "," not in name)
+
+
+def is_inventory(root: Path, inventories: tuple[str, ...], place: str, data: bytes) -> bool:
+    """Whether all that a file below the sources says is an inventory's: the snapshot, which is judged, has it.
+
+    A folder that is named as a source may hold plays and roles beside it, of which Ansible reads no host.
+    """
+    for name in files_of(inventories):
+        source = (root / name).relative_to(root)
+        if PurePosixPath(place) == source:
+            return True
+        if PurePosixPath(place).is_relative_to(source):
+            return not _OTHERS & set(PurePosixPath(place).parts) and not _is_list(data)
+    return False
+
+
+def _is_list(data: bytes) -> bool:
+    """Whether a file holds plays or tasks, or cannot be read as YAML."""
+    try:
+        return not isinstance(yaml.compose(data, Loader=yaml.CSafeLoader), yaml.MappingNode)
+    except (yaml.YAMLError, ValueError):
+        return True
 
 
 def _clean(listed: dict[str, Any]) -> dict[str, Any]:

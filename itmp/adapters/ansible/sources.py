@@ -284,9 +284,7 @@ class AnsibleSources:
         public: frozenset[str],
     ) -> list[Problem]:
         problems = list(_snapshot.check(snapshot, ", ".join(self._inventories), public))
-        read = inventory_files(
-            self._root, self._inventories
-        )  # among the playbooks too: the snapshot has what they say
+        read = inventory_files(self._root, self._inventories)
         for path, data in artifacts.items():
             place = self._place(path)
             ours = "_plugins/" in path or path.startswith(layout.CALLBACKS)
@@ -295,7 +293,9 @@ class AnsibleSources:
                     _at(place, f"plugin names that start with {_RESERVED} are ours", "Rename it.")
                 )
             if path not in _OURS and "/_itmp_" not in path:
-                problems += _guards.check_file(place, data, public) if place not in read else ()
+                # Among the playbooks, too, an inventory is judged by what the snapshot has of it.
+                if not (place in read and self._is_inventory(place, data)):
+                    problems += _guards.check_file(place, data, public)
                 problems += _guards.check_place(place)
                 problems += _keys.problems(place, data, public) if needs.plays else ()
         for need in needs.plays:
@@ -304,6 +304,9 @@ class AnsibleSources:
             problems += [_at(need.mark, f"{name} is a variable and a secret", "Keep one.") for name in both]
         allowed = (*(_ALLOWED if self._unpinned else ()), *((_guards.CLEAR,) if needs.compared else ()))
         return [one for one in problems if not one.message.endswith(allowed)]
+
+    def _is_inventory(self, place: str, data: bytes) -> bool:
+        return _snapshot.is_inventory(self._root, self._inventories, place, data)
 
     def _place(self, path: str) -> str:
         if path.startswith("project/playbooks/"):
