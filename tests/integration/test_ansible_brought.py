@@ -121,6 +121,10 @@ def test_what_a_collection_publishes_is_no_secret_and_noted(root: Path) -> None:
     collection(root / "collections", "1.5.4")
     write(root, f"collections/{TOOLS}/roles/db/defaults/main.yml", "port: 1\nadmin_password: hunter2\n")
     write(root, f"collections/{TOOLS}/roles/db/vars/main.yml", "api_token: hunter2\n")
+    own = refused(root)  # nobody has built it: it may be the workspace's own
+    assert f"collections/{TOOLS}/roles/db/defaults/main.yml:2" in own
+    assert f"collections/{TOOLS}/roles/db/vars/main.yml:1" in own
+    write(root, f"collections/{TOOLS}/MANIFEST.json", '{"collection_info": {"version": "1.5.4"}}\n')
     (note,) = gather(root).notes
     assert note.startswith("collection acme.tools: admin_password is named like a secret and stands in clear")
     assert note.endswith(f"(collections/{TOOLS}/roles/db/defaults/main.yml:2), and 1 more")

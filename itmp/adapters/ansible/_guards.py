@@ -2,14 +2,15 @@
 
 Rules kept here: a variable named like a secret (as in documents: `itmp.documents.secrecy`) holds ciphertext,
 one expression over variables or nothing, in lists too, unless it is listed in `public_vars`; a found value is
-never printed. What a collection publishes is none: it is noted. Host keys are checked by the plan's known_hosts alone.
+never printed. What a built collection publishes is none: it is noted. Host keys are checked by the plan's known_hosts
+alone.
 Vars files are read as trees of nodes, never constructed, so no tag in them does anything. What is no YAML is refused
 where Ansible reads it whenever its host, group or role is there, and elsewhere searched line by line: nothing is
 carried unseen.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -52,6 +53,8 @@ _READ: Final = frozenset({"", ".yml", ".yaml", ".json"})
 _SHARED: Final = frozenset({"roles", "ansible_collections"})
 _APART: Final = frozenset({"molecule", "tests", "docs"})
 """Folders of a role or collection for whoever makes it: no play comes there."""
+_COLLECTION: Final = re.compile(r"(?:.*?/)?ansible_collections/[^/]+/[^/]+/")
+BUILT: Final = "MANIFEST.json"
 _LINE: Final = re.compile(r"""^[\s"'{,-]*([A-Za-z_][\w-]*)["']?\s*[:=][ \t]*(\S.*)$""")
 _WORDLESS: Final = frozenset({"", "~", "null", "true", "false", "yes", "no"})
 UNREAD: Final = "not readable as YAML: whatever comes to it at the run fails there"
@@ -118,9 +121,14 @@ def notes(path: str, data: bytes) -> Iterator[str]:
             yield f"{path}: {name} is not used over ssh, which enters hosts by key alone"
 
 
-def is_published(problem: Problem) -> bool:
-    """Whether a value in clear is one that a collection publishes, which makes it no secret: it is noted."""
-    return problem.message.endswith(CLEAR) and "ansible_collections" in problem.path.split("/")
+def is_published(problem: Problem, places: Collection[str]) -> bool:
+    """Whether a value in clear is one that a collection publishes, which makes it no secret: it is noted.
+
+    What was published was built: ansible-galaxy installs it with a MANIFEST.json, which is among the plan's `places`.
+    One without may be the workspace's own, which nobody has seen.
+    """
+    root = _COLLECTION.match(problem.path)
+    return problem.message.endswith(CLEAR) and root is not None and f"{root[0]}{BUILT}" in places
 
 
 def of_published(problems: Iterable[Problem]) -> Iterator[str]:

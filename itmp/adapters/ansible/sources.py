@@ -114,7 +114,8 @@ class AnsibleSources:
             artifacts[layout.SNAPSHOT] = _snapshot.to_bytes(snapshot)
             judged = self._judge(snapshot, artifacts, needs, public)
             broken = [one for one in judged if one.message == _guards.UNREAD]
-            published = [one for one in judged if _guards.is_published(one)]
+            built = {self._place(path) for path in artifacts if path.endswith(_guards.BUILT)}
+            published = [one for one in judged if _guards.is_published(one, built)]
             notes += (*unread, *_guards.of_published(published))
             for path, data in sorted(artifacts.items()):
                 notes += (*_guards.notes(path, data), *_keys.notes(self._place(path), data, public))
