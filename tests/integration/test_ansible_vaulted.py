@@ -188,3 +188,21 @@ def test_names_of_the_plans_hosts_and_our_own_words_are_no_secrets(world: World,
     result = recorder.of("A")
     assert (result.delegate, result.action) == ("web1", "ansible.builtin.command")
     assert result.data == {"ignored": True}
+
+
+def test_a_strategy_that_a_vaulted_variable_names_is_looked_at_when_the_play_begins(
+    world: World, tmp_path: Path
+) -> None:
+    """The plan is made without the vault's password: there the template has its default."""
+    world.write("playbooks/how.yml", encrypt("how: debug\n"))
+    play = """
+- hosts: web1
+  gather_facts: false
+  vars_files: [how.yml]
+  strategy: "{{ how | default('linear') }}"
+  tasks: [{name: A, ansible.builtin.ping: }]
+"""
+    recorder = Recorder()
+    with pytest.raises(AnsibleError, match=r"play\.yml:2: a vaulted variable names a strategy"):
+        world.play(play, recorder, options=password(tmp_path))
+    assert recorder.actions == []

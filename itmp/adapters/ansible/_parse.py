@@ -33,7 +33,6 @@ from itmp.adapters.ansible import (
 from itmp.adapters.ansible._loading import Loader
 
 _DIRECT: Final = frozenset({"", "smart", "ssh", "ansible.builtin.ssh", "local", "ansible.builtin.local"})
-_STRATEGIES: Final = frozenset({"linear", "free", "host_pinned"})
 _UNCHECKED: Final = re.compile(r"(ansible\.(builtin|netcommon)\.)?(paramiko|paramiko_ssh|libssh)\Z")
 _OWN_KEYS: Final = " by the known_hosts of the account that it runs in, not by the plan's pinned keys"
 _PERHAPS: Final = frozenset({"handler", "rescue"})
@@ -95,10 +94,9 @@ class PlayParser:
         hosts = self._play_hosts(play, where)
         self._patterns.add(str(hosts))
         self.problems += [(where, *found) for found in _questions.of_play(play, self._given)]
-        strategy = self._strategy(play)
-        if strategy.removeprefix("ansible.builtin.") not in _STRATEGIES:
+        if not _tasks.is_gated(strategy := self._strategy(play)):
             what = f"strategy {strategy} asks a person, or acts without asking for each action"
-            self._problem(where, what, f"Use one of {', '.join(sorted(_STRATEGIES))}.")
+            self._problem(where, what, f"Use one of {', '.join(_tasks.STRATEGIES)}.")
         self._outside |= dict.fromkeys(f"{where} {found}" for found in _outside.of_holder(play, self._root))
         if play.serial and self._need["sliced"] and not self._need["per_slice"]:
             self._problem(where, "`serial` in a step that runs batch by batch", _SLICED)
@@ -152,7 +150,10 @@ class PlayParser:
             return []
 
     def _strategy(self, play: Any) -> str:
-        """Return a play's strategy; the text itself of a template that takes a run to know."""
+        """Return a play's strategy; the text itself of a template that takes a run to know.
+
+        What a vaulted file says counts at the run alone, which looks at the strategy again.
+        """
         if "{{" not in str(play.strategy):
             return str(play.strategy)
         try:

@@ -13,6 +13,7 @@ GATHER: Final = "ansible.builtin.gather_facts"
 META: Final = frozenset({"meta", "ansible.builtin.meta", "ansible.legacy.meta"})
 HERE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _OWN_LIBRARY: Final = frozenset({"network_cli", "netconf"})
+STRATEGIES: Final = ("free", "host_pinned", "linear")
 INCLUDES: Final = frozenset(
     f"{prefix}include_{what}"
     for prefix in ("", "ansible.builtin.", "ansible.legacy.")
@@ -26,6 +27,11 @@ def place(item: Any, root: str) -> tuple[str, int]:
     if not path or not line.isdigit():
         return "", 0
     return _artifact(path, root), int(line)
+
+
+def is_gated(strategy: object) -> bool:
+    """Tell whether a play's strategy is one that asks for each action, and asks no person."""
+    return str(strategy).removeprefix("ansible.builtin.") in STRATEGIES
 
 
 @functools.cache

@@ -8,6 +8,7 @@ and told. Nothing is printed. Results of `no_log` tasks carry nothing.
 Loaded by Ansible, in Ansible's main process. It sends plain values; masking happens in the executor.
 """
 
+import functools
 import os
 import sys
 from contextlib import suppress
@@ -32,6 +33,20 @@ description: Blocks each action until the executor has acknowledged it, and tell
 
 _REFUSED = 99
 _BROKEN_OFF = "broken off after this task: the play has ended for this host, because it failed on others"
+_ANOTHER = "a vaulted variable names a strategy that asks a person, or acts without asking for each action."
+
+
+def _or_end(told: "Callable[..., None]") -> "Callable[..., None]":
+    """Have a callback end the play where it fails: Ansible makes a warning of its exception, and goes on."""
+
+    @functools.wraps(told)
+    def careful(self: "CallbackModule", *args: Any) -> None:
+        try:
+            told(self, *args)
+        except Exception as error:  # noqa: BLE001 -- whatever it is, we do not know what we have to know
+            self._end(error)
+
+    return careful
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no types
@@ -60,6 +75,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
         except (ActionRefusedError, OSError, ValueError, KeyError) as error:
             self._end(error)
 
+    @_or_end
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """Mark what the plays' modules start on targets, so that left-overs of a dead run can be found there."""
         self._plays.read(playbook)
@@ -68,14 +84,22 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible ships no ty
             own = play.environment or []
             play.environment = [{name: value}, *(own if isinstance(own, list) else [own])]
 
+    @_or_end
     def v2_playbook_on_play_start(self, play: Any) -> None:
-        """Remember the play's handlers; before that, tell for whom the play or batch before was broken off."""
+        """Remember the play's handlers; before that, tell for whom the play or batch before was broken off.
+
+        Here its strategy has its value, and no task has begun.
+        """
         manager = _calling(_broken_off.is_manager)
         self._tell_broken_off(_broken_off.failed(self._iterator, manager))
         self._iterator = None
         self._plays.begin(play, manager)
         self._handlers = _handlers.of_play(play)
+        if not _tasks.is_gated(play.strategy):  # its text may be a secret
+            path, line = _tasks.place(play, self._root)
+            raise ActionRefusedError(f"{path}:{line}: {_ANOTHER} Use one of {', '.join(_tasks.STRATEGIES)}.")
 
+    @_or_end
     def v2_playbook_on_stats(self, stats: Any) -> None:  # noqa: ARG002 -- Ansible's signature
         """Tell for whom the playbook was broken off."""
         manager = _calling(_broken_off.is_manager)
