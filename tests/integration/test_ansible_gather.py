@@ -1,13 +1,15 @@
 """Facts of an Ansible project: by Ansible's own parser, without hosts, without effects."""
 
+import itertools
 import json
 import os
 from pathlib import Path
 
 import ansible.modules
 import pytest
+from ansible.errors import AnsibleParserError, AnsibleUndefinedVariable
 
-from itmp.adapters.ansible import AnsibleSources
+from itmp.adapters.ansible import AnsibleSources, _loading
 from itmp.documents import DocumentError
 from itmp.errors import InvalidInputError, NotFoundError
 from itmp.plan.model import Added
@@ -485,6 +487,31 @@ def test_an_include_that_may_never_be_reached_needs_no_module_that_is_not_here(r
         assert "which cannot be read: couldn't resolve module/action 'no_such_module'" in opaque
         write(root, "playbooks/systems.yml", book % f"{{{what}}}")
         assert "no_such_module" in refused(root, need("systems"))
+
+
+def test_an_include_that_the_run_could_read_and_the_parser_cannot_is_refused_wherever_it_stands(root):
+    """Its tasks would run unlisted: what only the parser may not do is no sign that they never run."""
+    names = ("lookup('env', 'HOME')", "'web' | acme.tools.same", "of_a_vaulted_file")
+    whats = ("include_tasks: in%d.yml", "include_role: {name: in%d}")
+    places = ("{%s, when: x is defined}", "{block: [{ping: }], rescue: [{%s}]}")
+    cases = [*itertools.product(names, whats, places)]
+    for number, (name, what, place) in enumerate(cases):
+        inner = f'- import_role: {{name: "{{{{ {name} }}}}"}}\n'
+        write(root, f"playbooks/in{number}.yml", inner)
+        write(root, f"playbooks/roles/in{number}/tasks/main.yml", inner)
+        task = place % (what % number)
+        write(root, f"playbooks/out{number}.yml", f"- {{hosts: db, gather_facts: false, tasks: [{task}]}}\n")
+    with pytest.raises(DocumentError) as caught:
+        gather(root, *(need(f"out{number}", id=f"n{number}") for number in range(len(cases))))
+    assert len(caught.value.problems) == len(cases), caught.value
+
+
+def test_a_plan_that_grows_too_large_is_no_include_that_cannot_be_read():
+    assert not _loading.is_lasting(ValueError("more than 20000 tasks"))
+    assert _loading.is_lasting(AnsibleParserError("no such module"))
+    wrapped = AnsibleParserError("Error loading tasks.")
+    wrapped.__cause__ = AnsibleUndefinedVariable("x")
+    assert not _loading.is_lasting(wrapped)
 
 
 def test_a_strategy_by_a_template_is_the_one_that_variables_name(root):

@@ -6,6 +6,7 @@ Rules kept here: nothing is decrypted, and what is read many times is copied onl
 import re
 from typing import Any, Final
 
+from ansible.errors import AnsibleTemplateError
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import is_encrypted
 
@@ -35,4 +36,15 @@ class Loader(DataLoader):  # type: ignore[misc]  # Ansible ships no types
         return (b"{}", False) if is_encrypted(b_data) else (b_data, True)
 
 
-__all__ = ["Loader"]
+def is_lasting(error: BaseException) -> bool:
+    """Tell whether what could not be read cannot be read at the run either, so that no task of it ever runs.
+
+    A template may have its value only there: lookups, and filters and tests of the project, do not run while a plan is
+    made, and vaulted files read as empty. Nor has a plan that grows too large anything to do with the run.
+    """
+    if isinstance(error, AnsibleTemplateError | ValueError):
+        return False
+    return error.__cause__ is None or is_lasting(error.__cause__)
+
+
+__all__ = ["Loader", "is_lasting"]

@@ -30,7 +30,7 @@ from itmp.adapters.ansible import (
     _questions,
     _tasks,
 )
-from itmp.adapters.ansible._loading import Loader
+from itmp.adapters.ansible._loading import Loader, is_lasting
 
 _DIRECT: Final = frozenset({"", "smart", "ssh", "ansible.builtin.ssh", "local", "ansible.builtin.local"})
 _UNCHECKED: Final = re.compile(r"(ansible\.(builtin|netcommon)\.)?(paramiko|paramiko_ssh|libssh)\Z")
@@ -307,7 +307,7 @@ class PlayParser:
         try:
             blocks = self._role(task) if is_role else self._file(task, name, where)
         except Exception as error:
-            if not (task.when or section in _PERHAPS):
+            if not (task.when or section in _PERHAPS) or not is_lasting(error):
                 raise
             self._opaque[f"{mark}, which cannot be read: {_line(error)}"] = None  # its hosts fail as above
             return
