@@ -36,8 +36,9 @@ def pipes(connection: Any) -> bool:
     become = connection.become
     if become is None or connection.always_pipeline_modules:
         return True
-    program = PurePosixPath(str(become.get_option("become_exe") or _PLAIN)).name
-    return become.ansible_name in _NAMES and program == _PLAIN
+    if become.ansible_name not in _NAMES:  # it need not even have the option
+        return False
+    return PurePosixPath(str(become.get_option("become_exe") or _PLAIN)).name == _PLAIN
 
 
 def asked_for(connection: Any) -> bool:

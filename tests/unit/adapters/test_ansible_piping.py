@@ -37,6 +37,13 @@ def test_only_plain_sudo_is_piped_to_by_itself(name: str, program: str | None, *
     assert _piping.pipes(connection(name, program)) is piped
 
 
+def test_a_program_that_cannot_be_named_is_asked_for_no_name() -> None:
+    """`community.general.sudosu` has no option `become_exe`: to ask for it fails, and so would the task."""
+    sudosu = connection("community.general.sudosu", "x")
+    sudosu.become.get_option = {}.__getitem__
+    assert not _piping.pipes(sudosu)
+
+
 def test_a_connection_that_knows_nothing_else_pipes_to_every_program() -> None:
     assert _piping.pipes(connection("runas", always=True))
 
