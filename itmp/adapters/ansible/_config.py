@@ -43,8 +43,8 @@ _FOLDER_NAME: Final = re.compile(r"(?:[\w./~+, -]|\$\w+|\$\{\w+\})+")
 _OF_JINJA: Final = re.compile(r"jinja2\.ext\.\w+")
 """Extensions that come with Jinja, whose version is in the plan."""
 _SSH: Final = "ssh_connection"
-_KEY: Final = re.compile(r"(?:[~/]|\$HOME/|\$\{HOME\}/)[^\n]*")
-"""A key that ssh reads where it is, whatever folder the plan is laid out in."""
+_KEY: Final = re.compile(r"(?:~?/|\$HOME/|\$\{HOME\}/)[^\n$]*")
+"""A key that ssh reads where it is, whatever folder the plan is laid out in, a container too: no other's home."""
 _OFF: Final = frozenset({"false", "no", "0", "off", "n", "f"})
 _MANAGED: Final = re.compile(r"(?<!\{)\{(?:file|host|uid)\}|%[A-Za-z]")
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import itmp
 from itmp.adapters import containers
-from itmp.adapters.ansible import _ssh_options, layout
+from itmp.adapters.ansible import _config, _ssh_options, layout
 from itmp.adapters.ansible._versions import COLLECTIONS_OF_IMAGE
 from itmp.adapters.containers import Container, Image
 from itmp.adapters.supervisor import custody
@@ -38,10 +38,10 @@ _INSIDE: Final = "itmp.adapters.ansible.contained"
 _NOT_PASSED: Final = frozenset({"PATH", "USER", "LOGNAME", "HOME"})
 _AGENT: Final = "SSH_AUTH_SOCK"
 _KEY: Final = re.compile(
-    rb"""(?:^|\bansible_(?:ssh_)?)private_key_file["']?\s*[:=]\s*["']?(?P<path>[~/][^\s"',}]*)""",
-    re.MULTILINE,
+    rb"""\bansible_(?:ssh_)?private_key_file["']?\s*[:=]\s*["']?(?P<path>[~/][^\s"',}]*)"""
 )
 _NAMES_KEY: Final = re.compile(rb"\bansible_(?:ssh_)?private_key_file\b")
+_OF_HOME: Final = re.compile(r"(?:~|\$HOME|\$\{HOME\})/(.+)")
 _IDENTITY: Final = re.compile(r"^(  (?:Identity|Certificate)File )~/", re.MULTILINE)
 _USUAL: Final = ("id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk")
 
@@ -88,7 +88,7 @@ def contain(request: dict[str, Any], image: Image, plan: Plan, room: "Room") -> 
     inside = _variables(request["environment"], home)
     keys = {text: key for text, key in _keys(plan) if _may_be_seen(key)}
     kept = Path(inside.get("ITMP_FACTS_KEPT") or "/nowhere")
-    also = {home / text.removeprefix("~/"): key for text, key in keys.items() if text.startswith("~/")}
+    also = _of_home(keys, home)
     usual = set(_usual_keys())
     _name_keys(
         short / "ssh_config", (text for text, key in keys.items() if key in usual and text == str(key))
@@ -147,10 +147,28 @@ def _keys(plan: Plan) -> Iterator[tuple[str, Path]]:
     ]
     named = {found["path"].decode(errors="replace") for text in texts for found in _KEY.finditer(text)}
     ways = plan.artifact(layout.WAYS) if layout.WAYS in plan.manifest.artifacts else b"{}"
-    named |= set(_identities(json.loads(ways or b"{}")))
-    yield from ((text, Path(text).expanduser()) for text in sorted(named))
+    named |= {*_identities(json.loads(ways or b"{}")), *_configured(plan)}
+    yield from ((text, _here(text)) for text in sorted(named))
     if _some_host_has_none(plan):
         yield from ((str(key), key) for key in _usual_keys())
+
+
+def _configured(plan: Plan) -> Iterator[str]:
+    """Yield the key that the project's ansible.cfg names, in the form that Ansible is given."""
+    files = {path: plan.artifact(path) for path in _config.FILES if path in plan.manifest.artifacts}
+    name = _config.of(files).honoured.get("defaults", {}).get("private_key_file", "")
+    yield from (name.strip(),) if name else ()
+
+
+def _of_home(keys: Mapping[str, Path], home: Path) -> dict[Path, Path]:
+    """Return where below the `home` inside keys of the executor's home are to be seen."""
+    return {home / found[1]: key for text, key in keys.items() if (found := _OF_HOME.fullmatch(text))}
+
+
+def _here(text: str) -> Path:
+    """Return the file of this machine that a text names as a key; `~` and HOME are the executor's."""
+    found = _OF_HOME.fullmatch(text)
+    return Path.home() / found[1] if found else Path(text).expanduser()
 
 
 def _may_be_seen(key: Path) -> bool:

@@ -134,7 +134,7 @@ REASONS: Final[Mapping[str, str]] = {
     "ask_pass": "nobody is there to ask: pass a secret of the step",
     "connection_password_file": "ssh enters hosts by key",
     **dict.fromkeys(["become_ask_pass", "become_password_file"], _BECOME),
-    "private_key_file": "no plan holds a key of the workspace: name it from `/` or `~`, or use the SSH agent",
+    "private_key_file": "no plan holds a key of the workspace: name it from `/` or `~/`, or use the SSH agent",
     **dict.fromkeys(["ssh_agent", "ssh_agent_executable", "ssh_agent_key_lifetime"], _AGENT),
     "callback_plugins": f"{_UNASKED}: {_LISTED}",
     **dict.fromkeys(

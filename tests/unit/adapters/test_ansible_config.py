@@ -52,6 +52,8 @@ def test_settings_that_shape_a_run_are_honoured():
         ("defaults", "fact_caching", "jsonfile", "facts of another run"),
         ("ssh_connection", "scp_extra_args", "-l 800", "the plan alone"),
         ("defaults", "private_key_file", "keys/deploy.pem", "no plan holds a key of the workspace"),
+        ("defaults", "private_key_file", "~other/.ssh/deploy", "name it from `/` or `~/`"),
+        ("defaults", "private_key_file", "/srv/$USER/deploy", "name it from `/` or `~/`"),
         ("ssh_connection", "control_path", "/srv/x", "private folder"),
         ("paramiko_connection", "host_key_auto_add", "True", "host keys are checked"),
     ],
