@@ -92,6 +92,12 @@ class Configuration:
         self._text = ""
         if self._path is None:
             return
+        if custody.closed(self._path):
+            raise InvalidInputError(
+                "this is a file of the state, and no configuration for ssh",
+                where=str(path),
+                do="Name another file under `ssh_config` in itmp.yml.",
+            )
         try:
             self._text = text = self._path.read_text(errors="replace")
         except OSError as error:

@@ -259,14 +259,15 @@ def test_a_file_of_the_state_is_no_configuration(tmp_path: Path):
     (tmp_path / "linked.cfg").symlink_to(state / "log.key")
     program = (
         "import sys; from pathlib import Path; from itmp.adapters.supervisor import custody;"
-        "from itmp.adapters.ansible._ssh_files import Place; root = Path(sys.argv[1]);"
+        "from itmp.adapters.ansible._ssh_files import Configurations, Place; root = Path(sys.argv[1]);"
         "custody.close(root / '.itmp'); place = Place(root=root, base=root);"
-        "print(place.file('.itmp/log.key'), place.file('linked.cfg'))"
+        "print(place.file('.itmp/log.key'), place.file('linked.cfg'), flush=True);"
+        "Configurations(root / 'linked.cfg', None)"  # as `ssh_config` in itmp.yml names one
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
-    )
+    asked = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["None", "None"]
+    assert "this is a file of the state" in done.stderr
 
 
 def test_a_configuration_that_ssh_cannot_read_is_named_with_what_to_do(tmp_path: Path):
