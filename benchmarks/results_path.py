@@ -110,7 +110,7 @@ def main() -> int:
         permit = rig.permit()
         begun, clock = time.process_time(), time.perf_counter()
         told = Narrator(say=lambda line: print(line, file=nowhere))  # as to a pipe
-        with indexing(lambda: Reading(root / "log", behind=True)):  # as a run does
+        with indexing(root / "log"):  # as a run does
             summary = execute(permit, plan, wiring=replace(rig.wiring(), progress=told))
         spent, wall = time.process_time() - begun, time.perf_counter() - clock
         assert set(summary.hosts.values()) == {"changed"}, summary

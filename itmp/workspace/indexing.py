@@ -11,9 +11,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Final
 
-from itmp.workspace.place import Workspace
 from itmp.workspace.reading import Reading
 
 EVERY: Final = 1.0
@@ -25,14 +25,14 @@ PATIENCE: Final = 2.0
 
 
 @contextmanager
-def indexing(place: Workspace) -> Iterator[None]:
-    """Keep the index of the current log close behind it until the block ends; one that is not kept is left."""
+def indexing(shard: Path) -> Iterator[None]:
+    """Keep the index of the log below `shard` close behind it until the block ends; one that is not kept is left."""
     done = threading.Event()
 
     def follow() -> None:
         while not done.wait(EVERY):
             with suppress(Exception):  # whoever looks next makes good what is lacking, or says what is wrong
-                reading = Reading(place.shard, behind=True)
+                reading = Reading(shard, behind=True)
                 try:
                     if not reading.index.kept:
                         return

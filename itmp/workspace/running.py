@@ -255,7 +255,7 @@ def _carry(
     with (
         stopping(place, start.record.id) as asked,
         publishing(place, hearing(asked, lambda: progress.on_event(RunStopped(why=HEARD)))),
-        indexing(place),
+        indexing(place.shard),
         patience,
     ):
         wiring = Wiring(

@@ -116,7 +116,7 @@ def is_inventory(root: Path, inventories: tuple[str, ...], place: str, data: byt
     A folder that is named as a source may hold plays and roles beside it, of which Ansible reads no host.
     """
     for name in files_of(inventories):
-        source = (root / name).relative_to(root)
+        source = PurePosixPath((root / name).relative_to(root))
         if PurePosixPath(place) == source:
             return True
         if PurePosixPath(place).is_relative_to(source):

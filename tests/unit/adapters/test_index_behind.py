@@ -202,7 +202,7 @@ def test_while_a_run_goes_rows_are_made_as_it_goes(
         "deleted": (long.state / NAME).unlink,
         "junk": lambda: ((long.state / NAME).unlink(), (long.state / NAME).write_bytes(b"no database" * 999)),
     }
-    with indexing(long.place):
+    with indexing(long.place.shard):
         wait_for(lambda: (long.state / NAME).exists() and long.rows() == long.log.size(), "the first rows")
         harm[meanwhile]()
         long.tell(50)
@@ -224,13 +224,13 @@ def test_rows_are_made_beside_a_proposed_rotation_and_nobody_is_alerted(
     monkeypatch.setattr("itmp.workspace.indexing.EVERY", 0.02)
     monkeypatch.setattr(handing, "settle", asked.append)
     monkeypatch.setattr(watched.alerting, "tell", lambda *what: told.append(what))
-    with indexing(long.place):
+    with indexing(long.place.shard):
         wait_for(lambda: _rows(long) == long.log.size(), "rows")
     assert asked == []
     (long.state / "log/checkpoint").rename(long.state / "log/elsewhere")
     real = reading.Reading._head
     monkeypatch.setattr(reading.Reading, "_head", lambda one: tried.set() or real(one))
-    with indexing(long.place):
+    with indexing(long.place.shard):
         assert tried.wait(10)
     assert (asked, told) == ([], [])
 
@@ -242,7 +242,7 @@ def test_no_run_waits_for_its_index_or_ends_for_lack_of_a_thread(
     monkeypatch.setattr("itmp.workspace.indexing.PATIENCE", 0.1, raising=False)
     stalled, over = threading.Event(), threading.Event()
     monkeypatch.setattr(reading.Reading, "_head", lambda _: stalled.set() or over.wait(5))
-    with indexing(long.place):
+    with indexing(long.place.shard):
         assert stalled.wait(10)
         since = time.monotonic()
     took = time.monotonic() - since
@@ -253,5 +253,5 @@ def test_no_run_waits_for_its_index_or_ends_for_lack_of_a_thread(
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refused)
-    with indexing(long.place):
+    with indexing(long.place.shard):
         pass
