@@ -86,6 +86,12 @@ class UnknownOutcomeError(Error):
     exit_code = 14
 
 
+class UnsynchronisedClockError(Error):
+    """The policy asks for a clock that the kernel calls synchronised; the log itself can be written."""
+
+    exit_code = 16
+
+
 class LogUnavailableError(Error):
     """The log cannot be written or read (full disk, read-only, damaged)."""
 

@@ -21,7 +21,7 @@ from itmp.plan import Plan, scope, targets
 Outcome: TypeAlias = Literal["ok", "refused", "not judged"]
 Mode: TypeAlias = Literal["run", "resume", "undo", "slice", "always"]
 
-_SYNCHRONISE: Final = (
+SYNCHRONISE: Final = (
     "Let chrony, ntpd or systemd-timesyncd set this machine's clock (in a container: that of its host), and try again; "
     "`limits.unsynchronised_clock` in the policy asks for it."
 )
@@ -343,7 +343,7 @@ def healthy(health: Health) -> Check:
     code = 42 if any(finding.name in {"rolled-back", "forked"} for finding in grave) else 16
     why = "; ".join(f"{finding.place}: {finding.message}" for finding in grave)
     do = (
-        _SYNCHRONISE if {finding.name for finding in grave} == {CLOCK} else "Find out with: itmp audit verify"
+        SYNCHRONISE if {finding.name for finding in grave} == {CLOCK} else "Find out with: itmp audit verify"
     )
     return _refused(8, name, code, why, do)
 

@@ -28,7 +28,7 @@ from typing import Final, Literal, TypeAlias
 from itmp.audit import Health
 from itmp.canonical import Digest
 from itmp.change import _checks
-from itmp.change._checks import Check, Question
+from itmp.change._checks import SYNCHRONISE, Check, Question
 from itmp.change._world import World, judge_external, judge_world, unskipped
 from itmp.change.history import PolicyHistory
 from itmp.change.policy import Reading
@@ -42,6 +42,7 @@ from itmp.errors import (
     RefusedError,
     RejectedError,
     StaleError,
+    UnsynchronisedClockError,
 )
 from itmp.plan import Plan
 
@@ -140,9 +141,8 @@ class Refusal:
     def to_error(self, change: str) -> Error:
         """Return the error that the command line shows."""
         check = self.first
-        return _ERRORS[self.exit_code](
-            f"check {check.n}, {check.name}: {check.why}", where=change, do=check.do
-        )
+        kind = UnsynchronisedClockError if check.do == SYNCHRONISE else _ERRORS[self.exit_code]
+        return kind(f"check {check.n}, {check.name}: {check.why}", where=change, do=check.do)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

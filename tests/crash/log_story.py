@@ -132,6 +132,7 @@ def _hold(root: Path, said: Said) -> Iterator[str]:
     )
     if not report.trusted or report.size + report.unsigned != log.size():
         yield f"audit verify judged {report.size} leaves and {report.unsigned} of {log.size()}, by {report.trusted}"
+    log.checkpoint()  # verifying makes none
     trust = Trust.from_files(teller.trust())
     bundle, whole = build(log, teller.change), posix_log.open_reader(root / ".itmp/log")
     verdict = verify(bundle, trust, logs=(whole,))

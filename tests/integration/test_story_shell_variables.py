@@ -10,6 +10,7 @@ pytestmark = pytest.mark.fleet
 
 SHELL = {
     "ANSIBLE_BECOME": "True",
+    "ANSIBLE_BECOME_USER": "nobody",  # of the user who is there already, nobody becomes anything
     "ANSIBLE_BECOME_EXE": "/nowhere/sudo",
     "ANSIBLE_REMOTE_USER": "nobody-here",
     "ANSIBLE_STRATEGY": "free",
@@ -62,4 +63,5 @@ def test_the_shells_variables_for_ansible_change_neither_plan_nor_run(place: Pla
         cwd=place.root, env=place.environ | {"ANSIBLE_SSH_ARGS": "-F none -o UserKnownHostsFile=/dev/null"}, stdin=subprocess.DEVNULL, capture_output=True,
         timeout=PATIENCE, check=False,
     )  # fmt: skip
-    assert bare.returncode != 0, "bare Ansible follows them"
+    assert b"/nowhere/sudo" in bare.stdout, "bare Ansible follows them"
+    assert bare.returncode != 0

@@ -277,6 +277,7 @@ def test_the_shell_has_a_check_for_every_member(tmp_path: Path) -> None:
     """The script's own account: without a mark of its check, an honest member is refused."""
     script = SCRIPT.read_text()
     marks = [line for line in script.splitlines() if line.strip().startswith("covers ")]
+    marks.remove('  covers "${bound[@]}"')  # of handovers, which this evidence has none of
     assert len(marks) == 11
     for number, mark in enumerate(marks):
         (folder := tmp_path / str(number)).mkdir()
