@@ -36,6 +36,7 @@ def play(strategy: str, handlers: object = ()) -> Any:
         strategy=strategy,
         handlers=handlers,
         hosts="all",
+        _uuid="one",
         get_path=lambda: "/layout/project/playbooks/site.yml:7",
     )
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from itmp.change import Refusal
-from itmp.errors import LogUnavailableError
+from itmp.errors import UnsynchronisedClockError
 from itmp.testing.on_disk import story_on_disk
 from itmp.testing.story import Story
 from itmp.workspace import Workspace
@@ -53,7 +53,7 @@ def test_a_slice_is_refused_and_what_no_time_is_judged_for_goes_on(tmp_path: Pat
         return False
 
     place, attempt, _ = began(tmp_path, lost)
-    with pytest.raises(LogUnavailableError, match="synchronised"):
+    with pytest.raises(UnsynchronisedClockError, match="synchronised"):
         Recheck(place, attempt)(ANY_SLICE, exempt=False)
     assert asked == ["kernel"]
     Recheck(place, attempt)(ANY_SLICE, exempt=True)
