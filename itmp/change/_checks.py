@@ -342,9 +342,7 @@ def healthy(health: Health) -> Check:
         return replace(_ok(8, name), why=told)
     code = 42 if any(finding.name in {"rolled-back", "forked"} for finding in grave) else 16
     why = "; ".join(f"{finding.place}: {finding.message}" for finding in grave)
-    do = (
-        SYNCHRONISE if {finding.name for finding in grave} == {CLOCK} else "Find out with: itmp audit verify"
-    )
+    do = SYNCHRONISE if {finding.name for finding in grave} == {CLOCK} else "Find out with: itmp audit verify"
     return _refused(8, name, code, why, do)
 
 

@@ -54,7 +54,9 @@ def test_a_resume_waits_for_what_goes_on_on_a_host_and_names_it(place: Place) ->
     done = place.ended(resume)
     assert done.rc == 0, done
     named = [note for note in done.json["notes"] if note.startswith("one@1: left over and ended: web1: ")]
-    assert named, "what was waited for"  # a shell, and where it was seen in a moment of its own, what it had begun
+    assert named, (
+        "what was waited for"
+    )  # a shell, and where it was seen in a moment of its own, what it had begun
     programs = {" ".join(note.split("web1: ")[1].split()[1:3]) for note in named}
     assert "sh: sh" in programs, "by its program; what follows may be a secret"
     did = [f"{part} {name}" for name in ("one", "two") for part in ("begin", "end")]
