@@ -21,7 +21,7 @@ from itmp.plan import Plan, scope, targets
 Outcome: TypeAlias = Literal["ok", "refused", "not judged"]
 Mode: TypeAlias = Literal["run", "resume", "undo", "slice", "always"]
 
-SYNCHRONISE: Final = (
+_SYNCHRONISE: Final = (
     "Let chrony, ntpd or systemd-timesyncd set this machine's clock (in a container: that of its host), and try again; "
     "`limits.unsynchronised_clock` in the policy asks for it."
 )
@@ -33,7 +33,8 @@ _MAX_STEPS: Final = 64  # freezes and windows passed over in search of the next 
 class Check:
     """The outcome of check `n`.
 
-    `why` is one sentence, `do` the next action, `code` its exit code when refused.
+    `why` is one sentence, `do` the next action, `code` its exit code when refused, `clock` whether it is the clock
+    alone that is at fault.
     """
 
     n: int
@@ -42,6 +43,7 @@ class Check:
     why: str = ""
     do: str = ""
     code: int = 0
+    clock: bool = False
 
     def to_data(self) -> dict[str, int | str]:
         """Return what a `change.refused` event and `--json` show."""
@@ -342,8 +344,9 @@ def healthy(health: Health) -> Check:
         return replace(_ok(8, name), why=told)
     code = 42 if any(finding.name in {"rolled-back", "forked"} for finding in grave) else 16
     why = "; ".join(f"{finding.place}: {finding.message}" for finding in grave)
-    do = SYNCHRONISE if {finding.name for finding in grave} == {CLOCK} else "Find out with: itmp audit verify"
-    return _refused(8, name, code, why, do)
+    clock = {finding.name for finding in grave} == {CLOCK}
+    do = _SYNCHRONISE if clock else "Find out with: itmp audit verify"
+    return replace(_refused(8, name, code, why, do), clock=clock)
 
 
 INNER: Final[Mapping[int, Callable[[Question], Check]]] = {

@@ -28,7 +28,7 @@ from typing import Final, Literal, TypeAlias
 from itmp.audit import Health
 from itmp.canonical import Digest
 from itmp.change import _checks
-from itmp.change._checks import SYNCHRONISE, Check, Question
+from itmp.change._checks import Check, Question
 from itmp.change._world import World, judge_external, judge_world, unskipped
 from itmp.change.history import PolicyHistory
 from itmp.change.policy import Reading
@@ -141,7 +141,7 @@ class Refusal:
     def to_error(self, change: str) -> Error:
         """Return the error that the command line shows."""
         check = self.first
-        kind = UnsynchronisedClockError if check.do == SYNCHRONISE else _ERRORS[self.exit_code]
+        kind = UnsynchronisedClockError if check.clock else _ERRORS[self.exit_code]
         return kind(f"check {check.n}, {check.name}: {check.why}", where=change, do=check.do)
 
 

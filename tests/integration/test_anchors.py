@@ -205,6 +205,16 @@ def test_a_note_that_was_altered_in_the_folder_is_told(site: Site, tmp_path: Pat
 # Asked before anything is begun.
 
 
+def anchored(site: Site, tmp_path: Path, kind: str) -> Path:
+    """Give the log an anchor on this machine that has taken its head; return where it is."""
+    key = tmp_path / "anchor_key"
+    make_key(key, "anchor")
+    path = tmp_path / "second" if kind == "directory" else repository(tmp_path)
+    site.anchors({"kind": kind, "path": str(path), "key": str(key)})
+    assert site.states() == [(kind, "ok")]
+    return path
+
+
 def grave(place: Workspace) -> list[tuple[str, str, bool]]:
     return [(one.name, one.place, one.grave) for one in remembered.compare(place)]
 
@@ -213,11 +223,7 @@ def grave(place: Workspace) -> list[tuple[str, str, bool]]:
 def test_a_local_anchor_refuses_an_old_log_before_anything_is_signed(
     site: Site, tmp_path: Path, kind: str
 ) -> None:
-    key = tmp_path / "anchor_key"
-    make_key(key, "anchor")
-    path = tmp_path / "second" if kind == "directory" else repository(tmp_path)
-    site.anchors({"kind": kind, "path": str(path), "key": str(key)})
-    assert site.states() == [(kind, "ok")]
+    anchored(site, tmp_path, kind)
     assert grave(site.place) == []
     site.save()
     site.grow()
@@ -270,11 +276,7 @@ def forget_newest(kind: str, path: Path) -> None:
 def test_an_anchor_that_holds_less_than_it_did_is_named_before_a_run(
     site: Site, tmp_path: Path, kind: str
 ) -> None:
-    key = tmp_path / "anchor_key"
-    make_key(key, "anchor")
-    path = tmp_path / "second" if kind == "directory" else repository(tmp_path)
-    site.anchors({"kind": kind, "path": str(path), "key": str(key)})
-    assert site.states() == [(kind, "ok")]
+    path = anchored(site, tmp_path, kind)
     first = site.place.log.size()
     site.grow()
     assert site.states() == [(kind, "ok")]

@@ -35,7 +35,6 @@ from itmp.errors import LogUnavailableError
 
 _REPAIR: Final = "Do not append; run itmp audit verify and restore the newest copy."
 _STRIDE: Final = 256  # leaves in a bundle: what is before the last one is read from bundles
-_NUMBERS: Final = 3
 
 
 class PosixJournal:
@@ -139,14 +138,8 @@ class PosixJournal:
         """Index from the position on, if it can be one."""
         with self._mutex, unavailable("read", self._state):
             self._load()
-            if size == 0 or len(position) != _NUMBERS:
-                return None
-            (start, low, offset), last = position, self._segments[-1]
-            if not (last.start == start <= low < size and 0 <= offset < last.length()):
-                return None
-            last.skip(low - start, offset)
-            last.index()
-            if self.total < size:
+            low = self._segments[-1].index_from(size, position)
+            if low is None:
                 self._load()
                 return None
             self._indexed, self._low = True, low

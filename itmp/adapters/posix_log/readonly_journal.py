@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import NoReturn
 
 from itmp.adapters.posix_log import spare
 from itmp.adapters.posix_log.durable import unavailable
@@ -26,7 +26,6 @@ from itmp.audit import Turn
 from itmp.audit.published import bundled
 from itmp.errors import LogUnavailableError
 
-_NUMBERS: Final = 3
 Read = Callable[[int, int], Sequence[bytes]]
 
 
@@ -86,14 +85,8 @@ class ReadJournal:
         """Index from the position on, if it can be one."""
         with self._mutex, unavailable("read", self._state):
             self._load()
-            if size == 0 or len(position) != _NUMBERS or not self._segments:
-                return None
-            (start, low, offset), last = position, self._segments[-1]
-            if not (last.start == start <= low < size and 0 <= offset < last.length()):
-                return None
-            last.skip(low - start, offset)
-            last.index()
-            if last.start + last.count < size:
+            low = self._segments[-1].index_from(size, position) if self._segments else None
+            if low is None:
                 self._load()
                 return None
             self._indexed, self._low = True, low

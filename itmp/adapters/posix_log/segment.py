@@ -15,6 +15,8 @@ from typing import Final
 from itmp.adapters.posix_log import durable, frames, spare
 from itmp.errors import LogUnavailableError
 
+_NUMBERS: Final = 3
+"""What a position consists of: segment, leaf and byte."""
 _CHUNK: Final = 4 * 1024 * 1024
 _REPAIR: Final = "Do not append; run itmp audit verify and restore the newest copy."
 
@@ -77,9 +79,19 @@ class Segment:
         """Return where the first `count` frames end; not fewer than were skipped."""
         return self.ends[count - self.skipped - 1] if count > self.skipped else self.offset
 
-    def skip(self, count: int, offset: int) -> None:
-        """Take it that the first `count` frames end at `offset`; nothing must be indexed yet."""
-        self.skipped, self.offset = count, offset
+    def index_from(self, size: int, position: Sequence[int]) -> int | None:
+        """Index from a `Journal`'s position on; return its leaf, None where it is none or `size` leaves are not there.
+
+        What was skipped then may be too much: the segment is to be opened anew.
+        """
+        if size == 0 or len(position) != _NUMBERS:
+            return None
+        start, low, offset = position
+        if not (self.start == start <= low < size and 0 <= offset < self.length()):
+            return None
+        self.skipped, self.offset = low - start, offset  # nothing is indexed yet
+        self.index()
+        return low if self.start + self.count >= size else None
 
     def length(self) -> int:
         """Return the file's length in bytes; raise when it lost what was indexed."""
