@@ -36,8 +36,10 @@ test-catalog: setup ## each runbook of the catalog there and back on real hosts 
 	bash scripts/catalog-packages.sh
 	$(BIN)/python -m pytest -s -m "catalog or hosts" tests/catalog
 
-test-foreign: setup ## every foreign project under bare Ansible and under itmp, compared
+test-foreign: setup ## every foreign project under bare Ansible and under itmp, compared; a restart under load
+	bash scripts/catalog-packages.sh
 	$(BIN)/python -m pytest -n 3 --dist load -m "fleet or hosts" tests/foreign
+	$(BIN)/python -m pytest -s -m catalog tests/catalog/test_catalog_balancer.py
 
 CHAOS ?= 200
 SEED ?= $(shell date +%s)

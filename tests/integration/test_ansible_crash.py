@@ -1,5 +1,8 @@
 """The executor dies in the middle of a module: nothing goes on here, what goes on there is found and waited for."""
 
+import os
+import signal
+import threading
 from contextlib import suppress
 
 import pytest
@@ -71,6 +74,36 @@ def test_what_goes_on_there_after_a_slice_was_cut_off_is_waited_for(world, how):
     assert (root / "finished").exists()
     assert any(line.startswith("web1: ") for line in found)
     assert list(world.room().folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "slow", [SHELL, "{{name: Slow, ansible.builtin.raw: '{script}'}}"], ids=["module", "raw"]
+)
+def test_what_goes_on_there_when_its_ssh_is_killed_is_unknown_and_waited_for(world, slow):
+    """Ansible calls it a failure; the host still works at it."""
+    root = root_of(world)
+    script = f'trap "" HUP; touch {root}/started; sleep 9; touch {root}/finished'
+    tasks = f"[{slow.format(script=script)}]"
+    world.write("playbooks/play.yml", f"- {{hosts: 'web1:web2', gather_facts: false, tasks: {tasks}}}\n")
+    plan = world.plan()
+
+    def kill() -> None:
+        wait_for((root / "started").exists, "web1 to work")
+        for pid, line in carriers(world.token).items():
+            if "/ssh -F " in line:
+                os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    recorder = world.run(plan)
+    killer.join()
+    (killed,) = [result for result in recorder.results if result.host == "web1"]
+    assert (killed.outcome, killed.rc) == ("unknown", -signal.SIGKILL)
+    assert killed.message == "what carried it was ended by signal 9: it may go on there"
+    assert not (root / "finished").exists()
+    found = left(world, plan, part_of(plan))
+    assert (root / "finished").exists()
+    assert any(line.startswith("web1: ") for line in found)
 
 
 def test_what_does_not_end_there_in_time_is_an_error(world):

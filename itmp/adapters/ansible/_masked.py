@@ -40,13 +40,10 @@ class Masked:
         )
 
     def after(self, result: ActionResult) -> None:
-        unsilent = (
-            result.data.get("ignored") is True
-        )  # the play goes on there, and the host's own state tells how
-        self.lost = self.lost or (
-            result.outcome == "unreachable" and not unsilent
-        )  # what was under way may go on
-        self.bad = self.bad or result.outcome in {"failed", "unreachable"}
+        cut_off = result.outcome == "unknown" and not result.data.get("started")
+        silent = result.outcome == "unreachable" and result.data.get("ignored") is not True
+        self.lost = self.lost or cut_off or silent  # what was under way may go on
+        self.bad = self.bad or cut_off or result.outcome in {"failed", "unreachable"}
         self.background |= {(result.host, str(name)) for name in result.data.get("started") or ()}
         self.background -= {(result.host, str(name)) for name in result.data.get("ended") or ()}
         clean = self._masker

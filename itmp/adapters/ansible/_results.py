@@ -2,7 +2,8 @@
 
 Rules kept here: a result says its outcome, exit code, one line for people and a few small facts; it never
 carries arguments, variables or output at length, and with `no_log` it carries nothing but the outcome; what changed is
-told only where the play, block or task says `diff: true` itself.
+told only where the play, block or task says `diff: true` itself. Ansible calls it a failure when a signal ends the
+program that carried a task (ssh, say); what the task does on its host may go on there, so that is `unknown`.
 """
 
 import bisect
@@ -49,6 +50,8 @@ def describe(result: Any, outcome: str, more: Mapping[str, Any]) -> dict[str, An
     if background := _background(raw, finished=asks):
         outcome = outcome if asks else "unknown"  # not known until it is checked
         data["ended" if asks else "started"] = background
+    elif outcome == "failed" and any(_cut_off(item) for item in _items(raw)):
+        outcome = "unknown"
     fields: dict[str, Any] = {
         "outcome": outcome,
         "data": data,
@@ -68,6 +71,16 @@ def describe(result: Any, outcome: str, more: Mapping[str, Any]) -> dict[str, An
         if isinstance(raw.get("rc"), int):
             fields["rc"] = raw["rc"]
     return fields
+
+
+def _cut_off(raw: Mapping[str, Any]) -> bool:
+    """Tell whether a signal ended what carried the task: whatever ends on a host has no negative number.
+
+    A module without an answer has its output, a raw command or a script Ansible's own words and no `cmd`; other modules
+    tell of a command that a signal ended there.
+    """
+    wordless = "module_stdout" in raw or (raw.get("msg") == _EXITED and "cmd" not in raw)
+    return wordless and isinstance(raw.get("rc"), int) and raw["rc"] < 0
 
 
 def _delegates(result: Any, raw: Mapping[str, Any]) -> list[str]:
@@ -111,6 +124,8 @@ def message(raw: Mapping[str, Any], outcome: str) -> str:
     if outcome == "unreachable":
         said = _reached(said)
     parts = [said]
+    if outcome == "unknown" and (cut := next(filter(_cut_off, _items(raw)), None)):
+        parts = [f"what carried it was ended by signal {-cut['rc']}", "it may go on there"]
     if outcome == "skipped":
         parts.append(str(raw.get("skip_reason") or ""))
     if outcome in {"failed", "unreachable"}:

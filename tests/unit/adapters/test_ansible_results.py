@@ -26,6 +26,23 @@ def test_a_no_log_result_carries_its_outcome_alone():
 
 
 @pytest.mark.parametrize(
+    ("raw", "outcome"),
+    [
+        ({"rc": -9, "module_stdout": "", "msg": "Module result deserialization failed."}, "unknown"),
+        ({"rc": -9, "msg": "non-zero return code", "stdout": ""}, "unknown"),
+        ({"results": [{"rc": 0}, {"failed": True, "rc": -15, "module_stdout": ""}]}, "unknown"),
+        ({"rc": -9, "msg": "non-zero return code", "cmd": "kill -9 $$"}, "failed"),
+        ({"rc": 137, "module_stdout": "", "msg": "Module result deserialization failed."}, "failed"),
+        ({"rc": -9, "msg": "E: no lock"}, "failed"),
+    ],
+)
+def test_a_task_whose_carrier_a_signal_ended_is_not_known_to_have_failed(raw, outcome):
+    told = _results.describe(result(raw), "failed", {})
+    assert told["outcome"] == outcome
+    assert ("it may go on there" in told["message"]) is (outcome == "unknown")
+
+
+@pytest.mark.parametrize(
     ("raw", "outcome", "message"),
     [
         ({"msg": "done"}, "ok", "done"),
