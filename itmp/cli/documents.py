@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from itmp.cli.options import Diff, Document, Inventory, Json, Key, PlanName, Preview, Set
-from itmp.cli.printing import Answer, colour, safe, table, verb
+from itmp.cli.printing import Answer, colour, safe, say, table, verb
 from itmp.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def plan(
     """Compile a document into a plan file. Example: itmp plan runbooks/operate/restart-web.yml --set drain_seconds=5"""
     from itmp import workspace  # noqa: PLC0415 - help stays fast
 
-    place = workspace.Workspace.here()
+    place = workspace.Workspace.here(say=say)
     built = workspace.compile_plan(place, file, inventories=inventory or (), given=given(set_))
     target = output or Path(built.manifest.name + workspace.SUFFIX)
     workspace.write_plan(built, target)

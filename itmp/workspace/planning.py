@@ -4,6 +4,7 @@ Rules kept here: what goes into a plan is read once; the environment, risk and q
 from the policy, so nothing here decides them; compiling runs inventory scripts with the caller's own rights.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -80,7 +81,18 @@ def compile_plan(
         raise documents.DocumentError([*error.problems, *left]) from error
     source = Source(path=place.relative(file), digest=digest(_read(file)))
     chosen = tuple(inventories) or place.config.inventories
-    return _freeze(place, document, inputs, source, chosen, notes=notes)
+    plan = _freeze(place, document, inputs, source, chosen, notes=notes)
+    _tell_unheard(place, plan)
+    return plan
+
+
+def _tell_unheard(place: Workspace, plan: Plan) -> None:
+    """Name the shell's settings for Ansible: with them a plan would depend on who compiles it."""
+    from itmp.plan import AnsibleStep  # noqa: PLC0415 - as above
+
+    names = sorted(name for name, value in os.environ.items() if name.startswith("ANSIBLE_") and value)
+    if names and place.say and any(isinstance(step, AnsibleStep) for step in plan.manifest.steps):
+        place.say(f"not heard: {', '.join(names)} of this shell; write such settings into ansible.cfg")
 
 
 def _answered(place: Workspace, document: Any) -> tuple[Any, tuple[str, ...], "tuple[Problem, ...]"]:

@@ -46,7 +46,10 @@ def test_the_shells_variables_for_ansible_change_neither_plan_nor_run(place: Pla
     place.write("runbooks/r.yml", BOOK)
     place.itmp("plan", "runbooks/r.yml", "-o", "without.plan.tar", expect=0)
     place.environ.update(SHELL)
-    place.itmp("plan", "runbooks/r.yml", "-o", "with.plan.tar", expect=0)
+    told = place.itmp("plan", "runbooks/r.yml", "-o", "with.plan.tar", expect=0).err
+    assert (
+        told == f"not heard: {', '.join(sorted(SHELL))} of this shell; write such settings into ansible.cfg\n"
+    )
     assert (place.root / "with.plan.tar").read_bytes() == (place.root / "without.plan.tar").read_bytes()
     opened = place.json("change", "open", "with.plan.tar", "--reason", "test", "--key", "alice")
     place.approve(str(opened["change"]))
