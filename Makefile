@@ -4,7 +4,7 @@ PY ?= python3.11
 BIN := .venv/bin
 PATHS := itmp tests benchmarks stacks
 
-.PHONY: help setup demo test test-browser test-catalog test-foreign test-tamper fuzz test-chaos test-crash bench-audit check fmt bench lock clean
+.PHONY: help setup demo test test-long test-browser test-catalog test-foreign test-tamper fuzz test-chaos test-crash bench-audit check fmt bench lock clean
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -28,6 +28,9 @@ demo: setup ## the whole story on throw-away hosts, at most three minutes
 test: setup check ## every test, static checks first
 	bash scripts/test.sh $(BIN)/python
 
+test-long: setup ## long stories, which show again what make test holds, under other conditions
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m long --ignore tests/crash --ignore tests/tamper --ignore tests/foreign
+
 test-browser: setup ## the auditor's pages in a real Chromium
 	bash scripts/system-packages.sh chromium pdftotext=poppler-utils
 	$(BIN)/python -m pytest -m browser tests/browser
@@ -38,7 +41,7 @@ test-catalog: setup ## each runbook of the catalog there and back on real hosts 
 
 test-foreign: setup ## every foreign project under bare Ansible and under itmp, compared; a restart under load
 	bash scripts/catalog-packages.sh
-	$(BIN)/python -m pytest -n 3 --dist load -m "fleet or hosts" tests/foreign
+	$(BIN)/python -m pytest -n 3 --dist load -m "fleet or hosts or long" tests/foreign
 	$(BIN)/python -m pytest -s -m catalog tests/catalog/test_catalog_balancer.py
 
 CHAOS ?= 200
@@ -59,7 +62,7 @@ CRASHES = $(wildcard tests/crash/all_*.py) $(filter-out $(addprefix tests/crash/
   tests/crash/test_log_injected.py::test_the_calls_that_matter_are_among_those_hit
 SAMPLES = injected.py power.py founding.py rotation.py founded.py
 test-crash: setup ## faults at every system call, full disks, power cuts, killed writers and runs: the log keeps its promises (some minutes)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -p no:randomly $(CRASHES)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -p no:randomly -m "" $(CRASHES)
 
 check: .venv/.done ## format, lint, types, import contracts
 	$(BIN)/ruff format --check $(PATHS)
@@ -72,7 +75,7 @@ fmt: .venv/.done ## apply format and safe lint fixes
 	$(BIN)/ruff check --fix $(PATHS)
 
 test-tamper: .venv/.done ## every attack on log, evidence and approvals; every byte of small evidence (about ten minutes)
-	ITMP_TAMPER=whole $(BIN)/python -m pytest -n 2 tests/tamper
+	ITMP_TAMPER=whole $(BIN)/python -m pytest -n 2 -m "" tests/tamper
 
 fuzz: .venv/.done ## coverage-guided fuzzing of every parser, TIME seconds for each family (60)
 	for family in logs signing evidence documents; do \

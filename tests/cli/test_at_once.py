@@ -144,6 +144,7 @@ def test_a_killed_run_holds_no_host_any_more(place: Place) -> None:
     place.let_go("web2", "one")
 
 
+@pytest.mark.long
 def test_a_machine_that_two_inventories_name_differently_has_one_change_at_a_time(place: Place) -> None:
     first = place.ready(rolling("one", hosts="web2"))
     tree = yaml.safe_load((place.root / "inventories/hosts.yml").read_text())

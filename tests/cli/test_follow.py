@@ -42,6 +42,7 @@ def test_a_second_run_attaches_and_tells_the_same_events(place: Place) -> None:
     assert place.ended(follower).json["exit_code"] == 0
 
 
+@pytest.mark.long
 def test_who_follows_a_resume_hears_where_it_stands_as_the_run_tells_it(place: Place) -> None:
     """web1's failure has used the budget up in the first attempt; the second is told of it, and whoever follows."""
     change = place.stopped_half_way()

@@ -125,6 +125,7 @@ def indexed(place: Place) -> int:
     return found
 
 
+@pytest.mark.long
 def test_the_live_view_of_a_resume_begins_where_the_run_stands(place: Place) -> None:
     change = place.stopped_half_way()
     (place.on("web3") / "act").write_text("sleep 3\n")

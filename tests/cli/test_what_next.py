@@ -55,12 +55,14 @@ def test_a_plan_that_was_left_is_undone_closed_and_made_anew(place: Place) -> No
     assert made["change"] != change
 
 
+@pytest.mark.long
 def test_without_undo_steps_a_plan_that_was_left_is_closed_and_made_anew(place: Place) -> None:
     change = leaving(place, undo=False)
     *_, made = said(place, change, place.run(change, expect=15), CLOSE, PROPOSE)
     assert made["change"] != change
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("undo", [True, False])
 def test_a_no_in_the_middle_leads_back_or_ends_the_change(place: Place, *, undo: bool) -> None:
     change, run = half_way(place, undo=undo)
@@ -89,6 +91,7 @@ def test_when_the_permit_has_run_out_the_run_is_resumed(place: Place) -> None:
     place.json("undo", change, "--key", "alice")
 
 
+@pytest.mark.long
 def test_when_the_window_is_over_for_good_the_change_is_undone_closed_and_made_anew(place: Place) -> None:
     end = time.time() + 45
     stamps = [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)) for at in (end - 3600, end)]

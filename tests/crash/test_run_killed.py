@@ -183,6 +183,7 @@ def test_killed_in_the_middle_without_a_probe_a_person_says_what_happened(place:
     finished(place, change, web1="ok", web2="changed")
 
 
+@pytest.mark.long
 def test_a_host_is_gone_on_without_by_a_signed_line_and_the_evidence_says_so(place: Place) -> None:
     change = place.ready(roll("one"))
     place.hold("web1", "one")
@@ -198,6 +199,7 @@ def test_a_host_is_gone_on_without_by_a_signed_line_and_the_evidence_says_so(pla
     finished(place, change, web1="unknown", web2="changed")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", ["slice.intended", "slice.finished"])
 def test_killed_outside_of_any_action_nothing_is_done_twice(place: Place, probe: str, moment: str) -> None:
     change = place.ready(roll("one", probe=f"{probe}/one"))
@@ -211,6 +213,7 @@ def test_killed_outside_of_any_action_nothing_is_done_twice(place: Place, probe:
     finished(place, change, web1="changed", web2="changed")
 
 
+@pytest.mark.long
 def test_killed_during_undo_the_undo_is_finished_on_resume(place: Place) -> None:
     change = place.ready(roll("one", undo=("back",), on_failure="undo"))
     place.fail("web2", "one")
@@ -232,6 +235,7 @@ def test_killed_during_undo_the_undo_is_finished_on_resume(place: Place) -> None
     accounted(place, change)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("victim", ["supervisor/_main.py", "/project/playbooks/"])
 def test_when_a_child_is_killed_the_run_says_that_it_does_not_know(place: Place, victim: str) -> None:
     change = place.ready(roll("one", "two"))
@@ -258,6 +262,7 @@ def test_when_a_child_is_killed_the_run_says_that_it_does_not_know(place: Place,
     finished(place, change, web1="changed", web2="changed")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_asked_to_stop_the_run_ends_between_actions_and_puts_the_host_back(place: Place, number: int) -> None:
     change = place.ready(roll("one+two", always=("last",)))

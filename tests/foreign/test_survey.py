@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from survey import survey
 
 BOOKS = {
@@ -14,6 +15,7 @@ BOOKS = {
 }
 
 
+@pytest.mark.long
 def test_each_playbook_is_planned_with_what_its_refusals_ask_for(tmp_path: Path) -> None:
     for name, text in BOOKS.items():
         (tmp_path / "project" / name).parent.mkdir(parents=True, exist_ok=True)

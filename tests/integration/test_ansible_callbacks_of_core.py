@@ -14,7 +14,14 @@ PLAY = """
 """
 
 
-@pytest.mark.parametrize("name", ["default", "junit", "minimal", "oneline", "tree"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "default",
+        "junit",
+        *(pytest.param(one, marks=pytest.mark.long) for one in ("minimal", "oneline", "tree")),
+    ],
+)
 def test_a_callback_of_ansible_core_is_named_and_sees_no_result(world, monkeypatch, name):
     home, written = world.root / "home", world.root / "written"
     home.mkdir()

@@ -101,6 +101,7 @@ def test_half_of_it_fails_and_a_resume_completes_it(
             assert (again.exit_code, cloud.count("prod", "api")) == (0, 5)
 
 
+@pytest.mark.long
 def test_a_knob_that_leaves_the_document_is_left_as_it_is(stacks: Stacks, cloud: Cloud) -> None:
     assert stacks.run(Rig(stacks.plan())).exit_code == 0
     plan = stacks.plan(

@@ -187,7 +187,12 @@ ASTRAY = {
 }
 
 
-@pytest.mark.parametrize("case", ASTRAY)
+LONG = {"port", "pause", "debugger", "arguments", "arguments of a file with its old length and times"}
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.long] if case in LONG else []) for case in ASTRAY]
+)
 def test_an_unexpected_connection_host_delegate_or_module_stops_the_run_and_stands_in_the_log(
     place: Place, case: str
 ) -> None:

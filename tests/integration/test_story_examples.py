@@ -114,6 +114,7 @@ def test_restart_web_drains_restarts_and_puts_back(tier: Place) -> None:
     assert [(event.step, (event.data or {})["hosts"]) for event in told] == wanted
 
 
+@pytest.mark.long
 def test_restart_web_puts_a_host_back_whose_restart_failed(tier: Place) -> None:
     before = generations(tier)
     program = tier.on("web1") / "web/bin/webctl"
@@ -127,6 +128,7 @@ def test_restart_web_puts_a_host_back_whose_restart_failed(tier: Place) -> None:
     assert not list((tier.on("lb1") / "lb/drained").iterdir())
 
 
+@pytest.mark.long
 def test_config_rollout_takes_itself_back_where_a_host_cannot_bear_it(tier: Place) -> None:
     before, told = configurations(tier), generations(tier)
     limit = tier.on("web2") / "web/etc/host_limit"
@@ -140,6 +142,7 @@ def test_config_rollout_takes_itself_back_where_a_host_cannot_bear_it(tier: Plac
     assert generations(tier)[0] == told[0] + 2  # there and back: the first batch had the new configuration
 
 
+@pytest.mark.long
 def test_scale_and_configure_moves_group_and_hosts_and_back(tier: Place, cloud: Cloud) -> None:
     cloud.set_desired(GROUP, 4)
     before = configurations(tier)
@@ -164,6 +167,7 @@ def test_web_scale_out_moves_the_group_and_the_service_and_back(tier: Place, clo
     assert (cloud.desired(GROUP), cloud.count("prod", "api")) == (4, 3)
 
 
+@pytest.mark.long
 def test_host_records_are_collected_and_held_against_the_log(tier: Place, tmp_path: Path) -> None:
     def note(host: str, at: datetime, user: str) -> None:
         folder = tier.on(host) / "var/log"

@@ -51,6 +51,7 @@ def kept(place: Place) -> list[Path]:
     return sorted((place.root / ".itmp" / "runs").glob("*/facts/*"))
 
 
+@pytest.mark.long
 def test_facts_reach_later_steps_and_a_resume_but_nothing_else_and_no_other_run(secretive: Place) -> None:
     place = secretive
     place.fail("web1", "use")

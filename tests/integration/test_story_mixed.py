@@ -166,6 +166,7 @@ def require_evidence(place: Place, change: str) -> None:
         assert found.returncode == 0, found.stdout + found.stderr
 
 
+@pytest.mark.long
 def test_a_host_that_fails_takes_both_worlds_back(place: Place, cloud: Cloud) -> None:
     change = place.ready(mixed(widen(6)))  # back to a size of its own
     place.fail("web2", "configure")

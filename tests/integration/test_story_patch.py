@@ -159,6 +159,7 @@ def require_there_and_back(world: World, document: str, change: str) -> None:
     assert {name: world.installed(name) for name in HOSTS} == dict.fromkeys(HOSTS, old)
 
 
+@pytest.mark.long
 def test_lab_two_rings_goes_to_the_locked_versions_and_back(world: World) -> None:
     document = "runbooks/patch/lab-two-rings.yml"
     change = ready(world, document)

@@ -60,6 +60,7 @@ def bare_module(world: World, host: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_what_was_done_by_hand_is_named_and_a_runs_own_doings_are_not(lab_world: World) -> None:  # noqa: F811 - the fixture
     world = lab_world
     (world.root / "touch.yml").write_text(json.dumps(RUNBOOK))

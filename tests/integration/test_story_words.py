@@ -163,6 +163,7 @@ def test_a_kill_while_it_waits_loses_neither_answer_nor_deadline(place: Place) -
     proved(place, change)
 
 
+@pytest.mark.long
 def test_a_batch_that_is_entered_again_after_a_kill_is_asked_about_again(place: Place) -> None:
     change = place.ready(book())
     place.hold("web2", "restart")
@@ -220,6 +221,7 @@ def failing(place: Place) -> tuple[str, str]:
     return change, run
 
 
+@pytest.mark.long
 def test_a_yes_is_past_when_what_it_was_about_runs_again(place: Place) -> None:
     change, _ = failing(place)
     answer(place, change, "tier-pause@1", "true")  # about a batch that had failed
@@ -235,6 +237,7 @@ def test_a_yes_is_past_when_what_it_was_about_runs_again(place: Place) -> None:
     proved(place, change)
 
 
+@pytest.mark.long
 def test_a_no_that_nobody_waited_for_stops_whatever_is_to_be_tried_again(place: Place) -> None:
     change, _ = failing(place)
     before = place.journals()
@@ -283,6 +286,7 @@ def test_a_stop_while_it_asks_settles_nothing_and_the_wrong_role_is_refused(plac
     assert place.sound()
 
 
+@pytest.mark.long
 def test_numbers_and_texts_are_answered_and_guards_read_them(place: Place) -> None:
     steps = [
         {"id": "count", "ask": {"question": "How many?", "answer": "integer"}},

@@ -77,11 +77,13 @@ def test_audit_callback_hangs_before_an_action(place: Place) -> None:
     assert not_known(place, change) == []
 
 
+@pytest.mark.long
 def test_audit_callback_hangs_before_it_tells_a_result(place: Place) -> None:
     change = harmed(place, "time.sleep(9999)", RESULTS)
     assert not_known(place, change) == ["begin one", "end one"]
 
 
+@pytest.mark.long
 def test_audit_callback_falls_silent(place: Place) -> None:
     """It has said hello, and is as good as not loaded from then on: the host is worked on, and nothing is told."""
     change = harmed(place, "pass", STARTS, RESULTS)
@@ -111,6 +113,7 @@ def test_audit_callback_overridden_by_a_users_configuration(place: Place) -> Non
     assert [one.outcome for one in told if one.type == "action.finished"] == ["changed"]
 
 
+@pytest.mark.long
 def test_the_same_with_a_harmless_plugin_holds(place: Place) -> None:
     change = harmed(place, "pass")
     assert place.run(change)["hosts"] == {"web1": "changed"}

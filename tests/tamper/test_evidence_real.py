@@ -53,6 +53,7 @@ def test_a_change_that_went_well(place: Place) -> None:
     assert told.runs[0].counts == {"changed": 3}
 
 
+@pytest.mark.long
 def test_a_change_that_failed_was_resumed_and_closed(place: Place) -> None:
     change = place.ready(rolling("one", "two", batches=(1, 2)))
     place.fail("web2", "one")
