@@ -226,7 +226,7 @@ class ActionServer:
         self.roles: set[str] = set()
         self._token, self._observer, self._secret, self._masking = token, observer, secret, masking
         self._refusal = ""
-        self._deaf = False
+        self._deaf = self._cut = False
         self._selector = selectors.DefaultSelector()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 
@@ -282,8 +282,12 @@ class ActionServer:
                 served = True
         return served
 
-    def drain(self) -> None:
-        """Serve everything that has already been sent (after the child has ended)."""
+    def drain(self, *, cut: bool = False) -> None:
+        """Serve everything that has already been sent (after the child has ended).
+
+        `cut` says that we ended it: what it then tells to have gone wrong may be our doing, and is `unknown`.
+        """
+        self._cut = cut
         while self.pump(0):
             pass
 
@@ -357,6 +361,8 @@ class ActionServer:
         from itmp.execution.doors import ActionResult  # noqa: PLC0415 -- as in _before
 
         result = ActionResult(**fields)
+        if self._cut and result.outcome in {"failed", "unreachable"}:
+            result = dataclasses.replace(result, outcome="unknown")
         if not self._deaf:
             self._deaf = not self._guarded(lambda: self._observer.after(result))
         return {"ok": False, "why": self._refusal} if self._deaf else {"ok": True}

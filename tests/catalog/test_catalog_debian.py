@@ -100,6 +100,7 @@ printf '0 3 * * * root /usr/bin/nightly\\n' >/etc/cron.d/nightly && touch -d @17
 """
 
 
+@pytest.mark.catalog
 def test_cron_pause_pauses_and_resumes(yard: Yard) -> None:
     document = "runbooks/operate/cron-pause.yml"
     both(yard, f"mkdir -p /etc/cron.d; {CRON}")

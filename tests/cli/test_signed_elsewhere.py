@@ -84,6 +84,7 @@ def told(place: Place, change: str, act: str) -> Any:
     return events[-1]
 
 
+@pytest.mark.long
 def test_every_act_of_a_run_can_be_signed_elsewhere(place: Place) -> None:
     away = Elsewhere(place)
     change = place.ready(BOOK)

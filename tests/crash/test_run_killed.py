@@ -143,7 +143,7 @@ def finished(place: Place, change: str, **states: str) -> None:
     place.itmp("e.tar", "--trust", "trust", program="itmp-verify", expect=0)
 
 
-@pytest.mark.parametrize("kind", ["http", "command"])
+@pytest.mark.parametrize("kind", ["http", pytest.param("command", marks=pytest.mark.long)])
 def test_killed_in_the_middle_of_an_action_a_probe_lets_it_finish(
     place: Place, probe: str, kind: str
 ) -> None:
@@ -283,6 +283,7 @@ def test_asked_to_stop_the_run_ends_between_actions_and_puts_the_host_back(place
     accounted(place, change)
 
 
+@pytest.mark.long
 def test_when_the_terminal_closes_the_run_stops_and_puts_the_host_back(place: Place) -> None:
     change = place.ready(roll("one", "two", always=("last",)))
     place.hold("web1", "one")

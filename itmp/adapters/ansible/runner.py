@@ -243,7 +243,7 @@ class AnsibleRunner:
             rc = child.end()
             if inside and not ended:
                 inside.end()
-            server.drain()
+            server.drain(cut=not ended)
             answer.seek(0)
             text = answer.read()
         said = json.loads(text) if text else {"status": "ended", "rc": rc, "lines": []}

@@ -154,6 +154,24 @@ def test_what_was_told_arrives_though_the_teller_ends_at_once(folder, size):
     assert observer.seen == told
 
 
+@pytest.mark.parametrize("cut", [True, False])
+def test_what_goes_wrong_for_a_teller_that_was_ended_is_unknown(folder, cut):
+    """Its ssh may have ended because we ended it."""
+    observer, outcomes = Watching(), ("changed", "failed", "unreachable")
+    with ActionServer(folder, token=TOKEN, observer=observer) as server:
+        pumping = threading.Thread(target=lambda: [server.pump(0.2) for _ in range(2)])
+        pumping.start()
+        peer = client(server)
+        pumping.join(10)
+        for outcome in outcomes:
+            peer.tell(dataclasses.replace(RESULT, outcome=outcome))
+        peer.close()
+        server.drain(cut=cut)
+    assert tuple(seen.outcome for seen in observer.seen) == (
+        ("changed", "unknown", "unknown") if cut else outcomes
+    )
+
+
 def test_a_stranger_without_the_token_is_not_heard(serve):
     observer = Watching()
     server = serve(observer)
