@@ -25,6 +25,29 @@ from itmp.adapters.supervisor import Supervised
 child = Supervised([sys.executable, "-c", sys.argv[1]], token=sys.argv[2], environment=dict(os.environ), stdout=sys.stdout)
 time.sleep(300)
 """
+# An orphan that many others outlive for a moment, and some of them wait for its end to tell of it.
+WITNESSES = """
+import os, subprocess, sys, time
+held, end = os.pipe()
+sleep = [sys.executable, "-S", "-c", "import time; time.sleep(300)"]
+def orphan(*more, **options):
+    if os.fork() == 0:
+        os.setsid()
+        subprocess.Popen(*more, **options)
+        os._exit(0)
+    os.wait()
+orphan(sleep, pass_fds=(end,))
+os.close(end)
+for _ in range(50):
+    orphan(["sleep", "300"])
+for _ in range(8):
+    if os.fork() == 0:
+        os.read(held, 1)
+        open(sys.argv[1], "w").close()
+        os._exit(0)
+print("ready", flush=True)
+time.sleep(300)
+"""
 LIMIT = 10.0
 
 
@@ -77,6 +100,16 @@ def test_end_kills_everything(token):
     with child:
         assert child.end() == 128 + signal.SIGKILL
         assert gone(escaped)
+
+
+def test_nobody_lives_to_tell_of_anothers_end(token, tmp_path):
+    """Ansible would report as unreachable a host whose connection we have ended before Ansible."""
+    for number in range(5):
+        seen = tmp_path / f"seen-{number}"
+        child, _ = told(token, WITNESSES.replace("sys.argv[1]", repr(str(seen))))
+        with child:
+            child.end()
+        assert not seen.exists()
 
 
 def test_a_child_that_ignores_the_request_is_killed_after_the_grace_period(token):

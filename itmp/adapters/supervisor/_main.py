@@ -3,10 +3,10 @@
 Rules kept here: nothing that the program starts outlives this process's end. It is a subreaper, so a
 descendant that calls `setsid` or loses its parent becomes our child instead of init's; when the program
 ends, when we are told (SIGTERM), or when the executor dies (its end of the lifeline pipe closes), every
-descendant is killed, again and again until none is left. If we are killed ourselves, the program dies
-with us (parent-death signal) and the executor sweeps by token. What is CLOSED is closed to the program and all
-that it starts, but for what is SHOWN, as LEVEL says (`_custody`), or the program is not started; this process keeps its
-own view.
+descendant is killed, again and again until none is left, and none lives to tell of another's end. If we are killed
+ourselves, the program dies with us (parent-death signal) and the executor sweeps by token. What is CLOSED is closed to
+the program and all that it starts, but for what is SHOWN, as LEVEL says (`_custody`), or the program is not started;
+this process keeps its own view.
 
 Standard library only, no import of itmp: it starts in some 20 ms and runs in isolated mode.
 """
@@ -94,11 +94,16 @@ def _reap(program: int, status: int | None) -> int | None:
 
 
 def _end_all() -> None:
-    """Kill every descendant until none is left: what forks meanwhile is found in the next round."""
+    """Kill every descendant until none is left: what forks meanwhile is found in the next round.
+
+    All stand still before the first one is killed, so that none sees another's end and tells of it.
+    """
     while True:
-        for pid in descendants(os.getpid()):
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+        found = list(descendants(os.getpid()))
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in found:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, number)
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
