@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from pulumi_rig import Stacks, alive, part, urn
+from pulumi_rig import Stacks, alive, part, states, urn
 
 from itmp.errors import BusyError
 from itmp.execution.doors import Room
@@ -120,6 +120,21 @@ def test_a_killed_engine_takes_the_provider_with_it_and_the_outcome_is_unknown(
     said, errors = running.process.communicate(timeout=_SECONDS)
     assert said.split("\n")[:2] == ["before web", "after web unknown"], errors
     assert not alive(running.token)
+    proxy.mend()
+    assert proxy.cloud.desired("web-asg") == 4
+
+
+def test_an_update_whose_time_is_up_is_ended_and_its_outcome_is_unknown(
+    proxy: FlakyProxy, tmp_path: Path
+) -> None:
+    stacks = Stacks(tmp_path, proxy.endpoint)
+    rig = Rig(stacks.plan(f"{ONE}timeout: 12s\n"))
+    proxy.hold_call("SetDesiredCapacity")
+    summary = stacks.run(rig)
+    assert (summary.exit_code, states(summary)) == (14, {"web": "unknown"})
+    (stopped,) = [event for event in rig.journal.events if event.type == "run.stopped"]
+    assert "gave no answer within 12 s and was ended" in stopped.data["why"]
+    assert not alive(stacks.token)
     proxy.mend()
     assert proxy.cloud.desired("web-asg") == 4
 
