@@ -1,5 +1,6 @@
 """What of ssh's arguments and a user's configuration becomes part of a plan."""
 
+import getpass
 import subprocess
 import sys
 from pathlib import Path
@@ -189,6 +190,23 @@ def test_options_of_the_users_configuration_are_frozen_for_the_host_and_for_each
     assert 'originalhost web1 exec "test %p = 22"\n  Ciphers aes256-ctr\n' in own
     assert "  KexAlgorithms curve25519-sha256\n  ProxyCommand none\n" in own
     assert "Ciphers" not in others
+
+
+def test_who_plans_is_frozen_where_the_configuration_names_him_as_anybody_else_would_be(tmp_path: Path):
+    """Who runs the plan may have another name, and ssh would take that one."""
+    me = getpass.getuser()
+    config = tmp_path / "config"
+    config.write_text(f"Host bastion\n  User {me}\nHost web*\n  ProxyJump bastion\nHost web1\n  User {me}\n")
+    (web1, web2) = _ways.settle([entry("web1"), entry("web2")], config).ways.values()
+    assert (web1.via, web1.end) == ((Hop(host="bastion", user=me),), Hop(host="web1", user=me))
+    assert (web2.via, web2.end) == (web1.via, None)
+
+
+def test_several_identities_are_frozen_in_the_order_in_which_ssh_tries_them(tmp_path: Path):
+    config = tmp_path / "config"
+    config.write_text("Host web1\n  IdentityFile ~/.ssh/b\n  IdentityFile ~/.ssh/a\n")
+    (way,) = _ways.settle([entry("web1")], config).ways.values()
+    assert way.end == Hop(host="web1", keys=("~/.ssh/b", "~/.ssh/a"))
 
 
 def test_what_a_plan_does_not_take_of_the_users_configuration_is_named_once(tmp_path: Path):
