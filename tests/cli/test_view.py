@@ -143,6 +143,7 @@ def test_the_live_view_of_a_resume_begins_where_the_run_stands(place: Place) -> 
     assert max(map(len, re.split(r"[\r\n]+", plain[: plain.rindex("(exit 13)")]))) <= 80
 
 
+@pytest.mark.long
 def test_a_terminal_that_stands_still_holds_no_run_up(place: Place) -> None:
     place.fail("web1", "one")
     place.hold("web1", "one")

@@ -9,7 +9,7 @@ from places import Place
 from sidebyside import PROJECTS, Expect, bring, differences, renew, run_bare, run_itmp
 
 pytestmark = [pytest.mark.fleet]
-SAMPLE = {"handlers", "include_loops", "serial_abort"}
+SAMPLE = {"handlers", "serial_abort"}
 
 
 def named(name: str) -> object:

@@ -81,7 +81,7 @@ def test_limits_of_the_group_hold_when_planning_and_when_running(stacks: Stacks,
     assert (cloud.desired("web-asg"), cloud.count("prod", "api")) == (4, 2)
 
 
-@pytest.mark.parametrize("done", [False, True])
+@pytest.mark.parametrize("done", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_half_of_it_fails_and_a_resume_completes_it(
     cloud: Cloud, tmp_path: Path, *, done: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

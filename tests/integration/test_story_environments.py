@@ -49,6 +49,7 @@ def contained(place: Place) -> Iterator[Place]:
     os.environ.update(before)
 
 
+@pytest.mark.long
 def test_a_runbook_names_its_image_and_runs_in_it(contained: Place, tmp_path: Path) -> None:
     image = environments.image()
     change = contained.ready(DOCUMENT.format(image=image))

@@ -166,6 +166,7 @@ def test_lab_two_rings_goes_to_the_locked_versions_and_back(world: World) -> Non
     require_there_and_back(world, document, change)
 
 
+@pytest.mark.long
 def test_web_monthly_waits_for_each_service_and_goes_back(world: World) -> None:
     document = "runbooks/patch/web-monthly.yml"
     for name in HOSTS:
