@@ -173,6 +173,15 @@ def test_what_is_begun_again_was_asked_for_or_its_batch_was_closed() -> None:
         repeated(story(looked, retries=RETRY), AGAIN)
 
 
+def test_a_batch_that_was_entered_again_is_closed_again() -> None:
+    closed = {"web1": acts(("begin", "z", 12), ("end", "z", 13), ("begin", "z", 32), ("end", "z", 33))}
+    ends = (intent("ok", step="z"), intent("ok", at=30, ended=40, step="z"))
+    entered = intent("ok", at=24, ended=25)
+    repeated(Story(intents=[ends[0], entered, ends[1]], retries=[]), closed)
+    with pytest.raises(AssertionError, match="called its step ok"):
+        repeated(Story(intents=[*ends], retries=RETRY), closed)
+
+
 def test_nothing_runs_beside_itself() -> None:
     lines = [Line(what="begin", act="a", at=12, since=12), Line(what="begin", act="a", at=32, since=32)]
     repeated(story(intent("failed"), retries=RETRY), {"web1": lines})  # the first one has died
