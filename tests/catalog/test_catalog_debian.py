@@ -68,6 +68,7 @@ ls /var/backups/offboarded /var/lib/runbooks 2>/dev/null || true
 """
 
 
+@pytest.mark.catalog
 def test_user_off_boarding_closes_the_account_and_opens_it_again(yard: Yard) -> None:
     document = "runbooks/operate/user-off-boarding.yml"
     both(yard, PERSON)

@@ -197,6 +197,7 @@ def test_the_digest_of_a_plan_is_the_same_from_any_checkout(place: Place) -> Non
     assert edited.json["plan"] != next(iter(digests))[0]
 
 
+@pytest.mark.long
 def test_what_another_change_left_unknown_is_said_before_anything_is_done(place: Place) -> None:
     first = place.ready(rolling("one", hosts="web1"))
     place.hold("web1", "one")

@@ -48,6 +48,7 @@ def said(place: Place, change: str, result: dict[str, Any], *wanted: str) -> lis
 UNDO, CLOSE, RESUME = "itmp undo {}", "itmp change close {} --reason TEXT", "itmp resume {}"
 
 
+@pytest.mark.long
 def test_a_plan_that_was_left_is_undone_closed_and_made_anew(place: Place) -> None:
     change = leaving(place, undo=True)
     *_, made = said(place, change, place.run(change, expect=15), UNDO, CLOSE, PROPOSE)

@@ -54,6 +54,7 @@ def test_what_did_not_end_in_time_or_never_began_cannot_be_known(world):
     ) == {"web1": "cannot_know", "web2": "cannot_know", "lb1": "done"}
 
 
+@pytest.mark.long
 def test_the_words_are_no_template_and_no_shell_reads_them(world):
     for words in ("{{ 1 + 1 }}", "$HOME", "a b; exit 1", "~"):
         probe = CommandProbe(argv=("printf", "%s|", words), contains=f"{words}|")

@@ -124,6 +124,7 @@ def test_a_killed_engine_takes_the_provider_with_it_and_the_outcome_is_unknown(
     assert proxy.cloud.desired("web-asg") == 4
 
 
+@pytest.mark.long
 def test_an_update_whose_time_is_up_is_ended_and_its_outcome_is_unknown(
     proxy: FlakyProxy, tmp_path: Path
 ) -> None:

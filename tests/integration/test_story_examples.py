@@ -100,6 +100,7 @@ def test_install_web_starts_the_service_once(tier: Place) -> None:
     assert (generations(tier), configurations(tier)) == (before, configured)
 
 
+@pytest.mark.long
 def test_restart_web_drains_restarts_and_puts_back(tier: Place) -> None:
     before = generations(tier)
     change = carry_out(tier, "runbooks/operate/restart-web.yml", "--set", "drain_seconds=0")
@@ -155,6 +156,7 @@ def test_scale_and_configure_moves_group_and_hosts_and_back(tier: Place, cloud: 
     assert configurations(tier) == before
 
 
+@pytest.mark.long
 def test_web_scale_out_moves_the_group_and_the_service_and_back(tier: Place, cloud: Cloud) -> None:
     cloud.set_desired(GROUP, 4)
     change = carry_out(tier, "runbooks/capacity/web-scale-out.yml", "--set", "size=9")

@@ -125,6 +125,7 @@ def test_a_run_waits_for_each_answer_and_takes_the_branch_that_was_answered(plac
     proved(place, change)
 
 
+@pytest.mark.long
 def test_a_kill_while_it_waits_loses_neither_answer_nor_deadline(place: Place) -> None:
     change = place.ready(book())
     process = place.start("run", change, "--key", "alice")
