@@ -101,7 +101,7 @@ def audit_show(place: Workspace, name: str) -> Leaf:
 
 
 def _read(place: Workspace, name: str | int) -> Leaf:
-    if isinstance(name, int) and place.reads and not place.keyed:
+    if isinstance(name, int) and place.is_copy:
         return _beyond(place, name)  # a copy keeps no index: the log finds it by reading every leaf once
     reading = place.reading()
     try:
@@ -143,8 +143,7 @@ def reindex(place: Workspace) -> int:
 
 def _in_its_period(place: Workspace, name: str) -> Workspace:
     """Return the workspace in the period that has a change: most are of this one, and then no policy is read."""
-    copy = place.reads and not place.keyed
-    if not (place.is_open or copy) and place.reading(behind=True).has(name):
+    if place.has_change(name):
         return place
     from itmp.workspace import periods  # noqa: PLC0415 - as above
 

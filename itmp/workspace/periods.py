@@ -132,15 +132,11 @@ def of_period(place: Workspace, name: str) -> Workspace:
 
 
 def in_its_period(place: Workspace, name: str) -> Workspace:
-    """Return the workspace in the period that has the change of this id or external reference.
-
-    A log that is open already, or a copy, is asked for the id first; else the index is.
-    """
-    from itmp.workspace.glancing import Glances  # noqa: PLC0415 - only a change of another period needs it
-
-    copy = place.reads and not place.keyed  # which may have no journal to be indexed by
-    if (place.is_open or copy) and place.log.head_of(name) is not None:
+    """Return the workspace in the period that has the change of this id or external reference."""
+    if place.has_change(name):
         return place
+    from itmp.workspace.glancing import Glances  # noqa: PLC0415 - only another name or period needs it
+
     try:
         Glances(place.reading(behind=True)).resolve(name)
     except NotFoundError as error:

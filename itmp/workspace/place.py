@@ -101,6 +101,11 @@ class Workspace:
         return os.access(self.state / "keys" / "log.key", os.R_OK)
 
     @property
+    def is_copy(self) -> bool:
+        """Whether somebody reads a copy, which may have no journal and beside which nothing is kept."""
+        return self.reads and not self.keyed
+
+    @property
     def state(self) -> Path:
         """Everything that is not a document: log, keys, runs, engine state."""
         return self.root / configuration.STATE
@@ -168,8 +173,16 @@ class Workspace:
         if not self.has_log:
             raise NotFoundError("this workspace has no log yet", where=str(self.root), do="Run `itmp init`.")
         with telling(self):
-            keep = self.keyed or not self.reads
-            return Reading(self.shard, alone=self.reads, keep=keep, behind=behind, say=self.say)
+            return Reading(self.shard, alone=self.reads, keep=not self.is_copy, behind=behind, say=self.say)
+
+    def has_change(self, change: str) -> bool:
+        """Tell whether this period has the change of this id.
+
+        A log that is open already, or a copy, is asked itself; else the index is.
+        """
+        if (self.is_open or self.is_copy) and self.log.head_of(change) is not None:
+            return True
+        return self.has_log and self.reading(behind=True).has(change)
 
     def history(self) -> "PolicyHistory":
         """Every policy version so far, each verified against the one before; walked again only when one is added."""

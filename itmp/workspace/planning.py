@@ -88,10 +88,8 @@ def compile_plan(
 
 def _tell_unheard(place: Workspace, plan: Plan) -> None:
     """Name the shell's settings for Ansible: with them a plan would depend on who compiles it."""
-    from itmp.plan import AnsibleStep  # noqa: PLC0415 - as above
-
     names = sorted(name for name, value in os.environ.items() if name.startswith("ANSIBLE_") and value)
-    if names and place.say and any(isinstance(step, AnsibleStep) for step in plan.manifest.steps):
+    if names and place.say and plan.manifest.inventory:
         place.say(f"not heard: {', '.join(names)} of this shell; write such settings into ansible.cfg")
 
 
